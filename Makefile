@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: ISC
+# The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
+
+.PHONY: run build test lint fuzz bench install clean help
+
+help:
+	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
+	@echo "make test     install what is missing, build with sanitizers, run every test"
+	@echo "make build    build/sealpost, optimised and hardened"
+	@echo "make install  DESTDIR= PREFIX=/usr/local"
+	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
+	@echo "make bench    measure against the peers"
+
+run: build
+	build/sealpost try
+
+build:
+	dev/setup build
+	@test -f build/build.ninja || meson setup build --prefix=$(PREFIX)
+	ninja -C build
+
+# gcc with AddressSanitizer and UndefinedBehaviorSanitizer runs the tests; clang compiles as a second opinion.
+test:
+	dev/setup build test
+	@test -f build-test/build.ninja || CC="ccache gcc" meson setup build-test -Db_sanitize=address,undefined -Doptimization=1
+	@test -f build-clang/build.ninja || CC="ccache clang" meson setup build-clang -Doptimization=1
+	ninja -C build-test
+	ninja -C build-clang sealpost
+	meson test -C build-test --print-errorlogs $(TESTS)
+
+PREFIX ?= /usr/local
+install: build
+	meson install -C build --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+
+clean:
+	rm -rf build build-test build-clang build-fuzz

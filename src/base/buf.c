@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: ISC */
+#include "base/buf.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+void buf_init(struct buf *b, size_t max)
+{
+	*b = (struct buf){ .max = max };
+}
+
+void buf_fini(struct buf *b)
+{
+	free(b->base);
+	buf_init(b, b->max);
+}
+
+void buf_clear(struct buf *b)
+{
+	b->head = b->tail = 0;
+}
+
+void buf_wipe(struct buf *b)
+{
+	if (b->base != NULL)
+		explicit_bzero(b->base, b->cap);
+	buf_fini(b);
+}
+
+void buf_shrink(struct buf *b)
+{
+	if (b->head == b->tail)
+		buf_fini(b);
+}
+
+struct str buf_view(const struct buf *b)
+{
+	return b->base != NULL ? (struct str){ b->base + b->head, b->tail - b->head } : STR_NONE;
+}
+
+size_t buf_room(const struct buf *b)
+{
+	return b->max - (b->tail - b->head);
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+	check(n <= b->tail - b->head);
+	b->head += n;
+	if (b->head == b->tail)
+		buf_clear(b);
+}
+
+void buf_cut(struct buf *b, size_t n)
+{
+	check(n <= b->tail - b->head);
+	b->tail = b->head + n;
+}
+
+char *buf_reserve(struct buf *b, size_t n)
+{
+	if (n > buf_room(b))
+		return NULL;
+	if (n <= b->cap - b->tail && b->base != NULL)
+		return b->base + b->tail;
+
+	size_t used = b->tail - b->head;
+	if (b->head > 0) {
+		memmove(b->base, b->base + b->head, used);
+		b->head = 0;
+		b->tail = used;
+	}
+	if (n > b->cap - b->tail || b->base == NULL) {
+		size_t cap = b->cap < 64 ? 64 : b->cap * 2;
+		if (cap < used + n)
+			cap = used + n;
+		if (cap > b->max)
+			cap = b->max;
+		b->base = must_resize(b->base, cap);
+		b->cap = cap;
+	}
+	return b->base + b->tail;
+}
+
+void buf_filled(struct buf *b, size_t n)
+{
+	check(n <= b->cap - b->tail);
+	b->tail += n;
+}
+
+fault buf_add(struct buf *b, struct str s)
+{
+	if (s.n == 0)
+		return OK;
+	char *to = buf_reserve(b, s.n);
+	if (to == NULL)
+		return F_LIMIT;
+	memcpy(to, s.p, s.n);
+	b->tail += s.n;
+	return OK;
+}
+
+fault buf_add_char(struct buf *b, char c)
+{
+	return buf_add(b, (struct str){ &c, 1 });
+}
+
+fault buf_add_u64(struct buf *b, uint64_t n)
+{
+	return buf_addf(b, "%" PRIu64, n);
+}
+
+fault buf_addf(struct buf *b, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	int n = vsnprintf(NULL, 0, fmt, args);
+	va_end(args);
+	check(n >= 0);
+
+	/* vsnprintf wants room for its NUL, which is written but not counted. */
+	size_t need = (size_t)n + 1;
+	if ((size_t)n > buf_room(b))
+		return F_LIMIT;
+	char *to = need <= buf_room(b) ? buf_reserve(b, need) : NULL;
+	va_start(args, fmt);
+	if (to != NULL) {
+		(void)vsnprintf(to, need, fmt, args);
+		b->tail += (size_t)n;
+		va_end(args);
+		return OK;
+	}
+	char *exact = must_alloc(need);
+	(void)vsnprintf(exact, need, fmt, args);
+	va_end(args);
+	fault f = buf_add(b, (struct str){ exact, (size_t)n });
+	free(exact);
+	return f;
+}

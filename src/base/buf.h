@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * base/buf.h -- owned bytes with a read head, a write tail and a ceiling stated at creation.
+ *
+ *     base ... head ====== tail ...... cap      head <= tail <= cap <= max
+ *
+ * A call that would pass max returns F_LIMIT and leaves the buffer unchanged. A view is valid
+ * until the next call that is not const.
+ */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+#include "base/fault.h"
+#include "base/str.h"
+
+struct buf { char *base; size_t head, tail, cap, max; };
+
+void buf_init(struct buf *b, size_t max); /* cannot fail; allocates nothing */
+void buf_fini(struct buf *b);             /* frees; the buffer may be used again */
+void buf_clear(struct buf *b);            /* keeps the memory */
+void buf_wipe(struct buf *b);             /* overwrites with zeros, then frees: for secrets */
+void buf_shrink(struct buf *b);           /* gives the memory back if the buffer is empty */
+
+struct str buf_view(const struct buf *b);
+size_t     buf_room(const struct buf *b); /* how many bytes may still be added */
+void       buf_drop(struct buf *b, size_t n); /* from the front; n <= length, checked */
+void       buf_cut(struct buf *b, size_t n);  /* keep the first n bytes; n <= length, checked */
+
+MUST_USE fault buf_add(struct buf *b, struct str s);
+MUST_USE fault buf_add_char(struct buf *b, char c);
+MUST_USE fault buf_add_u64(struct buf *b, uint64_t n); /* decimal */
+MUST_USE fault buf_addf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
+
+/* Room for n bytes at the tail, to be filled and then counted with buf_filled. NULL at the
+ * ceiling. */
+char *buf_reserve(struct buf *b, size_t n);
+void  buf_filled(struct buf *b, size_t n);
+
+#endif

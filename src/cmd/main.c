@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+/* cmd/main.c -- finds the subcommand by name, or by the name the program was called by. */
+#include "cmd/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+
+static const struct command *const commands[] = {
+	&command_serve,
+	&command_role,
+};
+
+int command_help(const struct command *c)
+{
+	printf("usage: sealpost %s %s\n\n%s\n\n%s\nexample:\n%s", c->name, c->usage, c->summary, c->help, c->example);
+	return 0;
+}
+
+int command_usage(const struct command *c, const char *wrong)
+{
+	fprintf(stderr, "sealpost %s: %s\nusage: sealpost %s %s\nTry `sealpost %s --help`.\n", c->name, wrong, c->name,
+	        c->usage, c->name);
+	return 2;
+}
+
+static int list_commands(FILE *to, int status)
+{
+	fprintf(to, "Sealpost, a mail transfer server: every letter travels sealed.\n\n"
+	            "usage: sealpost COMMAND [OPTION ...]\n\n");
+	for (size_t i = 0; i < COUNT(commands); i++)
+		if (!commands[i]->hidden)
+			fprintf(to, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+	fprintf(to, "\n`sealpost COMMAND --help` tells more, with an example.\n");
+	return status;
+}
+
+static const struct command *command_named(const char *name)
+{
+	for (size_t i = 0; i < COUNT(commands); i++)
+		if (strcmp(commands[i]->name, name) == 0)
+			return commands[i];
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return list_commands(stderr, 2);
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+		return list_commands(stdout, 0);
+
+	const struct command *c = command_named(argv[1]);
+	if (c == NULL) {
+		fprintf(stderr, "sealpost: there is no command \"%s\"\n\n", argv[1]);
+		return list_commands(stderr, 2);
+	}
+	if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0) && !c->hidden)
+		return command_help(c);
+	return c->run(argc - 1, argv + 1);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * conf/conf.h -- the typed configuration, as every role sees it.
+ *
+ * conf_read() is pure: it takes the texts of the files and gives a struct conf or all the errors. The
+ * texts are read (and `include DIR` resolved) by conf_load in cmd and supervisor, and passed on to
+ * the roles, which read them again with the same code: so no role needs a path.
+ *
+ * Owns     Everything lives in conf's arena and ends with conf_free.
+ * Units    _ms, _s, _bytes in the names.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/fault.h"
+
+struct conf_text { struct str name, text; };           /* name: for error messages */
+struct conf_place { const char *file; unsigned line, column; };
+
+struct conf_list { struct str *items; size_t n; };     /* strings */
+
+enum tls_level { TLS_NONE, TLS_OPPORTUNISTIC, TLS_ENCRYPT, TLS_VERIFY, TLS_MTA_STS, TLS_DANE };
+const char *tls_level_name(enum tls_level level);      /* the words of the configuration */
+
+struct conf_tls {
+	struct conf_list names;          /* SNI names */
+	struct conf_list certs, keys;    /* paths, pairwise */
+	struct conf_place at;
+};
+
+struct conf_send_as { struct str user; struct conf_list addresses; }; /* "*@domain" is a whole domain */
+
+struct conf_users {
+	struct str name;
+	struct str file;                 /* source file PATH */
+	struct conf_send_as *send_as;
+	size_t n_send_as;
+	struct conf_place at;
+};
+
+enum conf_recipients { RECIPIENTS_TABLES, RECIPIENTS_ANY, RECIPIENTS_FILE, RECIPIENTS_VERIFY };
+enum conf_deliver { DELIVER_MAILDIR, DELIVER_LMTP, DELIVER_MX, DELIVER_RELAY };
+
+struct conf_retry {
+	int64_t *retry_s;                /* the last repeats; n == 0: the queue's */
+	size_t n_retry;
+	int64_t give_up_s;               /* 0: the queue's */
+};
+
+struct conf_domain {
+	struct conf_list names;          /* ASCII, lower case */
+	struct conf_list users;          /* names of users tables */
+	struct conf_list aliases;        /* paths */
+	enum conf_recipients recipients;
+	struct str recipients_file;
+	struct str catch_all;            /* an address, or empty */
+	char tag;                        /* 0: none */
+	enum conf_deliver deliver;
+	struct str deliver_to;           /* the Maildir template, the LMTP endpoint or the relay's name */
+	struct conf_retry retry;
+	struct conf_place at;
+};
+
+enum listen_kind { LISTEN_MX, LISTEN_SUBMISSIONS, LISTEN_SUBMISSION, LISTEN_LMTP, LISTEN_LOCAL };
+const char *listen_kind_name(enum listen_kind kind);
+
+struct conf_network { unsigned char ip[16]; unsigned bits; bool ipv6; }; /* IPv4 in the first four */
+
+struct conf_listener {
+	enum listen_kind kind;
+	struct conf_list on;             /* endpoints in text, checked */
+	struct conf_list auth;           /* names of users tables */
+	struct conf_network *trust;
+	size_t n_trust;
+	bool tls_required;               /* mx: refuse MAIL in clear */
+	bool tls_none;                   /* loopback only */
+	struct conf_place at;
+};
+
+struct conf_relay {
+	struct str name;
+	struct conf_list hosts;          /* "host:port", tried in order */
+	bool implicit;                   /* TLS from the first byte */
+	enum tls_level level;
+	struct str ca;                   /* path, or empty: the system's */
+	struct str login_name;           /* empty: no login */
+	struct str login_file;           /* path of the file that holds the password */
+	struct conf_retry retry;
+	struct conf_place at;
+};
+
+enum route_action { ROUTE_RELAY, ROUTE_DIRECT, ROUTE_HOLD, ROUTE_REFUSE };
+
+struct conf_route {                      /* empty condition: any */
+	struct str to, sender, user;     /* patterns: "*.corp.example", "corp.example", "a@b", "@b" */
+	struct conf_network *client;     /* NULL: any */
+	enum route_action action;
+	struct str argument;             /* the relay's name or the refusal's text */
+	struct conf_place at;
+};
+
+struct conf_direct {
+	enum tls_level level;
+	uint16_t port;
+	struct conf_list bind;           /* source addresses in text */
+	struct str ehlo;                 /* default: hostname */
+	enum { FAMILY_ANY, FAMILY_IPV4, FAMILY_IPV6 } family;
+	bool allow_loopback;
+	struct str ca;                   /* path, or empty */
+};
+
+struct conf_queue {
+	struct conf_retry retry;         /* always filled */
+	int64_t delay_warning_s;         /* 0: never */
+	bool return_full;
+	struct str directory;
+	uint64_t destination_concurrency; /* sessions to one destination at a time */
+};
+
+struct conf_resolver {
+	struct conf_list servers;        /* "127.0.0.1:5353"; n == 0: resolv.conf */
+	struct str trust_anchor;         /* path, or empty: the root's */
+	struct str ca;
+};
+
+struct conf_limits {
+	uint64_t message_bytes, recipients, connections, connections_per_client;
+};
+
+struct conf {
+	struct arena *arena;
+	struct str hostname;
+	struct conf_list postmaster;     /* addresses */
+	struct str origin;               /* default: hostname */
+	struct str run_as, mail_user;
+	struct conf_tls *tls;           size_t n_tls;
+	struct conf_users *users;       size_t n_users;
+	struct conf_domain *domains;    size_t n_domains;
+	struct conf_listener *listeners; size_t n_listeners;
+	struct conf_relay *relays;      size_t n_relays;
+	struct conf_route *routes;      size_t n_routes;
+	struct conf_direct direct;
+	struct conf_queue queue;
+	struct conf_resolver resolver;
+	struct str control;              /* path of the control socket */
+	struct conf_limits limits;
+	bool log_json;
+};
+
+/* Every error in one run, each with file, line, column, the line itself, a caret, what was expected
+ * and the nearest known word. Also what weakens, as a warning. */
+struct conf_report {
+	struct buf text;                 /* as shown to a person */
+	unsigned errors, warnings;
+};
+void conf_report_init(struct conf_report *r);
+void conf_report_fini(struct conf_report *r);
+
+/* F_SYNTAX with report->errors > 0; *out is set only on OK. */
+MUST_USE fault conf_read(const struct conf_text *texts, size_t n, struct conf **out,
+                         struct conf_report *report);
+void conf_free(struct conf **conf);
+
+const struct conf_domain *conf_domain_find(const struct conf *conf, struct str domain); /* ASCII, lower case */
+const struct conf_relay  *conf_relay_find(const struct conf *conf, struct str name);
+const struct conf_users  *conf_users_find(const struct conf *conf, struct str name);
+
+/* The files that a configuration names, each path once, so that the supervisor can open them. */
+enum conf_file_use {
+	CONF_FILE_CERT = 1, CONF_FILE_KEY = 2, CONF_FILE_USERS = 4, CONF_FILE_ALIASES = 8,
+	CONF_FILE_RECIPIENTS = 16, CONF_FILE_CA = 32, CONF_FILE_SECRET = 64, CONF_FILE_ANCHOR = 128,
+	CONF_FILE_POLICY_CA = 256,
+};
+struct conf_file { struct str path; unsigned use; struct conf_place at; };
+size_t conf_files(const struct conf *conf, const struct conf_file **out);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * ipc/control.h -- the command line <-> spool, over the owner-only control socket.
+ *
+ * One REQUEST per connection; ROWs (a JSON object each) and then END, whose status is the command's
+ * exit status and whose text, if any, is for the person.
+ */
+#ifndef IPC_CONTROL_H
+#define IPC_CONTROL_H
+
+#include "ipc/codec.h"
+
+enum control_verb {
+	CONTROL_LIST, CONTROL_SHOW, CONTROL_RETRY, CONTROL_HOLD, CONTROL_RELEASE, CONTROL_BOUNCE,
+	CONTROL_REMOVE, CONTROL_STATUS, CONTROL_RELOAD,
+};
+
+/* Empty selectors select everything; older_s is an age in seconds, 0 for any. body: show the content,
+ * which follows as BODY chunks. */
+#define TO_CONTROL(MSG, U, I, S)                                                            \
+	MSG(CONTROL_REQUEST, control_request, U(verb) S(id) S(to) S(from) S(user) S(domain) \
+	    U(older_s) U(body))
+#define FROM_CONTROL(MSG, U, I, S)                        \
+	MSG(CONTROL_ROW, control_row, S(json))            \
+	MSG(CONTROL_BODY, control_body, S(bytes))         \
+	MSG(CONTROL_END, control_end, U(status) S(text))
+
+IPC_DECLARE(TO_CONTROL, to_control)
+IPC_DECLARE(FROM_CONTROL, from_control)
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * ipc/spool_delivery.h -- spool <-> courier and spool <-> porter: an attempt at delivery.
+ *
+ * JOB, its JOB_RCPTs, then JOB_GO. The worker asks for content with WANT (never more than
+ * DELIVERY_CREDIT_BYTES outstanding) and gets BODY, then BODY_END. It reports every recipient
+ * with OUTCOME as soon as it is known and ends with DONE; recipients without an outcome are queued
+ * again. `job` is chosen by the spool; a worker that dies holds leases that end by themselves.
+ */
+#ifndef IPC_SPOOL_DELIVERY_H
+#define IPC_SPOOL_DELIVERY_H
+
+#include "ipc/codec.h"
+
+enum { DELIVERY_CREDIT_BYTES = 256 << 10, DELIVERY_CHUNK_BYTES = 64 << 10 };
+
+enum job_purpose {
+	JOB_DELIVER,
+	JOB_VERIFY, /* MAIL and RCPT only, then RSET: would the next hop take this recipient? */
+};
+
+/* JOB: route_kind and route_name as policy/route.h gives them; id the queue id; attempt counts from 1.
+ * arrived_s: wall clock. JOB_RCPT: index within the job; address where it goes, original and orcpt for
+ * DSN. RELEASE: stop as soon as possible (drain, removal); what has been handed over stays so. */
+#define SPOOL_TO_WORKER(MSG, U, I, S)                                                       \
+	MSG(WORKER_JOB, worker_job, U(job) U(purpose) S(id) U(route_kind) S(route_name)     \
+	    S(domain) S(sender) U(size_bytes) U(body) U(smtputf8) U(ret) S(envid) U(attempt) I(arrived_s)) \
+	MSG(WORKER_RCPT, worker_rcpt, U(job) U(index) S(address) S(original) S(orcpt) U(notify)) \
+	MSG(WORKER_GO, worker_go, U(job))                                                   \
+	MSG(WORKER_BODY, worker_body, U(job) S(bytes))                                      \
+	MSG(WORKER_BODY_END, worker_body_end, U(job) U(whole))                              \
+	MSG(WORKER_RELEASE, worker_release, U(job))
+
+/* OUTCOME: class of enum outcome_class; code, status and text are the final reply, or our own words
+ * with code 0; host and ip who said so ("" if nobody was reached); level of enum tls_level; tls facts
+ * in words; dsn is 1 if the next hop took over the duty of DSN (RFC 3461 5.2.2); dialogue the bounded
+ * transcript of a failure, without credentials. detail: the file name in a Maildir, or "". */
+#define WORKER_TO_SPOOL(MSG, U, I, S)                                                        \
+	MSG(FROM_WORKER_WANT, from_worker_want, U(job) U(bytes))                             \
+	MSG(FROM_WORKER_OUTCOME, from_worker_outcome, U(job) U(index) U(class) U(code) S(status) \
+	    S(text) S(host) S(ip) U(level) S(tls) U(dsn) S(dialogue) S(detail))              \
+	MSG(FROM_WORKER_DONE, from_worker_done, U(job))                                      \
+	MSG(FROM_WORKER_RENEW, from_worker_renew, U(job))
+
+IPC_DECLARE(SPOOL_TO_WORKER, spool_to_worker)
+IPC_DECLARE(WORKER_TO_SPOOL, worker_to_spool)
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * proto/dsn/dsn.h -- builds a delivery status notification: what happened, in words and in fields.
+ *
+ * A multipart/report of three parts: a text that a person understands (who, why, what now, and the
+ * dialogue that failed), message/delivery-status, and the returned message or its headers. With a message
+ * that needs SMTPUTF8 the global types of RFC 6533 are used. The result has CRLF line ends, no line over 998, and
+ * no foreign string in it unfiltered. Pure: the caller gives time, boundary and message-id.
+ *
+ * Source   RFC 3461 5 and 6, RFC 3462/6522, RFC 3464, RFC 6533, RFC 3834 (Auto-Submitted).
+ * Errors   F_LIMIT when out has no room.
+ */
+#ifndef PROTO_DSN_H
+#define PROTO_DSN_H
+
+#include "mail/reply.h"
+#include "mail/envelope.h"
+
+enum dsn_kind {
+	DSN_FAILED,    /* given up */
+	DSN_DELAYED,   /* still trying */
+	DSN_DELIVERED, /* success, asked for */
+	DSN_RELAYED,   /* success, handed to a server that does not speak DSN */
+	DSN_EXPANDED,  /* success, through an alias to several */
+};
+
+struct dsn_rcpt {
+	struct str address, original, orcpt;   /* final, as the client said it, ORCPT ("" : none) */
+	enum dsn_kind kind;
+	struct smtp_reply reply;               /* the last word; code 0 for our own */
+	struct str host;                       /* who said it; "" if ourselves */
+	struct str dialogue;                   /* lines separated by LF; "" if none */
+	struct str protection;                 /* TLS facts in words, or "" */
+	int64_t last_attempt_s, retry_until_s; /* wall clock; 0: unknown */
+};
+
+struct dsn_facts {
+	struct str hostname;
+	struct str to;                         /* the envelope sender, where the notice goes */
+	struct str postmaster;                 /* whom to ask, an address */
+	struct str id, envid;                  /* queue id and ENVID of the original */
+	struct str message_id;                 /* for the notice itself, with <> */
+	struct str boundary;                   /* unlikely to occur in the message */
+	int64_t arrived_s, now_s;
+	int zone_minutes;
+	bool smtputf8;
+	bool original_8bit;
+	const struct dsn_rcpt *rcpts;
+	size_t n_rcpts;
+	struct str returned;                   /* the original's bytes: headers, or all of it */
+	bool returned_full;
+};
+
+MUST_USE fault dsn_put(struct buf *out, const struct dsn_facts *facts);
+
+/* One sentence for a person: what this status means and what to do. Never empty. */
+struct str dsn_sentence(const struct smtp_reply *reply, enum dsn_kind kind);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * sys/file.h -- files and directories, with the faults a mail server must tell apart.
+ *
+ * Errors   F_ABSENT, F_EXISTS, F_DENIED, F_LIMIT (disk full, quota, no descriptor left), else F_SYS.
+ *          The why, where given, names the path and the reason.
+ */
+#ifndef SYS_FILE_H
+#define SYS_FILE_H
+
+#include "base/buf.h"
+#include "base/fault.h"
+
+enum file_mode { FILE_READ = 1, FILE_WRITE = 2, FILE_CREATE = 4, FILE_EXCLUSIVE = 8, FILE_APPEND = 16 };
+
+/* at: a directory's descriptor, or FILE_CWD. Symbolic links at the end are not followed when
+ * FILE_CREATE is set. */
+enum { FILE_CWD = -100 };
+MUST_USE fault file_open(int at, const char *path, unsigned mode, unsigned permissions, int *fd_out,
+                         struct why *why);
+/* Stays below `at`: no "..", no absolute path, no symbolic link anywhere (openat2). */
+MUST_USE fault file_open_beneath(int at, const char *path, unsigned mode, unsigned permissions,
+                                 int *fd_out);
+MUST_USE fault directory_open(int at, const char *path, int *fd_out, struct why *why);
+MUST_USE fault directory_open_beneath(int at, const char *path, int *fd_out);
+MUST_USE fault directory_make(int at, const char *path, unsigned permissions); /* F_EXISTS is told */
+
+MUST_USE fault file_read_all(int fd, struct buf *to);   /* from the start, until the end or to's ceiling */
+MUST_USE fault file_read(int fd, void *to, size_t n, size_t *n_out);
+MUST_USE fault file_write(int fd, struct str bytes);    /* all of it */
+MUST_USE fault file_pread(int fd, void *to, size_t n, uint64_t offset, size_t *n_out);
+MUST_USE fault file_pwrite(int fd, struct str bytes, uint64_t offset); /* all of it */
+MUST_USE fault file_sync(int fd);                       /* fdatasync; after a failure the file is suspect */
+MUST_USE fault file_sync_all(int fd);                   /* fsync: also a directory's names */
+MUST_USE fault file_size(int fd, uint64_t *out);
+MUST_USE fault file_truncate(int fd, uint64_t size);
+MUST_USE fault file_link(int from_at, const char *from, int to_at, const char *to); /* F_EXISTS */
+MUST_USE fault file_rename(int from_at, const char *from, int to_at, const char *to);
+MUST_USE fault file_remove(int at, const char *path);
+MUST_USE fault file_owner_mode(int fd, uint32_t *uid_out, uint32_t *mode_out);
+MUST_USE fault file_space(int fd, uint64_t *bytes_free_out, uint64_t *names_free_out);
+
+/* Names in a directory, one a call; false at the end. "." and ".." are left out. */
+struct directory_reader;
+struct directory_reader *directory_read(int fd);
+bool directory_next(struct directory_reader *d, struct str *name_out);
+void directory_close(struct directory_reader **d);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * sys/process.h -- other processes, signals, and what the service manager wants to hear.
+ */
+#ifndef SYS_PROCESS_H
+#define SYS_PROCESS_H
+
+#include "base/fault.h"
+#include "sys/loop.h"
+
+/* A role's process: this same program executed anew as `sealpost role NAME`, with one end of a
+ * socketpair as descriptor 3 and nothing else but standard error. In the simulation the role is
+ * made in the same process instead. */
+struct child;
+struct child *child_start(struct loop *loop, const char *role, const char *user, int *control_fd_out,
+                          void (*ended)(void *owner, const char *how), void *owner, struct why *why);
+void child_kill(struct child *c);       /* SIGKILL; ended follows */
+void child_free(struct child **c);      /* after it has ended, or to forget it */
+int  child_pid(const struct child *c);
+
+enum signal_kind { SIGNAL_RELOAD, SIGNAL_STOP };
+void signals_watch(struct loop *loop, void (*notify)(void *owner, enum signal_kind which), void *owner);
+
+/* sd_notify(3)'s protocol: "READY=1", "RELOADING=1", "STOPPING=1". Nothing without NOTIFY_SOCKET. */
+void service_notify(const char *state);
+
+bool process_is_root(void);
+uint32_t process_user(void);
+/* The account's numbers; F_ABSENT. */
+MUST_USE fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out);
+MUST_USE fault process_become(uint32_t uid, uint32_t gid, struct why *why); /* for good */
+uint64_t process_peak_bytes(void); /* the largest resident set so far */
+
+/* Work for a thread, so that a password never delays a handshake: run on the pool, done in the
+ * loop. In the simulation both run in the loop. */
+void work_start(struct loop *loop, void (*run)(void *job), void (*done)(void *job), void *job);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * tls/tls.h -- TLS over our own buffers: bytes in, bytes out, no socket.
+ *
+ * One session: offer ciphertext with tls_feed, take plaintext with tls_read, give plaintext with tls_write,
+ * send what tls_output shows. One custom BIO for both directions, so that an idle connection costs what the
+ * SSL object costs. Private keys are never here: a context holds certificates, and its signer asks the keeper.
+ *
+ * Source   RFC 8446, RFC 5246 with RFC 7627, RFC 8314, RFC 9266 (tls-exporter), RFC 6066 3 (SNI), RFC 7301 (ALPN).
+ * Policy   Server and client: TLS 1.2 is the floor, ECDHE and AEAD only, no renegotiation, compression or early
+ *          data. `for_mx` adds ECDHE with AES-CBC, last.
+ * Errors   F_TLS: the session is over; tls_error() says why in words for a person.
+ */
+#ifndef TLS_TLS_H
+#define TLS_TLS_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/fault.h"
+
+/* How a signature is made: the role gives a function that asks the keeper (ipc/sign.h). */
+struct tls_signer {
+	fault (*sign)(void *owner, struct str key_id, struct str digest, unsigned padding, struct str message,
+	              struct buf *signature_out);
+	void *owner;
+};
+
+/* Once per process, before the first context; loads OpenSSL's configuration and the key-less provider. */
+MUST_USE fault tls_begin(struct why *why);
+
+/* ---- server ---- */
+struct tls_server;   /* certificates by SNI; immutable, so a reload makes a new one and sessions keep theirs */
+
+struct tls_server *tls_server_new(const struct tls_signer *signer, bool for_mx);
+void tls_server_free(struct tls_server **s);    /* sessions in flight hold their own reference */
+/* names: SNI names of this block; chain: PEM. Several chains of different key types for the same names are added by
+ * further calls. The first block is the default. F_SYNTAX: no certificate in it. */
+MUST_USE fault tls_server_add(struct tls_server *s, const struct str *names, size_t n_names, struct str chain_pem,
+                              struct why *why);
+
+/* ---- client ---- */
+struct tls_client;   /* trust anchors and the protocol floor */
+struct tls_client_options {
+	struct str ca_pem;          /* empty: the system's store, loaded from its usual place */
+	bool verify;                /* refuse an unverifiable chain or another name */
+};
+struct tls_client *tls_client_new(const struct tls_client_options *options, struct why *why);
+void tls_client_free(struct tls_client **c);
+
+/* ---- one connection ---- */
+struct tls;
+enum tls_state { TLS_SHAKING, TLS_OPEN, TLS_ENDED, TLS_BROKEN };
+
+struct tls *tls_accept(struct tls_server *s);
+/* name: SNI and, when verifying, the name that the certificate must carry. */
+struct tls *tls_connect(struct tls_client *c, struct str name);
+void tls_free(struct tls **t);
+
+enum tls_state tls_state(const struct tls *t);
+/* Takes ciphertext; drives the handshake. All is consumed unless plaintext waits to be read. */
+MUST_USE fault tls_feed(struct tls *t, struct str cipher, size_t *used_out);
+/* Plaintext out; *n_out == 0: nothing (look at tls_state for TLS_ENDED, after close_notify). */
+MUST_USE fault tls_read(struct tls *t, char *to, size_t room, size_t *n_out);
+/* Plaintext in; all of it is taken, so keep an eye on the length of tls_output. */
+MUST_USE fault tls_write(struct tls *t, struct str plain);
+void       tls_end(struct tls *t);          /* close_notify */
+struct str tls_output(const struct tls *t); /* ciphertext to send */
+void       tls_sent(struct tls *t, size_t n);
+const char *tls_error(const struct tls *t); /* "" if all is well */
+
+struct tls_facts {
+	struct str version;   /* "TLSv1.3" */
+	struct str cipher;    /* "TLS_AES_256_GCM_SHA384" */
+	struct str group;     /* "x25519"; "" if unknown */
+	struct str sni;       /* as asked for, checked to be a host name; "" */
+	bool verified;        /* client: chain and name were right (also when not demanded) */
+	struct str problem;   /* client: why it is not verified, in words */
+	struct str peer;      /* client: subject of the certificate, for people */
+};
+/* Slices live as long as the session. Only in TLS_OPEN. */
+void tls_facts(const struct tls *t, struct tls_facts *out);
+/* RFC 9266: 32 bytes; F_STATE where the binding would not be unique (TLS 1.2 without RFC 7627). */
+MUST_USE fault tls_channel_binding(const struct tls *t, unsigned char out[32]);
+
+/* Is this the beginning of a TLS record? To recognise TLS on a plain port. */
+bool tls_looks_like(struct str bytes);
+
+#endif
