@@ -34,3 +34,10 @@ install: build
 
 clean:
 	rm -rf build build-test build-clang build-fuzz
+
+FUZZ_SECONDS ?= 60
+fuzz:
+	dev/setup build test
+	@test -f build-fuzz/build.ninja || CC=clang meson setup build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
+	ninja -C build-fuzz
+	dev/fuzz build-fuzz $(FUZZ_SECONDS)
