@@ -38,6 +38,8 @@ struct role_hooks {
 /* The table of roles: name, start. Returns the role's base; used by `sealpost role` and the simulation. */
 struct role_base *role_start(struct loop *loop, const char *name, int control_fd);
 void              role_free(struct role_base **base);
+/* Told when the supervisor is gone: the process then ends. Nobody needs to listen. */
+void              role_on_end(struct role_base *base, void (*ended)(void *owner), void *owner);
 
 /* For the roles themselves. */
 struct role_base *role_base_new(struct loop *loop, int control_fd, const struct role_hooks *hooks,

@@ -29,6 +29,9 @@ uint32_t process_user(void);
 /* The account's numbers; F_ABSENT. */
 MUST_USE fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out);
 MUST_USE fault process_become(uint32_t uid, uint32_t gid, struct why *why); /* for good */
+unsigned process_cores(void);
+/* Standard error goes to this file from now on, for this process and those it starts. */
+MUST_USE fault process_errors_to(const char *path, struct why *why);
 uint64_t process_peak_bytes(void); /* the largest resident set so far */
 
 /* Work for a thread, so that a password never delays a handshake: run on the pool, done in the

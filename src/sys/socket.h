@@ -28,6 +28,8 @@ bool endpoint_is_loopback(const struct endpoint *e);
 /* Loopback, unspecified, link-local, multicast, broadcast, IPv4-mapped forms of these. */
 bool endpoint_is_never_remote(const struct endpoint *e);
 
+/* A Unix socket gets these permissions, and replaces one that nobody listens at any more. */
+MUST_USE fault socket_permit(const struct endpoint *at, unsigned permissions);
 MUST_USE fault socket_listen(const struct endpoint *at, int backlog, int *fd_out, struct why *why);
 /* Non-blocking accept. F_BUSY: nobody waits. F_LIMIT: no descriptor left. */
 MUST_USE fault socket_accept(int listener, int *fd_out, struct endpoint *peer_out);
@@ -40,6 +42,7 @@ MUST_USE fault socket_pair(int out[2]);
 /* The user at the other end of a Unix socket. */
 MUST_USE fault socket_peer_user(int fd, uint32_t *uid_out, uint32_t *pid_out);
 void           fd_close(int *fd);  /* sets it to -1; -1 is fine */
+int            fd_dup(int fd);  /* another descriptor of the same thing; -1 if there is none left */
 /* The endpoints of this machine's own interfaces; used to recognise ourselves in an MX set. */
 size_t socket_own_addresses(struct endpoint *out, size_t max);
 
