@@ -4,12 +4,15 @@
  *
  * One canonical form: a local part is kept without its quotes and quoted pairs, a domain in lower
  * case. address_text() quotes again where the grammar demands it, so that parse and text are
- * inverse. Comments, folding, source routes, %-hacks and a second unquoted @ are refused.
+ * inverse. Comments, folding, source routes and a second unquoted @ are refused. A % or ! is a sign
+ * like any other: nothing is ever routed by what stands before the @. Signs that UTS 46 would turn into a dot
+ * or an @ are refused.
  *
  * Source   RFC 5321 4.1.2, RFC 6531 3.3 (UTF-8), RFC 5890 (domains).
  * Limits   Local part 64 octets, domain 255, path 256 (RFC 5321 4.5.3.1), label 63.
  * Errors   F_SYNTAX, F_LIMIT (too long); *rest and *out are untouched then.
  * Owns     What out points to lies in the arena.
+ * Tests    test/unit/mail/address_test.c, fuzz/address.c
  */
 #ifndef MAIL_ADDRESS_H
 #define MAIL_ADDRESS_H

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: ISC */
+#include "mail/reply.h"
+
+enum { REPLY_LINE_MAX = 512 }; /* with code and CRLF, RFC 5321 4.5.3.1.5 */
+
+enum outcome_class reply_class(const struct smtp_reply *reply)
+{
+	switch (reply->code / 100) {
+	case 2:
+	case 3:
+		return OUTCOME_DONE;
+	case 5:
+		return OUTCOME_NEVER;
+	default:
+		return OUTCOME_LATER;
+	}
+}
+
+static bool take_number(struct str *rest, uint16_t *out)
+{
+	struct str s = *rest;
+	uint64_t n;
+	if (s.n > 1 && s.p[0] == '0' && ascii_is_digit((unsigned char)s.p[1]))
+		return false;
+	if (!str_take_u64(&s, &n) || n > 999)
+		return false;
+	*out = (uint16_t)n;
+	*rest = s;
+	return true;
+}
+
+bool status_take(struct str *rest, struct status *out)
+{
+	struct str s = *rest;
+	struct status got;
+	if (!take_number(&s, &got.class) || (got.class != 2 && got.class != 4 && got.class != 5))
+		return false;
+	if (!str_take_char(&s, '.') || !take_number(&s, &got.subject))
+		return false;
+	if (!str_take_char(&s, '.') || !take_number(&s, &got.detail))
+		return false;
+	if (s.n > 0 && (s.p[0] == '.' || ascii_is_alnum((unsigned char)s.p[0])))
+		return false;
+	*out = got;
+	*rest = s;
+	return true;
+}
+
+fault status_put(struct buf *out, struct status status)
+{
+	if (status.class == 0)
+		return OK;
+	return buf_addf(out, "%u.%u.%u", status.class, status.subject, status.detail);
+}
+
+/* At most n bytes of s, not ending inside a UTF-8 sequence. */
+static struct str cut_text(struct str s, size_t n)
+{
+	if (s.n <= n)
+		return s;
+	while (n > 0 && ((unsigned char)s.p[n] & 0xC0) == 0x80)
+		n--;
+	return str_sub(s, 0, n);
+}
+
+static fault put_clean(struct buf *out, struct str line)
+{
+	bool utf8 = str_is_utf8(line);
+	for (size_t i = 0; i < line.n; i++) {
+		unsigned char c = (unsigned char)line.p[i];
+		bool bad = c < 32 || c == 127 || (c > 127 && !utf8);
+		TRY(buf_add_char(out, bad ? '?' : (char)c));
+	}
+	return OK;
+}
+
+/* The next line of a reply's text. False after the last one. */
+static bool next_line(struct str *text, struct str *line)
+{
+	if (text->n == 0)
+		return false;
+	if (!str_take_until(text, '\n', line)) {
+		*line = *text;
+		*text = STR_NONE;
+	}
+	return true;
+}
+
+static fault put_line(struct buf *out, const struct smtp_reply *reply, bool status, bool last, struct str line)
+{
+	size_t before = buf_view(out).n;
+	TRY(buf_addf(out, "%03d%c", reply->code, last ? ' ' : '-'));
+	if (status) {
+		TRY(status_put(out, reply->status));
+		if (line.n > 0)
+			TRY(buf_add_char(out, ' '));
+	}
+	size_t head = buf_view(out).n - before;
+	TRY(put_clean(out, cut_text(line, REPLY_LINE_MAX - 2 - head)));
+	return buf_add(out, STR("\r\n"));
+}
+
+fault reply_put(struct buf *out, const struct smtp_reply *reply, bool enhanced)
+{
+	size_t before = buf_view(out).n;
+	/* RFC 2034 4: the class is the code's first digit; 3yz replies have none. */
+	bool status = enhanced && reply->status.class != 0 && reply->status.class == reply->code / 100;
+	struct str rest = reply->text, line = STR_NONE;
+	fault f = OK;
+	(void)next_line(&rest, &line);
+	do {
+		struct str this_line = line;
+		bool more = next_line(&rest, &line);
+		f = put_line(out, reply, status, !more, this_line);
+		if (!more)
+			break;
+	} while (f == OK);
+	if (f != OK)
+		buf_cut(out, before);
+	return f;
+}
+
+static fault put_one_line(struct buf *out, const struct smtp_reply *reply)
+{
+	struct str rest = reply->text, line;
+	const char *gap = "";
+	if (reply->code != 0) {
+		TRY(buf_addf(out, "%03d", reply->code));
+		gap = " ";
+	}
+	if (reply->status.class != 0) {
+		TRY(buf_add(out, str_of(gap)));
+		TRY(status_put(out, reply->status));
+		gap = " ";
+	}
+	while (next_line(&rest, &line)) {
+		TRY(buf_add(out, str_of(gap)));
+		TRY(put_clean(out, line));
+		gap = " / ";
+	}
+	return OK;
+}
+
+fault reply_put_line(struct buf *out, const struct smtp_reply *reply)
+{
+	size_t before = buf_view(out).n;
+	fault f = put_one_line(out, reply);
+	if (f != OK)
+		buf_cut(out, before);
+	return f;
+}
