@@ -323,7 +323,7 @@ static void the_is_email_set(void **state)
 	FILE *file = folder != NULL ? fopen(path, "r") : NULL;
 	if (file == NULL) {
 		print_message("# SEALPOST_VECTORS names no folder with address-isemail: skipped\n");
-		skip();
+		return;
 	}
 	struct str rest = { xml, fread(xml, 1, sizeof xml, file) }, test, in, category;
 	(void)fclose(file);
