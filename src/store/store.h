@@ -13,9 +13,12 @@
  * specification; test/unit/store/contract.c holds every store to it.
  *
  * Units    Times in wall-clock seconds, passed in: the store has no clock of its own.
- * Errors   F_LIMIT: no room (disk full). F_STORE, F_SYS: the storage failed; what was asked for did not
- *          happen, the why says more. F_ABSENT, F_STATE as noted.
+ * Limits   STORE_RCPTS_MAX recipients of a message; STORE_DIALOGUE_MAX bytes of a dialogue are kept.
+ * Errors   F_LIMIT: no room (disk full); the store stays usable. F_STORE: the storage failed; what was asked
+ *          for did not happen, and the store refuses to take anything until it is opened again (from content:
+ *          this content is damaged). F_ABSENT, F_STATE, F_EXISTS as noted. The why says more.
  * Owns     What a call returns lives in the arena it was given.
+ * Tests    test/unit/store/contract_test.c (every store), test/unit/store/sqlite_test.c
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -26,7 +29,7 @@
 
 struct store;
 
-enum { STORE_ID_MAX = 32 };
+enum { STORE_ID_MAX = 32, STORE_RCPTS_MAX = 1 << 20, STORE_DIALOGUE_MAX = 8 << 10 };
 
 /* What is known about a message when it is committed. Strings are canonical text. */
 struct store_message {
@@ -65,37 +68,50 @@ struct store_commit {                    /* one message of a group commit */
 	struct store_message message;
 	const struct store_rcpt *rcpts;  /* address, original, orcpt, notify, key, state, next_s are read */
 	size_t n_rcpts;
-	fault result;                    /* out: OK means durable */
+	fault result;                    /* out: OK means durable; F_EXISTS: the id is taken */
 };
 
 enum settle_kind {
 	SETTLE_DONE,                     /* delivered, relayed, bounced or removed: the recipient is gone */
 	SETTLE_LATER,                    /* queued again, for next_s */
+	SETTLE_HELD,                     /* kept until somebody releases it */
 };
 
 struct store_outcome {
 	uint64_t rcpt, fence;
 	enum settle_kind kind;
 	int64_t next_s;
-	struct str reply, dialogue;
+	struct str reply, dialogue;      /* empty: what was known stays */
+	struct str key;                  /* the destination from now on; empty: as before */
 	bool delay_warned;
 	bool counts;                     /* this was an attempt */
 	fault result;                    /* out: F_STATE for a stale fence: ignored, and told */
 };
 
-/* What an operator or the scheduler asks for; empty fields match everything. */
+/* What an operator asks for; empty fields match everything. Addresses and domains without regard to ASCII
+ * case; from "<>" is the null sender; domain is the recipient's. */
 struct store_selector {
 	struct str id, to, from, user, domain;
-	int64_t arrived_before_s;        /* 0: any */
+	int64_t arrived_before_s;        /* 0: any; only messages that arrived before */
 };
 
+/* How much each destination already has in hand: a key gets at most key_max messages, those of its load included.
+ * Keys that are not listed have none. */
+struct store_load { struct str key; unsigned messages; };
+struct store_room { const struct store_load *loads; size_t n_loads; unsigned key_max; };
+
 struct store_counts { uint64_t messages, queued, leased, held, content_bytes, disk_bytes; };
+
+struct store_options {
+	uint64_t segment_bytes;          /* of one content file; 0: the default of 64 MB */
+};
 
 enum operator_action { ACT_RETRY, ACT_HOLD, ACT_RELEASE, ACT_REMOVE };
 
 struct store_ops {
 	const char *name;
-	fault (*open)(struct str directory, struct store **out, struct why *why);
+	/* options may be NULL. F_BUSY: another process has it open. */
+	fault (*open)(struct str directory, const struct store_options *options, struct store **out, struct why *why);
 	void  (*close)(struct store **store);
 
 	/* Content in: not durable until commit. A draft that is dropped leaves nothing. */
@@ -109,20 +125,25 @@ struct store_ops {
 	fault (*commit)(struct store *s, struct store_commit *commits, size_t n_commits,
 	                struct store_outcome *outcomes, size_t n_outcomes, struct why *why);
 
-	/* Queued recipients with next_s <= now_s, oldest next_s first, at most max, each leased until
-	 * now_s + lease_s under a fresh fence. Leases that have ended count as queued. Keys in `busy` are passed over.
-	 * Recipients of one message with one key come together. */
-	fault (*lease)(struct store *s, int64_t now_s, int64_t lease_s, const struct str *busy, size_t n_busy,
+	/* Queued recipients with next_s <= now_s, destinations by their oldest next_s, at most max, each leased
+	 * until now_s + lease_s under a fresh fence. Leases that have ended count as queued. Destinations without
+	 * room are passed over. Recipients of one message with one key come together. */
+	fault (*lease)(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room,
 	               struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 	fault (*renew)(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until_s); /* F_STATE: stale */
+	/* Leases what matches and is queued or held, whatever its next_s: for an operator who settles it now. */
+	fault (*claim)(struct store *s, const struct store_selector *which, int64_t now_s, int64_t lease_s,
+	               struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 	/* Gives every lease back: the spool is alone on its store after a restart. */
 	fault (*reclaim)(struct store *s, struct why *why);
 
-	/* When lease would next find something; F_ABSENT if nothing waits. */
-	fault (*next_due)(struct store *s, int64_t *due_s_out);
+	/* When lease would next find something, perhaps a little early; F_ABSENT if nothing waits that there is
+	 * room for. */
+	fault (*next_due)(struct store *s, const struct store_room *room, int64_t *due_s_out);
 
 	fault (*message)(struct store *s, struct str id, struct arena *a, struct store_message *out);
-	/* Content out, checked against its checksum. *n_out < room only at the end. F_STORE: damaged. */
+	/* Content out, checked against its checksum; perhaps less than there is room for, nothing only at the end.
+	 * F_STORE: damaged. */
 	fault (*content)(struct store *s, struct str id, uint64_t offset, char *to, size_t room, size_t *n_out);
 
 	fault (*list)(struct store *s, const struct store_selector *which, uint64_t after_number, struct arena *a,
@@ -133,8 +154,11 @@ struct store_ops {
 	             uint64_t *n_out);
 
 	fault (*counts)(struct store *s, struct store_counts *out);
-	/* Small work between turns: recycle and compact segments, checkpoint. Never more than a few ms. */
-	fault (*tidy)(struct store *s, struct why *why);
+	/* Room left where the store lives. */
+	fault (*space)(struct store *s, uint64_t *bytes_free_out, uint64_t *names_free_out);
+	/* Small work between turns: prepare, recycle and compact content files. Never more than a few ms;
+	 * *more_out says that there is more of it. */
+	fault (*tidy)(struct store *s, bool *more_out, struct why *why);
 
 	/* Observations of the resolver worth keeping (policies, levels): key, value, until when. */
 	fault (*remember)(struct store *s, struct str key, struct str value, int64_t expires_s);
