@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test lint fuzz bench install clean help
+.PHONY: run build test fuzz install clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -9,7 +9,6 @@ help:
 	@echo "make build    build/sealpost, optimised and hardened"
 	@echo "make install  DESTDIR= PREFIX=/usr/local"
 	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
-	@echo "make bench    measure against the peers"
 
 run: build
 	build/sealpost try

@@ -30,6 +30,7 @@ uint32_t process_user(void);
 MUST_USE fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out);
 MUST_USE fault process_become(uint32_t uid, uint32_t gid, struct why *why); /* for good */
 unsigned process_cores(void);
+bool process_has_terminal(void); /* a person sits at standard input and output */
 /* Standard error goes to this file from now on, for this process and those it starts. */
 MUST_USE fault process_errors_to(const char *path, struct why *why);
 uint64_t process_peak_bytes(void); /* the largest resident set so far */
