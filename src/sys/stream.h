@@ -3,7 +3,9 @@
  * sys/stream.h -- a non-blocking byte stream on a descriptor: TCP, Unix socket or socketpair.
  *
  * The stream tells its owner when to look; the owner then reads and writes. The owner may close
- * the stream inside the notification.
+ * the stream inside the notification. READABLE comes again as long as something waits and reading is
+ * wanted. WRITABLE comes once for each want: a write that does not take everything wants it by itself, and a
+ * pending connect is waited for with stream_want_write(s, true).
  */
 #ifndef SYS_STREAM_H
 #define SYS_STREAM_H
@@ -33,7 +35,8 @@ void           stream_want_read(struct stream *s, bool want); /* back-pressure *
 void           stream_want_write(struct stream *s, bool want);
 void           stream_shutdown(struct stream *s);  /* no more from us: FIN */
 
-/* Descriptors beside bytes, on Unix sockets. *fd_out is -1 if none came. */
+/* Descriptors beside bytes, on Unix sockets. *fd_out is -1 if none came. A descriptor travels with the first byte
+ * written and is read together with it; the writer keeps and closes its own copy. */
 MUST_USE fault stream_read_fd(struct stream *s, char *to, size_t room, size_t *n_out, int *fd_out);
 MUST_USE fault stream_write_fd(struct stream *s, struct str bytes, int fd, size_t *n_out);
 
