@@ -39,6 +39,8 @@ MUST_USE fault file_rename(int from_at, const char *from, int to_at, const char 
 MUST_USE fault file_remove(int at, const char *path);
 MUST_USE fault file_owner_mode(int fd, uint32_t *uid_out, uint32_t *mode_out);
 MUST_USE fault directory_give(const char *path, uint32_t uid, uint32_t gid); /* chown; not through a symbolic link */
+/* For this process alone until fd is closed, also against itself. F_BUSY: somebody else has it. */
+MUST_USE fault file_lock(int fd);
 MUST_USE fault file_space(int fd, uint64_t *bytes_free_out, uint64_t *names_free_out);
 
 /* Names in a directory, one a call; false at the end. "." and ".." are left out. */
