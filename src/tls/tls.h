@@ -9,7 +9,10 @@
  * Source   RFC 8446, RFC 5246 with RFC 7627, RFC 8314, RFC 9266 (tls-exporter), RFC 6066 3 (SNI), RFC 7301 (ALPN).
  * Policy   Server and client: TLS 1.2 is the floor, ECDHE and AEAD only, no renegotiation, compression or early
  *          data. `for_mx` adds ECDHE with AES-CBC, last.
- * Errors   F_TLS: the session is over; tls_error() says why in words for a person.
+ * Limits   1 MiB of ciphertext not yet sent (tls_write gives F_LIMIT before that); 256 KeyUpdates from the peer.
+ * Errors   F_TLS: the session is over; tls_error() says why in words for a person. tls_output may still hold an
+ *          alert for the peer: send it before closing.
+ * Tests    test/unit/tls
  */
 #ifndef TLS_TLS_H
 #define TLS_TLS_H
@@ -34,7 +37,8 @@ struct tls_server;   /* certificates by SNI; immutable, so a reload makes a new 
 struct tls_server *tls_server_new(const struct tls_signer *signer, bool for_mx);
 void tls_server_free(struct tls_server **s);    /* sessions in flight hold their own reference */
 /* names: SNI names of this block; chain: PEM. Several chains of different key types for the same names are added by
- * further calls. The first block is the default. F_SYNTAX: no certificate in it. */
+ * further calls. The first block is the default. "*.x.example" stands for one whole label. The signer's owner must
+ * outlive the sessions. F_SYNTAX: no certificate in it, or a damaged one; F_EXISTS: a second chain of one key type. */
 MUST_USE fault tls_server_add(struct tls_server *s, const struct str *names, size_t n_names, struct str chain_pem,
                               struct why *why);
 

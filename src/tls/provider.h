@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * tls/provider.h -- OpenSSL keys without their private part: a provider whose signature asks a signer.
+ *
+ * Everything of tls/ works in a library context of its own, made by tls_begin: there the default provider
+ * does all cryptography but one thing, the signature with a certificate's key. A key object here holds the
+ * public parameters, the key's id and the signer; what does not exist in the process cannot leak from it.
+ *
+ * Source   provider(7), provider-keymgmt(7), provider-signature(7) of OpenSSL 3.0.
+ * Safety   Exporting any selection with the private part is refused; otherwise OpenSSL would move the public
+ *          half to the default provider and fail there.
+ */
+#ifndef TLS_PROVIDER_H
+#define TLS_PROVIDER_H
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include "tls/tls.h"
+
+OSSL_LIB_CTX *tls_library(void); /* aborts if tls_begin has not been called */
+
+/* SHA-256 of the SubjectPublicKeyInfo: how keeper and contexts name a key. */
+bool tls_key_id(X509 *leaf, unsigned char out[32]);
+
+/* The next certificate of a PEM text, NULL at its end or where it is damaged. The text up to a damaged certificate
+ * must not pass as a shorter chain (clients would fail, far away): tls_pem_ended tells the two apart. */
+X509 *tls_next_certificate(BIO *pem);
+bool  tls_pem_ended(void);
+
+/* The key-less counterpart of the leaf's public key. NULL with the reason: a kind of key we do not know. */
+EVP_PKEY *provider_key_new(X509 *leaf, const struct tls_signer *signer, struct why *why);
+
+#endif
