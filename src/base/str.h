@@ -18,6 +18,8 @@
 struct str { const char *p; size_t n; };
 
 #define STR(literal) ((struct str){ "" literal, sizeof(literal) - 1 })
+/* The same where only a constant will do: the initialiser of a static table. */
+#define STR_INIT(literal) { "" literal, sizeof(literal) - 1 }
 #define STR_NONE ((struct str){ NULL, 0 })
 /* For printf's %.*s, where the text is known to be harmless. */
 #define STR_ARG(s) (int)(s).n, ((s).p != NULL ? (s).p : "")
