@@ -3,6 +3,8 @@
  * mail/envelope.h -- what travels beside a message: the parameters of MAIL and RCPT.
  *
  * Source   RFC 3461 (DSN), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 1870 (SIZE).
+ * Errors   F_SYNTAX, F_LIMIT (out has no room); out is unchanged then.
+ * Tests    test/unit/mail/envelope_test.c, fuzz/xtext.c
  */
 #ifndef MAIL_ENVELOPE_H
 #define MAIL_ENVELOPE_H
@@ -30,7 +32,7 @@ struct rcpt_params {
 };
 
 /* xtext (RFC 3461 4): +XX for '+', '=' and what is not printable ASCII. Decoding refuses whatever
- * decodes to a control byte, so that no parameter can carry a line break. */
+ * decodes to a control byte or to what is no UTF-8, so that no parameter can carry a line break. */
 MUST_USE fault xtext_put(struct buf *out, struct str text);
 MUST_USE fault xtext_get(struct buf *out, struct str xtext);
 

@@ -6,7 +6,10 @@
  * input; comments nest to a ceiling.
  *
  * Source   RFC 5322 2.2, 3.4, 3.6; RFC 6532 (UTF-8); RFC 6409 8 (what submission may add).
- * Limits   HEADER_BYTES_MAX for a block, HEADER_FIELDS_MAX fields, comment depth 16.
+ * Limits   HEADER_BYTES_MAX for a block and HEADER_FIELDS_MAX fields are the caller's to hold; comment depth 16.
+ * Errors   F_SYNTAX, F_LIMIT (an address too long, an arena full); *n_out is untouched then.
+ * Owns     Fields point into the block, addresses into the arena.
+ * Tests    test/unit/mail/header_test.c, fuzz/header.c
  */
 #ifndef MAIL_HEADER_H
 #define MAIL_HEADER_H
@@ -30,7 +33,8 @@ MUST_USE fault header_take(struct str *rest, struct header_field *out);
 bool header_end(struct str bytes, size_t *length_out);
 
 /* The mailboxes of a From, Sender, To value: groups, display names, comments and folding understood. At most
- * max are stored; *n_out counts all. F_SYNTAX: not an address list. */
+ * max are stored; *n_out counts all. A bare name ("root") has an empty domain. F_SYNTAX: not an address list;
+ * so is a display name with an unquoted @, unless it says the same as the address after it, and a route. */
 MUST_USE fault header_addresses(struct str value, struct arena *a, struct address *out, size_t max,
                                 size_t *n_out);
 

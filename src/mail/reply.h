@@ -3,6 +3,9 @@
  * mail/reply.h -- an SMTP reply and the enhanced status code in it.
  *
  * Source   RFC 5321 4.2, RFC 3463 (status codes), RFC 2034.
+ * Limits   A reply line is 512 octets with its CRLF (RFC 5321 4.5.3.1.5): longer text is cut.
+ * Errors   F_LIMIT when out has no room; out is unchanged then.
+ * Tests    test/unit/mail/reply_test.c
  */
 #ifndef MAIL_REPLY_H
 #define MAIL_REPLY_H
@@ -27,7 +30,8 @@ enum outcome_class { OUTCOME_DONE, OUTCOME_LATER, OUTCOME_NEVER };
 enum outcome_class reply_class(const struct smtp_reply *reply);
 
 /* The reply as it goes onto the wire, every line ended by CRLF. Control bytes in the text become
- * '?'; without `enhanced` the status code is left out, as before EHLO (RFC 2034 4). */
+ * '?'; without `enhanced` the status code is left out, as before EHLO, and so is one whose class is not the
+ * code's (RFC 2034 4). */
 MUST_USE fault reply_put(struct buf *out, const struct smtp_reply *reply, bool enhanced);
 
 /* "4.7.1" at the front of *rest. */

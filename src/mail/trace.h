@@ -6,6 +6,9 @@
  * so that neither a HELO name nor a peer's name can forge a header. Lines are folded below 78 where they can.
  *
  * Source   RFC 5321 4.4, RFC 3848 (with), RFC 8314 4.3 / RFC 6531 3.7.3, RFC 5322 3.3 and 3.6.4.
+ * Limits   names 255 bytes, addresses 320, TLS facts 200: what is longer is cut. Years 1 to 9999.
+ * Errors   F_LIMIT when out has no room; out is unchanged then.
+ * Tests    test/unit/mail/trace_test.c
  */
 #ifndef MAIL_TRACE_H
 #define MAIL_TRACE_H
