@@ -237,7 +237,6 @@ static fault options_set(struct dns *dns, struct why *why)
 		{ "unblock-lan-zones:", "yes" }, { "insecure-lan-zones:", "yes" },
 		{ "module-config:", "validator iterator" }, { "cache-max-ttl:", "86400" },
 		{ "cache-max-negative-ttl:", "300" }, { "val-log-level:", "0" },
-		{ "num-threads:", "1" }, { "root-key-sentinel:", "no" },
 	};
 	for (size_t i = 0; i < COUNT(options); i++) {
 		int error = ub_ctx_set_option(dns->ub, options[i].name, options[i].value);

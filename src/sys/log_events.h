@@ -38,7 +38,8 @@
 	EVENT(LOG_HELD, "held", INFO, "A recipient is held until somebody releases it.")          \
 	EVENT(LOG_REMOVED, "removed", INFO, "A recipient was removed by the operator.")           \
 	EVENT(LOG_CONTROL, "control", INFO, "A command came over the control socket.")            \
-	EVENT(LOG_DNSSEC, "dnssec", WARN, "Whether the resolver can validate DNSSEC.")            \
+	EVENT(LOG_DNSSEC, "dnssec", INFO, "The resolver validates DNSSEC.")                       \
+	EVENT(LOG_DNSSEC_OFF, "dnssec-off", WARN, "DNSSEC cannot be validated now; the text says why and what to do.") \
 	EVENT(LOG_DOWNGRADE, "downgrade", WARN, "A letter left in clear because the other side offers no TLS.")
 
 #define LOG_EVENT_ENUM(enumerator, name, level, meaning) enumerator,
