@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/fault.h"
+#include "base/map.h"
 
 struct conf_text { struct str name, text; };           /* name: for error messages */
 struct conf_place { const char *file; unsigned line, column; };
@@ -129,6 +130,8 @@ struct conf_limits {
 	uint64_t message_bytes, recipients, connections, connections_per_client;
 };
 
+struct conf_file;
+
 struct conf {
 	struct arena *arena;
 	struct str hostname;
@@ -147,6 +150,8 @@ struct conf {
 	struct str control;              /* path of the control socket */
 	struct conf_limits limits;
 	bool log_json;
+	const struct conf_file *files;   size_t n_files;  /* see conf_files */
+	struct map *domain_index;        /* name -> struct conf_domain; may be NULL: conf_domain_find walks then */
 };
 
 /* Every error in one run, each with file, line, column, the line itself, a caret, what was expected
@@ -155,10 +160,18 @@ struct conf_report {
 	struct buf text;                 /* as shown to a person */
 	unsigned errors, warnings;
 };
+enum { CONF_REPORT_BYTES_MAX = 1 << 20 };
 void conf_report_init(struct conf_report *r);
 void conf_report_fini(struct conf_report *r);
 
-/* F_SYNTAX with report->errors > 0; *out is set only on OK. */
+/* The directories that the `include DIR` lines of the main file name, in order; a relative one is completed by
+ * the main file's own directory. Text with errors gives what can be understood: conf_read tells the errors. */
+void conf_includes(const struct conf_text *main_text, struct arena *a, struct conf_list *out);
+
+/* texts[0] is the main file. Where it says `include DIR`, the other texts whose name is DIR/NAME stand, in the
+ * order given; only the main file may include. Texts: CONF_TEXTS_MAX, together CONF_BYTES_MAX.
+ * F_SYNTAX with report->errors > 0; *out is set only on OK. */
+enum { CONF_TEXTS_MAX = 1000, CONF_BYTES_MAX = 4 << 20 };
 MUST_USE fault conf_read(const struct conf_text *texts, size_t n, struct conf **out,
                          struct conf_report *report);
 void conf_free(struct conf **conf);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * conf/block.h -- making the object of a block, and checking it when its lines are read.
+ */
+#ifndef CONF_BLOCK_H
+#define CONF_BLOCK_H
+
+#include "conf/table.h"
+
+void *add_tls(struct reader *r, const struct node *node);
+void *add_users(struct reader *r, const struct node *node);
+void *add_domain(struct reader *r, const struct node *node);
+void *add_listener(struct reader *r, const struct node *node);
+void *add_relay(struct reader *r, const struct node *node);
+
+void check_tls(struct reader *r, const struct node *node, void *object, const struct seen *seen);
+void check_users(struct reader *r, const struct node *node, void *object, const struct seen *seen);
+void check_domain(struct reader *r, const struct node *node, void *object, const struct seen *seen);
+void check_listener(struct reader *r, const struct node *node, void *object, const struct seen *seen);
+void check_relay(struct reader *r, const struct node *node, void *object, const struct seen *seen);
+void check_direct(struct reader *r, const struct node *node, void *object, const struct seen *seen);
+void check_queue(struct reader *r, const struct node *node, void *object, const struct seen *seen);
+void check_limits(struct reader *r, const struct node *node, void *object, const struct seen *seen);
+
+/* Where a directive of the block was written, or the block itself. */
+struct conf_place seen_at(const struct seen *seen, const char *name, const struct node *block);
+bool was_seen(const struct seen *seen, const char *name);
+
+#endif

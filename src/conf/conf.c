@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: ISC */
+#include "conf/conf.h"
+
+static const char *const levels[] = {
+	[TLS_NONE] = "none", [TLS_OPPORTUNISTIC] = "opportunistic", [TLS_ENCRYPT] = "encrypt",
+	[TLS_VERIFY] = "verify", [TLS_MTA_STS] = "mta-sts", [TLS_DANE] = "dane",
+};
+
+const char *tls_level_name(enum tls_level level)
+{
+	return levels[level];
+}
+
+static const char *const kinds[] = {
+	[LISTEN_MX] = "mx", [LISTEN_SUBMISSIONS] = "submissions", [LISTEN_SUBMISSION] = "submission",
+	[LISTEN_LMTP] = "lmtp", [LISTEN_LOCAL] = "local",
+};
+
+const char *listen_kind_name(enum listen_kind kind)
+{
+	return kinds[kind];
+}
+
+void conf_free(struct conf **conf)
+{
+	if (*conf == NULL)
+		return;
+	map_free(&(*conf)->domain_index);
+	struct arena *a = (*conf)->arena;
+	*conf = NULL;
+	arena_free(&a);
+}
+
+const struct conf_domain *conf_domain_find(const struct conf *conf, struct str domain)
+{
+	if (conf->domain_index != NULL)
+		return map_get(conf->domain_index, domain);
+	for (size_t i = 0; i < conf->n_domains; i++)
+		for (size_t j = 0; j < conf->domains[i].names.n; j++)
+			if (str_eq(conf->domains[i].names.items[j], domain))
+				return &conf->domains[i];
+	return NULL;
+}
+
+const struct conf_relay *conf_relay_find(const struct conf *conf, struct str name)
+{
+	for (size_t i = 0; i < conf->n_relays; i++)
+		if (str_eq(conf->relays[i].name, name))
+			return &conf->relays[i];
+	return NULL;
+}
+
+const struct conf_users *conf_users_find(const struct conf *conf, struct str name)
+{
+	for (size_t i = 0; i < conf->n_users; i++)
+		if (str_eq(conf->users[i].name, name))
+			return &conf->users[i];
+	return NULL;
+}
+
+size_t conf_files(const struct conf *conf, const struct conf_file **out)
+{
+	*out = conf->files;
+	return conf->n_files;
+}
