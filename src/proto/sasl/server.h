@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * sasl/server.h -- one SASL exchange as the server runs it: a response in, a challenge or a verdict out.
+ *
+ * A new object for each attempt, over GNU SASL: PLAIN, LOGIN, SCRAM-SHA-256, SCRAM-SHA-256-PLUS and nothing else
+ * that the library knows. Steps are decoded bytes. An initial response is the first step's response; without one the
+ * first step gets an empty response.
+ *
+ * Source   RFC 4422, RFC 4616 (PLAIN), RFC 5802, RFC 7677, RFC 9266 (tls-exporter), RFC 4954 (SMTP AUTH).
+ * Limits   a response of SASL_RESPONSE_MAX bytes, a challenge of as many.
+ * Errors   None: a bad response makes the verdict SASL_DENIED, and the exchange is over.
+ * Owns     A challenge and the user's name live until the next call.
+ * Safety   An unknown user costs what a known one costs and is answered alike. An authorization identity other than
+ *          the user is denied. Where a binding is known, a client that says it was offered none is denied ("y"
+ *          downgrade). The server's last word in SCRAM (v=) goes out before the verdict.
+ * Tests    test/unit/proto/sasl, fuzz/sasl.c
+ */
+#ifndef PROTO_SASL_SERVER_H
+#define PROTO_SASL_SERVER_H
+
+#include "base/fault.h"
+#include "base/str.h"
+
+enum { SASL_RESPONSE_MAX = 12288 };
+
+/* Where credentials come from. find may be called on another thread than the one that made the exchange; its answers
+ * must stay valid until sasl_server_free. */
+struct sasl_users {
+	/* The canonical name and the credential's text of a login name; F_ABSENT: nobody is called so. */
+	fault (*find)(void *owner, struct str login, struct str *name_out, struct str *credential_out);
+	void *owner;
+	struct str pepper;        /* random bytes of this process, for the answers to unknown names */
+	uint32_t iterations;      /* what an unknown user's verifier claims: like most of the real ones */
+};
+
+struct sasl_server;
+
+/* NULL: not a mechanism that we offer. channel_binding: the 32 tls-exporter bytes, or empty; always given where there
+ * are any, also for mechanisms that do not use them. */
+struct sasl_server *sasl_server_new(struct str mechanism, const struct sasl_users *users, struct str channel_binding);
+void sasl_server_free(struct sasl_server **s);
+
+enum sasl_verdict { SASL_MORE, SASL_DONE, SASL_DENIED };
+
+/* Slow for PLAIN and LOGIN (credential_fits): for a worker thread. After SASL_MORE send the challenge; it may be empty. */
+enum sasl_verdict sasl_server_step(struct sasl_server *s, struct str response, struct str *challenge_out);
+
+struct str sasl_server_user(const struct sasl_server *s);  /* canonical name, after SASL_DONE */
+struct str sasl_server_login(const struct sasl_server *s); /* the name as it was tried; "" before it is known */
+
+/* Is this one of ours? PLUS mechanisms only with a binding. For the EHLO reply and the check of AUTH's argument. */
+bool sasl_mechanism_known(struct str mechanism, bool binding);
+
+#endif
