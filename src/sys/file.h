@@ -25,7 +25,7 @@ MUST_USE fault directory_open(int at, const char *path, int *fd_out, struct why 
 MUST_USE fault directory_open_beneath(int at, const char *path, int *fd_out);
 MUST_USE fault directory_make(int at, const char *path, unsigned permissions); /* F_EXISTS is told */
 
-MUST_USE fault file_read_all(int fd, struct buf *to);   /* from the start, until the end or to's ceiling */
+MUST_USE fault file_read_all(int fd, struct buf *to);   /* from the start; F_LIMIT: more than to's ceiling */
 MUST_USE fault file_read(int fd, void *to, size_t n, size_t *n_out);
 MUST_USE fault file_write(int fd, struct str bytes);    /* all of it */
 MUST_USE fault file_pread(int fd, void *to, size_t n, uint64_t offset, size_t *n_out);

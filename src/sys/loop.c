@@ -5,6 +5,7 @@
  */
 #include "sys/loop.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -80,6 +81,9 @@ static void on_check(uv_check_t *c)
 struct loop *loop_new(void)
 {
 	struct loop *loop = NEW(struct loop);
+	/* A vanished reader and a file-size limit are errors that write() tells, not ends. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	agenda_init(&loop->agenda);
 	check(uv_loop_init(&loop->uv) == 0);
 	check(uv_prepare_init(&loop->uv, &loop->before_wait) == 0);

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: ISC */
+/* sys/child.c -- a role as a process of its own: fork, and this same program executed anew. */
+#include "sys/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "sys/loop_uv.h"
+#include "sys/socket.h"
+
+enum { CONTROL_FD = 3, FIRST_FREE_FD = 4, EXIT_NOT_STARTED = 71 };
+
+struct child {
+	uv_signal_t watch;
+	pid_t pid;          /* 0 once it has ended */
+	void (*ended)(void *owner, const char *how);
+	void *owner;
+};
+
+/* All that the new process needs, made ready before the fork: afterwards only async-signal-safe calls are allowed. */
+struct launch {
+	const char *role;
+	int control, program, null;
+	bool become;
+	uint32_t uid, gid;
+	pid_t parent;
+	char **environment;
+};
+
+static void describe(int status, char *to, size_t n)
+{
+	if (WIFSIGNALED(status))
+		(void)snprintf(to, n, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		(void)snprintf(to, n, "exit status %d", WEXITSTATUS(status));
+}
+
+static void on_sigchld(uv_signal_t *watch, int number)
+{
+	(void)number;
+	struct child *c = watch->data;
+	int status;
+	char how[128];
+	if (c->pid == 0 || waitpid(c->pid, &status, WNOHANG) != c->pid)
+		return;
+	c->pid = 0;
+	(void)uv_signal_stop(&c->watch);
+	describe(status, how, sizeof how);
+	c->ended(c->owner, how);
+}
+
+/* Ctrl-C and a service manager signal every process of the group; only the supervisor decides what that means. */
+static void ignore_what_is_meant_for_the_supervisor(void)
+{
+	static const int meant[] = { SIGHUP, SIGINT, SIGTERM };
+	for (size_t i = 0; i < COUNT(meant); i++)
+		(void)signal(meant[i], SIG_IGN);
+}
+
+static bool arrange_descriptors(const struct launch *l)
+{
+	/* The program's descriptor is moved out of the way of those that have fixed numbers. */
+	int program = fcntl(l->program, F_DUPFD_CLOEXEC, FIRST_FREE_FD + 1);
+	int control = fcntl(l->control, F_DUPFD_CLOEXEC, FIRST_FREE_FD + 1);
+	if (program < 0 || control < 0 || dup2(l->null, 0) < 0 || dup2(l->null, 1) < 0 || dup2(control, CONTROL_FD) < 0 ||
+	    dup3(program, FIRST_FREE_FD, O_CLOEXEC) < 0)
+		return false;
+	return syscall(SYS_close_range, FIRST_FREE_FD + 1, ~0u, 0) == 0;
+}
+
+_Noreturn static void run_role(const struct launch *l)
+{
+	char *argv[] = { (char[]){ "sealpost" }, (char[]){ "role" }, (char *)(uintptr_t)l->role, NULL };
+	sigset_t none;
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	ignore_what_is_meant_for_the_supervisor();
+	if (!arrange_descriptors(l))
+		_exit(EXIT_NOT_STARTED);
+	if (l->become && (setgroups(0, NULL) != 0 || setresgid(l->gid, l->gid, l->gid) != 0 ||
+	                  setresuid(l->uid, l->uid, l->uid) != 0))
+		_exit(EXIT_NOT_STARTED);
+	/* After the change of user, which resets it. No role outlives the supervisor. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != l->parent)
+		_exit(EXIT_NOT_STARTED);
+	(void)syscall(SYS_execveat, FIRST_FREE_FD, "", argv, l->environment, AT_EMPTY_PATH);
+	_exit(EXIT_NOT_STARTED);
+}
+
+/* The environment without what is meant for the supervisor alone. */
+static char **role_environment(void)
+{
+	size_t n = 0, kept = 0;
+	while (environ[n] != NULL)
+		n++;
+	char **copy = must_alloc((n + 1) * sizeof *copy);
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(environ[i], "NOTIFY_SOCKET=", 14) != 0)
+			copy[kept++] = environ[i];
+	return copy;
+}
+
+static fault prepare(struct launch *l, const char *user, struct why *why)
+{
+	if (user != NULL && process_is_root()) {
+		if (user_find(user, &l->uid, &l->gid) != OK)
+			return why_say(why, F_ABSENT, "there is no user \"%s\" (run-as names the account of the roles)", user);
+		l->become = true;
+	}
+	l->program = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	l->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (l->program < 0 || l->null < 0)
+		return why_say(why, F_SYS, "cannot open %s: %s", l->program < 0 ? "/proc/self/exe" : "/dev/null",
+		               strerror(errno));
+	return OK;
+}
+
+static fault fork_role(struct launch *l, const char *user, int *ours_out, pid_t *pid_out, struct why *why)
+{
+	int pair[2];
+	TRY(prepare(l, user, why));
+	if (socket_pair(pair) != OK)
+		return why_say(why, F_LIMIT, "cannot make a socketpair: %s", strerror(errno));
+	l->control = pair[1];
+	l->environment = role_environment();
+	pid_t pid = fork();
+	if (pid == 0)
+		run_role(l);
+	int error = errno;
+	free(l->environment);
+	fd_close(&pair[1]);
+	if (pid < 0) {
+		fd_close(&pair[0]);
+		return why_say(why, F_LIMIT, "cannot start a process: %s", strerror(error));
+	}
+	*ours_out = pair[0];
+	*pid_out = pid;
+	return OK;
+}
+
+static void free_child(uv_handle_t *watch)
+{
+	free(watch->data);
+}
+
+struct child *child_start(struct loop *loop, const char *role, const char *user, int *control_fd_out,
+                          void (*ended)(void *owner, const char *how), void *owner, struct why *why)
+{
+	struct child *c = NEW(struct child);
+	c->ended = ended;
+	c->owner = owner;
+	check(uv_signal_init(loop_uv(loop), &c->watch) == 0);
+	c->watch.data = c;
+	/* Before the fork, so that no end is missed. */
+	check(uv_signal_start(&c->watch, on_sigchld, SIGCHLD) == 0);
+
+	struct launch l = { .role = role, .control = -1, .program = -1, .null = -1, .parent = getpid() };
+	fault f = fork_role(&l, user, control_fd_out, &c->pid, why);
+	fd_close(&l.program);
+	fd_close(&l.null);
+	if (f != OK)
+		child_free(&c);
+	return c;
+}
+
+void child_kill(struct child *c)
+{
+	if (c->pid > 0)
+		(void)kill(c->pid, SIGKILL);
+}
+
+void child_free(struct child **c)
+{
+	if (*c == NULL)
+		return;
+	uv_close((uv_handle_t *)&(*c)->watch, free_child);
+	*c = NULL;
+}
+
+int child_pid(const struct child *c)
+{
+	return c->pid;
+}

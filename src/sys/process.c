@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+/* sys/process.c -- who this process is, and what the service manager is told. */
+#include "sys/process.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sys/socket.h"
+
+bool process_is_root(void)
+{
+	return geteuid() == 0;
+}
+
+uint32_t process_user(void)
+{
+	return geteuid();
+}
+
+uint64_t process_peak_bytes(void)
+{
+	struct rusage r;
+	return getrusage(RUSAGE_SELF, &r) == 0 ? (uint64_t)r.ru_maxrss * 1024 : 0;
+}
+
+fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out)
+{
+	struct passwd entry, *found = NULL;
+	char room[4096];
+	if (getpwnam_r(name, &entry, room, sizeof room, &found) != 0 || found == NULL)
+		return F_ABSENT;
+	*uid_out = found->pw_uid;
+	*gid_out = found->pw_gid;
+	return OK;
+}
+
+fault process_become(uint32_t uid, uint32_t gid, struct why *why)
+{
+	if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+		return why_say(why, F_SYS, "cannot become user %u, group %u: %s", (unsigned)uid, (unsigned)gid,
+		               strerror(errno));
+	if (uid != 0 && setresuid(0, 0, 0) == 0)
+		return why_say(why, F_SYS, "could become root again");
+	return OK;
+}
+
+static void notify_at(const char *path, const char *state)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	size_t n = strlen(path);
+	if (n == 0 || n >= sizeof at.sun_path || (path[0] != '/' && path[0] != '@'))
+		return;
+	memcpy(at.sun_path, path, n);
+	if (at.sun_path[0] == '@')
+		at.sun_path[0] = '\0'; /* an abstract name */
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&at,
+	             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	fd_close(&fd);
+}
+
+void service_notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	char text[256];
+	struct timespec t;
+	if (path == NULL)
+		return;
+	if (strcmp(state, "RELOADING=1") == 0 && clock_gettime(CLOCK_MONOTONIC, &t) == 0) {
+		/* Type=notify-reload wants to know when. */
+		(void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld",
+		               (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000);
+		state = text;
+	}
+	notify_at(path, state);
+}
