@@ -15,7 +15,9 @@ static fault bad(struct why *why, const struct talk *t, unsigned line, const cha
 	return why_say(why, F_SYNTAX, "%.*s:%u: %s", STR_ARG(t->name), line, what);
 }
 
-/* \*600{ab}: the bytes between the braces, 600 times. */
+static fault unescape(struct buf *out, struct str text);
+
+/* \*600{ab}: what stands between the braces, 600 times. */
 static fault repeat(struct buf *out, struct str *rest)
 {
 	uint64_t times;
@@ -23,7 +25,7 @@ static fault repeat(struct buf *out, struct str *rest)
 	if (!str_take_u64(rest, &times) || !str_take_char(rest, '{') || !str_take_until(rest, '}', &what))
 		return F_SYNTAX;
 	for (uint64_t i = 0; i < times; i++)
-		TRY(buf_add(out, what));
+		TRY(unescape(out, what));
 	return OK;
 }
 

@@ -21,7 +21,7 @@ struct smtp_client *smtp_client_new(const struct smtp_client_conf *conf, int64_t
 	buf_init(&c->challenge, SMTP_CLIENT_AUTH_MAX);
 	buf_init(&c->closing.text, REPLY_TEXT_MAX);
 	buf_init(&c->verdict.text, REPLY_TEXT_MAX);
-	buf_init(&c->chunk, SMTP_CLIENT_CHUNK_MAX);
+	buf_init(&c->chunk, SMTP_CLIENT_CHUNK_MAX + 1); /* and a CR that was held back */
 	buf_init(&c->said_head, SMTP_CLIENT_DIALOGUE_MAX / 4);
 	buf_init(&c->said, SMTP_CLIENT_DIALOGUE_MAX - SMTP_CLIENT_DIALOGUE_MAX / 4 - 64);
 	c->deadline_ms = now_ms + MINUTES(5);

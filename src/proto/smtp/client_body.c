@@ -40,8 +40,8 @@ size_t smtp_client_body_room(const struct smtp_client *c)
 		size_t unsent = buf_view(&c->out).n;
 		return unsent >= UNSENT_MAX ? 0 : UNSENT_MAX - unsent;
 	}
-	size_t room = buf_room(&c->chunk);
-	return room > 0 ? room : may_issue_chunk(c) ? SMTP_CLIENT_CHUNK_MAX : 0;
+	size_t used = buf_view(&c->chunk).n;
+	return used < SMTP_CLIENT_CHUNK_MAX ? SMTP_CLIENT_CHUNK_MAX - used : may_issue_chunk(c) ? SMTP_CLIENT_CHUNK_MAX : 0;
 }
 
 /* ---- nothing but CRLF ---- */
@@ -103,22 +103,28 @@ static fault issue_chunk(struct smtp_client *c, bool last)
 	return OK;
 }
 
-static fault put_chunk(struct smtp_client *c, struct str bytes)
+static fault put_content(struct smtp_client *c, struct str bytes)
 {
-	if (buf_room(&c->chunk) == 0)
-		TRY(issue_chunk(c, false));
-	return buf_add(&c->chunk, bytes);
+	return c->chunking ? buf_add(&c->chunk, bytes) : put_stuffed(c, bytes);
 }
 
 /* ---- the caller's side ---- */
 
+/* A CR at the end of a piece is held back until its LF has come: it might be a bare one. */
 fault smtp_client_body(struct smtp_client *c, struct str bytes, int64_t now_ms)
 {
 	if (c->state != C_BODY || bytes.n > smtp_client_body_room(c))
 		return F_STATE;
+	if (bytes.n == 0)
+		return OK;
+	bool held_cr = c->after_cr;
 	if (!only_crlf(c, bytes))
 		return refuse_content(c);
-	fault f = c->chunking ? put_chunk(c, bytes) : put_stuffed(c, bytes);
+	fault f = c->chunking && buf_view(&c->chunk).n >= SMTP_CLIENT_CHUNK_MAX ? issue_chunk(c, false) : OK;
+	if (f == OK && held_cr)
+		f = put_content(c, STR("\r"));
+	if (f == OK)
+		f = put_content(c, str_sub(bytes, 0, bytes.n - (c->after_cr ? 1 : 0)));
 	check(f == OK); /* body_room leaves room for what stuffing adds */
 	c->content_bytes += bytes.n;
 	if (c->deadline_ms == INT64_MAX && buf_view(&c->out).n > 0)
