@@ -8,7 +8,13 @@
  * no foreign string in it unfiltered. Pure: the caller gives time, boundary and message-id.
  *
  * Source   RFC 3461 5 and 6, RFC 3462/6522, RFC 3464, RFC 6533, RFC 3834 (Auto-Submitted).
- * Errors   F_LIMIT when out has no room.
+ * The notice holds bytes above 127 only with smtputf8 or original_8bit: its own envelope must say the same. An original
+ * that cannot be sent back as it is (a line over 998, a bare CR or LF, 8-bit bytes that were not announced)
+ * is returned as its headers, mended.
+ *
+ * Limits   foreign strings 2000 bytes, dialogues of the first 10 recipients, 60 lines each.
+ * Errors   F_LIMIT when out has no room; out is unchanged then.
+ * Tests    test/unit/proto/dsn_test.c, fuzz/dsn.c
  */
 #ifndef PROTO_DSN_H
 #define PROTO_DSN_H
