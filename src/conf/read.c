@@ -74,6 +74,12 @@ bool has_words(struct reader *r, const struct node *node, size_t n, const char *
 	return false;
 }
 
+static bool is_text(enum value_type type)
+{
+	return type == VALUE_NAME || type == VALUE_HOST || type == VALUE_ADDRESS || type == VALUE_PATH ||
+	       type == VALUE_LISTEN || type == VALUE_IP || type == VALUE_SERVER || type == VALUE_NEXT_HOP;
+}
+
 static bool is_name(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
@@ -192,7 +198,7 @@ bool read_word(struct reader *r, const struct directive *d, const struct word *w
 			return wrong(r, d, w, "not an IP address");
 		break;
 	default:
-		check(!"a type whose values are texts");
+		check(is_text(d->type));
 	}
 	*out = kept(r, w->text);
 	return true;
@@ -268,12 +274,6 @@ bool read_number(struct reader *r, const struct directive *d, const struct word 
 		return false;
 	store_number(field, d->size, n);
 	return true;
-}
-
-static bool is_text(enum value_type type)
-{
-	return type == VALUE_NAME || type == VALUE_HOST || type == VALUE_ADDRESS || type == VALUE_PATH ||
-	       type == VALUE_LISTEN || type == VALUE_IP || type == VALUE_SERVER || type == VALUE_NEXT_HOP;
 }
 
 void note_reference(struct reader *r, const struct word *w, bool relay)

@@ -324,6 +324,20 @@ void read_login(struct reader *r, const struct directive *d, const struct node *
 
 /* Route lines ------------------------------------------------------------------------------------ */
 
+static bool read_address_pattern(struct reader *r, const struct word *w, struct str *out)
+{
+	struct address address;
+	struct str text;
+	if (!read_address(r, w, &text))
+		return false;
+	fault parsed = address_parse(text, r->arena, &address);
+	check(parsed == OK);
+	if (!address.literal && domain_to_ascii(address.domain, r->arena, &address.domain) == OK)
+		text = address_text(&address, r->arena);
+	*out = text;
+	return true;
+}
+
 /* "corp.example", "*.corp.example", "a@b", "@b" (also *@b), "<>" for a sender; with the domain in A-labels. */
 static bool read_pattern(struct reader *r, const struct word *w, bool sender, struct str *out)
 {
@@ -338,7 +352,7 @@ static bool read_pattern(struct reader *r, const struct word *w, bool sender, st
 	else if (str_take(&rest, STR("*@")) || str_take(&rest, STR("@")))
 		prefix = "@";
 	else if (str_has(rest, '@'))
-		return read_address(r, w, out);
+		return read_address_pattern(r, w, out);
 	if (domain_to_ascii(rest, r->arena, &ascii) != OK) {
 		trouble_error(&r->troubles, w->at, "\"%.*s\" is not a pattern", SHOWN(w->text));
 		trouble_expected(&r->troubles, "expected DOMAIN, *.DOMAIN for what is below it, or an address%s",

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/supervisor/load.h -- brings the texts of a configuration together: the main file and what it includes.
+ *
+ * Only reads; conf_read tells what is wrong inside. `check`, `serve` and the other commands use it as the
+ * supervisor does.
+ *
+ * Limits   CONF_TEXTS_MAX files, CONF_BYTES_MAX bytes together.
+ * Errors   F_ABSENT, F_DENIED, F_LIMIT, F_SYS; the why names the file and what to do.
+ */
+#ifndef ROLE_SUPERVISOR_LOAD_H
+#define ROLE_SUPERVISOR_LOAD_H
+
+#include "conf/conf.h"
+
+struct conf_texts {
+	struct conf_text *items;   /* the main file first, then DIR/NAME.conf in the order of include lines and names */
+	size_t n;
+	struct arena *arena;
+};
+
+MUST_USE fault conf_load(const char *path, struct conf_texts **out, struct why *why);
+void           conf_texts_free(struct conf_texts **texts);
+
+/* A whole file into the arena; for the files that a configuration names. */
+MUST_USE fault load_file(const char *path, size_t bytes_max, struct arena *a, struct str *out, struct why *why);
+
+#endif
