@@ -79,6 +79,7 @@ struct smtp_client_event {
 	enum outcome_class outcome;
 	struct smtp_reply reply;
 	struct str bytes;
+	bool whole;            /* RCPT: this is the verdict on the whole transaction or session, not on this recipient */
 };
 
 struct smtp_client;

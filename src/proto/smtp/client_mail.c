@@ -357,7 +357,7 @@ bool verdict_next(struct smtp_client *c, struct smtp_client_event *out)
 		check(c->verdict.set);
 		c->rcpt_states[c->tell_at] = R_TOLD;
 		*out = (struct smtp_client_event){
-			.kind = SMTP_CLIENT_RCPT, .index = c->tell_at,
+			.kind = SMTP_CLIENT_RCPT, .index = c->tell_at, .whole = true,
 			.outcome = c->verdict.outcome, .reply = c->verdict.reply,
 		};
 		return true;
