@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* ipc/arrows.c -- the schema tables of every arrow, expanded once. */
+#include "ipc/arrows.h"
+
 #include "ipc/control.h"
 #include "ipc/courier_keeper.h"
 #include "ipc/front_keeper.h"
@@ -47,3 +49,10 @@ DEFINE(RESOLVER_TO_SPOOL, resolver_to_spool)
 DEFINE(SPOOL_TO_RESOLVER, spool_to_resolver)
 DEFINE(TO_CONTROL, to_control)
 DEFINE(FROM_CONTROL, from_control)
+
+const struct ipc_schema *const ipc_arrows[IPC_ARROWS] = {
+	&supervisor_to_role, &role_to_supervisor, &front_to_spool, &spool_to_front, &front_to_keeper,
+	&keeper_to_front, &to_signer, &from_signer, &spool_to_worker, &worker_to_spool, &courier_to_keeper,
+	&keeper_to_courier, &to_resolver, &from_resolver, &resolver_to_spool, &spool_to_resolver, &to_control,
+	&from_control,
+};

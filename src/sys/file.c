@@ -116,6 +116,15 @@ fault directory_make(int at, const char *path, unsigned permissions)
 	return mkdirat(at, path, (mode_t)permissions) == 0 ? OK : fault_of_errno();
 }
 
+fault directory_give(const char *path, uint32_t uid, uint32_t gid)
+{
+	int fd;
+	TRY(opened(open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), path, &fd, NULL));
+	fault f = fchownat(fd, "", uid, gid, AT_EMPTY_PATH) == 0 ? OK : fault_of_errno();
+	(void)close(fd);
+	return f;
+}
+
 /* --- bytes --- */
 
 fault file_read(int fd, void *to, size_t n, size_t *n_out)
@@ -229,6 +238,13 @@ fault file_owner_mode(int fd, uint32_t *uid_out, uint32_t *mode_out)
 	*uid_out = st.st_uid;
 	*mode_out = st.st_mode;
 	return OK;
+}
+
+/* On the open file, not on the process: a second opening by ourselves is refused too. */
+fault file_lock(int fd)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	return fcntl(fd, F_OFD_SETLK, &whole) == 0 ? OK : fault_of_errno();
 }
 
 fault file_space(int fd, uint64_t *bytes_free_out, uint64_t *names_free_out)

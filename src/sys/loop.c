@@ -127,8 +127,10 @@ void loop_free(struct loop **loop_ref)
 	if (loop == NULL)
 		return;
 	*loop_ref = NULL;
+	(void)agenda_run_laters(&loop->agenda);
 	uv_walk(&loop->uv, close_left_over, NULL);
-	(void)uv_run(&loop->uv, UV_RUN_DEFAULT); /* lets what is closing finish */
+	while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0) /* lets what is closing finish, also after a stop */
+		;
 	check(uv_loop_close(&loop->uv) == 0);
 	agenda_fini(&loop->agenda);
 	free(loop);

@@ -33,6 +33,11 @@ uint64_t process_peak_bytes(void)
 	return getrusage(RUSAGE_SELF, &r) == 0 ? (uint64_t)r.ru_maxrss * 1024 : 0;
 }
 
+bool process_has_terminal(void)
+{
+	return isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
+}
+
 fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out)
 {
 	struct passwd entry, *found = NULL;

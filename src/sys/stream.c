@@ -56,7 +56,7 @@ static void tell(struct stream *s, bool readable, bool writable)
 	}
 	if (readable && s->want_read && !s->closed)
 		s->notify(s->owner, STREAM_READABLE);
-	if (!s->closed)
+	if (!s->closed && !s->unpollable) /* a second look at a broken descriptor tells nothing new */
 		watch(s);
 }
 

@@ -14,23 +14,13 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "ipc/control.h"
-#include "ipc/courier_keeper.h"
-#include "ipc/front_keeper.h"
+#include "ipc/arrows.h"
 #include "ipc/front_spool.h"
-#include "ipc/resolver.h"
 #include "ipc/sign.h"
-#include "ipc/spool_delivery.h"
 #include "ipc/supervisor.h"
 #include "sys/channel.h"
 #include "sys/frame.h"
 #include "sys/socket.h"
-
-static const struct ipc_schema *const arrows[] = {
-	&supervisor_to_role, &role_to_supervisor, &front_to_spool, &spool_to_front, &front_to_keeper, &keeper_to_front,
-	&to_signer, &from_signer, &spool_to_worker, &worker_to_spool, &courier_to_keeper, &keeper_to_courier,
-	&to_resolver, &from_resolver, &resolver_to_spool, &spool_to_resolver, &to_control, &from_control,
-};
 
 /* One end of a pair; what it got is kept in its encoded form, which compares well. */
 struct end {
@@ -42,6 +32,8 @@ struct end {
 	int fds[64];
 	const char *closed;
 	unsigned pause_after, close_after;
+	struct loop *loop;
+	size_t goal; /* the run ends with this many messages, or when the channel is closed */
 };
 
 struct pair { struct loop *loop; struct end a, b; };
@@ -61,6 +53,8 @@ static void on_message(void *owner, unsigned kind, const void *msg, int fd)
 		channel_pause(e->channel, true);
 	if (e->messages == e->close_after)
 		channel_close(&e->channel);
+	if (e->messages == e->goal)
+		loop_stop(e->loop);
 }
 
 static void on_closed(void *owner, const char *reason)
@@ -69,13 +63,14 @@ static void on_closed(void *owner, const char *reason)
 	assert_null(e->closed);
 	e->closed = reason;
 	channel_close(&e->channel);
+	loop_stop(e->loop);
 }
 
 static const struct channel_handler handler = { on_message, on_closed };
 
 static void begin_end(struct pair *p, struct end *e, int fd, const struct ipc_schema *in, const struct ipc_schema *out)
 {
-	*e = (struct end){ .in = in };
+	*e = (struct end){ .in = in, .loop = p->loop };
 	buf_init(&e->got, (size_t)256 << 20);
 	for (size_t i = 0; i < COUNT(e->fds); i++)
 		e->fds[i] = -1;
@@ -97,13 +92,31 @@ static void stop(void *owner)
 	loop_stop(p->loop);
 }
 
-/* A few turns: long enough for what was sent to arrive; ends as soon as nothing is left to wait for. */
+/* A few turns, to see that nothing more happens. */
 static void turns(struct pair *p, int64_t ms)
 {
 	struct timer t;
 	timer_init(&t, p->loop, stop, p);
 	timer_set(&t, loop_now_ms(p->loop) + ms);
 	loop_run(p->loop);
+	timer_clear(&t);
+}
+
+static void too_late(void *owner)
+{
+	(void)owner;
+	fail_msg("what was sent did not arrive");
+}
+
+static void until(struct end *e, size_t messages, bool closed)
+{
+	struct timer t;
+	timer_init(&t, e->loop, too_late, NULL);
+	timer_set(&t, loop_now_ms(e->loop) + 60000);
+	e->goal = messages;
+	while (e->messages < messages || (closed && e->closed == NULL))
+		loop_run(e->loop);
+	e->goal = 0;
 	timer_clear(&t);
 }
 
@@ -137,21 +150,21 @@ static void every_message_of_every_arrow_arrives(void **state)
 {
 	(void)state;
 	size_t kinds = 0;
-	for (size_t i = 0; i < COUNT(arrows); i++) {
+	for (size_t i = 0; i < IPC_ARROWS; i++) {
 		struct pair p;
 		struct buf sent;
-		begin(&p, arrows[i]);
+		begin(&p, ipc_arrows[i]);
 		buf_init(&sent, 1 << 20);
-		for (unsigned k = 0; k < arrows[i]->n; k++, kinds++) {
+		for (unsigned k = 0; k < ipc_arrows[i]->n; k++, kinds++) {
 			_Alignas(max_align_t) char msg[IPC_MESSAGE_SIZE_MAX];
-			fill(&arrows[i]->messages[k], msg, kinds + 1);
+			fill(&ipc_arrows[i]->messages[k], msg, kinds + 1);
 			channel_send(p.a.channel, k, msg);
-			assert_int_equal(ipc_put(&sent, arrows[i], k, msg), OK);
+			assert_int_equal(ipc_put(&sent, ipc_arrows[i], k, msg), OK);
 		}
 		channel_close(&p.a.channel);
-		turns(&p, 2000);
-		assert_int_equal(p.b.messages, arrows[i]->n);
-		for (unsigned k = 0; k < arrows[i]->n; k++)
+		until(&p.b, ipc_arrows[i]->n, true);
+		assert_int_equal(p.b.messages, ipc_arrows[i]->n);
+		for (unsigned k = 0; k < ipc_arrows[i]->n; k++)
 			assert_int_equal(p.b.kinds[k], k);
 		assert_true(str_eq(buf_view(&p.b.got), buf_view(&sent)));
 		assert_string_equal(p.b.closed, "the neighbour is gone");
@@ -179,7 +192,8 @@ static void a_large_flow_arrives_whole_and_in_order(void **state)
 		channel_send(p.a.channel, FRONT_CHUNK, &m);
 	}
 	assert_true(channel_backlog(p.a.channel) > 25000000);
-	turns(&p, 1500);
+	until(&p.b, MANY, false);
+	turns(&p, 1);
 	assert_int_equal(p.b.messages, MANY);
 	assert_int_equal(channel_backlog(p.a.channel), 0);
 	end_pair(&p);
@@ -200,7 +214,7 @@ static void a_neighbour_that_does_not_read_is_given_up(void **state)
 	for (size_t i = 0; i < 3; i++)
 		channel_send(p.a.channel, FRONT_CHUNK, &m);
 	assert_null(p.a.closed); /* never from within a send */
-	turns(&p, 10);
+	until(&p.a, 0, true);
 	assert_string_equal(p.a.closed, "the neighbour does not keep up");
 	end_pair(&p);
 }
@@ -213,12 +227,11 @@ static void a_frame_has_a_largest_size(void **state)
 	begin(&p, &front_to_spool);
 	struct front_chunk m = chunk(1, (struct str){ bytes, CHANNEL_FRAME_MAX - 12 });
 	channel_send(p.a.channel, FRONT_CHUNK, &m);
-	turns(&p, 100);
-	assert_int_equal(p.b.messages, 1);
+	until(&p.b, 1, false);
 	assert_null(p.a.closed);
 	m.bytes.n++;
 	channel_send(p.a.channel, FRONT_CHUNK, &m);
-	turns(&p, 100);
+	until(&p.a, 0, true);
 	assert_string_equal(p.a.closed, "a message is too large to send");
 	assert_int_equal(p.b.messages, 1);
 	end_pair(&p);
@@ -235,11 +248,12 @@ static void pause_holds_even_what_was_read_already(void **state)
 		channel_send(p.a.channel, FRONT_ABORT, &m);
 	}
 	channel_close(&p.a.channel);
-	turns(&p, 20);
+	until(&p.b, 2, false);
+	turns(&p, 10);
 	assert_int_equal(p.b.messages, 2);
 	assert_null(p.b.closed);
 	channel_pause(p.b.channel, false);
-	turns(&p, 20);
+	until(&p.b, 5, true);
 	assert_int_equal(p.b.messages, 5);
 	assert_non_null(p.b.closed);
 	end_pair(&p);
@@ -255,7 +269,7 @@ static void closing_inside_a_message_is_safe(void **state)
 		struct front_abort m = { i };
 		channel_send(p.a.channel, FRONT_ABORT, &m);
 	}
-	turns(&p, 20);
+	until(&p.a, 0, true);
 	assert_int_equal(p.b.messages, 2);
 	assert_null(p.b.closed); /* who closes knows */
 	assert_non_null(p.a.closed);
@@ -307,8 +321,8 @@ static void each_descriptor_comes_with_its_message(void **state)
 	channel_close(&p.a.channel);
 	turns(&p, 10);
 	begin_end(&p, &p.a, -1, &supervisor_to_role, &supervisor_to_role); /* an unpollable descriptor is only broken */
-	turns(&p, 500);
-	assert_non_null(p.a.closed);
+	until(&p.b, 0, true);
+	until(&p.a, 0, true);
 	assert_true(p.b.messages > 0);
 	for (unsigned i = 0; i < p.b.messages; i++) {
 		assert_int_equal(p.b.fds[i] >= 0, i % 3 != 0);
@@ -332,8 +346,7 @@ static void all_descriptors_arrive_when_the_sender_lives(void **state)
 		struct to_role_file file = { i, { bytes, i % 7 == 0 ? sizeof bytes : i } };
 		channel_send_fd(p.a.channel, TO_ROLE_FILE, &file, i % 5 == 0 ? -1 : numbered_file(i));
 	}
-	turns(&p, 300);
-	assert_int_equal(p.b.messages, 60);
+	until(&p.b, 60, false);
 	for (unsigned i = 0; i < 60; i++)
 		assert_int_equal(p.b.fds[i] >= 0 ? number_of(p.b.fds[i]) : 0, i % 5 == 0 ? 0 : i);
 	end_pair(&p);
@@ -386,7 +399,8 @@ static void what_is_no_message_closes_this_channel_and_nothing_else(void **state
 		close(fds[0]);
 		struct front_abort m = { 5 };
 		channel_send(other.a.channel, FRONT_ABORT, &m);
-		turns(&other, 10);
+		until(&p.b, 1, true);
+		until(&other.b, 1, false);
 		assert_int_equal(p.b.messages, 1);
 		assert_non_null(p.b.closed);
 		assert_non_null(strstr(p.b.closed, rows[i].reason));
@@ -421,7 +435,7 @@ static void frames_may_be_cut_at_every_byte(void **state)
 		turns(&p, 1);
 		if (cut < all.n)
 			send_raw(fds[0], all.p + cut, all.n - cut, -1);
-		turns(&p, 1);
+		until(&p.b, 2, false);
 		assert_int_equal(p.b.messages, 2);
 		close(fds[0]);
 		channel_close(&p.b.channel);
@@ -442,7 +456,7 @@ static void descriptors_without_messages_are_closed(void **state)
 	static const char frame[] = "\x08\x00\x00\x00\x04\x00" "12345678"; /* COMMIT, announces none */
 	for (int i = 0; i < 70; i++)
 		send_raw(fds[0], frame, sizeof frame - 1, fds[0]);
-	turns(&p, 20);
+	until(&p.b, 0, true);
 	assert_string_equal(p.b.closed, "the neighbour sent descriptors without messages");
 	for (size_t i = 0; i < COUNT(p.b.fds); i++)
 		assert_int_equal(p.b.fds[i], -1);

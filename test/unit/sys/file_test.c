@@ -209,6 +209,33 @@ static void a_directory_tells_its_names_every_time(void **state)
 	assert_int_equal(file_sync_all(p->fd), OK);
 }
 
+static void a_lock_is_for_one_opening(void **state)
+{
+	struct place *p = *state;
+	int first, second;
+	put(p->fd, "lock", "");
+	assert_int_equal(file_open(p->fd, "lock", FILE_WRITE, 0, &first, NULL), OK);
+	assert_int_equal(file_open(p->fd, "lock", FILE_WRITE, 0, &second, NULL), OK);
+	assert_int_equal(file_lock(first), OK);
+	assert_int_equal(file_lock(first), OK);
+	assert_int_equal(file_lock(second), F_BUSY);
+	fd_close(&first);
+	assert_int_equal(file_lock(second), OK);
+	fd_close(&second);
+}
+
+static void a_directory_is_given_but_no_link(void **state)
+{
+	struct place *p = *state;
+	char path[128];
+	assert_int_equal(directory_make(p->fd, "d", 0700), OK);
+	assert_int_equal(symlinkat("d", p->fd, "l"), 0);
+	(void)snprintf(path, sizeof path, "%s/d", p->path);
+	assert_int_equal(directory_give(path, geteuid(), getegid()), OK);
+	(void)snprintf(path, sizeof path, "%s/l", p->path);
+	assert_int_equal(directory_give(path, geteuid(), getegid()), F_ABSENT);
+}
+
 #define WITH_A_PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -218,6 +245,8 @@ int main(void)
 		WITH_A_PLACE(a_pipe_is_read_to_its_end),
 		WITH_A_PLACE(faults_are_told_apart),
 		WITH_A_PLACE(beneath_stays_beneath),
+		WITH_A_PLACE(a_lock_is_for_one_opening),
+		WITH_A_PLACE(a_directory_is_given_but_no_link),
 		WITH_A_PLACE(a_directory_tells_its_names_every_time),
 	};
 	return cmocka_run_group_tests_name("sys/file", tests, NULL, NULL);
