@@ -9,7 +9,6 @@
 
 static const struct command *const commands[] = {
 	&command_serve,
-	&command_role,
 };
 
 int command_help(const struct command *c)

@@ -1,5 +1,84 @@
 /* SPDX-License-Identifier: ISC */
+/* cmd/serve.c -- runs the server in the foreground, under the service manager or by hand. */
 #include "cmd/command.h"
-static int run(int argc, char **argv) { (void)argc; (void)argv; return 1; }
-const struct command command_serve = { "serve", "-c FILE", "run the server in the foreground", "", "", run, false };
-const struct command command_role = { "role", "NAME", "one role's process", "", "", run, true };
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/options.h"
+#include "role/supervisor/supervisor.h"
+#include "sys/log.h"
+#include "sys/process.h"
+
+struct serve {
+	struct loop *loop;
+	struct supervisor *supervisor;
+	int status;
+};
+
+static void on_ended(void *owner, int status)
+{
+	struct serve *s = owner;
+	s->status = status;
+	loop_stop(s->loop);
+}
+
+static void on_signal(void *owner, enum signal_kind which)
+{
+	struct serve *s = owner;
+	if (which == SIGNAL_RELOAD)
+		supervisor_reload(s->supervisor);
+	else
+		supervisor_stop(s->supervisor);
+}
+
+static int serve(const char *conf_path, unsigned fronts)
+{
+	struct serve s = { .loop = loop_new() };
+	struct conf_report report;
+	struct supervisor_options options = { .conf_path = conf_path, .fronts = fronts, .ended = on_ended, .owner = &s };
+	conf_report_init(&report);
+	log_begin("supervisor", false);
+	fault f = supervisor_new(s.loop, &options, &s.supervisor, &report);
+	if (report.text.tail > report.text.head)
+		fprintf(stderr, "%.*s", STR_ARG(buf_view(&report.text)));
+	conf_report_fini(&report);
+	if (f != OK) {
+		loop_free(&s.loop);
+		return 78;
+	}
+	signals_watch(s.loop, on_signal, &s);
+	loop_run(s.loop);
+	supervisor_free(&s.supervisor);
+	loop_free(&s.loop);
+	return s.status;
+}
+
+static int run(int argc, char **argv)
+{
+	const char *conf_path = DEFAULT_CONF_PATH;
+	uint64_t fronts = 0;
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
+			conf_path = argv[++i];
+		else if (strcmp(argv[i], "--fronts") == 0 && i + 1 < argc && str_u64(str_of(argv[i + 1]), &fronts) &&
+		         fronts >= 1 && fronts <= 64)
+			i++;
+		else
+			return command_usage(&command_serve, argv[i]);
+	}
+	return serve(conf_path, (unsigned)fronts);
+}
+
+const struct command command_serve = {
+	.name = "serve",
+	.usage = "[-c FILE] [--fronts N]",
+	.summary = "run the server in the foreground",
+	.help = "  -c FILE      the configuration (" DEFAULT_CONF_PATH ")\n"
+	        "  --fronts N   processes that speak with clients, 1 to 64 (one per core)\n"
+	        "\n"
+	        "SIGHUP reads configuration and certificates anew without dropping a connection; SIGTERM finishes what is\n"
+	        "in hand and ends. Exit status 78 says that the configuration has errors; they are printed.\n",
+	.example = "  sealpost serve -c /etc/sealpost/sealpost.conf\n",
+	.run = run,
+};

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+/* role/supervisor/account.c -- under which account a role runs, and what must belong to it. */
+#include "role/supervisor/slot.h"
+
+#include <string.h>
+
+#include "sys/file.h"
+
+static bool exists(struct str name, const char *suffix, char *to, size_t room)
+{
+	uint32_t uid, gid;
+	struct str dash = str_of(suffix[0] != '\0' ? "-" : ""), tail = str_of(suffix);
+	if (name.n == 0 || name.n + dash.n + tail.n >= room)
+		return false;
+	memcpy(to, name.p, name.n);
+	memcpy(to + name.n, dash.p, dash.n);
+	memcpy(to + name.n + dash.n, tail.p, tail.n);
+	to[name.n + dash.n + tail.n] = '\0';
+	return user_find(to, &uid, &gid) == OK;
+}
+
+const char *account_of(const struct conf *conf, enum role_kind kind, char *to, size_t room)
+{
+	/* The porter stays who we are until it has become the owner of the mail. */
+	if (!process_is_root() || kind == ROLE_PORTER)
+		return NULL;
+	return exists(conf->run_as, role_kind_name(kind), to, room) || exists(conf->run_as, "", to, room) ? to : NULL;
+}
+
+fault account_prepare(const struct conf *conf, struct conf_report *report)
+{
+	char path[4096], name[128];
+	uint32_t uid, gid;
+	if (conf->queue.directory.n >= sizeof path)
+		return OK; /* the spool will say so */
+	memcpy(path, conf->queue.directory.p, conf->queue.directory.n);
+	path[conf->queue.directory.n] = '\0';
+
+	fault f = directory_make(FILE_CWD, path, 0700);
+	if (f == F_EXISTS)
+		return OK;
+	if (f == OK && account_of(conf, ROLE_SPOOL, name, sizeof name) != NULL && user_find(name, &uid, &gid) == OK)
+		f = directory_give(path, uid, gid);
+	if (f == OK)
+		return OK;
+	report->errors++;
+	return buf_addf(&report->text, "queue directory %s: cannot be made (%s): make it, owned by the spool's account, mode 0700\n",
+	                path, fault_name(f)) == OK ? f : F_LIMIT;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: ISC */
+/* role/supervisor/bound.c -- the listening sockets: bound before anyone drops a privilege, kept over reloads. */
+#include "role/supervisor/slot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "sys/log.h"
+#include "sys/socket.h"
+
+enum { BACKLOG = 1024 };
+
+static struct bound *find(struct supervisor *sv, struct str on)
+{
+	LIST_EACH(l, &sv->bound) {
+		struct bound *b = LIST_MEMBER(l, struct bound, in_supervisor);
+		if (str_eq(b->on, on))
+			return b;
+	}
+	return NULL;
+}
+
+static void drop(struct bound *b)
+{
+	link_remove(&b->in_supervisor);
+	fd_close(&b->fd);
+	free((void *)(uintptr_t)b->on.p);
+	free(b);
+}
+
+/* sendmail(1) of every user may reach a local listener; an LMTP or control socket is for its owner and group. */
+static unsigned permissions_for(const struct conf_listener *listener)
+{
+	if (listener == NULL)
+		return 0600;
+	return listener->kind == LISTEN_LOCAL ? 0666 : 0660;
+}
+
+static fault bind_one(struct supervisor *sv, struct str on, uint64_t generation, const struct conf_listener *listener,
+                      struct why *why)
+{
+	struct bound *b = find(sv, on);
+	if (b != NULL) {
+		b->generation = generation;
+		return OK;
+	}
+	struct endpoint at;
+	int fd = -1;
+	if (endpoint_parse(on, &at) != OK)
+		return why_say(why, F_SYNTAX, "%.*s is no address to listen on", STR_ARG(on));
+	TRY(socket_listen(&at, BACKLOG, &fd, why));
+	if (at.kind == ENDPOINT_UNIX && socket_permit(&at, permissions_for(listener)) != OK) {
+		fd_close(&fd);
+		return why_say(why, F_DENIED, "%s: its permissions cannot be set", at.path);
+	}
+	char *text = must_alloc(on.n + 1);
+	memcpy(text, on.p, on.n);
+	b = NEW(struct bound);
+	b->on = (struct str){ text, on.n };
+	b->fd = fd;
+	b->generation = generation;
+	list_add_last(&sv->bound, &b->in_supervisor);
+	log_event(LOG_LISTENING, LOG_S("on", on),
+	          LOG_Z("kind", listener != NULL ? listen_kind_name(listener->kind) : "control"));
+	return OK;
+}
+
+/* The control socket's endpoint in text; the buffer is the caller's to free. */
+static fault control_endpoint(const struct conf *conf, struct buf *to)
+{
+	buf_init(to, 256);
+	return buf_addf(to, "unix:%.*s", STR_ARG(conf->control));
+}
+
+fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_report *report)
+{
+	struct why why = { "" };
+	fault worst = OK;
+	for (size_t i = 0; i < g->conf->n_listeners; i++) {
+		const struct conf_listener *l = &g->conf->listeners[i];
+		for (size_t j = 0; j < l->on.n; j++) {
+			fault f = bind_one(sv, l->on.items[j], g->number, l, &why);
+			if (f == OK)
+				continue;
+			worst = f;
+			report->errors++;
+			if (buf_addf(&report->text, "%s:%u: cannot listen: %s\n", l->at.file, l->at.line, why.text) != OK)
+				return worst;
+		}
+	}
+	struct buf control;
+	fault f = control_endpoint(g->conf, &control);
+	if (f == OK && g->conf->control.n > 0)
+		f = bind_one(sv, buf_view(&control), g->number, NULL, &why);
+	if (f != OK) {
+		worst = f;
+		report->errors++;
+		if (buf_addf(&report->text, "control: %s\n", why.text) != OK)
+			report->errors++;
+	}
+	buf_fini(&control);
+	return worst;
+}
+
+void bound_offer(struct slot *s, const struct generation *g)
+{
+	struct supervisor *sv = s->sv;
+	if (s->kind == ROLE_SPOOL) {
+		struct buf control;
+		struct bound *b = control_endpoint(g->conf, &control) == OK ? find(sv, buf_view(&control)) : NULL;
+		int fd = b != NULL ? fd_dup(b->fd) : -1;
+		if (fd >= 0)
+			channel_send_fd(s->control, TO_ROLE_CONTROL, &(struct to_role_control){ .generation = g->number },
+			                fd);
+		buf_fini(&control);
+	}
+	if (s->kind != ROLE_FRONT)
+		return;
+	for (size_t i = 0; i < g->conf->n_listeners; i++) {
+		const struct conf_listener *l = &g->conf->listeners[i];
+		for (size_t j = 0; j < l->on.n; j++) {
+			struct bound *b = find(sv, l->on.items[j]);
+			int fd = b != NULL ? fd_dup(b->fd) : -1;
+			if (fd >= 0)
+				channel_send_fd(s->control, TO_ROLE_LISTENER,
+				                &(struct to_role_listener){ .generation = g->number, .listener = i, .on = j },
+				                fd);
+		}
+	}
+}
+
+void bound_drop_unused(struct supervisor *sv, uint64_t generation)
+{
+	LIST_EACH(l, &sv->bound) {
+		struct bound *b = LIST_MEMBER(l, struct bound, in_supervisor);
+		if (b->generation != generation)
+			drop(b);
+	}
+}
+
+void bound_close_listeners(struct supervisor *sv)
+{
+	LIST_EACH(l, &sv->bound)
+		drop(LIST_MEMBER(l, struct bound, in_supervisor));
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: ISC */
+/* role/supervisor/slot.c -- starts one role's process, links it to its neighbours, hears what it says. */
+#include "role/supervisor/slot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "sys/file.h"
+#include "sys/log.h"
+#include "sys/socket.h"
+
+enum { BACKOFF_MAX_MS = 60000, STEADY_MS = 60000 };
+
+static const struct {
+	const char *name;
+	unsigned stage;
+	unsigned files; /* which files of the configuration it may have */
+} kinds[ROLE_KINDS] = {
+	[ROLE_KEEPER] = { "keeper", 0, CONF_FILE_CERT | CONF_FILE_KEY | CONF_FILE_USERS | CONF_FILE_ALIASES |
+	                               CONF_FILE_RECIPIENTS | CONF_FILE_SECRET },
+	[ROLE_RESOLVER] = { "resolver", 1, CONF_FILE_ANCHOR | CONF_FILE_POLICY_CA },
+	[ROLE_SPOOL] = { "spool", 1, 0 },
+	[ROLE_COURIER] = { "courier", 1, CONF_FILE_CA },
+	[ROLE_PORTER] = { "porter", 1, 0 },
+	[ROLE_FRONT] = { "front", 2, CONF_FILE_CERT },
+};
+
+/* The picture of docs/ARCHITECTURE.md: who may speak with whom. */
+static const struct {
+	enum ipc_arrow arrow;
+	enum role_kind from, to;
+} arrows[] = {
+	{ ARROW_FRONT_SPOOL, ROLE_FRONT, ROLE_SPOOL },
+	{ ARROW_FRONT_KEEPER, ROLE_FRONT, ROLE_KEEPER },
+	{ ARROW_FRONT_SIGN, ROLE_FRONT, ROLE_KEEPER },
+	{ ARROW_FRONT_RESOLVER, ROLE_FRONT, ROLE_RESOLVER },
+	{ ARROW_SPOOL_COURIER, ROLE_SPOOL, ROLE_COURIER },
+	{ ARROW_SPOOL_PORTER, ROLE_SPOOL, ROLE_PORTER },
+	{ ARROW_COURIER_KEEPER, ROLE_COURIER, ROLE_KEEPER },
+	{ ARROW_COURIER_SIGN, ROLE_COURIER, ROLE_KEEPER },
+	{ ARROW_COURIER_RESOLVER, ROLE_COURIER, ROLE_RESOLVER },
+	{ ARROW_RESOLVER_SPOOL, ROLE_RESOLVER, ROLE_SPOOL },
+};
+
+const char *role_kind_name(enum role_kind kind)
+{
+	return kinds[kind].name;
+}
+
+unsigned stage_of(enum role_kind kind)
+{
+	return kinds[kind].stage;
+}
+
+static void start_again(void *owner)
+{
+	slot_start(owner);
+}
+
+void slot_init(struct slot *s, struct supervisor *sv, enum role_kind kind, unsigned instance)
+{
+	s->sv = sv;
+	s->kind = kind;
+	s->instance = instance;
+	timer_init(&s->restart, sv->loop, start_again, s);
+}
+
+/* ---- what a role says ---- */
+
+static bool path_is_a_next_hop(const struct conf *conf, struct str path)
+{
+	for (size_t i = 0; conf != NULL && i < conf->n_domains; i++) {
+		struct str to = conf->domains[i].deliver_to;
+		if (conf->domains[i].deliver == DELIVER_LMTP && str_take(&to, STR("unix:")) && str_eq(to, path))
+			return true;
+	}
+	return false;
+}
+
+/* Connecting to a Unix socket is decided at once, so the supervisor can do it without waiting. */
+static void connect_for(struct slot *s, const struct from_role_unix_connect *m)
+{
+	struct endpoint to = { .kind = ENDPOINT_UNIX };
+	struct why why = { "" };
+	int fd = -1;
+	fault f = OK;
+	if (s->kind != ROLE_COURIER || !path_is_a_next_hop(s->sv->current.conf, m->path) ||
+	    m->path.n >= sizeof to.path)
+		f = why_say(&why, F_DENIED, "the configuration names no such socket");
+	if (f == OK) {
+		memcpy(to.path, m->path.p, m->path.n);
+		f = socket_connect(&to, NULL, &fd);
+	}
+	if (f == OK)
+		f = socket_connected(fd, &why);
+	if (f != OK) {
+		fd_close(&fd);
+		if (why.text[0] == '\0')
+			(void)why_say(&why, f, "nobody listens there (%s)", fault_name(f));
+	}
+	struct to_role_unix answer = { .request = m->request, .error = str_of(f == OK ? "" : why.text) };
+	if (f == OK)
+		channel_send_fd(s->control, TO_ROLE_UNIX, &answer, fd);
+	else
+		channel_send(s->control, TO_ROLE_UNIX, &answer);
+}
+
+static void on_message(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct slot *s = owner;
+	fd_close(&fd); /* no role has a descriptor to give */
+	switch (kind) {
+	case FROM_ROLE_READY:
+		generation_accepted(s, ((const struct from_role_ready *)msg)->generation);
+		break;
+	case FROM_ROLE_FAILED: {
+		const struct from_role_failed *m = msg;
+		generation_refused(s, m->generation, m->text);
+		break;
+	}
+	case FROM_ROLE_UNIX_CONNECT:
+		connect_for(s, msg);
+		break;
+	case FROM_ROLE_STATUS: {
+		const struct from_role_status *m = msg;
+		status_answer(s, m->request, m->json);
+		break;
+	}
+	case FROM_ROLE_RELOAD:
+		if (s->kind == ROLE_SPOOL) {
+			s->sv->reload_asked = true;
+			s->sv->reload_request = ((const struct from_role_reload *)msg)->request;
+			supervisor_reload(s->sv);
+		}
+		break;
+	case FROM_ROLE_ASK_STATUS:
+		if (s->kind == ROLE_SPOOL)
+			status_ask(s->sv, ((const struct from_role_ask_status *)msg)->request);
+		break;
+	case FROM_ROLE_DRAINED:
+		s->drained = true;
+		supervisor_slot_drained(s);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_closed(void *owner, const char *reason)
+{
+	struct slot *s = owner;
+	/* Its process ends too, or has sent nonsense and must: the child's end is what counts. */
+	log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", role_kind_name(s->kind)), LOG_Z("reason", reason));
+	channel_close(&s->control);
+	if (s->child != NULL)
+		child_kill(s->child);
+}
+
+static void on_ended(void *owner, const char *how)
+{
+	struct slot *s = owner;
+	struct supervisor *sv = s->sv;
+	if (sv->phase != SV_ENDING)
+		log_event(LOG_ROLE_DIED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", child_pid(s->child)),
+		          LOG_Z("how", how));
+	child_free(&s->child);
+	channel_close(&s->control);
+	s->running = false;
+	s->offered = s->accepted = 0;
+	if (sv->phase == SV_ENDING) {
+		supervisor_slot_ended(s);
+		return;
+	}
+
+	int64_t now = loop_now_ms(sv->loop);
+	s->deaths_in_a_row = now - s->started_ms > STEADY_MS ? 0 : s->deaths_in_a_row + 1;
+	int64_t wait = s->deaths_in_a_row <= 1 ? 0 : 500;
+	for (unsigned i = 1; i < s->deaths_in_a_row && wait < BACKOFF_MAX_MS; i++)
+		wait *= 2;
+	s->restarts++;
+	timer_set(&s->restart, now + (wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS));
+	supervisor_slot_ended(s);
+}
+
+/* ---- starting ---- */
+
+static void link_pair(struct slot *a, struct slot *b, enum ipc_arrow arrow)
+{
+	int pair[2];
+	if (socket_pair(pair) != OK) {
+		log_event(LOG_TROUBLE, LOG_Z("text", "no descriptors left to link the roles"));
+		return;
+	}
+	channel_send_fd(a->control, TO_ROLE_LINK, &(struct to_role_link){ .arrow = arrow, .instance = b->instance },
+	                pair[0]);
+	channel_send_fd(b->control, TO_ROLE_LINK, &(struct to_role_link){ .arrow = arrow, .instance = a->instance },
+	                pair[1]);
+}
+
+static void link_neighbours(struct slot *s)
+{
+	struct supervisor *sv = s->sv;
+	for (size_t i = 0; i < COUNT(arrows); i++) {
+		if (arrows[i].from != s->kind && arrows[i].to != s->kind)
+			continue;
+		for (size_t j = 0; j < sv->n_slots; j++) {
+			struct slot *other = &sv->slots[j];
+			if (other == s || !other->running || other->control == NULL)
+				continue;
+			if (arrows[i].from == s->kind && arrows[i].to == other->kind)
+				link_pair(s, other, arrows[i].arrow);
+			else if (arrows[i].to == s->kind && arrows[i].from == other->kind)
+				link_pair(other, s, arrows[i].arrow);
+		}
+	}
+}
+
+void slot_start(struct slot *s)
+{
+	static const struct channel_handler handler = { on_message, on_closed };
+	struct supervisor *sv = s->sv;
+	char user[128];
+	struct why why = { "" };
+	int fd = -1;
+	s->started_ms = loop_now_ms(sv->loop);
+	const struct conf *conf = sv->current.number != 0 ? sv->current.conf : sv->coming.conf;
+	s->child = child_start(sv->loop, role_kind_name(s->kind), account_of(conf, s->kind, user, sizeof user), &fd,
+	                       on_ended, s, &why);
+	if (s->child == NULL) {
+		log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)), LOG_Z("text", why.text));
+		timer_set(&s->restart, s->started_ms + 1000);
+		return;
+	}
+	s->running = true;
+	s->control = channel_new(sv->loop, fd, &role_to_supervisor, &supervisor_to_role, &handler, s);
+	log_event(LOG_ROLE_STARTED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", child_pid(s->child)));
+	link_neighbours(s);
+	const struct generation *g = generation_for(s);
+	if (g != NULL)
+		slot_offer(s, g);
+}
+
+/* Opened anew for each role and generation: the descriptor's offset is shared, so it cannot serve two. */
+static void offer_files(struct slot *s, const struct generation *g)
+{
+	const struct conf_file *files;
+	size_t n = conf_files(g->conf, &files);
+	for (size_t i = 0; i < n; i++) {
+		if ((files[i].use & kinds[s->kind].files) == 0)
+			continue;
+		struct why why = { "" };
+		int fd = -1;
+		char path[4096];
+		if (files[i].path.n >= sizeof path)
+			continue;
+		memcpy(path, files[i].path.p, files[i].path.n);
+		path[files[i].path.n] = '\0';
+		/* What cannot be opened is not sent; the role then says that it is missing. */
+		if (file_open(FILE_CWD, path, FILE_READ, 0, &fd, &why) != OK) {
+			log_event(LOG_TROUBLE, LOG_Z("text", why.text));
+			continue;
+		}
+		channel_send_fd(s->control, TO_ROLE_FILE,
+		                &(struct to_role_file){ .generation = g->number, .path = files[i].path }, fd);
+	}
+}
+
+void slot_offer(struct slot *s, const struct generation *g)
+{
+	if (s->control == NULL || s->offered == g->number)
+		return;
+	s->offered = g->number;
+	for (size_t i = 0; i < g->texts->n; i++)
+		channel_send(s->control, TO_ROLE_CONFIG_TEXT,
+		             &(struct to_role_config_text){ .generation = g->number,
+		                                            .name = g->texts->items[i].name,
+		                                            .text = g->texts->items[i].text });
+	offer_files(s, g);
+	bound_offer(s, g);
+	channel_send(s->control, TO_ROLE_COMMIT, &(struct to_role_commit){ .generation = g->number });
+}
+
+void slot_fini(struct slot *s)
+{
+	timer_clear(&s->restart);
+	channel_close(&s->control);
+	child_free(&s->child);
+	free(s->status);
+	s->status = NULL;
+}

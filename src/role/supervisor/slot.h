@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/supervisor/slot.h -- one place for a role's process: running, dead, or on its way.
+ */
+#ifndef ROLE_SUPERVISOR_SLOT_H
+#define ROLE_SUPERVISOR_SLOT_H
+
+#include "ipc/supervisor.h"
+#include "role/supervisor/load.h"
+#include "role/supervisor/supervisor.h"
+#include "sys/channel.h"
+#include "sys/process.h"
+
+enum role_kind { ROLE_KEEPER, ROLE_RESOLVER, ROLE_SPOOL, ROLE_COURIER, ROLE_PORTER, ROLE_FRONT, ROLE_KINDS };
+
+enum { FRONTS_MAX = 64, SLOTS_MAX = ROLE_FRONT + FRONTS_MAX, STAGES = 3 };
+
+/* One generation of the configuration, as it was read. */
+struct generation {
+	uint64_t number;
+	struct conf_texts *texts;
+	struct conf *conf;
+};
+
+struct slot {
+	struct supervisor *sv;
+	enum role_kind kind;
+	unsigned instance;
+	struct child *child;
+	struct channel *control;
+	bool running, drained;
+	uint64_t offered, accepted;    /* generation numbers; 0: none */
+	unsigned restarts, deaths_in_a_row;
+	int64_t started_ms;
+	struct timer restart;
+	char *status;                  /* the role's answer to the status question in hand */
+};
+
+/* A listening socket, kept over generations so that nobody is turned away by a reload. */
+struct bound {
+	struct link in_supervisor;
+	struct str on;                 /* the endpoint's text, owned */
+	int fd;
+	uint64_t generation;           /* the last one that wanted it */
+};
+
+struct supervisor {
+	struct loop *loop;
+	struct supervisor_options options;
+	struct generation current, coming;   /* number 0: none */
+	uint64_t last_number;
+	unsigned stage;                      /* of the coming generation */
+	struct slot slots[SLOTS_MAX];
+	size_t n_slots;
+	struct list bound;
+	int64_t started_s;
+	bool was_ready;
+
+	enum { SV_RUNNING, SV_DRAIN_FRONTS, SV_DRAIN_WORKERS, SV_ENDING } phase;
+	struct timer drain_deadline;
+	int exit_status;
+
+	/* Questions from the spool, on behalf of the command line; one of each kind at a time. */
+	bool reload_asked, status_asked;
+	uint64_t reload_request, status_request;
+	struct timer status_deadline;
+};
+
+/* account.c */
+/* The account that a role runs under: run-as with "-role" behind it if there is one, else run-as; NULL: the caller's. `to`
+ * holds the name. */
+const char *account_of(const struct conf *conf, enum role_kind kind, char *to, size_t room);
+/* Makes the queue's directory where it is missing, and gives a new one to the spool's account. */
+fault account_prepare(const struct conf *conf, struct conf_report *report);
+
+/* slot.c */
+const char *role_kind_name(enum role_kind kind);
+void slot_init(struct slot *s, struct supervisor *sv, enum role_kind kind, unsigned instance);
+void slot_start(struct slot *s);       /* starts the process, links it, offers it a generation if it is its turn */
+void slot_offer(struct slot *s, const struct generation *g);
+void slot_fini(struct slot *s);
+unsigned stage_of(enum role_kind kind);
+
+/* stages.c: how a generation passes through the roles */
+fault generation_load(struct supervisor *sv, struct generation *out, struct conf_report *report);
+void  generation_free(struct generation *g);
+void  generation_begin(struct supervisor *sv, struct generation *g);  /* takes it over as the coming one */
+void  generation_accepted(struct slot *s, uint64_t number);
+void  generation_refused(struct slot *s, uint64_t number, struct str text);
+const struct generation *generation_for(const struct slot *s);        /* what a starting role is offered; or NULL */
+
+/* bound.c */
+fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_report *report);
+void  bound_offer(struct slot *s, const struct generation *g);        /* LISTENER to a front, CONTROL to the spool */
+void  bound_drop_unused(struct supervisor *sv, uint64_t generation);
+void  bound_close_listeners(struct supervisor *sv);
+
+/* status.c */
+void status_ask(struct supervisor *sv, uint64_t request);
+void status_answer(struct slot *s, uint64_t request, struct str json);
+
+/* supervisor.c */
+void supervisor_slot_ended(struct slot *s);
+void supervisor_slot_drained(struct slot *s);
+void supervisor_ready(struct supervisor *sv, bool reloaded);
+void supervisor_reload_done(struct supervisor *sv, bool ok, struct str errors);
+void supervisor_fail(struct supervisor *sv, int status);
+
+#endif

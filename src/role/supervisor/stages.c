@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/supervisor/stages.c -- how a generation of the configuration passes through the roles.
+ *
+ * Stage 0 the keeper, 1 resolver, spool, courier and porter, 2 the fronts. A stage begins when every role of the one
+ * before has accepted. One refusal and the coming generation is dropped: who had accepted it gets the old one again.
+ */
+#include "role/supervisor/slot.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "sys/log.h"
+
+fault generation_load(struct supervisor *sv, struct generation *out, struct conf_report *report)
+{
+	struct why why = { "" };
+	struct generation g = { .number = ++sv->last_number };
+	fault f = conf_load(sv->options.conf_path, &g.texts, &why);
+	if (f != OK) {
+		report->errors++;
+		if (buf_addf(&report->text, "%s\n", why.text) != OK)
+			report->errors++;
+		return f;
+	}
+	f = conf_read(g.texts->items, g.texts->n, &g.conf, report);
+	if (f != OK) {
+		generation_free(&g);
+		return f;
+	}
+	*out = g;
+	return OK;
+}
+
+void generation_free(struct generation *g)
+{
+	conf_texts_free(&g->texts);
+	conf_free(&g->conf);
+	*g = (struct generation){ 0 };
+}
+
+const struct generation *generation_for(const struct slot *s)
+{
+	const struct supervisor *sv = s->sv;
+	if (sv->coming.number != 0 && stage_of(s->kind) <= sv->stage)
+		return &sv->coming;
+	return sv->current.number != 0 ? &sv->current : NULL;
+}
+
+static bool stage_is_through(const struct supervisor *sv)
+{
+	for (size_t i = 0; i < sv->n_slots; i++)
+		if (stage_of(sv->slots[i].kind) <= sv->stage && sv->slots[i].accepted != sv->coming.number)
+			return false;
+	return true;
+}
+
+static void offer_stage(struct supervisor *sv)
+{
+	for (size_t i = 0; i < sv->n_slots; i++) {
+		struct slot *s = &sv->slots[i];
+		if (stage_of(s->kind) == sv->stage && s->running)
+			slot_offer(s, &sv->coming);
+	}
+}
+
+void generation_begin(struct supervisor *sv, struct generation *g)
+{
+	generation_free(&sv->coming);
+	sv->coming = *g;
+	*g = (struct generation){ 0 };
+	sv->stage = 0;
+	offer_stage(sv);
+}
+
+void generation_accepted(struct slot *s, uint64_t number)
+{
+	struct supervisor *sv = s->sv;
+	if (number != s->offered)
+		return; /* an older offer, overtaken */
+	s->accepted = number;
+	if (sv->coming.number == 0)
+		return;
+	while (sv->stage < STAGES && stage_is_through(sv)) {
+		sv->stage++;
+		if (sv->stage < STAGES)
+			offer_stage(sv);
+	}
+	if (sv->stage < STAGES)
+		return;
+
+	bool reloaded = sv->current.number != 0;
+	generation_free(&sv->current);
+	sv->current = sv->coming;
+	sv->coming = (struct generation){ 0 };
+	bound_drop_unused(sv, sv->current.number);
+	supervisor_ready(sv, reloaded);
+}
+
+void generation_refused(struct slot *s, uint64_t number, struct str text)
+{
+	struct supervisor *sv = s->sv;
+	if (number != s->offered)
+		return;
+	if (sv->coming.number != number) {
+		/* A role that came back does not like what the others run on: a file has changed since. */
+		log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)), LOG_S("text", text));
+		if (s->child != NULL)
+			child_kill(s->child);
+		return;
+	}
+	log_event(LOG_RELOAD_FAILED, LOG_Z("name", role_kind_name(s->kind)), LOG_S("text", text));
+	if (sv->current.number == 0) {
+		supervisor_fail(sv, 78);
+		return;
+	}
+	generation_free(&sv->coming);
+	for (size_t i = 0; i < sv->n_slots; i++)
+		if (sv->slots[i].running && sv->slots[i].offered == number)
+			slot_offer(&sv->slots[i], &sv->current);
+	bound_drop_unused(sv, sv->current.number);
+	supervisor_reload_done(sv, false, text);
+}

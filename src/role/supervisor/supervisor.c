@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: ISC */
+/* role/supervisor/supervisor.c -- the supervisor's life: start, ready, reload, drain, end. */
+#include "role/supervisor/supervisor.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "role/supervisor/slot.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+#include "sys/socket.h"
+
+/* Sessions in hand get this long to finish their transaction; then the workers get as long. */
+enum { GRACE_MS = 20000 };
+
+static unsigned fronts_wanted(const struct supervisor_options *options)
+{
+	unsigned n = options->fronts != 0 ? options->fronts : process_cores();
+	return n > FRONTS_MAX ? FRONTS_MAX : n;
+}
+
+static void say_who_we_are(const struct supervisor *sv)
+{
+	char name[128];
+	log_event(LOG_STARTING, LOG_Z("configuration", sv->options.conf_path),
+	          LOG_Z("as", process_is_root() ? "root, each role under an account of its own"
+	                                        : "an ordinary user: every role runs as the caller"));
+	if (process_is_root() && account_of(sv->coming.conf, ROLE_FRONT, name, sizeof name) == NULL)
+		log_event(LOG_TROUBLE, LOG_S("run-as", sv->coming.conf->run_as),
+		          LOG_Z("text", "there is no such account, so the roles run as root: create it with "
+		                        "systemd-sysusers, or name another one with run-as"));
+}
+
+fault supervisor_new(struct loop *loop, const struct supervisor_options *options, struct supervisor **out,
+                     struct conf_report *report)
+{
+	struct supervisor *sv = NEW(struct supervisor);
+	struct generation first = { 0 };
+	sv->loop = loop;
+	sv->options = *options;
+	sv->started_s = clock_wall_s();
+	list_init(&sv->bound);
+	fault f = generation_load(sv, &first, report);
+	if (f == OK)
+		f = account_prepare(first.conf, report);
+	if (f == OK)
+		f = bound_all(sv, &first, report);
+	if (f != OK) {
+		generation_free(&first);
+		bound_close_listeners(sv);
+		free(sv);
+		return f;
+	}
+	log_begin("supervisor", first.conf->log_json);
+
+	for (unsigned kind = 0; kind < ROLE_FRONT; kind++)
+		slot_init(&sv->slots[sv->n_slots++], sv, (enum role_kind)kind, 0);
+	for (unsigned i = 0; i < fronts_wanted(options); i++)
+		slot_init(&sv->slots[sv->n_slots++], sv, ROLE_FRONT, i);
+	sv->coming = first;
+	say_who_we_are(sv);
+	for (size_t i = 0; i < sv->n_slots; i++)
+		slot_start(&sv->slots[i]);
+	*out = sv;
+	return OK;
+}
+
+void supervisor_free(struct supervisor **supervisor)
+{
+	struct supervisor *sv = *supervisor;
+	if (sv == NULL)
+		return;
+	*supervisor = NULL;
+	for (size_t i = 0; i < sv->n_slots; i++)
+		slot_fini(&sv->slots[i]);
+	bound_close_listeners(sv);
+	generation_free(&sv->current);
+	generation_free(&sv->coming);
+	if (sv->drain_deadline.loop != NULL)
+		timer_clear(&sv->drain_deadline);
+	if (sv->status_deadline.loop != NULL)
+		timer_clear(&sv->status_deadline);
+	free(sv);
+}
+
+/* ---- ready and reload ---- */
+
+void supervisor_ready(struct supervisor *sv, bool reloaded)
+{
+	if (reloaded) {
+		log_event(LOG_RELOADED, LOG_U("generation", sv->current.number));
+		service_notify("READY=1");
+		supervisor_reload_done(sv, true, STR_NONE);
+		return;
+	}
+	log_event(LOG_READY, LOG_S("hostname", sv->current.conf->hostname),
+	          LOG_U("fronts", sv->n_slots - ROLE_FRONT));
+	service_notify("READY=1");
+	sv->was_ready = true;
+	if (sv->options.ready != NULL)
+		sv->options.ready(sv->options.owner);
+}
+
+void supervisor_reload_done(struct supervisor *sv, bool ok, struct str errors)
+{
+	if (!sv->reload_asked)
+		return;
+	sv->reload_asked = false;
+	for (size_t i = 0; i < sv->n_slots; i++)
+		if (sv->slots[i].kind == ROLE_SPOOL && sv->slots[i].control != NULL)
+			channel_send(sv->slots[i].control, TO_ROLE_RELOADED,
+			             &(struct to_role_reloaded){ .request = sv->reload_request, .ok = ok, .errors = errors });
+}
+
+void supervisor_reload(struct supervisor *sv)
+{
+	if (sv->phase != SV_RUNNING || sv->coming.number != 0) {
+		supervisor_reload_done(sv, false, STR("the server is just starting, reloading or stopping: try again\n"));
+		return;
+	}
+	struct conf_report report;
+	struct generation g = { 0 };
+	conf_report_init(&report);
+	service_notify("RELOADING=1");
+	fault f = generation_load(sv, &g, &report);
+	if (f == OK)
+		f = bound_all(sv, &g, &report);
+	if (f == OK) {
+		generation_begin(sv, &g);
+	} else {
+		log_event(LOG_RELOAD_FAILED, LOG_S("text", buf_view(&report.text)));
+		generation_free(&g);
+		bound_drop_unused(sv, sv->current.number);
+		service_notify("READY=1");
+		supervisor_reload_done(sv, false, buf_view(&report.text));
+	}
+	conf_report_fini(&report);
+}
+
+/* ---- the end ---- */
+
+static void end_now(struct supervisor *sv)
+{
+	if (sv->phase == SV_ENDING)
+		return;
+	sv->phase = SV_ENDING;
+	timer_clear(&sv->drain_deadline);
+	bound_close_listeners(sv);
+	bool any = false;
+	for (size_t i = 0; i < sv->n_slots; i++) {
+		struct slot *s = &sv->slots[i];
+		timer_clear(&s->restart);
+		channel_close(&s->control); /* a role ends with its supervisor's end of the channel */
+		any = any || s->running;
+	}
+	if (any)
+		timer_set(&sv->drain_deadline, loop_now_ms(sv->loop) + GRACE_MS / 4);
+	else
+		supervisor_slot_ended(&sv->slots[0]);
+}
+
+void supervisor_slot_ended(struct slot *s)
+{
+	struct supervisor *sv = s->sv;
+	if (sv->phase == SV_DRAIN_FRONTS || sv->phase == SV_DRAIN_WORKERS) {
+		s->drained = true; /* it holds nothing any more */
+		timer_clear(&s->restart);
+		supervisor_slot_drained(s);
+		return;
+	}
+	if (sv->phase != SV_ENDING)
+		return;
+	for (size_t i = 0; i < sv->n_slots; i++)
+		if (sv->slots[i].running)
+			return;
+	timer_clear(&sv->drain_deadline);
+	log_event(LOG_STOPPED, LOG_U("status", sv->exit_status));
+	sv->options.ended(sv->options.owner, sv->exit_status);
+}
+
+static bool is_drained(const struct supervisor *sv, bool fronts)
+{
+	for (size_t i = 0; i < sv->n_slots; i++) {
+		const struct slot *s = &sv->slots[i];
+		bool counts = fronts ? s->kind == ROLE_FRONT
+		                     : s->kind == ROLE_SPOOL || s->kind == ROLE_COURIER || s->kind == ROLE_PORTER;
+		if (counts && s->running && !s->drained)
+			return false;
+	}
+	return true;
+}
+
+static void ask_to_drain(struct supervisor *sv, bool fronts)
+{
+	for (size_t i = 0; i < sv->n_slots; i++) {
+		struct slot *s = &sv->slots[i];
+		if ((s->kind == ROLE_FRONT) == fronts && s->control != NULL)
+			channel_send(s->control, TO_ROLE_DRAIN, &(struct to_role_drain){ .grace_ms = GRACE_MS });
+	}
+	timer_set(&sv->drain_deadline, loop_now_ms(sv->loop) + GRACE_MS + 1000);
+}
+
+static void next_phase(struct supervisor *sv)
+{
+	if (sv->phase == SV_DRAIN_FRONTS) {
+		sv->phase = SV_DRAIN_WORKERS;
+		ask_to_drain(sv, false);
+		if (!is_drained(sv, false))
+			return;
+	}
+	end_now(sv);
+}
+
+static void patience_ends(void *owner)
+{
+	struct supervisor *sv = owner;
+	if (sv->phase != SV_ENDING) {
+		next_phase(sv);
+		return;
+	}
+	for (size_t i = 0; i < sv->n_slots; i++)
+		if (sv->slots[i].running)
+			child_kill(sv->slots[i].child);
+}
+
+void supervisor_slot_drained(struct slot *s)
+{
+	struct supervisor *sv = s->sv;
+	if (sv->phase == SV_DRAIN_FRONTS && is_drained(sv, true))
+		next_phase(sv);
+	else if (sv->phase == SV_DRAIN_WORKERS && is_drained(sv, false))
+		end_now(sv);
+}
+
+void supervisor_stop(struct supervisor *sv)
+{
+	if (sv->phase != SV_RUNNING) {
+		end_now(sv);
+		return;
+	}
+	log_event(LOG_DRAINING, LOG_U("grace_ms", GRACE_MS));
+	service_notify("STOPPING=1");
+	timer_init(&sv->drain_deadline, sv->loop, patience_ends, sv);
+	if (!sv->was_ready) {
+		end_now(sv);
+		return;
+	}
+	sv->phase = SV_DRAIN_FRONTS;
+	bound_close_listeners(sv);
+	ask_to_drain(sv, true);
+	if (is_drained(sv, true))
+		next_phase(sv);
+}
+
+void supervisor_fail(struct supervisor *sv, int status)
+{
+	if (sv->phase == SV_ENDING)
+		return;
+	sv->exit_status = status;
+	timer_init(&sv->drain_deadline, sv->loop, patience_ends, sv);
+	end_now(sv);
+}
