@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sys/file.h"
 #include "sys/socket.h"
 
 bool process_is_root(void)
@@ -31,6 +32,21 @@ uint64_t process_peak_bytes(void)
 {
 	struct rusage r;
 	return getrusage(RUSAGE_SELF, &r) == 0 ? (uint64_t)r.ru_maxrss * 1024 : 0;
+}
+
+unsigned process_cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	return n > 0 ? (unsigned)n : 1;
+}
+
+fault process_errors_to(const char *path, struct why *why)
+{
+	int fd = -1;
+	TRY(file_open(FILE_CWD, path, FILE_WRITE | FILE_CREATE | FILE_APPEND, 0600, &fd, why));
+	int done = dup2(fd, STDERR_FILENO);
+	fd_close(&fd);
+	return done >= 0 ? OK : why_say(why, F_SYS, "%s: standard error cannot be sent there", path);
 }
 
 bool process_has_terminal(void)

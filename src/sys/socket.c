@@ -28,6 +28,11 @@ void fd_close(int *fd)
 	*fd = -1;
 }
 
+int fd_dup(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static socklen_t to_address(const struct endpoint *e, union address *a)
 {
 	memset(a, 0, sizeof *a);

@@ -28,8 +28,6 @@ bool endpoint_is_loopback(const struct endpoint *e);
 /* Loopback, unspecified, link-local, multicast, broadcast, IPv4-mapped forms of these. */
 bool endpoint_is_never_remote(const struct endpoint *e);
 
-/* A Unix socket gets these permissions, and replaces one that nobody listens at any more. */
-MUST_USE fault socket_permit(const struct endpoint *at, unsigned permissions);
 MUST_USE fault socket_listen(const struct endpoint *at, int backlog, int *fd_out, struct why *why);
 /* A Unix socket is made for its owner only (0600); this opens it for others. F_STATE for any other kind. */
 MUST_USE fault socket_set_mode(const struct endpoint *at, unsigned mode);

@@ -50,7 +50,7 @@ static fault bind_one(struct supervisor *sv, struct str on, uint64_t generation,
 	if (endpoint_parse(on, &at) != OK)
 		return why_say(why, F_SYNTAX, "%.*s is no address to listen on", STR_ARG(on));
 	TRY(socket_listen(&at, BACKLOG, &fd, why));
-	if (at.kind == ENDPOINT_UNIX && socket_permit(&at, permissions_for(listener)) != OK) {
+	if (at.kind == ENDPOINT_UNIX && socket_set_mode(&at, permissions_for(listener)) != OK) {
 		fd_close(&fd);
 		return why_say(why, F_DENIED, "%s: its permissions cannot be set", at.path);
 	}
