@@ -350,12 +350,13 @@ static fault memory_lease(struct store *s, int64_t now_s, int64_t lease_s, const
 		if (i == n_taken)
 			taken[n_taken++].key = first->facts.key;
 		taken[i].messages++;
+		struct str key = first->facts.key;
+		int64_t next_s = first->facts.next_s;
 		LIST_EACH(l, &first->message->rcpts) {
 			struct rcpt *r = LIST_MEMBER(l, struct rcpt, in_message);
 			if (*n_out == max || !room_left)
 				break;
-			if (r->facts.state != RCPT_QUEUED || r->facts.next_s > now_s ||
-			    !str_eq(r->facts.key, first->facts.key))
+			if (r->facts.state != RCPT_QUEUED || r->facts.next_s != next_s || !str_eq(r->facts.key, key))
 				continue;
 			room_left = take_lease(s, r, now_s + lease_s, a, &out[*n_out]);
 			*n_out += room_left;

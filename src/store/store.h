@@ -127,7 +127,7 @@ struct store_ops {
 
 	/* Queued recipients with next_s <= now_s, destinations by their oldest next_s, at most max, each leased
 	 * until now_s + lease_s under a fresh fence. Leases that have ended count as queued. Destinations without
-	 * room are passed over. Recipients of one message with one key come together. */
+	 * room are passed over. Recipients of one message with one key and one next_s come together. */
 	fault (*lease)(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room,
 	               struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 	fault (*renew)(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until_s); /* F_STATE: stale */

@@ -16,7 +16,7 @@
 
 #define NOW 1000000
 
-static const struct store_ops *const stores[] = { &store_memory };
+static const struct store_ops *const stores[] = { &store_memory, &store_sqlite };
 
 /* One store under test, in a directory of its own. */
 struct fixture {

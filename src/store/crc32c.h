@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * store/crc32c.h -- the checksum of a content record (Castagnoli polynomial, as iSCSI and ext4 use it).
+ *
+ * Source   RFC 3720 12.1 and B.4 (test vectors).
+ * Tests    test/unit/store/sqlite_test.c
+ */
+#ifndef STORE_CRC32C_H
+#define STORE_CRC32C_H
+
+#include "base/str.h"
+
+struct crc32c { uint32_t table[8][256]; };
+
+void     crc32c_init(struct crc32c *c);
+/* Goes on from `crc`, the sum so far (0 at the start). */
+uint32_t crc32c(const struct crc32c *c, uint32_t crc, struct str bytes);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * store/sqlite_inside.h -- what the parts of the SQLite store share.
+ *
+ * The database is the truth about what is queued, the content log holds the bytes. Two things live in memory
+ * alone, because this process is alone on its queue: leases (a restart ends them all) and the schedule (derived).
+ *
+ * A recipient's number is its message's number, shifted, and its index: so the recipients of a message lie
+ * together in their table, and no index is needed from one to the other. Numbers are never used twice, not even
+ * by drafts that came to nothing: a record in the log is recognised by them.
+ */
+#ifndef STORE_SQLITE_INSIDE_H
+#define STORE_SQLITE_INSIDE_H
+
+#include <sqlite3.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "store/content_log.h"
+#include "store/schedule.h"
+#include "store/store.h"
+
+enum { RCPT_INDEX_BITS = 20 };
+static inline uint64_t message_of(uint64_t rcpt)
+{
+	return rcpt >> RCPT_INDEX_BITS;
+}
+static inline uint64_t rcpts_from(uint64_t message)
+{
+	return message << RCPT_INDEX_BITS;
+}
+
+/* Every statement that is run: prepared once, when first needed. */
+#define SQL_STATEMENTS(SQL)                                                                        \
+	SQL(SQL_BEGIN, "BEGIN IMMEDIATE")                                                          \
+	SQL(SQL_COMMIT, "COMMIT")                                                                  \
+	SQL(SQL_ROLLBACK, "ROLLBACK")                                                              \
+	SQL(SQL_RESERVE, "UPDATE meta SET value = ?1 WHERE key = 'next-number'")                   \
+	SQL(SQL_ADD_MESSAGE, "INSERT INTO message VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)") \
+	SQL(SQL_ADD_RCPT, "INSERT INTO rcpt(number,address,original,orcpt,notify,destination,held,next_s,last_reply)" \
+	                  " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)")                                   \
+	SQL(SQL_LATER, "UPDATE rcpt SET held=?2, next_s=?3, attempts=attempts+?4, delay_warned=delay_warned|?5,"      \
+	               " destination=coalesce(?6,destination), last_reply=coalesce(?7,last_reply),"        \
+	               " last_dialogue=coalesce(?8,last_dialogue) WHERE number=?1 RETURNING destination") \
+	SQL(SQL_REMOVE_RCPT, "DELETE FROM rcpt WHERE number=?1")                                   \
+	SQL(SQL_HAS_RCPTS, "SELECT 1 FROM rcpt WHERE number BETWEEN ?1 AND ?2 LIMIT 1")            \
+	SQL(SQL_REMOVE_MESSAGE, "DELETE FROM message WHERE number=?1 RETURNING extents")           \
+	SQL(SQL_DUE, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"    \
+	             "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned FROM rcpt r INDEXED BY rcpt_due"         \
+	             " CROSS JOIN message m ON m.number=r.number>>20"                              \
+	             " WHERE r.destination=?1 AND r.held=0 ORDER BY r.next_s,r.number")            \
+	SQL(SQL_WALK, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"   \
+	              "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned,m.sender,m.arrived_s,m.user"      \
+	              " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"                 \
+	              " WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")                       \
+	SQL(SQL_WHEN, "SELECT destination,next_s,held FROM rcpt WHERE number=?1")                  \
+	SQL(SQL_DESTINATIONS, "SELECT destination,min(next_s) FROM rcpt INDEXED BY rcpt_due WHERE held=0 GROUP BY destination") \
+	SQL(SQL_EXTENTS, "SELECT number,size_bytes,extents FROM message WHERE number>?1 ORDER BY number LIMIT ?2")    \
+	SQL(SQL_MOVE, "UPDATE message SET extents=?2 WHERE number=?1")                             \
+	SQL(SQL_MESSAGE, "SELECT number,id,sender,arrived_s,size_bytes,body,smtputf8,ret,envid,client,helo,user,"     \
+	                 "protocol,tls,extents FROM message WHERE id=?1")                          \
+	SQL(SQL_CONTENT, "SELECT number,size_bytes,extents FROM message WHERE id=?1")              \
+	SQL(SQL_SET, "UPDATE rcpt SET held=?2, next_s=?3 WHERE number=?1")                         \
+	SQL(SQL_COUNT_MESSAGES, "SELECT count(*),total(size_bytes) FROM message")                  \
+	SQL(SQL_COUNT_RCPTS, "SELECT count(*),(SELECT count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0) FROM rcpt")  \
+	SQL(SQL_REMEMBER, "INSERT INTO observation VALUES(?1,?2,?3) ON CONFLICT(key)"              \
+	                  " DO UPDATE SET value=excluded.value, expires_s=excluded.expires_s")     \
+	SQL(SQL_FORGET, "DELETE FROM observation WHERE expires_s<=?1")                             \
+	SQL(SQL_RECALL, "SELECT key,value,expires_s FROM observation")
+
+#define SQL_ENUM(name, text) name,
+enum sql { SQL_STATEMENTS(SQL_ENUM) SQL_COUNT };
+
+struct lease {
+	struct link in_order;            /* by until_s */
+	uint64_t rcpt, fence;
+	int64_t until_s;
+	bool ending;                     /* settled by the transaction that is open */
+};
+
+struct store_draft {
+	struct link in_store;
+	uint64_t number, bytes;          /* bytes: in records already */
+	struct buf pending;              /* gathered until a record is worth it */
+	struct buf extents;              /* packed, as the database keeps them */
+	fault broken;
+};
+
+/* What must happen in memory once a transaction is durable, and must not if it fails. */
+struct after {
+	struct released { struct extent *items; size_t n, cap; } released;
+	struct ended { uint64_t *items; size_t n, cap; } ended;    /* recipients whose lease is over */
+	struct noted { struct note { struct str key; int64_t due_s; } *items; size_t n, cap; } noted;
+};
+
+struct store {
+	sqlite3 *db;
+	sqlite3_stmt *statements[SQL_COUNT];
+	int directory, lock;
+	struct content_log *log;
+	struct schedule *schedule;
+	struct map *leases;              /* recipient -> struct lease */
+	struct list leases_by_end;
+	struct list drafts;
+	uint64_t next_number, reserved_to; /* numbers below reserved_to are ours, durably */
+	uint64_t fence;
+	bool failed;
+	struct after after;
+	struct arena *scratch;           /* of one transaction */
+	uint64_t moving_after;           /* tidying: messages up to this one have been moved */
+	bool moving;
+};
+
+/* ---- sqlite.c ---- */
+
+sqlite3_stmt *sql(struct store *s, enum sql which);       /* ready to be bound; NULL: it cannot be prepared */
+void  sql_done(sqlite3_stmt *st);
+fault sql_run(struct store *s, sqlite3_stmt *st, struct why *why);   /* to its end */
+fault sql_simple(struct store *s, enum sql which, struct why *why);
+fault sql_fault(struct store *s, int rc, struct why *why);           /* what SQLite's result means for us */
+void  bind_str(sqlite3_stmt *st, int at, struct str text);           /* never NULL */
+void  bind_u64(sqlite3_stmt *st, int at, uint64_t v);
+void  bind_s64(sqlite3_stmt *st, int at, int64_t v);
+struct str column_str(sqlite3_stmt *st, int at);                     /* until the next step */
+uint64_t column_u64(sqlite3_stmt *st, int at);
+
+fault transaction_begin(struct store *s, struct why *why);
+/* Commits if f is OK and applies what was put off, else rolls back. Returns f or what went wrong. */
+fault transaction_end(struct store *s, fault f, struct why *why);
+void  after_release(struct store *s, struct str extents);
+void  after_end(struct store *s, uint64_t rcpt);
+void  after_note(struct store *s, struct str key, int64_t due_s);
+fault remove_rcpt(struct store *s, uint64_t rcpt, struct why *why);  /* and its message with the last one */
+
+struct extent extent_at(struct str packed, size_t i);
+void          extent_pack(struct buf *to, struct extent e);
+enum { EXTENT_PACKED = 12 };
+
+/* ---- sqlite_lease.c ---- */
+
+void  lease_end(struct store *s, uint64_t rcpt);                     /* harmless if there is none */
+struct lease *lease_find(const struct store *s, uint64_t rcpt);
+fault sqlite_lease(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room, struct arena *a,
+                   struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
+fault sqlite_renew(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until_s);
+fault sqlite_claim(struct store *s, const struct store_selector *which, int64_t now_s, int64_t lease_s,
+                   struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
+fault sqlite_reclaim(struct store *s, struct why *why);
+fault sqlite_next_due(struct store *s, const struct store_room *room, int64_t *due_s_out);
+
+/* ---- sqlite_look.c ---- */
+
+fault sqlite_message(struct store *s, struct str id, struct arena *a, struct store_message *out);
+fault sqlite_content(struct store *s, struct str id, uint64_t offset, char *to, size_t room, size_t *n_out);
+fault sqlite_list(struct store *s, const struct store_selector *which, uint64_t after_number, struct arena *a,
+                  struct store_rcpt *out, size_t max, size_t *n_out);
+fault sqlite_act(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
+                 uint64_t *n_out);
+fault sqlite_counts(struct store *s, struct store_counts *out);
+fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t expires_s);
+fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
+                    void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner);
+/* One row of SQL_DUE or SQL_WALK; false: no room in the arena. */
+bool  row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_rcpt *out);
+/* The next row of SQL_WALK that matches, with as much of its message as selectors look at. F_ABSENT: no more. */
+struct walk { sqlite3_stmt *st; const struct store_selector *which; };
+fault walk_begin(struct store *s, const struct store_selector *which, uint64_t after_number, struct walk *out);
+fault walk_next(struct store *s, struct walk *w, uint64_t *rcpt_out);
+void  walk_end(struct walk *w);
+
+#endif

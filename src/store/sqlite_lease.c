@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: ISC */
+/* store/sqlite_lease.c -- who may try what, and when: leases in memory, due times from the database's index. */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "store/match.h"
+#include "store/sqlite_inside.h"
+
+struct lease *lease_find(const struct store *s, uint64_t rcpt)
+{
+	return map_get_u64(s->leases, rcpt);
+}
+
+void lease_end(struct store *s, uint64_t rcpt)
+{
+	struct lease *l = map_remove_u64(s->leases, rcpt);
+	if (l == NULL)
+		return;
+	link_remove(&l->in_order);
+	free(l);
+}
+
+/* Kept in the order in which they end; new and renewed ones nearly always end last. */
+static void put_in_order(struct store *s, struct lease *l)
+{
+	struct link *before = s->leases_by_end.head.prev;
+	while (before != &s->leases_by_end.head && LIST_MEMBER(before, struct lease, in_order)->until_s > l->until_s)
+		before = before->prev;
+	l->in_order.prev = before;
+	l->in_order.next = before->next;
+	before->next->prev = &l->in_order;
+	before->next = &l->in_order;
+}
+
+static void lease_give(struct store *s, struct store_rcpt *r, int64_t until_s)
+{
+	struct lease *l = NEW(struct lease);
+	*l = (struct lease){ .rcpt = r->number, .fence = ++s->fence, .until_s = until_s };
+	put_in_order(s, l);
+	check(map_set_u64(s->leases, l->rcpt, l) == NULL);
+	r->state = RCPT_LEASED;
+	r->fence = l->fence;
+	r->lease_until_s = until_s;
+}
+
+/* The recipient is queued again: the schedule must know. */
+static fault give_back(struct store *s, uint64_t rcpt, struct why *why)
+{
+	lease_end(s, rcpt);
+	sqlite3_stmt *st = sql(s, SQL_WHEN);
+	bind_u64(st, 1, rcpt);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
+	if (rc == SQLITE_ROW && sqlite3_column_int(st, 2) == 0)
+		schedule_note(s->schedule, column_str(st, 0), sqlite3_column_int64(st, 1));
+	fault f = sql_fault(s, rc, why);
+	sql_done(st);
+	return f;
+}
+
+static fault end_old_leases(struct store *s, int64_t now_s, struct why *why)
+{
+	struct lease *l;
+	while ((l = LIST_FIRST(&s->leases_by_end, struct lease, in_order)) != NULL && l->until_s <= now_s)
+		TRY(give_back(s, l->rcpt, why));
+	return OK;
+}
+
+/* What one call of lease() fills. */
+struct leasing {
+	int64_t now_s, until_s;
+	const struct store_room *room;
+	struct arena *arena;
+	struct store_rcpt *out;
+	size_t max, n;
+};
+
+/* Leases what is due at one destination, while there is room. *due_out: when the next one there is due;
+ * false: nothing waits there any more. */
+static fault lease_destination(struct store *s, struct leasing *g, struct str key, bool *waits_out, int64_t *due_out,
+                               struct why *why)
+{
+	unsigned messages = room_load(g->room, key);
+	uint64_t last_message = 0;
+	int64_t last_next_s = 0;
+	sqlite3_stmt *st = sql(s, SQL_DUE);
+	bind_str(st, 1, key);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
+	*waits_out = false;
+	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		uint64_t number = column_u64(st, 0);
+		int64_t next_s = sqlite3_column_int64(st, 9);
+		if (lease_find(s, number) != NULL)
+			continue;
+		bool same = last_message == message_of(number) && last_next_s == next_s;
+		*waits_out = true;
+		*due_out = next_s;
+		if (next_s > g->now_s || g->n == g->max || (!same && messages >= g->room->key_max) ||
+		    !row_rcpt(s, st, g->arena, &g->out[g->n]))
+			break;
+		*waits_out = false;
+		messages += !same;
+		last_message = message_of(number);
+		last_next_s = next_s;
+		lease_give(s, &g->out[g->n++], g->until_s);
+	}
+	fault f = sql_fault(s, rc, why);
+	sql_done(st);
+	return f;
+}
+
+/* Destinations taken from the schedule that go back into it: where there is no room, or still something to do. */
+struct aside { struct put_back { struct str key; int64_t due_s; } *items; size_t n, cap; };
+
+static void put_aside(struct store *s, struct aside *aside, struct str key, int64_t due_s)
+{
+	if (aside->n == aside->cap) {
+		aside->cap = aside->cap == 0 ? 64 : aside->cap * 2;
+		aside->items = must_resize(aside->items, aside->cap * sizeof *aside->items);
+	}
+	aside->items[aside->n++] = (struct put_back){ arena_copy(s->scratch, key), due_s };
+}
+
+static void put_back(struct store *s, struct aside *aside)
+{
+	for (size_t i = 0; i < aside->n; i++)
+		schedule_note(s->schedule, aside->items[i].key, aside->items[i].due_s);
+	free(aside->items);
+	arena_reset(s->scratch);
+}
+
+fault sqlite_lease(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room, struct arena *a,
+                   struct store_rcpt *out, size_t max, size_t *n_out, struct why *why)
+{
+	struct leasing g = { now_s, now_s + lease_s, room, a, out, max, 0 };
+	struct aside aside = { 0 };
+	struct str key;
+	int64_t due_s;
+	*n_out = 0;
+	if (s->failed)
+		return why_say(why, F_STORE, "the queue's storage has failed before; it must be opened again");
+	TRY(end_old_leases(s, now_s, why));
+	fault f = OK;
+	while (f == OK && g.n < max && schedule_take(s->schedule, &key, &due_s)) {
+		put_aside(s, &aside, key, due_s); /* survives whatever happens below; too early is harmless */
+		if (due_s > now_s)
+			break;
+		struct put_back *this = &aside.items[aside.n - 1];
+		bool waits = true;
+		if (room_load(room, this->key) < room->key_max)
+			f = lease_destination(s, &g, this->key, &waits, &this->due_s, why);
+		if (f == OK && !waits)
+			aside.n--;
+	}
+	put_back(s, &aside);
+	*n_out = g.n;
+	return f;
+}
+
+fault sqlite_renew(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until_s)
+{
+	struct lease *l = lease_find(s, rcpt);
+	if (l == NULL || l->fence != fence)
+		return F_STATE;
+	l->until_s = until_s;
+	link_remove(&l->in_order);
+	put_in_order(s, l);
+	return OK;
+}
+
+fault sqlite_claim(struct store *s, const struct store_selector *which, int64_t now_s, int64_t lease_s,
+                   struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why)
+{
+	struct walk w;
+	uint64_t rcpt;
+	*n_out = 0;
+	TRY(end_old_leases(s, now_s, why));
+	fault f = walk_begin(s, which, 0, &w);
+	while (f == OK && *n_out < max && (f = walk_next(s, &w, &rcpt)) == OK) {
+		if (lease_find(s, rcpt) != NULL)
+			continue;
+		if (!row_rcpt(s, w.st, a, &out[*n_out]))
+			break;
+		lease_give(s, &out[(*n_out)++], now_s + lease_s);
+	}
+	walk_end(&w);
+	return f == F_ABSENT ? OK : f;
+}
+
+fault sqlite_reclaim(struct store *s, struct why *why)
+{
+	return end_old_leases(s, INT64_MAX, why);
+}
+
+fault sqlite_next_due(struct store *s, const struct store_room *room, int64_t *due_s_out)
+{
+	struct aside aside = { 0 };
+	struct str key;
+	int64_t due_s;
+	bool found = false;
+	while (!found && schedule_take(s->schedule, &key, &due_s)) {
+		found = room_load(room, key) < room->key_max;
+		if (found)
+			*due_s_out = due_s;
+		put_aside(s, &aside, key, due_s);
+	}
+	put_back(s, &aside);
+	const struct lease *first = LIST_FIRST(&s->leases_by_end, struct lease, in_order);
+	if (first != NULL && (!found || first->until_s < *due_s_out)) {
+		*due_s_out = first->until_s;
+		found = true;
+	}
+	return found ? OK : F_ABSENT;
+}

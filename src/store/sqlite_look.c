@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: ISC */
+/* store/sqlite_look.c -- reading the queue, and the operator's actions on it. */
+#include <string.h>
+
+#include "base/check.h"
+#include "store/match.h"
+#include "store/sqlite_inside.h"
+
+/* ---- a message and its content ---- */
+
+static bool copy_columns(sqlite3_stmt *st, struct arena *a, struct str *const *to, const int *columns, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		*to[i] = arena_try_copy(a, column_str(st, columns[i]));
+		if (to[i]->p == NULL)
+			return false;
+	}
+	return true;
+}
+
+fault sqlite_message(struct store *s, struct str id, struct arena *a, struct store_message *out)
+{
+	sqlite3_stmt *st = sql(s, SQL_MESSAGE);
+	bind_str(st, 1, id);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
+	fault f = rc == SQLITE_DONE ? F_ABSENT : sql_fault(s, rc, NULL);
+	if (rc == SQLITE_ROW) {
+		struct str *const texts[] = { &out->id, &out->sender, &out->envid, &out->client, &out->helo,
+			                      &out->user, &out->with, &out->tls };
+		static const int columns[] = { 1, 2, 8, 9, 10, 11, 12, 13 };
+		*out = (struct store_message){
+			.arrived_s = sqlite3_column_int64(st, 3),
+			.size_bytes = column_u64(st, 4),
+			.body = sqlite3_column_int(st, 5) != 0 ? BODY_8BIT : BODY_7BIT,
+			.smtputf8 = sqlite3_column_int(st, 6) != 0,
+			.ret = (enum dsn_ret)sqlite3_column_int(st, 7),
+		};
+		f = copy_columns(st, a, texts, columns, COUNT(columns)) ? OK : F_LIMIT;
+	}
+	sql_done(st);
+	return f;
+}
+
+/* The record that holds this offset. */
+static fault read_at(struct store *s, uint64_t number, struct str extents, uint64_t offset, char *to, size_t room,
+                     size_t *n_out)
+{
+	uint64_t position = 0;
+	for (size_t i = 0; i < extents.n / EXTENT_PACKED; i++) {
+		struct extent e = extent_at(extents, i);
+		if (offset < position + e.length) {
+			struct str record;
+			TRY(content_log_read(s->log, e, number, position, &record));
+			struct str part = str_sub(record, (size_t)(offset - position), room);
+			memcpy(to, part.p, part.n);
+			*n_out = part.n;
+			return OK;
+		}
+		position += e.length;
+	}
+	return F_STORE; /* the database says there is more than its list of records */
+}
+
+fault sqlite_content(struct store *s, struct str id, uint64_t offset, char *to, size_t room, size_t *n_out)
+{
+	*n_out = 0;
+	sqlite3_stmt *st = sql(s, SQL_CONTENT);
+	bind_str(st, 1, id);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
+	fault f = rc == SQLITE_DONE ? F_ABSENT : sql_fault(s, rc, NULL);
+	if (rc == SQLITE_ROW && room > 0 && offset < column_u64(st, 1))
+		f = read_at(s, column_u64(st, 0), column_str(st, 2), offset, to, room, n_out);
+	sql_done(st);
+	return f;
+}
+
+/* ---- recipients ---- */
+
+bool row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_rcpt *out)
+{
+	struct str *const texts[] = { &out->id, &out->address, &out->original, &out->orcpt, &out->key,
+		                      &out->last_reply, &out->last_dialogue };
+	static const int columns[] = { 1, 2, 3, 4, 6, 10, 11 };
+	*out = (struct store_rcpt){
+		.number = column_u64(st, 0),
+		.notify = (unsigned)sqlite3_column_int(st, 5),
+		.state = sqlite3_column_int(st, 7) != 0 ? RCPT_HELD : RCPT_QUEUED,
+		.attempts = (unsigned)sqlite3_column_int(st, 8),
+		.next_s = sqlite3_column_int64(st, 9),
+		.delay_warned = sqlite3_column_int(st, 12) != 0,
+	};
+	const struct lease *l = lease_find(s, out->number);
+	if (l != NULL) {
+		out->state = RCPT_LEASED;
+		out->fence = l->fence;
+		out->lease_until_s = l->until_s;
+	}
+	return copy_columns(st, a, texts, columns, COUNT(columns));
+}
+
+/* An id narrows the walk to its own rows. */
+static fault range_of(struct store *s, const struct store_selector *which, uint64_t after_number, uint64_t *from,
+                      uint64_t *to)
+{
+	*from = after_number + 1;
+	*to = INT64_MAX;
+	if (which->id.n == 0)
+		return OK;
+	sqlite3_stmt *st = sql(s, SQL_CONTENT);
+	bind_str(st, 1, which->id);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		uint64_t first = rcpts_from(column_u64(st, 0));
+		*from = first > *from ? first : *from;
+		*to = rcpts_from(column_u64(st, 0) + 1) - 1;
+	} else {
+		*to = 0;
+	}
+	fault f = sql_fault(s, rc, NULL);
+	sql_done(st);
+	return f;
+}
+
+fault walk_begin(struct store *s, const struct store_selector *which, uint64_t after_number, struct walk *out)
+{
+	uint64_t from, to;
+	*out = (struct walk){ NULL, which };
+	TRY(range_of(s, which, after_number, &from, &to));
+	out->st = sql(s, SQL_WALK);
+	bind_u64(out->st, 1, from);
+	bind_u64(out->st, 2, to);
+	return out->st != NULL ? OK : sql_fault(s, sqlite3_errcode(s->db), NULL);
+}
+
+fault walk_next(struct store *s, struct walk *w, uint64_t *rcpt_out)
+{
+	int rc;
+	while ((rc = sqlite3_step(w->st)) == SQLITE_ROW) {
+		struct store_message m = { .id = column_str(w->st, 1), .sender = column_str(w->st, 13),
+			                   .arrived_s = sqlite3_column_int64(w->st, 14), .user = column_str(w->st, 15) };
+		struct store_rcpt r = { .address = column_str(w->st, 2) };
+		*rcpt_out = column_u64(w->st, 0);
+		if (selector_matches(w->which, &m, &r))
+			return OK;
+	}
+	return rc == SQLITE_DONE ? F_ABSENT : sql_fault(s, rc, NULL);
+}
+
+void walk_end(struct walk *w)
+{
+	sql_done(w->st);
+}
+
+fault sqlite_list(struct store *s, const struct store_selector *which, uint64_t after_number, struct arena *a,
+                  struct store_rcpt *out, size_t max, size_t *n_out)
+{
+	struct walk w;
+	uint64_t rcpt;
+	*n_out = 0;
+	fault f = walk_begin(s, which, after_number, &w);
+	while (f == OK && *n_out < max && (f = walk_next(s, &w, &rcpt)) == OK) {
+		if (!row_rcpt(s, w.st, a, &out[*n_out]))
+			break;
+		++*n_out;
+	}
+	walk_end(&w);
+	return f == F_ABSENT ? OK : f;
+}
+
+/* ---- the operator's actions ---- */
+
+static fault set_state(struct store *s, uint64_t rcpt, bool held, int64_t next_s)
+{
+	sqlite3_stmt *st = sql(s, SQL_SET);
+	bind_u64(st, 1, rcpt);
+	bind_u64(st, 2, held);
+	bind_s64(st, 3, next_s);
+	return sql_run(s, st, NULL);
+}
+
+/* *did_out: the action is for a recipient in this state, and was done. */
+static fault act_on(struct store *s, const struct store_rcpt *r, enum operator_action action, int64_t now_s,
+                    bool *did_out)
+{
+	bool held = r->state == RCPT_HELD, leased = lease_find(s, r->number) != NULL;
+	*did_out = false;
+	switch (action) {
+	case ACT_RETRY:
+		*did_out = !held && !leased;
+		break;
+	case ACT_HOLD:
+		*did_out = !held || leased;
+		break;
+	case ACT_RELEASE:
+		*did_out = held && !leased;
+		break;
+	case ACT_REMOVE:
+		*did_out = true;
+		return remove_rcpt(s, r->number, NULL);
+	}
+	if (!*did_out)
+		return OK;
+	after_end(s, r->number);
+	if (action == ACT_HOLD)
+		return set_state(s, r->number, true, r->next_s);
+	after_note(s, r->key, now_s);
+	return set_state(s, r->number, false, now_s);
+}
+
+/* Rows that match, first; changing a table while walking it is not defined. */
+static fault matching(struct store *s, const struct store_selector *which, struct store_rcpt **out, size_t *n_out)
+{
+	struct walk w;
+	size_t cap = 0;
+	struct store_rcpt *rows = NULL;
+	uint64_t rcpt;
+	*n_out = 0;
+	fault f = walk_begin(s, which, 0, &w);
+	while (f == OK && (f = walk_next(s, &w, &rcpt)) == OK) {
+		if (*n_out == cap) {
+			cap = cap == 0 ? 64 : cap * 2;
+			struct store_rcpt *more = arena_try_alloc(s->scratch, cap * sizeof *more);
+			if (more == NULL) {
+				f = F_LIMIT;
+				break;
+			}
+			if (*n_out > 0)
+				memcpy(more, rows, *n_out * sizeof *more);
+			rows = more;
+		}
+		struct store_rcpt *r = &rows[(*n_out)++];
+		r->number = rcpt;
+		r->key = arena_try_copy(s->scratch, column_str(w.st, 6));
+		r->state = sqlite3_column_int(w.st, 7) != 0 ? RCPT_HELD : RCPT_QUEUED;
+		r->next_s = sqlite3_column_int64(w.st, 9);
+		f = r->key.p != NULL ? OK : F_LIMIT;
+	}
+	walk_end(&w);
+	*out = rows;
+	return f == F_ABSENT ? OK : f;
+}
+
+fault sqlite_act(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
+                 uint64_t *n_out)
+{
+	struct store_rcpt *rows;
+	size_t n;
+	uint64_t done = 0;
+	*n_out = 0;
+	TRY(transaction_begin(s, NULL));
+	fault f = matching(s, which, &rows, &n);
+	for (size_t i = 0; i < n && f == OK; i++) {
+		bool did = false;
+		f = act_on(s, &rows[i], action, now_s, &did);
+		done += did;
+	}
+	f = transaction_end(s, f, NULL);
+	*n_out = f == OK ? done : 0;
+	return f;
+}
+
+/* ---- counts ---- */
+
+fault sqlite_counts(struct store *s, struct store_counts *out)
+{
+	*out = (struct store_counts){ 0 };
+	sqlite3_stmt *st = sql(s, SQL_COUNT_MESSAGES);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		out->messages = column_u64(st, 0);
+		out->content_bytes = (uint64_t)sqlite3_column_double(st, 1);
+	}
+	fault f = sql_fault(s, rc, NULL);
+	sql_done(st);
+	TRY(f);
+
+	st = sql(s, SQL_COUNT_RCPTS);
+	rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
+	uint64_t all = rc == SQLITE_ROW ? column_u64(st, 0) : 0, queued = rc == SQLITE_ROW ? column_u64(st, 1) : 0;
+	f = sql_fault(s, rc, NULL);
+	sql_done(st);
+	TRY(f);
+
+	out->queued = queued;
+	out->held = all - queued;
+	LIST_EACH(l, &s->leases_by_end) {
+		st = sql(s, SQL_WHEN);
+		bind_u64(st, 1, LIST_MEMBER(l, struct lease, in_order)->rcpt);
+		if (st != NULL && sqlite3_step(st) == SQLITE_ROW) {
+			bool held = sqlite3_column_int(st, 2) != 0;
+			out->held -= held;
+			out->queued -= !held;
+			out->leased++;
+		}
+		sql_done(st);
+	}
+	out->disk_bytes = content_log_disk_bytes(s->log);
+	return OK;
+}
+
+/* ---- observations ---- */
+
+/* They are worth keeping, not worth a flush. */
+static fault without_flush(struct store *s, sqlite3_stmt *st)
+{
+	(void)sqlite3_exec(s->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
+	fault f = sql_run(s, st, NULL);
+	if (sqlite3_exec(s->db, "PRAGMA synchronous=FULL", NULL, NULL, NULL) != SQLITE_OK)
+		s->failed = true; /* never a 250 without a flush */
+	return f;
+}
+
+fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t expires_s)
+{
+	if (s->failed)
+		return F_STORE;
+	sqlite3_stmt *st = sql(s, SQL_REMEMBER);
+	bind_str(st, 1, key);
+	bind_str(st, 2, value);
+	bind_s64(st, 3, expires_s);
+	return without_flush(s, st);
+}
+
+fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
+                    void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner)
+{
+	(void)a;
+	sqlite3_stmt *st = sql(s, SQL_FORGET);
+	bind_s64(st, 1, now_s);
+	TRY(without_flush(s, st));
+	st = sql(s, SQL_RECALL);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
+	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		each(owner, column_str(st, 0), column_str(st, 1), sqlite3_column_int64(st, 2));
+	fault f = sql_fault(s, rc, NULL);
+	sql_done(st);
+	return f;
+}

@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: ISC */
+/* The SQLite store where things go wrong: kills, torn and flipped bytes, full and failing disks, foreign hands. */
+#include "disk.h"
+#include "store/content_log.h"
+#include "store/crc32c.h"
+#include "store/schedule.h"
+#include "store/store.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "base/check.h"
+
+enum { NOW = 1000000, SEGMENT = 128 << 10 };
+static const struct store_ops *const ops = &store_sqlite;
+static const struct store_room anything = { NULL, 0, 1000 };
+
+struct fixture {
+	struct store *store;
+	struct arena *arena;
+	char directory[64], queue[80];
+};
+
+static fault try_open(struct fixture *f, struct why *why)
+{
+	struct store_options options = { .segment_bytes = SEGMENT };
+	return ops->open(str_of(f->queue), &options, &f->store, why);
+}
+
+static void reopen(struct fixture *f)
+{
+	struct why why = { "" };
+	ops->close(&f->store);
+	if (try_open(f, &why) != OK)
+		fail_msg("open: %s", why.text);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = NEW(struct fixture);
+	strcpy(f->directory, "/tmp/store-sqlite-XXXXXX");
+	if (mkdtemp(f->directory) == NULL)
+		return -1;
+	snprintf(f->queue, sizeof f->queue, "%s/queue", f->directory);
+	f->arena = arena_new(64 << 20);
+	reopen(f);
+	*state = f;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
+{
+	(void)st, (void)kind, (void)walk;
+	return remove(path);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	disk_heal();
+	ops->close(&f->store);
+	arena_free(&f->arena);
+	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	free(f);
+	return 0;
+}
+
+static fault put(struct fixture *f, const char *id, struct str content)
+{
+	struct store_rcpt r = { .address = STR("b@y.example"), .key = STR("k"), .next_s = NOW };
+	struct store_commit c = { .message = { .id = str_of(id), .arrived_s = NOW }, .rcpts = &r, .n_rcpts = 1 };
+	fault g = ops->draft_new(f->store, &c.draft);
+	if (g != OK)
+		return g;
+	(void)!ops->draft_append(f->store, c.draft, content);
+	g = ops->commit(f->store, &c, 1, NULL, 0, NULL);
+	assert_null(c.draft);
+	if (g != OK)
+		assert_int_not_equal(c.result, OK);
+	return c.result;
+}
+
+static struct str pattern(struct fixture *f, size_t n, unsigned seed)
+{
+	char *p = arena_alloc(f->arena, n);
+	for (size_t i = 0; i < n; i++) {
+		seed = seed * 1103515245 + 12345;
+		p[i] = (char)(seed >> 16);
+	}
+	return (struct str){ p, n };
+}
+
+static fault read_all(struct fixture *f, const char *id, struct str *out)
+{
+	struct buf all;
+	buf_init(&all, 16 << 20);
+	size_t n = 1;
+	fault g = OK;
+	while (g == OK && n > 0) {
+		char *to = buf_reserve(&all, 50000);
+		g = ops->content(f->store, str_of(id), buf_view(&all).n, to, 50000, &n);
+		buf_filled(&all, n);
+	}
+	*out = arena_copy(f->arena, buf_view(&all));
+	buf_fini(&all);
+	return g;
+}
+
+static void assert_content(struct fixture *f, const char *id, struct str want)
+{
+	struct str got;
+	assert_int_equal(read_all(f, id, &got), OK);
+	assert_true(str_eq(got, want));
+}
+
+static uint64_t messages(struct fixture *f)
+{
+	struct store_counts c;
+	assert_int_equal(ops->counts(f->store, &c), OK);
+	return c.messages;
+}
+
+static void settle_all(struct fixture *f, enum settle_kind kind)
+{
+	struct store_rcpt out[100];
+	size_t n;
+	assert_int_equal(ops->lease(f->store, NOW, 60, &anything, f->arena, out, 100, &n, NULL), OK);
+	for (size_t i = 0; i < n; i++) {
+		struct store_outcome o = { .rcpt = out[i].number, .fence = out[i].fence, .kind = kind, .next_s = NOW };
+		assert_int_equal(ops->commit(f->store, NULL, 0, &o, 1, NULL), OK);
+		assert_int_equal(o.result, OK);
+	}
+}
+
+static void segment_path(struct fixture *f, char out[128], unsigned number)
+{
+	snprintf(out, 128, "%s/content-%06u", f->queue, number);
+}
+
+/* ---- restarts ---- */
+
+static void committed_survives_a_restart(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(put(f, "m1", pattern(f, 100000, 1)), OK);
+	assert_int_equal(put(f, "m2", STR("")), OK);
+	struct store_rcpt out[4], again[4];
+	size_t n;
+	assert_int_equal(ops->lease(f->store, NOW, 60, &anything, f->arena, out, 4, &n, NULL), OK);
+	assert_int_equal(n, 2);
+	struct store_draft *open_draft;
+	assert_int_equal(ops->draft_new(f->store, &open_draft), OK);
+	assert_int_equal(ops->draft_append(f->store, open_draft, pattern(f, 70000, 9)), OK);
+	reopen(f);
+	assert_int_equal(messages(f), 2);
+	assert_content(f, "m1", pattern(f, 100000, 1));
+	assert_content(f, "m2", STR(""));
+	/* Leases end with the process that gave them, and their fences never come again. */
+	struct store_outcome o = { .rcpt = out[0].number, .fence = out[0].fence, .kind = SETTLE_DONE };
+	assert_int_equal(ops->commit(f->store, NULL, 0, &o, 1, NULL), OK);
+	assert_int_equal(o.result, F_STATE);
+	assert_int_equal(ops->lease(f->store, NOW, 60, &anything, f->arena, again, 4, &n, NULL), OK);
+	assert_int_equal(n, 2);
+	assert_true(again[0].fence > out[0].fence && again[0].fence > out[1].fence);
+	assert_int_equal(put(f, "m3", STR("after")), OK);
+	assert_content(f, "m3", STR("after"));
+	assert_content(f, "m1", pattern(f, 100000, 1));
+}
+
+/* A child commits and tells after each; it is killed at a moment that nobody chose. */
+static void child_commits(struct fixture *f, int tell)
+{
+	char id[32];
+	reopen(f);
+	for (unsigned i = 0; i < 100000; i++) {
+		struct store_draft *never;
+		snprintf(id, sizeof id, "m%u", i);
+		if (ops->draft_new(f->store, &never) != OK ||
+		    ops->draft_append(f->store, never, pattern(f, 20000, i)) != OK)
+			_exit(1);
+		arena_reset(f->arena);
+		if (put(f, id, pattern(f, 3000 + i * 37 % 40000, i)) != OK || write(tell, &i, sizeof i) != sizeof i)
+			_exit(1);
+		ops->draft_drop(f->store, &never);
+		if (i % 3 == 0)
+			settle_all(f, SETTLE_HELD);
+		bool more;
+		(void)!ops->tidy(f->store, &more, NULL);
+	}
+	_exit(0);
+}
+
+static void killed_at_any_moment(void **state)
+{
+	struct fixture *f = *state;
+	char id[32];
+	for (unsigned round = 1; round <= 6; round++) {
+		int pipe_[2];
+		assert_int_equal(pipe(pipe_), 0);
+		ops->close(&f->store);
+		nftw(f->queue, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+		pid_t pid = fork();
+		if (pid == 0)
+			child_commits(f, pipe_[1]);
+		close(pipe_[1]);
+		unsigned told = 0, last = 0;
+		while (told < round * 7 && read(pipe_[0], &last, sizeof last) == sizeof last)
+			told++;
+		assert_int_equal(told, round * 7);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		while (read(pipe_[0], &last, sizeof last) == sizeof last)
+			told++;
+		close(pipe_[0]);
+
+		reopen(f);
+		assert_true(messages(f) == told || messages(f) == told + 1); /* its last word may have been lost */
+		for (unsigned i = 0; i < told; i++) {
+			arena_reset(f->arena);
+			snprintf(id, sizeof id, "m%u", i);
+			assert_content(f, id, pattern(f, 3000 + i * 37 % 40000, i));
+		}
+	}
+}
+
+/* ---- damage ---- */
+
+static void flip(struct fixture *f, unsigned segment, off_t at)
+{
+	char path[128], c;
+	segment_path(f, path, segment);
+	int fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &c, 1, at), 1);
+	c = (char)(c ^ 4);
+	assert_int_equal(pwrite(fd, &c, 1, at), 1);
+	close(fd);
+}
+
+static void every_flipped_byte_is_found(void **state)
+{
+	struct fixture *f = *state;
+	struct str c = pattern(f, 200, 3), got;
+	assert_int_equal(put(f, "m1", c), OK);
+	assert_int_equal(put(f, "m2", STR("other")), OK);
+	for (off_t at = 0; at < 232; at++) { /* header and bytes */
+		flip(f, 1, at);
+		assert_content(f, "m2", STR("other")); /* the store keeps the record that it read last */
+		assert_int_equal(read_all(f, "m1", &got), F_STORE);
+		flip(f, 1, at);
+	}
+	assert_content(f, "m1", c);
+	flip(f, 1, 100);
+	reopen(f);
+	assert_int_equal(messages(f), 2); /* damaged is not gone: it can still be listed, held, bounced */
+	assert_int_equal(put(f, "m3", STR("others are not harmed")), OK);
+	assert_content(f, "m3", STR("others are not harmed"));
+}
+
+static void a_torn_or_missing_file_is_found(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	struct str got;
+	assert_int_equal(put(f, "m1", pattern(f, 90000, 3)), OK);
+	segment_path(f, path, 1);
+	assert_int_equal(truncate(path, 80000), 0);
+	reopen(f);
+	assert_int_equal(read_all(f, "m1", &got), F_STORE);
+	assert_true(str_eq(got, str_sub(pattern(f, 90000, 3), 0, RECORD_BYTES_MAX))); /* whole records only */
+	assert_int_equal(unlink(path), 0);
+	reopen(f);
+	assert_int_equal(read_all(f, "m1", &got), F_STORE);
+	assert_int_equal(put(f, "m2", pattern(f, 90000, 4)), OK);
+	assert_content(f, "m2", pattern(f, 90000, 4));
+	settle_all(f, SETTLE_DONE);
+	assert_int_equal(messages(f), 0);
+	reopen(f);
+}
+
+/* What was delivered is overwritten; its bytes never show up in another message. */
+static void recycled_segments_show_nothing_old(void **state)
+{
+	struct fixture *f = *state;
+	for (unsigned i = 0; i < 40; i++) {
+		char id[32];
+		snprintf(id, sizeof id, "m%u", i);
+		assert_int_equal(put(f, id, pattern(f, 50000, i)), OK);
+		assert_content(f, id, pattern(f, 50000, i));
+		settle_all(f, SETTLE_DONE);
+	}
+	struct store_counts c;
+	assert_int_equal(ops->counts(f->store, &c), OK);
+	assert_true(c.disk_bytes <= 2 * SEGMENT); /* 2 MB went through */
+}
+
+/* ---- disks ---- */
+
+static void a_failed_flush_is_never_an_ok(void **state)
+{
+	struct fixture *f = *state;
+	struct why why = { "" };
+	assert_int_equal(put(f, "before", STR("x")), OK);
+	disk.sync_fault = F_SYS;
+	disk.syncs_left = 0;
+	assert_int_equal(put(f, "during", STR("x")), F_STORE);
+	disk_heal();
+	assert_int_equal(put(f, "after", STR("x")), F_STORE); /* a second flush that works proves nothing */
+	struct store_rcpt out[4];
+	size_t n;
+	assert_int_equal(ops->lease(f->store, NOW, 60, &anything, f->arena, out, 4, &n, &why), F_STORE);
+	assert_non_null(strstr(why.text, "opened again"));
+	reopen(f);
+	assert_int_equal(messages(f), 1);
+	assert_content(f, "before", STR("x"));
+	assert_int_equal(put(f, "after", STR("y")), OK);
+	assert_content(f, "after", STR("y"));
+}
+
+static void a_failed_write_is_never_an_ok(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(put(f, "before", STR("x")), OK);
+	disk.write_fault = F_SYS;
+	disk.writes_left = 0;
+	assert_int_equal(put(f, "during", STR("x")), F_STORE);
+	disk_heal();
+	assert_int_equal(put(f, "after", STR("x")), F_STORE);
+	reopen(f);
+	assert_int_equal(messages(f), 1);
+	assert_int_equal(put(f, "after", STR("x")), OK);
+}
+
+static void a_full_disk_is_told_and_survived(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(put(f, "before", STR("x")), OK);
+	for (int left = 0; left < 3; left++) {
+		disk.write_fault = F_LIMIT;
+		disk.writes_left = left;
+		unsigned refused = 0;
+		for (int i = 0; i < 4; i++) {
+			char id[32];
+			snprintf(id, sizeof id, "l%dm%d", left, i);
+			fault g = put(f, id, pattern(f, 3000000, (unsigned)i));
+			assert_true(g == OK || g == F_LIMIT);
+			refused += g == F_LIMIT;
+			if (g == OK)
+				assert_content(f, id, pattern(f, 3000000, (unsigned)i));
+		}
+		assert_true(refused >= 3);
+		disk_heal();
+	}
+	assert_int_equal(put(f, "after", pattern(f, 200000, 7)), OK);
+	assert_content(f, "after", pattern(f, 200000, 7));
+	assert_content(f, "before", STR("x"));
+	reopen(f);
+	assert_content(f, "after", pattern(f, 200000, 7));
+}
+
+/* Two drafts share the write that fails: neither is lost in silence. */
+static void a_lost_write_is_known_to_all_who_were_in_it(void **state)
+{
+	struct fixture *f = *state;
+	struct store_rcpt r = { .address = STR("b@y.example"), .key = STR("k"), .next_s = NOW };
+	struct store_commit c[2] = {
+		{ .message = { .id = STR("m1") }, .rcpts = &r, .n_rcpts = 1 },
+		{ .message = { .id = STR("m2") }, .rcpts = &r, .n_rcpts = 1 },
+	};
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(ops->draft_new(f->store, &c[i].draft), OK);
+		assert_int_equal(ops->draft_append(f->store, c[i].draft, pattern(f, 20000, (unsigned)i)), OK);
+	}
+	disk.write_fault = F_LIMIT;
+	disk.writes_left = 0;
+	assert_int_equal(ops->commit(f->store, c, 2, NULL, 0, NULL), OK);
+	assert_int_equal(c[0].result, F_LIMIT);
+	assert_int_equal(c[1].result, F_LIMIT);
+	disk_heal();
+	assert_int_equal(messages(f), 0);
+	assert_int_equal(put(f, "m1", STR("again")), OK);
+	assert_content(f, "m1", STR("again"));
+}
+
+/* The real kernel says no: files may not grow past a limit, the database's included. */
+static void a_limit_of_the_system(void **state)
+{
+	struct fixture *f = *state;
+	ops->close(&f->store);
+	int pipe_[2];
+	assert_int_equal(pipe(pipe_), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct rlimit limit = { 100 << 10, 100 << 10 };
+		struct why why;
+		signal(SIGXFSZ, SIG_IGN);
+		if (try_open(f, &why) != OK || setrlimit(RLIMIT_FSIZE, &limit) != 0)
+			_exit(2);
+		unsigned stored = 0, i = 0;
+		fault g = OK;
+		for (; i < 200 && g == OK; i++) {
+			char id[32];
+			snprintf(id, sizeof id, "m%u", i);
+			g = put(f, id, pattern(f, 4000, i));
+			stored += g == OK;
+		}
+		_exit(g != OK && write(pipe_[1], &stored, sizeof stored) == sizeof stored ? 0 : 3);
+	}
+	int status;
+	unsigned stored = 0;
+	waitpid(pid, &status, 0);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(read(pipe_[0], &stored, sizeof stored), sizeof stored);
+	close(pipe_[0]);
+	close(pipe_[1]);
+	reopen(f);
+	assert_true(stored > 0);
+	assert_int_equal(messages(f), stored);
+	for (unsigned i = 0; i < stored; i++) {
+		char id[32];
+		snprintf(id, sizeof id, "m%u", i);
+		assert_content(f, id, pattern(f, 4000, i));
+	}
+}
+
+/* One flush for a whole batch: this is what group commit means. */
+static void a_batch_shares_one_write_and_one_flush(void **state)
+{
+	struct fixture *f = *state;
+	struct store_rcpt r = { .address = STR("b@y.example"), .key = STR("k"), .next_s = NOW };
+	struct store_commit c[20];
+	char ids[20][8];
+	for (size_t i = 0; i < 20; i++) {
+		snprintf(ids[i], sizeof ids[i], "m%u", (unsigned)i % 100);
+		c[i] = (struct store_commit){ .message = { .id = str_of(ids[i]) }, .rcpts = &r, .n_rcpts = 1 };
+		assert_int_equal(ops->draft_new(f->store, &c[i].draft), OK);
+		assert_int_equal(ops->draft_append(f->store, c[i].draft, pattern(f, 4000, (unsigned)i)), OK);
+	}
+	disk_heal();
+	assert_int_equal(ops->commit(f->store, c, 20, NULL, 0, NULL), OK);
+	assert_int_equal(disk.writes, 1);
+	assert_int_equal(disk.syncs, 1);
+	assert_int_equal(messages(f), 20);
+}
+
+/* ---- foreign hands ---- */
+
+static void two_cannot_share_a_queue(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture second = *f;
+	struct why why = { "" };
+	assert_int_equal(try_open(&second, &why), F_BUSY);
+	assert_non_null(strstr(why.text, "in use by another process"));
+	assert_int_equal(put(f, "m1", STR("the first goes on")), OK);
+}
+
+static void only_the_owner_may_look(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+	struct why why = { "" };
+	char path[128];
+	static const char *const names[] = { "queue.db", "queue.db-wal", "queue.db-shm", "lock", "content-000001" };
+	assert_int_equal(put(f, "m1", STR("x")), OK);
+	assert_int_equal(stat(f->queue, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	for (size_t i = 0; i < COUNT(names); i++) {
+		snprintf(path, sizeof path, "%s/%s", f->queue, names[i]);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+	}
+	ops->close(&f->store);
+	assert_int_equal(chmod(f->queue, 0750), 0);
+	assert_int_equal(try_open(f, &why), F_DENIED);
+	assert_non_null(strstr(why.text, "chmod 700"));
+	assert_int_equal(chmod(f->queue, 0700), 0);
+	reopen(f);
+}
+
+static void run_sql(struct fixture *f, const char *text)
+{
+	char path[128];
+	sqlite3 *db;
+	snprintf(path, sizeof path, "%s/queue.db", f->queue);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void a_newer_format_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct why why = { "" };
+	ops->close(&f->store);
+	run_sql(f, "PRAGMA user_version=2");
+	assert_int_equal(try_open(f, &why), F_STORE);
+	assert_non_null(strstr(why.text, "written by a newer"));
+	assert_null(f->store);
+	run_sql(f, "PRAGMA user_version=1; PRAGMA application_id=7");
+	assert_int_equal(try_open(f, &why), F_STORE);
+	assert_non_null(strstr(why.text, "not a Sealpost queue"));
+	char path[128];
+	snprintf(path, sizeof path, "%s/queue.db", f->queue);
+	FILE *junk = fopen(path, "w");
+	for (int i = 0; i < 1000; i++)
+		fputs("this is no database ", junk);
+	fclose(junk);
+	assert_int_equal(try_open(f, &why), F_STORE);
+	assert_non_null(strstr(why.text, "database"));
+}
+
+static void a_queue_elsewhere_cannot_be_made(void **state)
+{
+	struct fixture *f = *state;
+	struct why why = { "" };
+	struct store *s = NULL;
+	char path[128];
+	snprintf(path, sizeof path, "%s/no/such", f->directory);
+	assert_int_not_equal(ops->open(str_of(path), NULL, &s, &why), OK);
+	assert_non_null(strstr(why.text, path));
+	assert_null(s);
+	assert_int_equal(ops->open(STR(""), NULL, &s, &why), F_LIMIT);
+	struct store_options tiny = { .segment_bytes = SEGMENT_BYTES_MIN - 1 };
+	snprintf(path, sizeof path, "%s/tiny", f->directory);
+	assert_int_equal(ops->open(str_of(path), &tiny, &s, &why), F_LIMIT);
+	tiny.segment_bytes = SEGMENT_BYTES_MIN;
+	assert_int_equal(ops->open(str_of(path), &tiny, &s, &why), OK);
+	ops->close(&s);
+}
+
+/* An administrator looks while the server runs; docs/QUEUE.md shows this view. */
+static void an_administrator_can_look(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(put(f, "m1", STR("x")), OK);
+	char path[128];
+	sqlite3 *db;
+	sqlite3_stmt *st;
+	snprintf(path, sizeof path, "%s/queue.db", f->queue);
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT id, recipient, state FROM queue", -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	assert_string_equal(sqlite3_column_text(st, 0), "m1");
+	assert_string_equal(sqlite3_column_text(st, 1), "b@y.example");
+	assert_string_equal(sqlite3_column_text(st, 2), "queued");
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+}
+
+/* ---- parts ---- */
+
+static void crc32c_agrees_with_the_rfc(void **state)
+{
+	(void)state;
+	struct crc32c c;
+	char bytes[32];
+	crc32c_init(&c);
+	assert_int_equal(crc32c(&c, 0, STR("123456789")), 0xe3069283);
+	memset(bytes, 0, 32);
+	assert_int_equal(crc32c(&c, 0, (struct str){ bytes, 32 }), 0x8a9136aa);
+	memset(bytes, 0xff, 32);
+	assert_int_equal(crc32c(&c, 0, (struct str){ bytes, 32 }), 0x62a8ab43);
+	for (int i = 0; i < 32; i++)
+		bytes[i] = (char)i;
+	assert_int_equal(crc32c(&c, 0, (struct str){ bytes, 32 }), 0x46dd794e);
+	uint32_t in_parts = crc32c(&c, 0, (struct str){ bytes, 13 });
+	assert_int_equal(crc32c(&c, in_parts, (struct str){ bytes + 13, 19 }), 0x46dd794e);
+}
+
+static void a_schedule_gives_the_earliest(void **state)
+{
+	(void)state;
+	struct schedule *s = schedule_new();
+	struct str key;
+	int64_t due_s, last = -1;
+	char name[16];
+	assert_false(schedule_take(s, &key, &due_s));
+	for (unsigned i = 0; i < 500; i++) {
+		snprintf(name, sizeof name, "k%u", i * 7 % 100);
+		schedule_note(s, str_of(name), (int64_t)(i * 7919 % 1000) + 5);
+	}
+	schedule_note(s, STR("k3"), 1);
+	schedule_note(s, STR("k3"), 9000); /* later does not count */
+	assert_true(schedule_take(s, &key, &due_s));
+	assert_true(str_eq(key, STR("k3")));
+	assert_int_equal(due_s, 1);
+	unsigned n = 1;
+	for (; schedule_take(s, &key, &due_s); n++) {
+		assert_true(due_s >= last);
+		last = due_s;
+	}
+	assert_int_equal(n, 100);
+	schedule_note(s, STR("left"), 1);
+	schedule_free(&s);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(committed_survives_a_restart),
+		TEST(killed_at_any_moment),
+		TEST(every_flipped_byte_is_found),
+		TEST(a_torn_or_missing_file_is_found),
+		TEST(recycled_segments_show_nothing_old),
+		TEST(a_failed_flush_is_never_an_ok),
+		TEST(a_failed_write_is_never_an_ok),
+		TEST(a_full_disk_is_told_and_survived),
+		TEST(a_lost_write_is_known_to_all_who_were_in_it),
+		TEST(a_limit_of_the_system),
+		TEST(a_batch_shares_one_write_and_one_flush),
+		TEST(two_cannot_share_a_queue),
+		TEST(only_the_owner_may_look),
+		TEST(a_newer_format_is_refused),
+		TEST(a_queue_elsewhere_cannot_be_made),
+		TEST(an_administrator_can_look),
+		cmocka_unit_test(crc32c_agrees_with_the_rfc),
+		cmocka_unit_test(a_schedule_gives_the_earliest),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
