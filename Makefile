@@ -20,7 +20,7 @@ build:
 
 # gcc with AddressSanitizer and UndefinedBehaviorSanitizer runs the tests; clang compiles as a second opinion.
 test:
-	dev/setup build test
+	dev/setup build test unpack
 	@test -f build-test/build.ninja || CC="ccache gcc" meson setup build-test -Db_sanitize=address,undefined -Doptimization=1
 	@test -f build-clang/build.ninja || CC="ccache clang" meson setup build-clang -Doptimization=1
 	ninja -C build-test

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: ISC
+"""The base of every scenario: a folder, processes with an owner, and the checks at the end."""
+import ctypes
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PATIENCE_S = float(os.environ.get("SCENARIO_PATIENCE_S", "60"))
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+LIBC = ctypes.CDLL(None, use_errno=True)
+SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "check failed")
+
+
+def wait_until(condition, what, patience_s=PATIENCE_S):
+    """Looks again and again until the condition gives something true, and returns that."""
+    end = time.monotonic() + patience_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {patience_s:.0f} s in vain for {what}")
+        time.sleep(0.02)  # between two looks; nothing relies on its length
+
+
+def need(program, *elsewhere):
+    """The path of a program that a scenario cannot do without."""
+    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin")
+    for place in (path, *elsewhere):
+        if place and os.access(place, os.X_OK):
+            return str(place)
+    raise AssertionError(f"{program} is missing: dev/setup test installs it")
+
+
+def children():
+    """Pids of our own children, those included that lost their parents; zombies are reaped."""
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                break
+        except ChildProcessError:
+            break
+    me, found = os.getpid(), []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:
+            continue
+        state, parent = text.rpartition(")")[2].split()[:2]
+        if int(parent) == me and state != "Z":
+            found.append((int(stat.parent.name), text[text.index("(") + 1:text.rindex(")")]))
+    return found
+
+
+class Process:
+    """A running program whose output goes to a file."""
+
+    def __init__(self, name, argv, folder, env=None, cwd=None, **more):
+        self.name, self.log_path = name, pathlib.Path(folder) / f"{name}.out"
+        with open(self.log_path, "ab") as out:
+            self.popen = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                          env=env, cwd=cwd, preexec_fn=die_with_us, **more)
+        self.pid = self.popen.pid
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def wait_for_log(self, text, patience_s=PATIENCE_S):
+        def seen():
+            assert self.alive() or text in self.log(), f"{self.name} ended early:\n{self.log()}"
+            return text in self.log()
+        wait_until(seen, f"{text!r} in the log of {self.name}", patience_s)
+
+    def stop(self, how=signal.SIGTERM, patience_s=PATIENCE_S):
+        """Returns the exit status."""
+        if self.alive():
+            self.popen.send_signal(how)
+        try:
+            return self.popen.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise AssertionError(f"{self.name} did not stop within {patience_s:.0f} s:\n{self.log()}") from None
+
+
+def die_with_us():
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Scenario(unittest.TestCase):
+    """A test with a folder. What it starts through start() is stopped and judged when it ends."""
+    maxDiff = None
+
+    def setUp(self):
+        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-scenario-", dir="/tmp"))
+        self.folder.chmod(0o755)
+        self.started = []
+        self.addCleanup(self._end)
+
+    def start(self, thing):
+        """thing.stop() is called when the test ends; thing.log() is shown if it failed."""
+        self.started.append(thing)
+        thing.start()
+        return thing
+
+    def _end(self):
+        result = self._outcome.result
+        failed = any(test is self for test, _ in result.failures + result.errors)
+        troubles = []
+        for thing in reversed(self.started):
+            try:
+                thing.stop()
+            except AssertionError as trouble:
+                troubles.append(str(trouble))
+        logs = [(thing, thing.log()) for thing in self.started]
+        for thing, log in logs:
+            troubles += [f"{thing.name}: {line}" for line in log.splitlines()
+                         if any(mark in line for mark in SANITIZER_MARKS)]
+        try:
+            wait_until(lambda: not children(), "the last process to end", 10)
+        except AssertionError:
+            for pid, name in children():
+                troubles.append(f"left over: {name} ({pid})")
+                os.kill(pid, signal.SIGKILL)
+        if failed or troubles:
+            for thing, log in logs:
+                print(f"--- {self.id()}: {thing.name} ---\n{log[-20000:]}", file=sys.stderr)
+        if "SCENARIO_KEEP" not in os.environ:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if troubles:
+            self.fail("\n".join(troubles))
+
+    def run_program(self, *argv, input=None, status=0, env=None, patience_s=PATIENCE_S):
+        """Runs a client to its end; returns what it printed, both streams together."""
+        program = need(str(argv[0]))
+        done = subprocess.run([program, *map(str, argv[1:])], input=input, env=env, timeout=patience_s,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_us, check=False)
+        text = done.stdout.decode(errors="replace")
+        if status is not None:
+            self.assertEqual(done.returncode, status, f"{' '.join(map(str, argv))}\n{text}")
+        return text
+
+
+def main():
+    unittest.main(verbosity=2)
