@@ -285,9 +285,9 @@ static void put_person(struct writer *w, const struct dsn_facts *facts, bool cut
 	line(w, "");
 	put(w, STR("and is known here as "));
 	put_foreign(w, facts->id, 64);
-	put(w, STR(". If you need help, write to\r\n"));
+	put(w, STR(". If you need help, write to\r\n<"));
 	put_address_or(w, facts->postmaster, facts->hostname);
-	line(w, " and include this notice.");
+	line(w, "> and include this notice.");
 	if (!cut)
 		return;
 	line(w, "");
