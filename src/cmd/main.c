@@ -9,6 +9,7 @@
 
 static const struct command *const commands[] = {
 	&command_serve,
+	&command_role,
 };
 
 int command_help(const struct command *c)

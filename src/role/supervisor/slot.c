@@ -151,7 +151,7 @@ static void on_closed(void *owner, const char *reason)
 {
 	struct slot *s = owner;
 	/* Its process ends too, or has sent nonsense and must: the child's end is what counts. */
-	log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", role_kind_name(s->kind)), LOG_Z("reason", reason));
+	s->parting_words = reason;
 	channel_close(&s->control);
 	if (s->child != NULL)
 		child_kill(s->child);
@@ -162,8 +162,8 @@ static void on_ended(void *owner, const char *how)
 	struct slot *s = owner;
 	struct supervisor *sv = s->sv;
 	if (sv->phase != SV_ENDING)
-		log_event(LOG_ROLE_DIED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", child_pid(s->child)),
-		          LOG_Z("how", how));
+		log_event(LOG_ROLE_DIED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", s->pid), LOG_Z("how", how),
+		          LOG_Z("channel", s->parting_words));
 	child_free(&s->child);
 	channel_close(&s->control);
 	s->running = false;
@@ -233,6 +233,8 @@ void slot_start(struct slot *s)
 		return;
 	}
 	s->running = true;
+	s->pid = child_pid(s->child);
+	s->parting_words = "open";
 	s->control = channel_new(sv->loop, fd, &role_to_supervisor, &supervisor_to_role, &handler, s);
 	log_event(LOG_ROLE_STARTED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", child_pid(s->child)));
 	link_neighbours(s);

@@ -28,6 +28,8 @@ struct slot {
 	unsigned instance;
 	struct child *child;
 	struct channel *control;
+	int pid;
+	const char *parting_words;     /* why the control channel was closed; static text */
 	bool running, drained;
 	uint64_t offered, accepted;    /* generation numbers; 0: none */
 	unsigned restarts, deaths_in_a_row;
