@@ -242,6 +242,7 @@ static void clock_and_chance(void **state)
 	assert_int_equal(clock_zone_minutes(1700000000), 330);
 	assert_true(process_peak_bytes() > 1 << 20);
 	assert_int_equal(process_user(), geteuid());
+	assert_true(process_cores() >= 1);
 }
 
 int main(int argc, char **argv)
