@@ -10,7 +10,6 @@
  * orders  wait SECONDS, gone REASON, end (of the content), deadline SECONDS | none, offers WORDS, said TEXT, unsaid TEXT (the dialogue)
  *         mail-is FAULT (a transaction now)
  */
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,25 +317,6 @@ static bool done(void *core)
 	return smtp_client_done(((struct actor *)core)->client);
 }
 
-static int is_talk(const struct dirent *e)
-{
-	return str_ends_nocase(str_of(e->d_name), STR(".talk"));
-}
-
-static void play_folder(const char *folder, const struct talk_subject *subject, struct talk_count *count)
-{
-	struct dirent **names;
-	char path[4096];
-	int n = scandir(folder, &names, is_talk, alphasort);
-	for (int i = 0; i < n; i++) {
-		(void)snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
-		talk_play(path, subject, count);
-		free(names[i]);
-	}
-	if (n >= 0)
-		free(names);
-}
-
 /* Arguments: dialogue files, or folders of them. */
 int main(int argc, char **argv)
 {
@@ -345,12 +325,8 @@ int main(int argc, char **argv)
 		.output = output, .sent = sent, .order = order, .done = done,
 	};
 	struct talk_count count = { 0 };
-	for (int i = 1; i < argc; i++) {
-		if (str_ends_nocase(str_of(argv[i]), STR(".talk")))
-			talk_play(argv[i], &subject, &count);
-		else
-			play_folder(argv[i], &subject, &count);
-	}
+	for (int i = 1; i < argc; i++)
+		talk_play_all(argv[i], &subject, &count);
 	printf("# %zu client dialogues, played with %zu splits, %zu failed\n1..%zu\n", count.dialogues, count.splits,
 	       count.failures, count.dialogues);
 	return count.failures > 0 || count.dialogues == 0;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 #include "run.h"
 
+#include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -10,7 +12,7 @@ enum {
 	WHOLE = -1,
 	EVERY_BYTE = -2,
 	BYTES_MAX = 8 << 20,
-	CUTS_MAX = 6000, /* longer inputs are cut at both ends byte by byte, in between at a stride */
+	CUTS_MAX = 2000, /* longer inputs are cut at both ends byte by byte, in between at a stride */
 };
 
 struct run {
@@ -352,4 +354,27 @@ void talk_play(const char *path, const struct talk_subject *subject, struct talk
 	count->failures += !ok;
 	printf("%s %zu - %.*s: %.*s\n", ok ? "ok" : "not ok", count->dialogues, STR_ARG(t.name), STR_ARG(t.title));
 	talk_free(&t);
+}
+
+static int is_talk(const struct dirent *e)
+{
+	return str_ends_nocase(str_of(e->d_name), STR(".talk"));
+}
+
+void talk_play_all(const char *path, const struct talk_subject *subject, struct talk_count *count)
+{
+	if (str_ends_nocase(str_of(path), STR(".talk"))) {
+		talk_play(path, subject, count);
+		return;
+	}
+	struct dirent **names;
+	char file[4096];
+	int n = scandir(path, &names, is_talk, alphasort);
+	for (int i = 0; i < n; i++) {
+		(void)snprintf(file, sizeof file, "%s/%s", path, names[i]->d_name);
+		talk_play(file, subject, count);
+		free(names[i]);
+	}
+	if (n >= 0)
+		free(names);
 }

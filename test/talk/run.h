@@ -31,5 +31,7 @@ struct talk_count { size_t dialogues, splits, failures; };
 
 /* Plays the file in every way; failures are printed as TAP comments on standard output. */
 void talk_play(const char *path, const struct talk_subject *subject, struct talk_count *count);
+/* A dialogue, or every *.talk of a folder. */
+void talk_play_all(const char *path, const struct talk_subject *subject, struct talk_count *count);
 
 #endif
