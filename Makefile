@@ -18,11 +18,12 @@ build:
 	@test -f build/build.ninja || meson setup build --prefix=$(PREFIX)
 	ninja -C build
 
-# gcc with AddressSanitizer and UndefinedBehaviorSanitizer runs the tests; clang compiles as a second opinion.
+# gcc with AddressSanitizer and UndefinedBehaviorSanitizer runs the tests; clang compiles as a second opinion. Warnings are
+# errors here, and only here: a newer compiler's new warning shall not keep anybody from building.
 test:
 	dev/setup build test unpack
-	@test -f build-test/build.ninja || CC="ccache gcc" meson setup build-test -Db_sanitize=address,undefined -Doptimization=1
-	@test -f build-clang/build.ninja || CC="ccache clang" meson setup build-clang -Doptimization=1
+	@test -f build-test/build.ninja || CC="ccache gcc" meson setup build-test --werror -Db_sanitize=address,undefined -Doptimization=1
+	@test -f build-clang/build.ninja || CC="ccache clang" meson setup build-clang --werror -Doptimization=1
 	ninja -C build-test
 	ninja -C build-clang sealpost
 	meson test -C build-test --print-errorlogs $(TESTS)

@@ -118,7 +118,7 @@ fault directory_make(int at, const char *path, unsigned permissions)
 
 fault directory_give(const char *path, uint32_t uid, uint32_t gid)
 {
-	int fd;
+	int fd = -1;
 	TRY(opened(open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), path, &fd, NULL));
 	fault f = fchownat(fd, "", uid, gid, AT_EMPTY_PATH) == 0 ? OK : fault_of_errno();
 	(void)close(fd);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/check.h"
 #include "base/list.h"
 #include "base/map.h"
 
@@ -111,7 +112,9 @@ static void lists_keep_order_and_let_go(void **state)
 	LIST_EACH(l, &list)
 		order = order * 10 + LIST_MEMBER(l, struct member, in_list)->n;
 	assert_int_equal(order, 402);
-	assert_int_equal(LIST_FIRST(&list, struct member, in_list)->n, 4);
+	const struct member *first = LIST_FIRST(&list, struct member, in_list);
+	check(first != NULL);
+	assert_int_equal(first->n, 4);
 }
 
 int main(void)
