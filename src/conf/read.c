@@ -564,13 +564,14 @@ void conf_includes(const struct conf_text *main_text, struct arena *a, struct co
 
 static bool texts_fit(const struct conf_text *texts, size_t n, struct conf_report *report)
 {
+	const struct conf_place whole = { "configuration", 0, 0 };
 	size_t total = 0;
 	for (size_t i = 0; i < n; i++)
 		total += texts[i].text.n;
 	if (n > CONF_TEXTS_MAX)
-		report_line(report, "configuration", 0, 0, STR_NONE, "more than %d files", CONF_TEXTS_MAX);
+		report_line(report, false, whole, STR_NONE, "more than %d files", CONF_TEXTS_MAX);
 	else if (total > CONF_BYTES_MAX)
-		report_line(report, "configuration", 0, 0, STR_NONE, "more than %d bytes", CONF_BYTES_MAX);
+		report_line(report, false, whole, STR_NONE, "more than %d bytes", CONF_BYTES_MAX);
 	else
 		return true;
 	return false;

@@ -261,8 +261,7 @@ void troubles_tell(struct troubles *t, struct conf_report *to)
 		say(to, STR("... and more; mend these first\n"));
 }
 
-void report_line(struct conf_report *to, const char *file, unsigned line, unsigned column, struct str line_text,
-                 const char *fmt, ...)
+void report_line(struct conf_report *to, bool warning, struct conf_place at, struct str line_text, const char *fmt, ...)
 {
 	char text[MESSAGE_MAX];
 	va_list args;
@@ -271,7 +270,6 @@ void report_line(struct conf_report *to, const char *file, unsigned line, unsign
 	va_end(args);
 	size_t length = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
 
-	struct conf_place at = { file, line, column };
-	tell(to, &at, false, line_text, (struct str){ text, length }, STR_NONE);
-	to->errors++;
+	tell(to, &at, warning, line_text, (struct str){ text, length }, STR_NONE);
+	*(warning ? &to->warnings : &to->errors) += 1;
 }

@@ -41,9 +41,9 @@ void trouble_near(struct troubles *t, struct str word, const struct str *known, 
 
 void troubles_tell(struct troubles *t, struct conf_report *to);
 
-/* The same for one line of another file, at once. */
-void report_line(struct conf_report *to, const char *file, unsigned line, unsigned column, struct str line_text,
-                 const char *fmt, ...) PRINTF(6, 7);
+/* The same for one line of another file, at once. line 0: about the file. line_text STR_NONE: not to be shown. */
+void report_line(struct conf_report *to, bool warning, struct conf_place at, struct str line_text, const char *fmt, ...)
+	PRINTF(5, 6);
 
 /* For %.*s: a word of the input, cut to what a message bears. */
 struct str shown(struct str s);

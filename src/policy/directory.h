@@ -9,6 +9,9 @@
  * local names, addresses, or other names of the table; |command, /file and :include: are errors, loops too.
  * A users line is name:credential; the credential stays a slice of the given text and is never copied.
  *
+ * Names are compared without regard to ASCII case. A tag is cut off for a Maildir and kept for a server behind us.
+ *
+ * Owns     The texts and conf must outlive the directory.
  * Limits   DIRECTORY_TARGETS_MAX targets for one address, alias depth 32.
  */
 #ifndef POLICY_DIRECTORY_H
