@@ -10,6 +10,7 @@ static const struct {
 	const char *name;
 	struct role_base *(*start)(struct loop *loop, int control_fd);
 } roles[] = {
+	{ "courier", courier_start },
 	{ "resolver", resolver_start },
 };
 

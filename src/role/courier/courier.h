@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/courier/courier.h -- what the files of the courier share.
+ *
+ *     courier.c   the role: links, configuration, trust anchors, the list of jobs and of kept connections
+ *     job.c       one job: from JOB to DONE, target after target
+ *     target.c    where a job goes: MX, relay hosts, LMTP server, and their addresses
+ *     visit.c     one connection and what is done over it: protection, login, one transaction after another
+ *     tell.c      outcomes for the spool, lines for the log
+ *
+ * A job owns its arena; a visit owns its connection and outlives the job when it is kept for the next one. Nothing of the
+ * configuration is kept by a job: a reload may come at any time.
+ */
+#ifndef ROLE_COURIER_COURIER_H
+#define ROLE_COURIER_COURIER_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "ipc/courier_keeper.h"
+#include "ipc/resolver.h"
+#include "ipc/spool_delivery.h"
+#include "mail/envelope.h"
+#include "policy/mx.h"
+#include "policy/route.h"
+#include "role/hop.h"
+#include "role/role.h"
+
+enum {
+	COURIER_VISITS_MAX = 500,        /* connections at a time, kept ones included */
+	COURIER_KEPT_MAX = 100,
+	COURIER_KEPT_MS = 30 * 1000,
+	COURIER_LETTERS_PER_VISIT = 100,
+	COURIER_RENEW_MS = 15 * 1000,
+	COURIER_LOOKUP_MS = 120 * 1000,  /* for all names of one job */
+	COURIER_KEEPER_MS = 30 * 1000,
+	COURIER_JOBS_MAX = 5000,
+	COURIER_RCPTS_MAX = 10000,       /* of one job */
+	REPLY_TEXT_ROOM = 2048,          /* of a reason that is kept */
+	COURIER_TARGETS_MAX = MX_HOSTS_MAX * MX_ADDRESSES_MAX,
+	COURIER_SEEN_MAX = 20000,        /* domains whose protection is remembered */
+	COURIER_TARGETS_MS = 10 * 60 * 1000, /* no further target is tried after this */
+};
+
+/* A set of trust anchors; jobs and visits hold it over a reload. */
+struct trust { unsigned refs; struct tls_client *client; bool verify; struct str ca_path; };
+
+struct courier {
+	struct role_base *base;
+	struct loop *loop;
+	const struct conf *conf;             /* NULL before the first generation */
+	struct channel *spool, *keeper, *resolver;
+	struct map *jobs;                    /* by the spool's number */
+	struct list in_hand;                 /* every job */
+	struct list waiting;                 /* jobs that wait for a connection to end */
+	struct list visits, kept;            /* busy ones, and those between two jobs */
+	size_t n_visits, n_kept;
+	struct map *asks, *logins, *unix_asks; /* by our own numbers */
+	uint64_t next_number;
+	struct map *ca_texts, *ca_coming;    /* path -> struct buf: of this generation, of the coming one */
+	struct trust **trusts;
+	size_t n_trusts;
+	struct map *seen;                    /* domain -> struct seen */
+	struct later more;                   /* a connection has ended: who waits may go on */
+	struct timer renew, grace;
+	bool draining;
+	uint64_t n_attempts;
+};
+
+struct job_rcpt {
+	uint64_t index;
+	struct str address, orcpt;
+	unsigned notify;
+	bool told;
+};
+
+struct job_host { struct str name; uint16_t port; struct mx_address addresses[16]; size_t n_addresses; bool trouble; };
+
+struct target {
+	struct str host;          /* for people, and the name in the certificate */
+	struct endpoint at;
+};
+
+struct job {
+	struct link in_courier, in_waiting;
+	struct courier *courier;
+	struct arena *arena;
+	uint64_t number;
+	enum job_purpose purpose;
+	enum route_kind kind;
+	struct str id, name, domain, sender, envid;
+	struct mail_params params;
+	uint64_t attempt;
+	int64_t arrived_s, began_ms;
+	struct job_rcpt *rcpts;
+	size_t n_rcpts, rcpts_room;
+	bool going, released;
+
+	/* how: copied from the configuration */
+	enum tls_level level;
+	bool lmtp, implicit, allow_loopback, direct;
+	bool login;
+	unsigned family;
+	uint16_t port;
+	struct trust *trust;
+	struct str ehlo;
+
+	/* where */
+	size_t open_asks;
+	struct timer lookup_timer;
+	struct mx_record *mx;
+	size_t n_mx;
+	bool implicit_mx, dns_trouble, name_missing, refused_loopback;
+	char dns_words[200];
+	struct mx_plan plan;
+	struct job_host hosts[MX_HOSTS_MAX];
+	size_t n_hosts;
+	struct target *targets;
+	size_t n_targets, at;
+	bool in_clear;            /* this target is tried in clear: its handshake failed */
+
+	/* the visit and the transaction */
+	struct visit *visit;
+	struct smtp_transaction txn;
+	struct smtp_client_rcpt *txn_rcpts;
+	size_t *txn_index;        /* of the transaction's recipients in rcpts */
+	bool in_txn, held;        /* held: some recipients wait for another target */
+	bool body_begun, body_whole, body_came, body_said;
+	size_t body_wanted;       /* asked for and not come yet */
+	struct buf body;
+	struct smtp_reply last;   /* why the last target failed */
+	struct buf last_text;
+	struct str last_host, last_ip;
+};
+
+struct visit {
+	struct link in_courier;
+	struct courier *courier;
+	struct job *job;          /* NULL: kept */
+	struct hop *hop;
+	struct trust *trust;
+	struct str key;           /* what may be shared: address, name, protection, login */
+	struct str host;
+	char ip[64];
+	enum tls_level level;
+	bool reused, in_clear, tls_refused, logged_in, kept;
+	unsigned letters;
+	uint64_t login, unix_ask; /* open questions to keeper and supervisor */
+	struct timer timer;       /* idle, or the keeper's answer */
+};
+
+/* job.c */
+void job_take(struct courier *c, const struct worker_job *m);
+void job_add_rcpt(struct courier *c, const struct worker_rcpt *m);
+void job_go(struct job *j);
+void job_take_body(struct job *j, struct str bytes);
+void job_body_ends(struct job *j, bool whole);
+void job_release(struct job *j);
+void job_free(struct job *j);                     /* says nothing to the spool */
+void job_next(struct job *j);                     /* the target at j->at, or the end */
+void job_targets_known(struct job *j);
+void job_fail_all(struct job *j, enum outcome_class outcome, const struct smtp_reply *why); /* and it is over */
+void job_begin_letter(struct job *j);             /* the visit is ready for a transaction */
+void job_rcpt_event(struct job *j, const struct smtp_client_event *e);
+void job_letter_done(struct job *j);
+void job_visit_ready_again(struct job *j);        /* after a transaction that others may still carry */
+void job_visit_failed(struct job *j, const struct smtp_reply *why, bool tls);
+void job_give_body(struct job *j);
+
+/* target.c */
+void targets_find(struct job *j);
+void targets_answer(struct courier *c, unsigned kind, const void *msg); /* from the resolver */
+void targets_resolver_gone(struct courier *c);
+void targets_forget(struct job *j);
+
+/* visit.c */
+void visit_start(struct job *j, const struct target *t);
+void visit_free(struct visit *v);                 /* the connection is dropped */
+void visit_keeper_says(struct courier *c, unsigned kind, const void *msg);
+void visit_keeper_gone(struct courier *c);
+void visit_unix_connected(struct courier *c, uint64_t request, int fd, const char *error);
+void visit_end_kept(struct courier *c);           /* says QUIT on every kept connection */
+
+/* tell.c */
+void tell_outcome(struct job *j, size_t rcpt, enum outcome_class outcome, const struct smtp_reply *reply);
+void tell_host_failed(struct job *j, const struct visit *v, const struct smtp_reply *why);
+void tell_downgrade(const struct job *j, const struct visit *v);
+
+/* courier.c */
+void courier_job_over(struct job *j);             /* frees it; somebody who waits may go on */
+void courier_visit_over(struct courier *c);
+struct trust *trust_hold(struct trust *t);
+void trust_drop(struct trust *t);
+struct trust *courier_trust(struct courier *c, struct str ca_path, bool verify);
+bool courier_seen_tls(struct courier *c, struct str domain);  /* within a day */
+void courier_see_tls(struct courier *c, struct str domain);
+
+#endif

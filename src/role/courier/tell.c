@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: ISC */
+/* Outcomes for the spool, lines for the log. */
+#include <stdio.h>
+
+#include "base/check.h"
+#include "role/courier/courier.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+
+/* What a target gave in protection, in words and as a level. */
+struct protection { enum tls_level level; char words[240]; };
+
+static void protection_of(const struct visit *v, struct protection *p)
+{
+	*p = (struct protection){ .level = TLS_NONE };
+	const struct tls *tls = v != NULL ? hop_tls(v->hop) : NULL;
+	if (tls == NULL || tls_state(tls) == TLS_BROKEN)
+		return;
+	struct tls_facts f;
+	tls_facts(tls, &f);
+	p->level = v->level == TLS_NONE ? TLS_OPPORTUNISTIC : v->level;
+	(void)snprintf(p->words, sizeof p->words, "%.*s %.*s %.*s%s", STR_ARG(f.version), STR_ARG(f.cipher), STR_ARG(f.group),
+	               f.verified ? " verified" : "");
+}
+
+static void log_attempt(const struct job *j, struct str to, struct str host, struct str ip, const struct protection *p,
+                        const struct smtp_reply *reply)
+{
+	struct buf line;
+	buf_init(&line, 2048);
+	fault f = reply_put_line(&line, reply);
+	if (f != OK)
+		buf_clear(&line); /* longer than a line of the log would show */
+	log_event(LOG_ATTEMPT, LOG_S("id", j->id), LOG_S("to", to), LOG_S("host", host), LOG_S("ip", ip),
+	          LOG_Z("level", tls_level_name(p->level)), LOG_Z("tls", p->words),
+	          LOG_S("reply", f == OK ? buf_view(&line) : str_sub(reply->text, 0, 400)), LOG_U("attempt", j->attempt),
+	          LOG_U("delay", clock_wall_s() - j->arrived_s));
+	buf_fini(&line);
+}
+
+static void put_dialogue(const struct visit *v, struct buf *out)
+{
+	struct smtp_client *client = v != NULL ? hop_client(v->hop) : NULL;
+	fault f = client != NULL ? smtp_client_put_dialogue(client, out) : OK;
+	(void)f; /* without room it is left out */
+}
+
+void tell_outcome(struct job *j, size_t rcpt, enum outcome_class outcome, const struct smtp_reply *reply)
+{
+	struct courier *c = j->courier;
+	struct job_rcpt *r = &j->rcpts[rcpt];
+	struct visit *v = j->visit;
+	struct protection p;
+	char status[24] = "";
+	struct buf dialogue;
+	if (r->told)
+		return;
+	r->told = true;
+	protection_of(v, &p);
+	if (reply->status.class != 0)
+		(void)snprintf(status, sizeof status, "%u.%u.%u", reply->status.class, reply->status.subject,
+		               reply->status.detail);
+	buf_init(&dialogue, SMTP_CLIENT_DIALOGUE_MAX);
+	if (outcome != OUTCOME_DONE)
+		put_dialogue(v, &dialogue);
+	struct smtp_client *client = v != NULL ? hop_client(v->hop) : NULL;
+	struct str host = v != NULL ? v->host : j->last_host, ip = v != NULL ? str_of(v->ip) : j->last_ip;
+	struct from_worker_outcome m = {
+		.job = j->number, .index = r->index, .class = outcome, .code = (uint64_t)reply->code,
+		.status = str_of(status), .text = reply->text, .host = host, .ip = ip, .level = p.level,
+		.tls = str_of(p.words), .dialogue = buf_view(&dialogue), .detail = STR_NONE,
+		.dsn = outcome == OUTCOME_DONE && client != NULL && smtp_client_offers(client)->dsn,
+	};
+	if (c->spool != NULL)
+		channel_send(c->spool, FROM_WORKER_OUTCOME, &m);
+	log_attempt(j, r->address, host, ip, &p, reply);
+	buf_fini(&dialogue);
+}
+
+void tell_host_failed(struct job *j, const struct visit *v, const struct smtp_reply *why)
+{
+	struct protection p;
+	protection_of(v, &p);
+	log_attempt(j, STR_NONE, v->host, str_of(v->ip), &p, why);
+}
+
+void tell_downgrade(const struct job *j, const struct visit *v)
+{
+	log_event(LOG_DOWNGRADE, LOG_S("id", j->id), LOG_S("domain", j->domain), LOG_S("host", v->host), LOG_Z("ip", v->ip),
+	          LOG_Z("reason", v->in_clear ? "the TLS handshake failed in an earlier try" : "STARTTLS is not offered"));
+}
