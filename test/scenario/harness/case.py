@@ -92,6 +92,24 @@ class Process:
             raise AssertionError(f"{self.name} did not stop within {patience_s:.0f} s:\n{self.log()}") from None
 
 
+class SmallDisk:
+    """A file system of its own, of this size; gone when the scenario ends. Mounting needs root."""
+
+    def __init__(self, folder, size, owner):
+        self.name, self.folder, self.size, self.owner = "small-disk", pathlib.Path(folder), size, owner
+
+    def start(self):
+        self.folder.mkdir()
+        subprocess.run([need("mount"), "-t", "tmpfs", "-o", f"size={self.size},mode=0700", "tmpfs", self.folder], check=True)
+        shutil.chown(self.folder, self.owner)
+
+    def stop(self):
+        subprocess.run([need("umount"), "-l", self.folder], check=True)
+
+    def log(self):
+        return ""
+
+
 def die_with_us():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

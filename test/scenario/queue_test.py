@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: ISC
+"""What is kept, and what an operator can do with it."""
+import os
+import signal
+
+import harness
+from harness import Authority, Sealpost, letter, wait_until
+from harness.message import unique_id
+from harness.peers import Postfix
+from harness.ports import free_port
+from harness.raw import Gone, Raw
+
+JADA = ("jada", Sealpost.PASSWORDS["jada"])
+KEYS = {"id", "sender", "recipient", "state", "attempts", "next_attempt", "arrived", "last_reply", "size"}
+
+
+class Queue(harness.Scenario):
+    def send(self, server, *to, subject=None):
+        subject = subject or f"letter {unique_id()}"
+        with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
+            client.mail("jada@example.test", *to)
+            code, text = client.data(letter(subject=subject, to=to[0]).as_bytes())
+            self.assertEqual(code, 250, text)
+        return subject
+
+    def test_an_operator_at_work(self):
+        server = self.start(Sealpost(self.folder))  # the route holds everything
+        self.send(server, "one@there.test", "two@there.test")
+        self.send(server, "three@elsewhere.test")
+        listing = wait_until(lambda: len(server.queue_list()) == 3 and server.queue_list(), "three recipients")
+        for row in listing:
+            self.assertLessEqual(KEYS, set(row))
+            self.assertRegex(row["id"], r"^[a-z0-9]+$")
+            self.assertEqual((row["sender"], row["state"], row["attempts"]), ("jada@example.test", "held", 0))
+            self.assertRegex(row["arrived"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+            self.assertIsNone(row["next_attempt"])
+            self.assertGreater(row["size"], 100)
+        self.assertEqual(len({row["id"] for row in listing}), 2)
+        self.assertEqual(len(server.queue_list("--domain", "there.test")), 2)
+        self.assertEqual(len(server.queue_list("--to", "three@elsewhere.test")), 1)
+        self.assertEqual(len(server.queue_list("--user", "jada")), 3)
+        self.assertEqual(server.queue_list("--older", "1h"), [])
+        first = next(row["id"] for row in listing if row["recipient"] == "one@there.test")
+        shown = server.queue("show", first)
+        self.assertIn("one@there.test", shown)
+        self.assertIn("Subject: letter", server.queue("show", "--body", first))
+        self.assertIn("one@there.test", server.queue("list"))
+        server.queue("remove", "--to", "two@there.test")
+        self.assertEqual(len(server.queue_list()), 2)
+        server.queue("remove", "--to", "two@there.test", status=1)
+        server.queue("bounce", "--domain", "elsewhere.test")
+        bounce = wait_until(lambda: [harness.parse_bounce(m) for _, m in server.letters("jada")
+                                     if m.get_content_type() == "multipart/report"], "a bounce")[0]
+        self.assertIn("three@elsewhere.test", bounce.recipients[0]["Final-Recipient"])
+        server.queue("remove", first)
+        self.assertEqual(server.queue_list(), [])
+        self.assertEqual(server.queue("list", "--json", status=None).strip(), "")
+        status = server.command("status")
+        for word in ("front", "spool", "keeper", "courier", "porter", "resolver"):
+            self.assertIn(word, status)
+
+    def test_hold_release_retry(self):
+        authority = Authority(self.folder)
+        files = (*authority.issue("localhost", file="peer"), authority.cert)
+        port = free_port()
+        server = self.start(Sealpost(self.folder, authority=authority, route="otherwise relay hop",
+                                     extra=f"relay hop {{\n host localhost:{port}\n ca {authority.cert}\n}}"))
+        subject = self.send(server, "one@postfix.test")
+        server.wait_for_line("deferred", "one@postfix.test")
+        row = server.queue_list()[0]
+        self.assertEqual((row["state"], row["attempts"]), ("queued", 1))
+        self.assertTrue(row["last_reply"])
+        self.assertRegex(row["next_attempt"], r"^\d{4}-.*Z$")
+        server.queue("hold", row["id"])
+        self.assertEqual(server.queue_list()[0]["state"], "held")
+        postfix = self.start(Postfix(self.folder, *files, port=port))
+        server.queue("release", row["id"])
+        self.assertIn(server.queue_list()[0]["state"] if server.queue_list() else "gone", ("queued", "leased", "gone"))
+        server.queue("retry", "--domain", "postfix.test", status=None)
+        postfix.wait_for_letter(subject)
+        wait_until(lambda: server.queue_list() == [], "an empty queue")
+
+    def test_a_restart_after_sigkill_keeps_everything(self):
+        server = self.start(Sealpost(self.folder))
+        subjects = [self.send(server, "one@there.test", "two@there.test") for _ in range(5)]
+        before = sorted((r["id"], r["recipient"]) for r in server.queue_list())
+        self.assertEqual(len(before), 10)
+        server.kill()
+        server.start()
+        self.assertEqual(sorted((r["id"], r["recipient"]) for r in server.queue_list()), before)
+        bodies = "".join(server.queue("show", "--body", i) for i in sorted({i for i, _ in before}))
+        for subject in subjects:
+            self.assertIn(subject, bodies)
+
+    def test_a_role_that_dies_comes_back(self):
+        server = self.start(Sealpost(self.folder))
+        for role in ("front", "keeper", "porter", "resolver", "courier", "spool"):
+            with self.subTest(role):
+                pid = server.roles()[role]
+                os.kill(pid, signal.SIGKILL)
+                server.wait_for_line("role-died", role)
+                wait_until(lambda: server.roles().get(role, pid) != pid, f"a new {role}")
+
+                def sent():
+                    try:
+                        return self.send(server, "sam@example.test")
+                    except (AssertionError, OSError, Gone):  # until its neighbours have met it
+                        return None
+                subject = wait_until(sent, f"mail to be taken after {role} died")
+                server.wait_for_letter(subject)
+
+
+class Ending(harness.Scenario):
+    def test_sigterm_drains(self):
+        """A letter that is on its way in is still taken and delivered or kept; a new client is not."""
+        server = self.start(Sealpost(self.folder))
+        subject = f"letter {unique_id()}"
+        with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
+            client.mail("jada@example.test", "sam@example.test", "one@there.test")
+            client.expect("DATA", 354)
+            client.send(f"From: jada@example.test\r\nSubject: {subject}\r\n\r\nfirst half\r\n")
+            server.process.popen.send_signal(signal.SIGTERM)
+            server.wait_for_line("draining")
+
+            def closed():
+                try:
+                    Raw(server.port_submissions, server.authority, "implicit").close()
+                except (OSError, Gone):
+                    return True
+                return False
+            wait_until(closed, "the door to close")
+            client.send("second half\r\n.\r\n")
+            code, text = client.reply()
+            self.assertEqual(code, 250, text)
+        server.process.popen.wait(60)
+        self.assertEqual(server.process.popen.returncode, 0)
+        server.notify.close()
+        server.start()
+        message = server.wait_for_letter(subject)
+        self.assertIn("second half", message.get_content())
+        self.assertEqual([r["recipient"] for r in server.queue_list()], ["one@there.test"])
+
+    def test_sigterm_without_anything_to_do_is_quick(self):
+        server = self.start(Sealpost(self.folder))
+        server.process.popen.send_signal(signal.SIGTERM)
+        self.assertEqual(server.process.popen.wait(15), 0)
+        self.assertTrue(server.lines("stopped"))
+
+
+if __name__ == "__main__":
+    harness.main()

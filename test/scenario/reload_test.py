@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: ISC
+"""SIGHUP takes a new configuration and new certificates without dropping a connection."""
+import hashlib
+import ssl
+
+import harness
+from harness import Sealpost, free_ports, wait_until
+from harness.message import unique_id
+from harness.raw import Raw
+
+JADA = ("jada", Sealpost.PASSWORDS["jada"])
+
+
+class Reload(harness.Scenario):
+    def setUp(self):
+        super().setUp()
+        self.server = self.start(Sealpost(self.folder))
+
+    def fingerprint(self):
+        with Raw(self.server.port_submissions, self.server.authority, "implicit") as client:
+            return hashlib.sha256(client.socket.getpeercert(True)).hexdigest()
+
+    def test_a_new_certificate(self):
+        server = self.server
+        before = self.fingerprint()
+        subject = f"letter {unique_id()}"
+        with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
+            client.mail("jada@example.test", "sam@example.test")
+            client.expect("DATA", 354)
+            client.send(f"From: jada@example.test\r\nSubject: {subject}\r\n\r\nbefore\r\n")
+            server.cert, server.key = server.authority.issue("mx1.example.test", "localhost", "127.0.0.1", file="renewed")
+            server.reload()
+            server.wait_for_line("reloaded")
+            after = wait_until(lambda: self.fingerprint() != before and self.fingerprint(), "the new certificate")
+            self.assertEqual(after, hashlib.sha256(ssl.PEM_cert_to_DER_cert(server.cert.read_text())).hexdigest())
+            client.send("after\r\n.\r\n")
+            self.assertEqual(client.reply()[0], 250)
+            client.mail("jada@example.test", "sam@example.test")
+            client.expect("QUIT", 221)
+        self.assertIn("after", server.wait_for_letter(subject).get_content())
+
+    def test_the_same_paths_with_new_files(self):
+        server = self.server
+        before = self.fingerprint()
+        cert, key = server.authority.issue("mx1.example.test", "localhost", file="renewed")
+        server.cert.write_bytes(cert.read_bytes())
+        server.key.write_bytes(key.read_bytes())
+        server.command("reload")
+        wait_until(lambda: self.fingerprint() != before, "the new certificate")
+
+    def test_errors_keep_the_old_one(self):
+        server = self.server
+        with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
+            server.conf.write_text(server.conf.read_text() + "\nlimits {\n    recipiens 5\n}\n")
+            told = server.command("reload", status=1)
+            said = told + server.log()
+            self.assertIn("recipiens", said)
+            self.assertIn("recipients", said)
+            server.wait_for_line("reload-failed")
+            client.mail("jada@example.test", "sam@example.test")
+        with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
+            client.expect("NOOP", 250)
+
+    def test_listeners_come_and_go(self):
+        server = self.server
+        old = server.port_submission
+        with Raw(old, server.authority, "starttls", login=JADA) as client:
+            server.port_submission = free_ports(1)[0]
+            server.reload()
+            server.wait_for_line("reloaded")
+            with Raw(server.port_submission, server.authority, "starttls", login=JADA) as second:
+                second.expect("NOOP", 250)
+            client.mail("jada@example.test", "sam@example.test")
+            self.assertEqual(client.data("From: jada@example.test\r\nSubject: x\r\n\r\nx")[0], 250)
+
+            def refused():
+                try:
+                    Raw(old, hello=None).close()
+                except OSError:
+                    return True
+                return False
+            wait_until(refused, "the old port to close")
+
+    def test_routes_change(self):
+        server = self.server
+        server.write_conf(route='to *.refused.test refuse "not from here"\n    otherwise hold')
+        server.reload()
+        server.wait_for_line("reloaded")
+        with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
+            client.expect("MAIL FROM:<jada@example.test>", 250)
+            client.expect("RCPT TO:<a@x.refused.test>", 550, "not from here")
+            client.expect("RCPT TO:<a@other.test>", 250)
+
+
+if __name__ == "__main__":
+    harness.main()
