@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/porter/porter.c -- the process that carries letters into Maildirs, as the mail user.
+ *
+ * A job's content comes once, in chunks by credit, and goes into the files of all its recipients. CRLF becomes LF
+ * here, Maildir's line end. A recipient's outcome is told as soon as it is durable or has failed; whatever fails here is the
+ * house's own trouble and is tried again, never bounced at once.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/list.h"
+#include "ipc/spool_delivery.h"
+#include "mail/reply.h"
+#include "mail/trace.h"
+#include "role/porter/letter.h"
+#include "role/role.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+#include "sys/process.h"
+#include "sys/socket.h"
+
+enum {
+	JOBS_MAX = 100,
+	LETTERS_MAX = 400,             /* open at once, over all jobs: one descriptor each */
+	JOB_RCPTS_MAX = 1000,
+	JOB_BYTES_MAX = 8 << 20,       /* what a job's names may take */
+	RENEW_EVERY_MS = 20 * 1000,
+	REPEAT_AFTER_S = 30,           /* a message this old may have been delivered before */
+	DETAIL_MAX = 2 * PLACE_MAX,
+};
+
+struct rcpt {
+	struct link in_job;
+	uint64_t index;
+	struct str address;
+	struct place *place;           /* while the letter is open */
+	struct letter *letter;
+	char name[LETTER_NAME_MAX + 1];
+};
+
+struct job {
+	struct link in_porter;
+	struct porter *porter;
+	struct arena *arena;
+	uint64_t number, purpose, size_bytes, attempt;
+	struct str id, template_, sender;
+	int64_t arrived_s;
+	bool going, after_cr;
+	uint64_t credit;               /* bytes that the spool may still send */
+	struct list rcpts;
+	size_t n_rcpts, n_open;
+};
+
+struct porter {
+	struct role_base *base;
+	struct loop *loop;
+	const struct conf *conf;
+	struct channel *spool;
+	int64_t linked_wall_s;
+	struct list jobs;
+	size_t n_jobs, n_letters;
+	uint64_t delivered, put_off;
+	struct timer renew;
+	bool became, draining;
+	uint32_t became_uid;
+};
+
+/* -- outcomes ---------------------------------------------------------------------------------- */
+
+struct verdict { enum outcome_class class; const char *status, *text; };
+
+static void rcpt_close(struct job *j, struct rcpt *r)
+{
+	if (r->letter != NULL) {
+		letter_free(&r->letter);
+		j->n_open--;
+		j->porter->n_letters--;
+	}
+	free(r->place);
+	r->place = NULL;
+}
+
+/* Tells the outcome; the recipient is done with here. */
+static void rcpt_settle(struct job *j, struct rcpt *r, struct verdict v, struct str detail)
+{
+	if (j->porter->spool != NULL)
+		channel_send(j->porter->spool, FROM_WORKER_OUTCOME, &(struct from_worker_outcome){
+			.job = j->number, .index = r->index, .class = v.class, .status = str_of(v.status),
+			.text = str_of(v.text), .detail = detail });
+	if (v.class == OUTCOME_DONE)
+		j->porter->delivered++;
+	else
+		j->porter->put_off++;
+	rcpt_close(j, r);
+	link_remove(&r->in_job);
+	j->n_rcpts--;
+}
+
+static void rcpt_done(struct job *j, struct rcpt *r)
+{
+	struct buf path;
+	buf_init(&path, DETAIL_MAX);
+	fault f = buf_addf(&path, "%s/%s/new/%s", r->place->fixed, r->place->below, r->name);
+	rcpt_settle(j, r, (struct verdict){ OUTCOME_DONE, "2.0.0", "in the mailbox" },
+	            f == OK ? buf_view(&path) : STR_NONE);
+	buf_fini(&path);
+}
+
+/* What went wrong, told to sender and operator without our paths; those go into the log. */
+static void rcpt_failed(struct job *j, struct rcpt *r, fault f, const struct why *why)
+{
+	struct verdict v = { OUTCOME_LATER, "4.3.0", "the mailbox cannot be written to at the moment" };
+	if (f == F_LIMIT && letter_disk_is_full(r->place, j->size_bytes))
+		v = (struct verdict){ OUTCOME_LATER, "4.3.1", "the disk for mail is full" };
+	else if (f == F_LIMIT)
+		v = (struct verdict){ OUTCOME_LATER, "4.2.2", "the mailbox is over its quota" };
+	else if (f == F_DENIED)
+		v.text = "the mailbox cannot be opened: permission denied";
+	log_event(LOG_TROUBLE, LOG_S("id", j->id), LOG_S("rcpt", r->address), LOG_Z("fault", fault_name(f)),
+	          LOG_Z("text", why->text[0] != '\0' ? why->text : v.text));
+	rcpt_settle(j, r, v, STR_NONE);
+}
+
+/* -- jobs ------------------------------------------------------------------------------------------ */
+
+static void porter_rest(struct porter *p)
+{
+	if (p->n_jobs > 0)
+		return;
+	timer_clear(&p->renew);
+	if (p->draining)
+		role_drained(p->base);
+}
+
+static void job_free(struct job *j)
+{
+	struct porter *p = j->porter;
+	LIST_EACH(l, &j->rcpts)
+		rcpt_close(j, LIST_MEMBER(l, struct rcpt, in_job));
+	link_remove(&j->in_porter);
+	arena_free(&j->arena);
+	free(j);
+	p->n_jobs--;
+	porter_rest(p);
+}
+
+/* Recipients without an outcome are queued again by the spool. */
+static void job_end(struct job *j)
+{
+	if (j->porter->spool != NULL)
+		channel_send(j->porter->spool, FROM_WORKER_DONE, &(struct from_worker_done){ .job = j->number });
+	job_free(j);
+}
+
+static struct job *job_find(struct porter *p, uint64_t number)
+{
+	LIST_EACH(l, &p->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_porter);
+		if (j->number == number)
+			return j;
+	}
+	return NULL;
+}
+
+static void on_job(struct porter *p, const struct worker_job *m)
+{
+	struct job *old = job_find(p, m->job);
+	if (old != NULL)
+		job_free(old);
+	if (p->n_jobs == JOBS_MAX) {
+		channel_send(p->spool, FROM_WORKER_DONE, &(struct from_worker_done){ .job = m->job });
+		return;
+	}
+	struct job *j = NEW(struct job);
+	j->porter = p;
+	j->arena = arena_new(JOB_BYTES_MAX);
+	j->number = m->job;
+	j->purpose = m->purpose;
+	j->size_bytes = m->size_bytes;
+	j->attempt = m->attempt;
+	j->arrived_s = m->arrived_s;
+	j->id = arena_try_copy(j->arena, m->id);
+	j->template_ = arena_try_copy(j->arena, m->route_name);
+	j->sender = arena_try_copy(j->arena, m->sender);
+	list_init(&j->rcpts);
+	list_add_last(&p->jobs, &j->in_porter);
+	if (p->n_jobs++ == 0)
+		timer_set(&p->renew, loop_now_ms(p->loop) + RENEW_EVERY_MS);
+}
+
+static void on_rcpt(struct job *j, const struct worker_rcpt *m)
+{
+	if (j->going || j->n_rcpts == JOB_RCPTS_MAX)
+		return;
+	struct rcpt *r = arena_try_alloc(j->arena, sizeof *r);
+	struct str address = arena_try_copy(j->arena, m->address);
+	if (r == NULL || address.p == NULL)
+		return; /* without an outcome it comes again, in another job */
+	r->index = m->index;
+	r->address = address;
+	list_add_last(&j->rcpts, &r->in_job);
+	j->n_rcpts++;
+}
+
+/* Only where the configuration lets mail be put: the spool's word alone does not open a folder. */
+static bool is_ours(const struct porter *p, struct str template_)
+{
+	for (size_t i = 0; p->conf != NULL && i < p->conf->n_domains; i++)
+		if (p->conf->domains[i].deliver == DELIVER_MAILDIR && str_eq(p->conf->domains[i].deliver_to, template_))
+			return true;
+	return false;
+}
+
+static bool is_being_written(const struct porter *p, const struct rcpt *r)
+{
+	LIST_EACH(l, &p->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_porter);
+		LIST_EACH(k, &j->rcpts) {
+			struct rcpt *other = LIST_MEMBER(k, struct rcpt, in_job);
+			if (other != r && other->letter != NULL && strcmp(other->name, r->name) == 0 &&
+			    strcmp(other->place->below, r->place->below) == 0 && strcmp(other->place->fixed, r->place->fixed) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static fault put_head(struct letter *l, struct str sender, struct str address)
+{
+	struct buf head, lf;
+	struct str rest, line;
+	buf_init(&head, 4096);
+	buf_init(&lf, 4096);
+	fault f = trace_put_return_path(&head, sender);
+	if (f == OK)
+		f = trace_put_delivered_to(&head, address);
+	for (rest = buf_view(&head); f == OK && str_take_line(&rest, &line);) {
+		f = buf_add(&lf, line);
+		if (f == OK)
+			f = buf_add_char(&lf, '\n');
+	}
+	if (f == OK)
+		f = letter_write(l, buf_view(&lf));
+	buf_fini(&head);
+	buf_fini(&lf);
+	return f;
+}
+
+/* A letter that may have been delivered before: an attempt without an outcome, or one from before we were linked. */
+static bool may_be_repeat(const struct job *j)
+{
+	return j->attempt > 1 || j->arrived_s <= j->porter->linked_wall_s ||
+	       clock_wall_s() - j->arrived_s > REPEAT_AFTER_S;
+}
+
+static void rcpt_begin(struct job *j, struct rcpt *r)
+{
+	static const struct verdict nowhere = { OUTCOME_NEVER, "5.1.3", "an address like this cannot have a mailbox here" },
+	                            busy = { OUTCOME_LATER, "4.3.2", "too many mailboxes at once: this one follows" },
+	                            moved = { OUTCOME_LATER, "4.3.5", "the configuration no longer delivers there" };
+	struct porter *p = j->porter;
+	struct why why = { "" };
+	r->place = NEW(struct place);
+	if (!is_ours(p, j->template_)) {
+		rcpt_settle(j, r, moved, STR_NONE);
+		return;
+	}
+	if (place_find(j->template_, r->address, r->place) != OK) {
+		rcpt_settle(j, r, nowhere, STR_NONE);
+		return;
+	}
+	letter_name(r->name, j->arrived_s, j->id, r->address, p->conf->hostname);
+	if (j->purpose == JOB_VERIFY) {
+		rcpt_settle(j, r, (struct verdict){ OUTCOME_DONE, "2.1.5", "this mailbox can be delivered to" }, STR_NONE);
+		return;
+	}
+	if (p->n_letters == LETTERS_MAX || is_being_written(p, r)) {
+		rcpt_settle(j, r, busy, STR_NONE);
+		return;
+	}
+	fault f = letter_begin(r->place, r->name, may_be_repeat(j), &r->letter, &why);
+	if (f == OK) {
+		j->n_open++;
+		p->n_letters++;
+		f = put_head(r->letter, j->sender, r->address);
+	}
+	if (f == F_EXISTS)
+		rcpt_done(j, r);
+	else if (f != OK)
+		rcpt_failed(j, r, f, &why);
+}
+
+static void job_want(struct job *j)
+{
+	uint64_t room = DELIVERY_CREDIT_BYTES - j->credit;
+	if (room < DELIVERY_CHUNK_BYTES)
+		return;
+	j->credit += room;
+	channel_send(j->porter->spool, FROM_WORKER_WANT, &(struct from_worker_want){ .job = j->number, .bytes = room });
+}
+
+static void on_go(struct job *j)
+{
+	if (j->going)
+		return;
+	j->going = true;
+	LIST_EACH(l, &j->rcpts)
+		rcpt_begin(j, LIST_MEMBER(l, struct rcpt, in_job));
+	if (j->n_open == 0)
+		job_end(j);
+	else
+		job_want(j);
+}
+
+/* CRLF to LF, over the border between two chunks. */
+static fault to_lf(struct buf *out, struct str in, bool *after_cr)
+{
+	for (size_t i = 0; i < in.n; i++) {
+		bool cr = in.p[i] == '\r';
+		if (*after_cr && in.p[i] != '\n')
+			TRY(buf_add_char(out, '\r'));
+		if (!cr)
+			TRY(buf_add_char(out, in.p[i]));
+		*after_cr = cr;
+	}
+	return OK;
+}
+
+static void write_all(struct job *j, struct str bytes)
+{
+	static const struct why none = { "" };
+	LIST_EACH(l, &j->rcpts) {
+		struct rcpt *r = LIST_MEMBER(l, struct rcpt, in_job);
+		fault f = r->letter != NULL ? letter_write(r->letter, bytes) : OK;
+		if (f != OK)
+			rcpt_failed(j, r, f, &none);
+	}
+}
+
+static void on_body(struct job *j, struct str bytes)
+{
+	struct buf lf;
+	if (!j->going || bytes.n > j->credit)
+		return; /* not asked for */
+	j->credit -= bytes.n;
+	buf_init(&lf, bytes.n + 1);
+	fault f = to_lf(&lf, bytes, &j->after_cr);
+	check(f == OK);
+	write_all(j, buf_view(&lf));
+	buf_fini(&lf);
+	if (j->n_open == 0)
+		job_end(j);
+	else
+		job_want(j);
+}
+
+static void on_body_end(struct job *j, bool whole)
+{
+	static const struct verdict torn = { OUTCOME_LATER, "4.3.0", "the stored message could not be read to its end" };
+	if (!j->going)
+		return;
+	if (whole && j->after_cr)
+		write_all(j, STR("\r"));
+	LIST_EACH(l, &j->rcpts) {
+		struct rcpt *r = LIST_MEMBER(l, struct rcpt, in_job);
+		struct why why = { "" };
+		if (!whole) {
+			rcpt_settle(j, r, torn, STR_NONE);
+			continue;
+		}
+		fault f = letter_finish(r->letter, &why);
+		if (f == OK || f == F_EXISTS)
+			rcpt_done(j, r);
+		else
+			rcpt_failed(j, r, f, &why);
+	}
+	job_end(j);
+}
+
+/* -- the channel to the spool -------------------------------------------------------------------------- */
+
+static void on_spool_message(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct porter *p = owner;
+	fd_close(&fd);
+	if (kind == WORKER_JOB) {
+		on_job(p, msg);
+		return;
+	}
+	uint64_t number;
+	memcpy(&number, msg, sizeof number); /* the first field of every other message */
+	struct job *j = job_find(p, number);
+	if (j == NULL)
+		return; /* it has ended here meanwhile */
+	switch (kind) {
+	case WORKER_RCPT:
+		on_rcpt(j, msg);
+		break;
+	case WORKER_GO:
+		on_go(j);
+		break;
+	case WORKER_BODY:
+		on_body(j, ((const struct worker_body *)msg)->bytes);
+		break;
+	case WORKER_BODY_END:
+		on_body_end(j, ((const struct worker_body_end *)msg)->whole != 0);
+		break;
+	case WORKER_RELEASE:
+		job_end(j);
+		break;
+	default:
+		break;
+	}
+}
+
+static void drop_jobs(struct porter *p)
+{
+	LIST_EACH(l, &p->jobs)
+		job_free(LIST_MEMBER(l, struct job, in_porter));
+}
+
+static void on_spool_closed(void *owner, const char *reason)
+{
+	struct porter *p = owner;
+	(void)reason;
+	channel_close(&p->spool);
+	drop_jobs(p); /* the spool that comes back leases them anew */
+}
+
+static void on_renew(void *owner)
+{
+	struct porter *p = owner;
+	LIST_EACH(l, &p->jobs)
+		channel_send(p->spool, FROM_WORKER_RENEW, &(struct from_worker_renew){
+			.job = LIST_MEMBER(l, struct job, in_porter)->number });
+	if (p->n_jobs > 0)
+		timer_set(&p->renew, loop_now_ms(p->loop) + RENEW_EVERY_MS);
+}
+
+/* -- the role -------------------------------------------------------------------------------------------- */
+
+static bool delivers_to_maildirs(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_domains; i++)
+		if (conf->domains[i].deliver == DELIVER_MAILDIR)
+			return true;
+	return false;
+}
+
+/* Started as root the porter becomes the owner of the mail, once and for good. */
+static fault become_owner(struct porter *p, const struct conf *conf, struct why *why)
+{
+	char name[128];
+	uint32_t uid = 0, gid = 0;
+	if ((!process_is_root() && !p->became) || !delivers_to_maildirs(conf))
+		return OK;
+	if (conf->mail_user.n == 0 || conf->mail_user.n >= sizeof name)
+		return why_say(why, F_SYNTAX, "mail-user: name the account that owns the Maildirs");
+	memcpy(name, conf->mail_user.p, conf->mail_user.n);
+	name[conf->mail_user.n] = '\0';
+	if (user_find(name, &uid, &gid) != OK)
+		return why_say(why, F_ABSENT, "mail-user: there is no account \"%s\": make it, or name another", name);
+	if (uid == 0)
+		return why_say(why, F_DENIED, "mail-user: mail is not delivered as root: name another account");
+	if (p->became)
+		return uid == p->became_uid ? OK : why_say(why, F_STATE, "mail-user has changed: this takes a restart");
+	TRY(process_become(uid, gid, why));
+	p->became = true;
+	p->became_uid = uid;
+	return OK;
+}
+
+static fault on_apply(void *role, const struct conf *conf, struct why *why)
+{
+	struct porter *p = role;
+	TRY(become_owner(p, conf, why));
+	p->conf = conf;
+	return OK;
+}
+
+static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
+{
+	static const struct channel_handler handler = { on_spool_message, on_spool_closed };
+	struct porter *p = role;
+	(void)instance;
+	if (arrow != ARROW_SPOOL_PORTER) {
+		fd_close(&fd);
+		return;
+	}
+	channel_close(&p->spool);
+	drop_jobs(p);
+	p->linked_wall_s = clock_wall_s();
+	p->spool = channel_new(p->loop, fd, &spool_to_worker, &worker_to_spool, &handler, p);
+}
+
+static void on_status(void *role, struct buf *json)
+{
+	struct porter *p = role;
+	/* A buffer without room keeps what it has: still an object. */
+	fault f = buf_addf(json, "\"jobs\": %zu, \"open\": %zu, \"delivered\": %llu, \"put_off\": %llu", p->n_jobs,
+	                   p->n_letters, (unsigned long long)p->delivered, (unsigned long long)p->put_off);
+	(void)f;
+}
+
+static void on_drain(void *role, uint64_t grace_ms)
+{
+	struct porter *p = role;
+	(void)grace_ms; /* what is in hand is a matter of moments */
+	p->draining = true;
+	porter_rest(p);
+}
+
+static void on_free(void *role)
+{
+	struct porter *p = role;
+	channel_close(&p->spool);
+	p->draining = false;
+	drop_jobs(p);
+	timer_clear(&p->renew);
+	free(p);
+}
+
+struct role_base *porter_start(struct loop *loop, int control_fd)
+{
+	static const struct role_hooks hooks = {
+		.name = "porter", .apply = on_apply, .link = on_link, .status = on_status, .drain = on_drain, .free = on_free,
+	};
+	struct porter *p = NEW(struct porter);
+	p->loop = loop;
+	list_init(&p->jobs);
+	timer_init(&p->renew, loop, on_renew, p);
+	p->base = role_base_new(loop, control_fd, &hooks, p);
+	return p->base;
+}
