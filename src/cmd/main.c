@@ -9,6 +9,8 @@
 
 static const struct command *const commands[] = {
 	&command_serve,
+	&command_check,
+	&command_explain,
 	&command_role,
 };
 

@@ -172,11 +172,10 @@ static void sort(struct troubles *t)
 	}
 }
 
-static struct str line_at(const struct troubles *t, const struct conf_place *at)
+static struct str nth_line(struct str rest, unsigned n)
 {
-	unsigned rank = file_rank(t, at->file);
-	struct str rest = rank < t->n_texts ? t->texts[rank].text : STR_NONE, line = STR_NONE;
-	for (unsigned i = 0; i < at->line; i++) {
+	struct str line = STR_NONE;
+	for (unsigned i = 0; i < n; i++) {
 		line = STR_NONE;
 		if (rest.n == 0)
 			break;
@@ -189,6 +188,12 @@ static struct str line_at(const struct troubles *t, const struct conf_place *at)
 	if (line.n > 0 && line.p[line.n - 1] == '\r')
 		line.n--;
 	return line;
+}
+
+static struct str line_at(const struct troubles *t, const struct conf_place *at)
+{
+	unsigned rank = file_rank(t, at->file);
+	return rank < t->n_texts ? nth_line(t->texts[rank].text, at->line) : STR_NONE;
 }
 
 /* The report's ceiling cuts text, never an error's count. */
@@ -261,15 +266,34 @@ void troubles_tell(struct troubles *t, struct conf_report *to)
 		say(to, STR("... and more; mend these first\n"));
 }
 
-void report_line(struct conf_report *to, bool warning, struct conf_place at, struct str line_text, const char *fmt, ...)
+static void report(struct conf_report *to, bool warning, struct conf_place at, struct str line_text, const char *fmt,
+                   va_list args)
 {
 	char text[MESSAGE_MAX];
-	va_list args;
-	va_start(args, fmt);
 	int n = vsnprintf(text, sizeof text, fmt, args);
-	va_end(args);
 	size_t length = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
 
 	tell(to, &at, warning, line_text, (struct str){ text, length }, STR_NONE);
 	*(warning ? &to->warnings : &to->errors) += 1;
+}
+
+void report_line(struct conf_report *to, bool warning, struct conf_place at, struct str line_text, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	report(to, warning, at, line_text, fmt, args);
+	va_end(args);
+}
+
+void report_at(struct conf_report *to, bool warning, const struct conf_text *texts, size_t n, struct conf_place at,
+               const char *fmt, ...)
+{
+	struct str line = STR_NONE;
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(texts[i].name, str_of(at.file)))
+			line = nth_line(texts[i].text, at.line);
+	va_list args;
+	va_start(args, fmt);
+	report(to, warning, at, line, fmt, args);
+	va_end(args);
 }

@@ -45,6 +45,10 @@ void troubles_tell(struct troubles *t, struct conf_report *to);
 void report_line(struct conf_report *to, bool warning, struct conf_place at, struct str line_text, const char *fmt, ...)
 	PRINTF(5, 6);
 
+/* The same at a place in the texts of a configuration that has been read: texts are found by their name. */
+void report_at(struct conf_report *to, bool warning, const struct conf_text *texts, size_t n, struct conf_place at,
+               const char *fmt, ...) PRINTF(6, 7);
+
 /* For %.*s: a word of the input, cut to what a message bears. */
 struct str shown(struct str s);
 #define SHOWN(s) STR_ARG(shown(s))

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: ISC */
+#include "cmd/check_files.h"
+
+#include "base/check.h"
+#include "conf/trouble.h"
+#include "policy/aliases.h"
+#include "policy/directory.h"
+#include "policy/users.h"
+#include "role/supervisor/load.h"
+#include "sys/file.h"
+#include "sys/process.h"
+#include "sys/socket.h"
+#include "tls/certificate.h"
+
+enum { FILE_BYTES_MAX = 64 << 20, DAY_S = 86400, DAYS_LEFT_FEW = 14, OTHERS = 07 };
+
+struct checking {
+	const struct conf *conf;
+	const struct conf_text *texts;
+	size_t n_texts;
+	int64_t now_s;
+	struct arena *arena;
+	struct conf_report *report;
+	const struct conf_file *files;
+	size_t n_files;
+	struct str *contents;      /* beside files; p NULL: could not be read */
+	struct checked *out;
+};
+
+#define SAY(c, warning, at, ...) report_at((c)->report, (warning), (c)->texts, (c)->n_texts, (at), __VA_ARGS__)
+
+/* Secrets must be for the keeper's eyes only; the supervisor opens them as root. */
+static void check_mode(struct checking *c, const struct conf_file *file)
+{
+	int fd;
+	uint32_t uid, mode;
+	if (file_open(FILE_CWD, file->path.p, FILE_READ, 0, &fd, NULL) != OK)
+		return;
+	if (file_owner_mode(fd, &uid, &mode) == OK && (mode & OTHERS) != 0)
+		SAY(c, false, file->at, "everybody on this machine may read or write this secret: chmod o= %.*s", STR_ARG(file->path));
+	fd_close(&fd);
+}
+
+static void read_files(struct checking *c)
+{
+	for (size_t i = 0; i < c->n_files; i++) {
+		const struct conf_file *file = &c->files[i];
+		struct why why = { "" };
+		if (load_file(file->path.p, FILE_BYTES_MAX, c->arena, &c->contents[i], &why) != OK) {
+			c->contents[i] = STR_NONE;
+			SAY(c, false, file->at, "%s", why.text);
+			continue;
+		}
+		if (c->contents[i].p == NULL)
+			c->contents[i] = STR("");
+		if (file->use & (CONF_FILE_KEY | CONF_FILE_USERS | CONF_FILE_SECRET))
+			check_mode(c, file);
+		struct str rest = c->contents[i], password = STR_NONE;
+		if ((file->use & CONF_FILE_SECRET) && (!file_line(&rest, &password) || str_trim(password).n == 0))
+			SAY(c, false, file->at, "no password is in the first line of this file");
+	}
+}
+
+static const struct conf_file *file_of(const struct checking *c, struct str path, struct str *text_out)
+{
+	for (size_t i = 0; i < c->n_files; i++)
+		if (str_eq(c->files[i].path, path)) {
+			*text_out = c->contents[i];
+			return &c->files[i];
+		}
+	*text_out = STR_NONE;
+	return NULL;
+}
+
+static void check_dates(struct checking *c, const struct conf_file *file, const struct certificate_facts *facts)
+{
+	int64_t days = (facts->not_after_s - c->now_s) / DAY_S;
+	if (facts->not_after_s <= c->now_s)
+		SAY(c, false, file->at, "this certificate has expired: get a new one");
+	else if (facts->not_before_s > c->now_s)
+		SAY(c, false, file->at, "this certificate is not valid yet: is the clock right?");
+	else if (days < DAYS_LEFT_FEW)
+		SAY(c, true, file->at, "this certificate expires in %lld days", (long long)days);
+	if (c->out->certificates == 0 || days < c->out->days_left) {
+		c->out->days_left = days;
+		c->out->first_to_end = file->path;
+	}
+	c->out->certificates++;
+}
+
+static void check_names(struct checking *c, const struct conf_tls *tls, const struct conf_file *file,
+                        const struct certificate_facts *facts)
+{
+	for (size_t i = 0; i < tls->names.n; i++)
+		if (!certificate_covers(facts, tls->names.items[i]))
+			SAY(c, false, file->at, "this certificate is not for \"%.*s\" but for: %.*s", SHOWN(tls->names.items[i]),
+			    SHOWN(facts->names));
+	if (tls->names.n == 0 && !certificate_covers(facts, c->conf->hostname))
+		SAY(c, false, file->at, "this certificate is not for the hostname \"%.*s\" but for: %.*s", SHOWN(c->conf->hostname),
+		    SHOWN(facts->names));
+}
+
+static void check_pair(struct checking *c, const struct conf_tls *tls, size_t i)
+{
+	struct str cert, key;
+	struct certificate_facts facts;
+	struct why why = { "" };
+	const struct conf_file *cert_file = file_of(c, tls->certs.items[i], &cert);
+	const struct conf_file *key_file = file_of(c, tls->keys.items[i], &key);
+	if (cert.p == NULL || cert_file == NULL || key_file == NULL)
+		return;
+	if (certificate_read(cert, c->arena, &facts, &why) != OK) {
+		SAY(c, false, cert_file->at, "%s", why.text);
+		return;
+	}
+	check_dates(c, cert_file, &facts);
+	check_names(c, tls, cert_file, &facts);
+	if (key.p != NULL && certificate_fits_key(cert, key, &why) != OK)
+		SAY(c, false, key_file->at, "%s", why.text);
+}
+
+static void check_certificates(struct checking *c)
+{
+	for (size_t i = 0; i < c->conf->n_tls; i++)
+		for (size_t j = 0; j < c->conf->tls[i].certs.n; j++)
+			check_pair(c, &c->conf->tls[i], j);
+	for (size_t i = 0; i < c->n_files; i++) {
+		struct certificate_facts facts;
+		struct why why = { "" };
+		if ((c->files[i].use & (CONF_FILE_CA | CONF_FILE_POLICY_CA)) && c->contents[i].p != NULL &&
+		    certificate_read(c->contents[i], c->arena, &facts, &why) != OK)
+			SAY(c, false, c->files[i].at, "%s", why.text);
+	}
+}
+
+static void count_users(struct checking *c)
+{
+	for (size_t i = 0; i < c->n_files; i++) {
+		struct conf_report silent;
+		unsigned errors;
+		if (!(c->files[i].use & CONF_FILE_USERS))
+			continue;
+		conf_report_init(&silent);
+		for (const struct user_line *u = users_parse(c->files[i].path, c->contents[i], c->arena, &silent, &errors); u != NULL;
+		     u = u->next)
+			c->out->users++;
+		conf_report_fini(&silent);
+	}
+}
+
+static void check_tables(struct checking *c)
+{
+	struct directory_file *files = ARENA_ARRAY(c->arena, struct directory_file, c->n_files + 1);
+	struct directory *directory = NULL;
+	size_t n = 0;
+	for (size_t i = 0; i < c->n_files; i++) {
+		if (!(c->files[i].use & (CONF_FILE_USERS | CONF_FILE_ALIASES | CONF_FILE_RECIPIENTS)))
+			continue;
+		if (c->contents[i].p == NULL)
+			return; /* told already; the rest would follow from it */
+		files[n++] = (struct directory_file){ c->files[i].path, c->contents[i] };
+	}
+	if (directory_new(c->conf, files, n, &directory, c->report) == OK)
+		count_users(c);
+	directory_free(&directory);
+}
+
+static void check_account(struct checking *c, struct str name, const char *directive)
+{
+	uint32_t uid, gid;
+	if (user_find(name.p, &uid, &gid) != OK)
+		report_line(c->report, true, (struct conf_place){ c->texts[0].name.p, 0, 0 }, STR_NONE,
+		            "%s: this machine has no user \"%.*s\"; `systemd-sysusers` makes it", directive, SHOWN(name));
+}
+
+void check_files(const struct conf *conf, const struct conf_text *texts, size_t n, int64_t now_s, struct arena *a,
+                 struct conf_report *report, struct checked *out)
+{
+	struct checking c = { .conf = conf, .texts = texts, .n_texts = n, .now_s = now_s, .arena = a, .report = report,
+		              .out = out };
+	*out = (struct checked){ .users = 0 };
+	c.n_files = conf_files(conf, &c.files);
+	c.contents = ARENA_ARRAY(a, struct str, c.n_files + 1);
+	read_files(&c);
+	check_certificates(&c);
+	check_tables(&c);
+	if (process_is_root()) {
+		bool maildirs = false;
+		for (size_t i = 0; i < conf->n_domains; i++)
+			maildirs = maildirs || conf->domains[i].deliver == DELIVER_MAILDIR;
+		check_account(&c, conf->run_as, "run-as");
+		if (maildirs)
+			check_account(&c, conf->mail_user, "mail-user");
+	}
+}
