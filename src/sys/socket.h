@@ -46,6 +46,10 @@ int            fd_dup(int fd);  /* another descriptor of the same thing; -1 if t
 /* The endpoints of this machine's own interfaces; used to recognise ourselves in an MX set. */
 size_t socket_own_addresses(struct endpoint *out, size_t max);
 
+/* The system's name lookup; blocks, so for commands only. F_ABSENT: no such name. F_TIMEOUT: not now. */
+MUST_USE fault host_lookup(struct str host, uint16_t port, struct endpoint *out, size_t max, size_t *n_out,
+                           struct why *why);
+
 /* Calls notify whenever somebody waits at the listener. */
 struct acceptor;
 struct acceptor *acceptor_new(struct loop *loop, int fd, void (*notify)(void *owner), void *owner);
