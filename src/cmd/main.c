@@ -11,6 +11,7 @@ static const struct command *const commands[] = {
 	&command_serve,
 	&command_check,
 	&command_explain,
+	&command_send,
 	&command_role,
 };
 

@@ -372,6 +372,11 @@ const struct tls *hop_tls(const struct hop *h)
 	return h->tls != NULL && tls_state(h->tls) != TLS_SHAKING ? h->tls : NULL;
 }
 
+void hop_set_ehlo(struct hop *h, struct str ehlo)
+{
+	(void)snprintf(h->ehlo, sizeof h->ehlo, "%.*s", STR_ARG(ehlo));
+}
+
 fault hop_local(const struct hop *h, struct endpoint *out)
 {
 	return h->stream != NULL ? socket_local(h->fd, out) : F_STATE;

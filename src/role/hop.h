@@ -51,6 +51,7 @@ void hop_turn(struct hop *h);    /* something was answered or given from outside
 
 struct smtp_client *hop_client(struct hop *h);      /* NULL before it talks */
 const struct tls   *hop_tls(const struct hop *h);   /* NULL in clear */
+void                hop_set_ehlo(struct hop *h, struct str ehlo); /* in `connected`, when our own address is known */
 MUST_USE fault      hop_local(const struct hop *h, struct endpoint *out);
 
 #endif

@@ -115,7 +115,7 @@ void client_broken(struct smtp_client *c, const char *what)
 {
 	char words[256];
 	(void)snprintf(words, sizeof words, "The server broke the protocol: %s while we waited for %s", what, waiting_for(c));
-	client_close_words(c, words);
+	client_close(c, &REPLY(0, 4, 5, 0, str_of(words)), OUTCOME_LATER);
 }
 
 void smtp_client_gone(struct smtp_client *c, struct str reason)
@@ -456,8 +456,8 @@ size_t smtp_client_feed(struct smtp_client *c, struct str bytes, int64_t now_ms)
 		if (c->state == C_CLOSED)
 			return bytes.n; /* nobody listens any more */
 		if (c->state == C_TLS) {
-			client_close_words(c, "The server sent more after it had agreed to STARTTLS: somebody may be tampering "
-			                      "with the connection");
+			client_close(c, &REPLY(0, 4, 5, 0, STR("The server sent more after it had agreed to STARTTLS: somebody "
+			                                       "may be tampering with the connection")), OUTCOME_LATER);
 			return bytes.n;
 		}
 		fault f = reply_parser_feed(&c->parser, str_from(bytes, total), &used, &whole);
