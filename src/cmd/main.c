@@ -13,6 +13,7 @@ static const struct command *const commands[] = {
 	&command_explain,
 	&command_send,
 	&command_role,
+	&command_passwd,
 };
 
 int command_help(const struct command *c)
