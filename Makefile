@@ -30,6 +30,8 @@ test:
 
 PREFIX ?= /usr/local
 install: build
+	@meson configure build -Dprefix=$(abspath $(PREFIX))
+	ninja -C build
 	meson install -C build --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 clean:

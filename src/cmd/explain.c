@@ -174,12 +174,6 @@ static void mdoc_item(const struct directive *d)
 		printf(" Brq ...");
 	printf("\n");
 	mdoc_text(d->help);
-	if (d->preset != NULL)
-		printf("Default:\n.Li %s .\n", d->preset);
-	else if (d->otherwise != NULL)
-		printf("Default: %s.\n", d->otherwise);
-	else if (d->flags & REQUIRED)
-		printf("It must be given.\n");
 	if (d->max > 0) {
 		struct buf takes;
 		buf_init(&takes, TEXT_MAX);
@@ -187,6 +181,12 @@ static void mdoc_item(const struct directive *d)
 			printf("It takes %.*s.\n", STR_ARG(buf_view(&takes)));
 		buf_fini(&takes);
 	}
+	if (d->preset != NULL)
+		printf("Default:\n.Li %s .\n", d->preset);
+	else if (d->otherwise != NULL)
+		printf("Default: %s.\n", d->otherwise);
+	else if (d->flags & REQUIRED)
+		printf("It must be given.\n");
 	if ((d->flags & REPEAT) && !is_block(d))
 		printf("May be written several times.\n");
 }

@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""The manual pages: mandoc finds nothing to warn about, every directive and every command stands in them.
+
+usage: manual_test.py SEALPOST.CONF.5 SEALPOST.8
+"""
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+CONF5, PAGE8 = sys.argv[1:3]
+SEALPOST = os.environ["SEALPOST"]
+
+
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def shown(page):
+    """The page as a person sees it, without the overstrikes of a terminal."""
+    return re.sub(r".\x08", "", output("mandoc", "-Tutf8", "-Owidth=200", page))
+
+
+class Manual(unittest.TestCase):
+    def test_lint(self):
+        for page in (CONF5, PAGE8):
+            done = subprocess.run(["mandoc", "-Tlint", "-W", "warning", page], capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stdout), (0, ""), page)
+
+    def test_every_directive(self):
+        page = shown(CONF5)
+        listed = re.findall(r"(?m)^ *([a-z.-]+) +[A-Z]", output(SEALPOST, "explain"))
+        self.assertGreater(len(listed), 60)
+        for path in listed:
+            name = path.split(".")[-1]
+            self.assertRegex(page, rf"(?m)^ +{re.escape(name)}( |$)", path)
+
+    def test_examples(self):
+        page = shown(CONF5)
+        for text in ("deliver maildir /var/vmail/{domain}/{local}", "tls required", 'refuse "Printers read no mail"',
+                     "deliver mx", "login web1 file:/etc/sealpost/provider.secret"):
+            self.assertIn(text, re.sub(" +", " ", page).replace("‘", "'"))
+
+    def test_every_command(self):
+        page = shown(PAGE8)
+        listed = re.findall(r"(?m)^  ([a-z]+) ", output(SEALPOST, "help"))
+        self.assertIn("check", listed)
+        for name in listed:
+            self.assertRegex(page, rf"(?m)^ +{name}( |$)", name)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=0)
