@@ -12,8 +12,8 @@ static const struct command *const commands[] = {
 	&command_check,
 	&command_explain,
 	&command_send,
+	&command_try,
 	&command_role,
-	&command_passwd,
 };
 
 int command_help(const struct command *c)

@@ -7,7 +7,6 @@
 
 #include "cmd/options.h"
 #include "role/supervisor/supervisor.h"
-#include "sys/log.h"
 #include "sys/process.h"
 
 struct serve {
@@ -38,7 +37,6 @@ static int serve(const char *conf_path, unsigned fronts)
 	struct conf_report report;
 	struct supervisor_options options = { .conf_path = conf_path, .fronts = fronts, .ended = on_ended, .owner = &s };
 	conf_report_init(&report);
-	log_begin("supervisor", false);
 	fault f = supervisor_new(s.loop, &options, &s.supervisor, &report);
 	if (report.text.tail > report.text.head)
 		fprintf(stderr, "%.*s", STR_ARG(buf_view(&report.text)));

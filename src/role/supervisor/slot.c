@@ -10,7 +10,8 @@
 #include "sys/log.h"
 #include "sys/socket.h"
 
-enum { BACKOFF_MAX_MS = 60000, STEADY_MS = 60000 };
+/* A role that dies this often before the server was ever ready will not come up. */
+enum { BACKOFF_MAX_MS = 60000, STEADY_MS = 60000, DEATHS_AT_START_MAX = 5 };
 
 static const struct {
 	const char *name;
@@ -179,6 +180,12 @@ static void on_ended(void *owner, const char *how)
 	for (unsigned i = 1; i < s->deaths_in_a_row && wait < BACKOFF_MAX_MS; i++)
 		wait *= 2;
 	s->restarts++;
+	if (!sv->was_ready && s->deaths_in_a_row >= DEATHS_AT_START_MAX) {
+		log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)),
+		          LOG_Z("text", "this role cannot start, so the server ends; the lines above say why"));
+		supervisor_fail(sv, 70);
+		return;
+	}
 	timer_set(&s->restart, now + (wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS));
 	supervisor_slot_ended(s);
 }

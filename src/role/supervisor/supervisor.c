@@ -40,6 +40,7 @@ fault supervisor_new(struct loop *loop, const struct supervisor_options *options
 	sv->options = *options;
 	sv->started_s = clock_wall_s();
 	list_init(&sv->bound);
+	log_begin("supervisor", false);
 	fault f = generation_load(sv, &first, report);
 	if (f == OK)
 		f = account_prepare(first.conf, report);
