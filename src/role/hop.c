@@ -364,12 +364,12 @@ void hop_free(struct hop **h_)
 
 struct smtp_client *hop_client(struct hop *h)
 {
-	return h->phase == HOP_TALKING ? h->client : NULL;
+	return h != NULL && h->phase == HOP_TALKING ? h->client : NULL;
 }
 
 const struct tls *hop_tls(const struct hop *h)
 {
-	return h->tls != NULL && tls_state(h->tls) != TLS_SHAKING ? h->tls : NULL;
+	return h != NULL && h->tls != NULL && tls_state(h->tls) != TLS_SHAKING ? h->tls : NULL;
 }
 
 void hop_set_ehlo(struct hop *h, struct str ehlo)

@@ -49,7 +49,7 @@ struct hop *hop_new(struct loop *loop, const struct hop_options *options, const 
 void hop_free(struct hop **h);   /* what can be sent at once still is, as a QUIT */
 void hop_turn(struct hop *h);    /* something was answered or given from outside */
 
-struct smtp_client *hop_client(struct hop *h);      /* NULL before it talks */
+struct smtp_client *hop_client(struct hop *h);      /* NULL before it talks, and for h == NULL */
 const struct tls   *hop_tls(const struct hop *h);   /* NULL in clear */
 void                hop_set_ehlo(struct hop *h, struct str ehlo); /* in `connected`, when our own address is known */
 MUST_USE fault      hop_local(const struct hop *h, struct endpoint *out);

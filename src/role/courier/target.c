@@ -365,7 +365,7 @@ static void no_target(struct job *j)
 
 void job_targets_known(struct job *j)
 {
-	if (j->direct && j->plan.n_hosts > 0)
+	if (j->direct && !j->allow_loopback && j->plan.n_hosts > 0)
 		drop_ourselves(j);
 	if (j->n_targets == 0)
 		order_targets(j);
