@@ -65,6 +65,19 @@ fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out)
 	return OK;
 }
 
+fault user_name(uint32_t uid, char *to, size_t room)
+{
+	struct passwd entry, *found = NULL;
+	char text[4096];
+	if (getpwuid_r(uid, &entry, text, sizeof text, &found) != 0 || found == NULL)
+		return F_ABSENT;
+	size_t n = strlen(found->pw_name);
+	if (n >= room)
+		return F_LIMIT;
+	memcpy(to, found->pw_name, n + 1);
+	return OK;
+}
+
 fault process_become(uint32_t uid, uint32_t gid, struct why *why)
 {
 	if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)

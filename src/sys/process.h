@@ -28,6 +28,8 @@ bool process_is_root(void);
 uint32_t process_user(void);
 /* The account's numbers; F_ABSENT. */
 MUST_USE fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out);
+/* The account's name, NUL-terminated; F_ABSENT, F_LIMIT. */
+MUST_USE fault user_name(uint32_t uid, char *to, size_t room);
 MUST_USE fault process_become(uint32_t uid, uint32_t gid, struct why *why); /* for good */
 unsigned process_cores(void);
 bool process_has_terminal(void); /* a person sits at standard input and output */
