@@ -50,6 +50,10 @@ size_t socket_own_addresses(struct endpoint *out, size_t max);
 MUST_USE fault host_lookup(struct str host, uint16_t port, struct endpoint *out, size_t max, size_t *n_out,
                            struct why *why);
 
+/* For commands that lend their terminal to a server: standard input goes to the connected socket, what comes back to
+ * standard output, until the server ends. Blocks. F_PEER: the connection broke. */
+MUST_USE fault socket_bridge(int fd);
+
 /* Calls notify whenever somebody waits at the listener. */
 struct acceptor;
 struct acceptor *acceptor_new(struct loop *loop, int fd, void (*notify)(void *owner), void *owner);

@@ -133,6 +133,11 @@ static void an_unknown_user_is_told(void **state)
 	assert_int_equal(user_find("no-such-user-here", &uid, &gid), F_ABSENT);
 	assert_int_equal(user_find("root", &uid, &gid), OK);
 	assert_int_equal(uid, 0);
+	char name[5];
+	assert_int_equal(user_name(0, name, sizeof name), OK);
+	assert_string_equal(name, "root");
+	assert_int_equal(user_name(0, name, 4), F_LIMIT);
+	assert_int_equal(user_name(4000000001, name, sizeof name), F_ABSENT);
 	if (!process_is_root())
 		return;
 	struct watch w = { .loop = loop_new() };
