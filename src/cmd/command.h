@@ -23,6 +23,9 @@ struct command {
 extern const struct command command_serve, command_check, command_try, command_send, command_sendmail, command_queue,
 	command_status, command_reload, command_passwd, command_explain, command_role;
 
+/* By its name; NULL if there is none. */
+const struct command *command_find(const char *name);
+
 /* Prints the command's help to standard output, or its usage line to standard error with status 2. */
 int command_help(const struct command *c);
 int command_usage(const struct command *c, const char *wrong); /* returns 2 */

@@ -13,6 +13,7 @@ static const struct command *const commands[] = {
 	&command_explain,
 	&command_send,
 	&command_try,
+	&command_sendmail,
 	&command_role,
 };
 
@@ -40,7 +41,7 @@ static int list_commands(FILE *to, int status)
 	return status;
 }
 
-static const struct command *command_named(const char *name)
+const struct command *command_find(const char *name)
 {
 	for (size_t i = 0; i < COUNT(commands); i++)
 		if (strcmp(commands[i]->name, name) == 0)
@@ -48,14 +49,30 @@ static const struct command *command_named(const char *name)
 	return NULL;
 }
 
+/* The names under which other programs expect a mailer. */
+static const struct command *called_as(char **argv)
+{
+	static const char *const names[] = { "sendmail", "mailq", "newaliases" };
+	char *slash = argv[0] != NULL ? strrchr(argv[0], '/') : NULL;
+	if (slash != NULL)
+		argv[0] = slash + 1;
+	for (size_t i = 0; argv[0] != NULL && i < COUNT(names); i++)
+		if (strcmp(argv[0], names[i]) == 0)
+			return &command_sendmail;
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
+	const struct command *mailer = called_as(argv);
+	if (mailer != NULL)
+		return mailer->run(argc, argv);
 	if (argc < 2)
 		return list_commands(stderr, 2);
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
 		return list_commands(stdout, 0);
 
-	const struct command *c = command_named(argv[1]);
+	const struct command *c = command_find(argv[1]);
 	if (c == NULL) {
 		fprintf(stderr, "sealpost: there is no command \"%s\"\n\n", argv[1]);
 		return list_commands(stderr, 2);

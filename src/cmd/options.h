@@ -10,6 +10,7 @@
 /* What hands mail over ends with one of these; scripts rely on them. */
 enum exit_status {
 	EXIT_ACCEPTED = 0,
+	EXIT_USAGE = 64, /* sendmail only: the other commands end with 2 */
 	EXIT_BAD_INPUT = 65,
 	EXIT_NO_USER = 67,
 	EXIT_NO_HOST = 68,
