@@ -156,3 +156,11 @@ fault route_key(const struct route *route, struct buf *out)
 		buf_cut(out, before);
 	return f;
 }
+
+bool route_networks_hold(const struct conf_network *networks, size_t n, struct str client)
+{
+	for (size_t i = 0; i < n; i++)
+		if (client_matches(&networks[i], client))
+			return true;
+	return false;
+}

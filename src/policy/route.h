@@ -38,6 +38,9 @@ struct route_question {
 
 struct route route_plan(const struct conf *conf, const struct route_question *question);
 
+/* Is this address, in text, in one of these networks? */
+bool route_networks_hold(const struct conf_network *networks, size_t n, struct str client);
+
 /* One string for what shares a destination: recipients with the same key of the same message travel
  * in one transaction, and concurrency is counted by it. */
 MUST_USE fault route_key(const struct route *route, struct buf *out);

@@ -11,6 +11,7 @@ static const struct {
 	struct role_base *(*start)(struct loop *loop, int control_fd);
 } roles[] = {
 	{ "courier", courier_start },
+	{ "front", front_start },
 	{ "porter", porter_start },
 	{ "resolver", resolver_start },
 };

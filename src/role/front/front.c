@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: ISC */
+/* role/front/front.c -- the role: configuration, neighbours, limits, drain. */
+#include "role/front/front.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "ipc/sign.h"
+#include "sys/clock.h"
+#include "sys/file.h"
+#include "sys/log.h"
+
+enum {
+	CHAIN_BYTES_MAX = 1 << 20,
+	SHORTAGE_BYTES_MAX = 256,
+	SIGN_MS = 5000, /* every session waits meanwhile */
+	GENERATION_BYTES_MAX = 64 << 10,
+};
+
+struct chain {
+	struct link in_front;
+	struct str path;
+	struct buf text;
+};
+
+/* ---- generations ---- */
+
+void generation_drop(struct generation **g_ref)
+{
+	struct generation *g = *g_ref;
+	*g_ref = NULL;
+	if (g == NULL || --g->refs > 0)
+		return;
+	tls_server_free(&g->tls);
+	tls_server_free(&g->tls_mx);
+	arena_free(&g->arena);
+	free(g);
+}
+
+static void forget_chains(struct front *f)
+{
+	LIST_EACH(link, &f->chains) {
+		struct chain *c = LIST_MEMBER(link, struct chain, in_front);
+		link_remove(&c->in_front);
+		buf_fini(&c->text);
+		free((void *)(uintptr_t)c->path.p);
+		free(c);
+	}
+}
+
+static struct chain *chain_of(struct front *f, struct str path)
+{
+	LIST_EACH(link, &f->chains) {
+		struct chain *c = LIST_MEMBER(link, struct chain, in_front);
+		if (str_eq(c->path, path))
+			return c;
+	}
+	return NULL;
+}
+
+static void on_file(void *role, struct str path, int fd)
+{
+	struct front *f = role;
+	struct chain *c = NEW(struct chain);
+	char *copy = must_alloc(path.n + 1);
+	if (path.n > 0)
+		memcpy(copy, path.p, path.n);
+	c->path = (struct str){ copy, path.n };
+	buf_init(&c->text, CHAIN_BYTES_MAX);
+	if (file_read_all(fd, &c->text) != OK)
+		buf_clear(&c->text); /* apply() says that it holds no certificate */
+	fd_close(&fd);
+	list_add_last(&f->chains, &c->in_front);
+}
+
+/* Every signature is made in the keeper: the answer is awaited, because OpenSSL cannot wait. */
+static fault sign(void *owner, struct str key_id, struct str digest, unsigned padding, struct str message,
+                  struct buf *signature_out)
+{
+	struct front *f = owner;
+	_Alignas(8) unsigned char answer[IPC_MESSAGE_SIZE_MAX];
+	unsigned kind;
+	struct buf scratch;
+	if (f->sign_fd < 0)
+		return F_PEER;
+	buf_init(&scratch, CHANNEL_FRAME_MAX);
+	struct sign_request m = { .key = key_id, .digest = digest, .padding = padding, .message = message };
+	fault e = channel_ask(f->sign_fd, &to_signer, SIGN_REQUEST, &m, &from_signer, &kind, answer, &scratch, SIGN_MS);
+	if (e == OK)
+		e = kind == SIGN_DONE ? buf_add(signature_out, ((const struct sign_done *)(const void *)answer)->signature)
+		                      : F_DENIED;
+	else
+		fd_close(&f->sign_fd); /* an answer that comes too late must not meet the next question */
+	buf_fini(&scratch);
+	return e;
+}
+
+static fault add_certificates(struct front *f, struct tls_server *server, const struct conf *conf, struct why *why)
+{
+	for (size_t i = 0; i < conf->n_tls; i++) {
+		const struct conf_tls *t = &conf->tls[i];
+		for (size_t j = 0; j < t->certs.n; j++) {
+			struct chain *c = chain_of(f, t->certs.items[j]);
+			if (c == NULL)
+				return why_say(why, F_ABSENT, "the certificate %.*s did not come", STR_ARG(t->certs.items[j]));
+			fault e = tls_server_add(server, t->names.items, t->names.n, buf_view(&c->text), why);
+			if (e != OK)
+				return e;
+		}
+	}
+	return OK;
+}
+
+static fault make_server(struct front *f, const struct conf *conf, bool for_mx, struct tls_server **out,
+                         struct why *why)
+{
+	const struct tls_signer signer = { sign, f };
+	if (conf->n_tls == 0)
+		return OK;
+	*out = tls_server_new(&signer, for_mx);
+	return add_certificates(f, *out, conf, why);
+}
+
+static fault make_generation(struct front *f, const struct conf *conf, struct generation **out, struct why *why)
+{
+	struct generation *g = NEW(struct generation);
+	g->refs = 1;
+	g->arena = arena_new(GENERATION_BYTES_MAX);
+	g->hostname = arena_copy(g->arena, conf->hostname);
+	fault e = make_server(f, conf, false, &g->tls, why);
+	if (e == OK)
+		e = make_server(f, conf, true, &g->tls_mx, why);
+	if (e != OK)
+		generation_drop(&g);
+	*out = g;
+	return e;
+}
+
+/* ---- a new configuration ---- */
+
+static bool is_at(const struct conf_listener *l, enum listen_kind kind, struct str on)
+{
+	for (size_t i = 0; i < l->on.n; i++)
+		if (l->kind == kind && str_eq(l->on.items[i], on))
+			return true;
+	return false;
+}
+
+/* A session asks the keeper by the listener's number, which may mean another one now. */
+static void find_listener_again(struct session *s, const struct conf *conf)
+{
+	s->listener_gone = true;
+	for (size_t i = 0; i < conf->n_listeners && s->listener_gone; i++) {
+		if (is_at(&conf->listeners[i], s->kind, s->on)) {
+			s->listener = i;
+			s->listener_gone = false;
+		}
+	}
+	if (s->listener_gone && s->smtp != NULL)
+		smtp_server_drain(s->smtp);
+}
+
+static fault on_apply(void *role, const struct conf *conf, struct why *why)
+{
+	struct front *f = role;
+	struct generation *g = NULL;
+	fault e = make_generation(f, conf, &g, why);
+	forget_chains(f);
+	if (e != OK) {
+		listeners_close(&f->coming);
+		return e;
+	}
+	generation_drop(&f->generation);
+	f->generation = g;
+	f->conf = conf;
+	LIST_EACH(link, &f->sessions)
+		find_listener_again(LIST_MEMBER(link, struct session, in_front), conf);
+	if (f->draining)
+		listeners_close(&f->coming);
+	else
+		listeners_use(f);
+	return OK;
+}
+
+static void on_listener(void *role, size_t listener, size_t on, int fd)
+{
+	listener_add(role, listener, on, fd);
+}
+
+/* ---- neighbours ---- */
+
+static void keeper_message(void *owner, unsigned kind, const void *msg, int fd)
+{
+	fd_close(&fd);
+	session_on_keeper(owner, kind, msg);
+}
+
+static void spool_message(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct front *f = owner;
+	fd_close(&fd);
+	if (kind == SPOOL_SHORTAGE) {
+		const struct spool_shortage *m = msg;
+		buf_clear(&f->shortage);
+		fault cut = buf_add(&f->shortage, str_sub(m->text, 0, SHORTAGE_BYTES_MAX));
+		check(cut == OK);
+	} else if (kind == SPOOL_VERIFIED) {
+		session_on_verified(f, msg);
+	} else {
+		intake_on_spool(f, kind, msg);
+	}
+}
+
+static void resolver_message(void *owner, unsigned kind, const void *msg, int fd)
+{
+	(void)owner;
+	(void)kind;
+	(void)msg;
+	fd_close(&fd);
+}
+
+/* Nobody leaves the list within: who is done with goes at the end of the turn. */
+static void all_in_vain(struct front *f, bool keeper)
+{
+	LIST_EACH(link, &f->sessions) {
+		struct session *s = LIST_MEMBER(link, struct session, in_front);
+		bool of_keeper = s->auth_open || s->asked == ASK_AUTH || s->asked == ASK_MAIL_SENDER ||
+		                 s->asked == ASK_HEADER_SENDER || s->asked == ASK_RCPT;
+		if (s->phase == SESSION_GONE)
+			continue;
+		if (!keeper && s->letter.txn != 0) {
+			intake_spool_lost(s);
+			session_pump(s);
+		} else if (keeper ? of_keeper : s->asked == ASK_VERIFY) {
+			session_asked_in_vain(s);
+		}
+	}
+}
+
+static void keeper_closed(void *owner, const char *reason)
+{
+	struct front *f = owner;
+	log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "keeper"), LOG_Z("reason", reason));
+	channel_close(&f->keeper);
+	all_in_vain(f, true);
+}
+
+static void spool_closed(void *owner, const char *reason)
+{
+	struct front *f = owner;
+	log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "spool"), LOG_Z("reason", reason));
+	channel_close(&f->spool);
+	buf_clear(&f->shortage); /* the next one will say so itself */
+	all_in_vain(f, false);
+}
+
+static void resolver_closed(void *owner, const char *reason)
+{
+	struct front *f = owner;
+	(void)reason;
+	channel_close(&f->resolver);
+}
+
+static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
+{
+	static const struct channel_handler keeper = { keeper_message, keeper_closed };
+	static const struct channel_handler spool = { spool_message, spool_closed };
+	static const struct channel_handler resolver = { resolver_message, resolver_closed };
+	struct front *f = role;
+	(void)instance;
+	switch (arrow) {
+	case ARROW_FRONT_KEEPER:
+		if (f->keeper != NULL)
+			keeper_closed(f, "a new one has started");
+		f->keeper = channel_new(f->loop, fd, &keeper_to_front, &front_to_keeper, &keeper, f);
+		break;
+	case ARROW_FRONT_SPOOL:
+		if (f->spool != NULL)
+			spool_closed(f, "a new one has started");
+		f->spool = channel_new(f->loop, fd, &spool_to_front, &front_to_spool, &spool, f);
+		break;
+	case ARROW_FRONT_RESOLVER:
+		channel_close(&f->resolver);
+		f->resolver = channel_new(f->loop, fd, &from_resolver, &to_resolver, &resolver, f);
+		break;
+	case ARROW_FRONT_SIGN:
+		fd_close(&f->sign_fd);
+		f->sign_fd = fd;
+		break;
+	default:
+		fd_close(&fd);
+		break;
+	}
+}
+
+/* ---- drain, status, end ---- */
+
+void front_perhaps_drained(struct front *f)
+{
+	if (!f->draining || f->n_sessions > 0)
+		return;
+	timer_clear(&f->grace);
+	role_drained(f->base);
+}
+
+static void grace_is_over(void *owner)
+{
+	struct front *f = owner;
+	LIST_EACH(link, &f->sessions)
+		session_abandon(LIST_MEMBER(link, struct session, in_front));
+	front_perhaps_drained(f);
+}
+
+static void on_drain(void *role, uint64_t grace_ms)
+{
+	struct front *f = role;
+	f->draining = true;
+	listeners_close(&f->listeners);
+	timer_set(&f->grace, loop_now_ms(f->loop) + (int64_t)(grace_ms < INT32_MAX ? grace_ms : INT32_MAX));
+	LIST_EACH(link, &f->sessions) {
+		struct session *s = LIST_MEMBER(link, struct session, in_front);
+		smtp_server_drain(s->smtp);
+		session_pump(s);
+	}
+	front_perhaps_drained(f);
+}
+
+static void on_status(void *role, struct buf *json)
+{
+	struct front *f = role;
+	/* A buffer without room keeps what it has: still an object. */
+	fault e = buf_addf(json,
+	                   "\"sessions\": %zu, \"handshakes\": %zu, \"connections\": %llu, \"refused\": %llu, "
+	                   "\"messages\": %llu",
+	                   f->n_sessions, f->shaking, (unsigned long long)f->connections,
+	                   (unsigned long long)f->refused_connections, (unsigned long long)f->messages);
+	(void)e;
+}
+
+static void on_free(void *role)
+{
+	struct front *f = role;
+	f->draining = false;
+	LIST_EACH(link, &f->sessions)
+		session_free_now(LIST_MEMBER(link, struct session, in_front));
+	listeners_close(&f->listeners);
+	listeners_close(&f->coming);
+	forget_chains(f);
+	timer_clear(&f->grace);
+	channel_close(&f->keeper);
+	channel_close(&f->spool);
+	channel_close(&f->resolver);
+	fd_close(&f->sign_fd);
+	generation_drop(&f->generation);
+	buf_fini(&f->shortage);
+	map_free(&f->clients);
+	map_free(&f->asks);
+	free(f);
+}
+
+struct role_base *front_start(struct loop *loop, int control_fd)
+{
+	static const struct role_hooks hooks = {
+		.name = "front", .file = on_file, .listener = on_listener, .apply = on_apply, .link = on_link,
+		.status = on_status, .drain = on_drain, .free = on_free,
+	};
+	struct why why = { "" };
+	struct front *f = NEW(struct front);
+	f->loop = loop;
+	f->sign_fd = -1;
+	buf_init(&f->shortage, SHORTAGE_BYTES_MAX);
+	list_init(&f->listeners);
+	list_init(&f->coming);
+	list_init(&f->chains);
+	list_init(&f->sessions);
+	list_init(&f->shakers);
+	f->clients = map_new(random_u64());
+	f->asks = map_new(0);
+	timer_init(&f->grace, loop, grace_is_over, f);
+	if (tls_begin(&why) != OK)
+		log_event(LOG_TROUBLE, LOG_Z("problem", why.text), LOG_Z("do", "check the OpenSSL installation"));
+	f->base = role_base_new(loop, control_fd, &hooks, f);
+	return f->base;
+}

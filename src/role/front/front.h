@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/front/front.h -- the process that talks to mail clients and servers; what its files share.
+ *
+ * front.c      the role: configuration, neighbours, limits, drain
+ * accept.c     listeners, and who may connect
+ * session.c    one connection: bytes, TLS and time, between the stream and the SMTP core
+ * events.c     what the core tells and asks: hello, login, sender, recipients
+ * intake.c     a message on its way to the spool: header first, then chunks against credit
+ * header.c     what a header block holds, and what it lacks
+ *
+ * It holds no key, password, queue or file. Every question goes to a neighbour under a number of its own, and
+ * an answer to a number that nobody waits for is dropped. At most one question of a session is open at a time.
+ *
+ * Limits   connections and connections-per-client of the configuration (an IPv6 client is its /64);
+ *          FRONT_SHAKING_MAX handshakes at once, the others wait; HEADER_BYTES_MAX for a header block;
+ *          ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
+ */
+#ifndef ROLE_FRONT_FRONT_H
+#define ROLE_FRONT_FRONT_H
+
+#include "base/map.h"
+#include "conf/conf.h"
+#include "ipc/front_keeper.h"
+#include "ipc/front_spool.h"
+#include "ipc/resolver.h"
+#include "mail/envelope.h"
+#include "proto/smtp/command.h"
+#include "proto/smtp/server.h"
+#include "role/role.h"
+#include "sys/socket.h"
+#include "sys/stream.h"
+#include "tls/tls.h"
+
+enum {
+	FRONT_SHAKING_MAX = 64,
+	FRONT_READ_BYTES = 32 << 10,
+	ENVELOPE_BYTES_MAX = 1 << 20,
+	RECEIVED_MAX = 100,          /* RFC 5321 6.3 */
+	FROM_ADDRESSES_MAX = 20,
+	HANDSHAKE_MS = 30 * 1000,
+	PLAIN_HINT_MS = 10 * 1000,   /* a TLS client speaks at once: who is silent waits for a greeting in clear */
+	WRITE_MS = 5 * 60 * 1000,    /* for a client to take what we have said */
+	LINGER_MS = 5 * 1000,        /* for the last reply to arrive before the connection is gone */
+	ANSWER_MS = 5 * 60 * 1000,   /* for a neighbour */
+};
+
+/* What a session keeps from the configuration of its beginning. */
+struct generation {
+	size_t refs;
+	struct arena *arena;
+	struct str hostname;
+	struct tls_server *tls, *tls_mx;   /* NULL without certificates */
+};
+void generation_drop(struct generation **g);
+
+struct front {
+	struct role_base *base;
+	struct loop *loop;
+	const struct conf *conf;        /* in force; NULL before the first */
+	struct generation *generation;
+
+	struct channel *spool, *keeper, *resolver;
+	int sign_fd;
+	struct buf shortage;            /* the spool's words; empty: there is room */
+
+	struct list listeners, coming;  /* struct listener; coming: of the generation that is arriving */
+	struct list chains;             /* certificate files of it */
+	struct list sessions;
+	size_t n_sessions;
+	struct map *clients;            /* connections by client */
+	struct list shakers;            /* sessions that wait for a handshake */
+	size_t shaking;
+	struct map *asks;               /* number -> session */
+	uint64_t next_number;
+
+	bool draining;
+	struct timer grace;
+	uint64_t connections, messages, refused_connections;
+	char scratch[FRONT_READ_BYTES];
+};
+
+struct listener {
+	struct link in_front;
+	struct front *front;
+	size_t index, on;               /* conf->listeners[index].on.items[on] */
+	int fd;                         /* -1 once the acceptor has it */
+	struct acceptor *acceptor;
+	struct timer rest;              /* after a descriptor shortage */
+};
+
+/* accept.c */
+void listener_add(struct front *f, size_t index, size_t on, int fd);
+void listeners_use(struct front *f);    /* the coming ones, instead of those in force */
+void listeners_close(struct list *list);
+void client_leaves(struct front *f, struct str key);
+
+/* header.c */
+struct header_facts {
+	size_t fields, received;
+	size_t froms, senders;
+	struct str from, sender;        /* the values of the last such field */
+	bool date, message_id;
+	size_t broken_line;             /* the first line that is no field, from 1; 0: none */
+	size_t fields_bytes;            /* the block as far as it is whole fields */
+};
+void header_facts_read(struct str block, struct header_facts *out);
+
+enum ask_kind {
+	ASK_NOTHING,
+	ASK_AUTH,           /* keeper */
+	ASK_MAIL_SENDER,
+	ASK_HEADER_SENDER,
+	ASK_RCPT,
+	ASK_VERIFY,         /* spool */
+	ASK_BEGIN,
+	ASK_FINISH,
+};
+
+struct rcpt {
+	struct rcpt *next;
+	struct str original, orcpt;
+	unsigned notify;
+	struct target { struct target *next; struct str address; } *targets;
+};
+
+enum intake_phase {
+	INTAKE_NONE,       /* no DATA yet, or not yet answered */
+	INTAKE_HEADER,     /* collecting the header block */
+	INTAKE_CHECKING,   /* the keeper is asked about its senders */
+	INTAKE_BODY,
+	INTAKE_REFUSED,    /* the rest is read and dropped; `refusal` is the answer at the end */
+};
+
+struct intake {
+	struct arena *arena;            /* envelope; NULL between two transactions */
+	struct address sender;
+	struct str sender_text;
+	struct mail_params params;
+	struct rcpt *rcpts, **last_rcpt;
+	size_t n_rcpts;
+	struct rcpt *asked_rcpt;        /* being looked up */
+	struct address asked_address;
+	bool too_many_targets;
+
+	enum intake_phase phase;
+	uint64_t txn;                   /* 0: the spool has heard of nothing */
+	char id[64];
+	struct buf header;
+	size_t header_bytes;            /* of it, with the empty line, once it has come */
+	struct str checks[FROM_ADDRESSES_MAX]; /* header addresses that the keeper must allow */
+	size_t n_checks, checked;
+	uint64_t sent_bytes, ahead_bytes; /* to the spool; of those not yet taken */
+	bool ended;                     /* BODY_END waits for us */
+	struct smtp_event end;
+	struct smtp_reply refusal;
+	char refusal_text[512];
+};
+
+enum session_phase {
+	SESSION_WAITS,      /* for its turn to shake hands */
+	SESSION_SHAKES,
+	SESSION_SPEAKS,
+	SESSION_LINGERS,    /* everything said: the client may read it */
+	SESSION_GONE,       /* freed at the end of the turn */
+};
+
+struct session {
+	struct link in_front, in_shakers;
+	struct front *front;
+	struct generation *generation;
+	enum listen_kind kind;
+	bool implicit;                  /* TLS from the first byte */
+	size_t listener;                /* index in the configuration in force */
+	bool listener_gone;             /* none there matches any more */
+	struct str on;                  /* its endpoint, to find it again after a reload; owned */
+	struct stream *stream;
+	struct tls *tls;
+	struct smtp_server *smtp;
+	enum session_phase phase;
+	struct buf in;                  /* clear text that the core has not taken */
+	struct buf cipher;              /* bytes that TLS has not taken */
+	struct timer timer;
+	struct later bury;
+	int64_t phase_due_ms;           /* handshake, linger */
+	int64_t stuck_since_ms;         /* output that the client does not read; 0: none */
+	bool heard;                     /* bytes have come, since TLS began or was to begin */
+	bool pumping, again;
+	bool said_all;                  /* lingers, and nothing is left to send */
+	size_t discarded;
+
+	char client[64];                /* "192.0.2.1"; "" on a local socket */
+	char client_key[64];
+	bool trusted;
+	char user[256];                 /* logged in, or the account on a local socket */
+	char helo[SMTP_NAME_MAX + 1];
+	bool extended;
+	char tls_text[160];
+	uint64_t number;                /* of the connection, for logs */
+
+	enum ask_kind asked;
+	uint64_t ask_number;
+	int64_t ask_due_ms;
+	bool auth_open;                 /* the keeper holds a login under ask_number */
+	bool late;                      /* a refused login is told later, so that guessing is slow */
+	int64_t late_until_ms;
+	struct smtp_reply late_reply;
+	char late_text[256];
+
+	struct intake letter;
+};
+
+/* front.c */
+void front_perhaps_drained(struct front *f);
+
+/* session.c */
+void session_new(struct front *f, const struct listener *l, int fd, const struct endpoint *peer, struct str key);
+void session_pump(struct session *s);           /* goes on after an answer came */
+void session_abandon(struct session *s);        /* closes at once */
+void session_free_now(struct session *s);       /* the role ends */
+void session_give_turn(struct front *f);        /* the next one may shake hands */
+
+/* events.c */
+void session_event(struct session *s, const struct smtp_event *e);
+void session_answer(struct session *s, struct smtp_reply reply);
+uint64_t session_ask(struct session *s, enum ask_kind kind);   /* the number to send along */
+void session_asked_in_vain(struct session *s);                 /* the neighbour is gone or silent */
+void session_on_keeper(struct front *f, unsigned kind, const void *msg);
+void session_on_verified(struct front *f, const struct spool_verified *m);
+void session_late_reply(struct session *s);
+void session_drop_asks(struct session *s);                     /* answers still to come go nowhere */
+void session_forget_ask(struct session *s);                    /* it has been answered */
+struct session *session_that_asked(struct front *f, uint64_t number);
+struct smtp_reply front_reply(uint64_t code, struct str status, struct str text); /* a neighbour's words */
+
+/* intake.c */
+void intake_reset(struct session *s);           /* tells the spool, forgets everything */
+void intake_begin(struct session *s);           /* DATA_BEGIN */
+bool intake_takes_more(const struct session *s);
+void intake_body(struct session *s, struct str bytes);
+void intake_end(struct session *s, const struct smtp_event *e);
+void intake_on_spool(struct front *f, unsigned kind, const void *msg);
+void intake_spool_lost(struct session *s);
+void intake_sender_judged(struct session *s, bool allowed);
+void intake_refuse(struct session *s, struct smtp_reply reply); /* says it at once if BODY_END waits */
+
+#define LATER_TEXT "Something is not available here just now: try again later"
+
+#endif

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/front/session.c -- one connection: bytes, TLS and time, between the stream and the SMTP core.
+ *
+ * The stream is read only while the core takes what was read: an unanswered question, a slow spool or a client
+ * that does not read its replies stops the reading, and so bounds the memory.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "policy/route.h"
+#include "role/front/front.h"
+#include "sys/log.h"
+#include "sys/process.h"
+
+enum {
+	READS_A_TURN = 8,
+	OUTPUT_BYTES_HIGH = 64 << 10,
+	IN_BYTES_MAX = FRONT_READ_BYTES + (32 << 10),
+	DISCARD_BYTES_MAX = 1 << 20,
+};
+
+static const char wrong_port_reply[] = "554 5.7.0 This port expects TLS from the first byte: choose SSL/TLS in the client, "
+                                       "or port 587 for STARTTLS\r\n";
+static const char wrong_port_mending[] =
+	"the client spoke plain text to a port that expects TLS from the first byte: choose SSL/TLS in the client, "
+	"or port 587 for STARTTLS";
+static const char wrong_tls_mending[] =
+	"the client began TLS at a port that starts in clear text: choose STARTTLS in the client, or port 465 for SSL/TLS";
+
+/* ---- the end ---- */
+
+static void bury(void *owner)
+{
+	struct session *s = owner;
+	struct front *f = s->front;
+	timer_clear(&s->timer);
+	link_remove(&s->in_front);
+	smtp_server_free(&s->smtp);
+	generation_drop(&s->generation);
+	buf_wipe(&s->in);
+	buf_fini(&s->cipher);
+	free((void *)(uintptr_t)s->on.p);
+	free(s);
+	f->n_sessions--;
+	front_perhaps_drained(f);
+}
+
+void session_free_now(struct session *s)
+{
+	session_abandon(s);
+	later_clear(&s->bury);
+	bury(s);
+}
+
+static void stop_shaking(struct session *s)
+{
+	link_remove(&s->in_shakers);
+	if (s->phase == SESSION_SHAKES) {
+		s->front->shaking--;
+		session_give_turn(s->front);
+	}
+}
+
+void session_abandon(struct session *s)
+{
+	if (s->phase == SESSION_GONE)
+		return;
+	stop_shaking(s);
+	s->phase = SESSION_GONE;
+	session_drop_asks(s);
+	intake_reset(s);
+	client_leaves(s->front, str_of(s->client_key));
+	tls_free(&s->tls);
+	stream_close(&s->stream);
+	timer_clear(&s->timer);
+	log_event(LOG_DISCONNECTED, LOG_U("connection", s->number), LOG_Z("client", s->client));
+	later_set(s->front->loop, &s->bury);
+}
+
+/* Everything has been said. Closing at once could destroy the last reply on its way, if bytes of the
+ * client are still unread. */
+static void linger(struct session *s)
+{
+	stop_shaking(s);
+	s->phase = SESSION_LINGERS;
+	s->phase_due_ms = loop_now_ms(s->front->loop) + LINGER_MS;
+	session_drop_asks(s);
+	intake_reset(s);
+	if (s->tls != NULL && tls_state(s->tls) == TLS_OPEN)
+		tls_end(s->tls);
+	s->again = true;
+}
+
+/* ---- output ---- */
+
+static struct str output(const struct session *s)
+{
+	return s->tls != NULL ? tls_output(s->tls) : smtp_server_output(s->smtp);
+}
+
+static bool all_sent(const struct session *s)
+{
+	return output(s).n == 0 && (s->phase == SESSION_SHAKES || smtp_server_output(s->smtp).n == 0);
+}
+
+static void seal(struct session *s)
+{
+	struct str plain = smtp_server_output(s->smtp);
+	if (s->tls == NULL || s->phase == SESSION_SHAKES || plain.n == 0 || tls_output(s->tls).n > OUTPUT_BYTES_HIGH)
+		return;
+	if (tls_write(s->tls, plain) == OK)
+		smtp_server_sent(s->smtp, plain.n);
+	else
+		session_abandon(s);
+}
+
+/* True if something has left. */
+static bool flush(struct session *s)
+{
+	seal(s);
+	if (s->phase == SESSION_GONE)
+		return false;
+	struct str bytes = output(s);
+	size_t n = 0;
+	if (bytes.n > 0 && stream_write(s->stream, bytes, &n) != OK) {
+		session_abandon(s);
+		return false;
+	}
+	if (s->tls != NULL)
+		tls_sent(s->tls, n);
+	else
+		smtp_server_sent(s->smtp, n);
+	if (n == bytes.n)
+		s->stuck_since_ms = 0;
+	else if (n > 0 || s->stuck_since_ms == 0)
+		s->stuck_since_ms = loop_now_ms(s->front->loop);
+	return n > 0;
+}
+
+/* ---- TLS ---- */
+
+static struct tls_server *certificates(const struct session *s)
+{
+	bool public_port = s->kind == LISTEN_MX || s->kind == LISTEN_LMTP;
+	return public_port ? s->generation->tls_mx : s->generation->tls;
+}
+
+static void shake(struct session *s)
+{
+	s->tls = tls_accept(certificates(s));
+	s->phase = SESSION_SHAKES;
+	s->front->shaking++;
+	s->phase_due_ms = loop_now_ms(s->front->loop) + HANDSHAKE_MS;
+}
+
+/* Many handshakes at once cost memory that never comes back: the rest wait their turn. */
+static void wish_to_shake(struct session *s)
+{
+	if (s->front->shaking < FRONT_SHAKING_MAX) {
+		shake(s);
+		return;
+	}
+	s->phase = SESSION_WAITS;
+	s->phase_due_ms = loop_now_ms(s->front->loop) + HANDSHAKE_MS;
+	list_add_last(&s->front->shakers, &s->in_shakers);
+}
+
+void session_give_turn(struct front *f)
+{
+	struct session *s = LIST_FIRST(&f->shakers, struct session, in_shakers);
+	if (s == NULL || f->shaking >= FRONT_SHAKING_MAX)
+		return;
+	link_remove(&s->in_shakers);
+	shake(s);
+	session_pump(s);
+}
+
+static void shaken(struct session *s)
+{
+	struct tls_facts facts;
+	unsigned char binding[32];
+	tls_facts(s->tls, &facts);
+	(void)snprintf(s->tls_text, sizeof s->tls_text, "%.*s %.*s%s%.*s", STR_ARG(facts.version),
+	               STR_ARG(facts.cipher), facts.group.n > 0 ? " " : "", STR_ARG(facts.group));
+	log_event(LOG_TLS_STARTED, LOG_U("connection", s->number), LOG_Z("client", s->client),
+	          LOG_Z("tls", s->tls_text), LOG_S("sni", facts.sni));
+	stop_shaking(s);
+	s->phase = SESSION_SPEAKS;
+	smtp_server_tls_started(s->smtp, tls_channel_binding(s->tls, binding) == OK);
+	smtp_server_greet(s->smtp); /* harmless after STARTTLS: nobody is greeted twice */
+}
+
+static void tls_failed(struct session *s)
+{
+	log_event(LOG_TLS_FAILED, LOG_U("connection", s->number), LOG_Z("client", s->client),
+	          LOG_Z("reason", tls_error(s->tls)));
+	linger(s);
+}
+
+/* In clear, on a port where TLS was expected; the client shows it to its user. */
+static void tell_wrong_port(struct session *s)
+{
+	size_t n;
+	log_event(LOG_WRONG_PORT, LOG_U("connection", s->number), LOG_Z("client", s->client),
+	          LOG_Z("problem", wrong_port_mending));
+	fault ignored = stream_write(s->stream, str_of(wrong_port_reply), &n);
+	(void)ignored;
+	linger(s);
+	tls_free(&s->tls);
+}
+
+/* ---- input ---- */
+
+static void heard(struct session *s, struct str bytes)
+{
+	if (s->heard)
+		return;
+	s->heard = true;
+	if (s->phase == SESSION_SHAKES && s->implicit && !tls_looks_like(bytes))
+		tell_wrong_port(s);
+}
+
+static void take_clear(struct session *s, struct str bytes)
+{
+	size_t used = smtp_server_feed(s->smtp, bytes, loop_now_ms(s->front->loop));
+	if (buf_add(&s->in, str_from(bytes, used)) != OK)
+		session_abandon(s);
+}
+
+static void take_cipher(struct session *s, struct str bytes)
+{
+	size_t used = 0;
+	fault f = tls_feed(s->tls, bytes, &used);
+	if (f == OK && buf_add(&s->cipher, str_from(bytes, used)) != OK)
+		f = F_LIMIT;
+	if (s->phase == SESSION_SHAKES && (f != OK || tls_state(s->tls) == TLS_BROKEN))
+		tls_failed(s);
+	else if (s->phase == SESSION_SHAKES && tls_state(s->tls) == TLS_OPEN)
+		shaken(s);
+	else if (f != OK)
+		session_abandon(s);
+}
+
+/* From the stream. True if bytes came. */
+static bool read_stream(struct session *s)
+{
+	size_t n = 0;
+	fault f = stream_read(s->stream, s->front->scratch, sizeof s->front->scratch, &n);
+	if (f == F_BUSY)
+		return false;
+	if (f != OK || n == 0) {
+		session_abandon(s);
+		return false;
+	}
+	struct str bytes = { s->front->scratch, n };
+	if (s->phase == SESSION_LINGERS) {
+		s->discarded += n;
+		if (s->discarded > DISCARD_BYTES_MAX)
+			session_abandon(s);
+		return true;
+	}
+	heard(s, bytes);
+	if (s->phase == SESSION_LINGERS || s->phase == SESSION_GONE)
+		return true;
+	if (s->tls != NULL)
+		take_cipher(s, bytes);
+	else
+		take_clear(s, bytes);
+	return true;
+}
+
+/* Clear text out of TLS. True if there was some. */
+static bool open_sealed(struct session *s)
+{
+	size_t n = 0;
+	if (s->tls == NULL || s->phase != SESSION_SPEAKS)
+		return false;
+	if (tls_read(s->tls, s->front->scratch, sizeof s->front->scratch, &n) != OK) {
+		session_abandon(s);
+		return false;
+	}
+	if (n > 0) {
+		take_clear(s, (struct str){ s->front->scratch, n });
+		return true;
+	}
+	/* The end of TLS is the end of the session, in whatever state: nothing in clear follows it. */
+	if (tls_state(s->tls) == TLS_ENDED || tls_state(s->tls) == TLS_BROKEN)
+		session_abandon(s);
+	return false;
+}
+
+/* What waits with us, before anything new. True if it moved. */
+static bool take_kept(struct session *s)
+{
+	struct str kept = buf_view(&s->in);
+	if (kept.n > 0) {
+		size_t used = smtp_server_feed(s->smtp, kept, loop_now_ms(s->front->loop));
+		buf_drop(&s->in, used);
+		buf_shrink(&s->in);
+		return used > 0;
+	}
+	if (open_sealed(s))
+		return true;
+	kept = buf_view(&s->cipher);
+	if (s->phase == SESSION_GONE || kept.n == 0 || s->tls == NULL)
+		return false;
+	size_t used = 0;
+	if (tls_feed(s->tls, kept, &used) != OK) {
+		session_abandon(s);
+		return false;
+	}
+	buf_drop(&s->cipher, used);
+	buf_shrink(&s->cipher);
+	return used > 0;
+}
+
+static bool may_read(const struct session *s)
+{
+	return s->phase == SESSION_LINGERS ||
+	       (s->phase != SESSION_WAITS && buf_view(&s->in).n == 0 && buf_view(&s->cipher).n == 0);
+}
+
+/* ---- turns ---- */
+
+static bool drain_events(struct session *s)
+{
+	struct smtp_event e;
+	bool any = false;
+	while (s->phase == SESSION_SPEAKS && intake_takes_more(s) && smtp_server_next(s->smtp, &e)) {
+		if (e.kind == SMTP_WRONG_PROTOCOL)
+			log_event(LOG_WRONG_PORT, LOG_U("connection", s->number), LOG_Z("client", s->client),
+			          LOG_Z("problem", e.u.protocol == SMTP_PROTOCOL_TLS ? wrong_tls_mending
+			                                                             : "HTTP was spoken to a mail port"));
+		else
+			session_event(s, &e);
+		any = true;
+	}
+	return any;
+}
+
+static void begin_tls(struct session *s)
+{
+	/* Bytes that came with STARTTLS were sent in clear: the core ends the session (RFC 3207 and CVE-2011-0411). */
+	if (buf_view(&s->in).n > 0) {
+		(void)smtp_server_feed(s->smtp, buf_view(&s->in), loop_now_ms(s->front->loop));
+		buf_clear(&s->in);
+		return;
+	}
+	s->heard = false;
+	s->implicit = false;
+	wish_to_shake(s);
+}
+
+static void speak(struct session *s)
+{
+	for (bool moved = true; moved && s->phase == SESSION_SPEAKS;) {
+		moved = drain_events(s);
+		if (s->phase != SESSION_SPEAKS)
+			return;
+		moved |= flush(s);
+		if (s->phase != SESSION_SPEAKS)
+			return;
+		if (smtp_server_tls_awaited(s->smtp) && all_sent(s)) {
+			begin_tls(s);
+			s->again = true;
+			return;
+		}
+		if (smtp_server_done(s->smtp)) {
+			if (all_sent(s))
+				linger(s);
+			return;
+		}
+		moved |= take_kept(s);
+	}
+}
+
+static void turn(struct session *s)
+{
+	if (s->phase == SESSION_SPEAKS)
+		speak(s);
+	else if (s->phase == SESSION_SHAKES)
+		(void)flush(s);
+	if (s->phase == SESSION_LINGERS && !s->said_all) {
+		(void)flush(s);
+		if (s->phase == SESSION_LINGERS && output(s).n == 0) {
+			s->said_all = true;
+			stream_shutdown(s->stream);
+		}
+	}
+	for (int i = 0; i < READS_A_TURN && !s->again && s->phase != SESSION_GONE && may_read(s); i++) {
+		if (!read_stream(s))
+			break;
+		if (s->phase == SESSION_SPEAKS)
+			speak(s);
+		else if (s->phase == SESSION_SHAKES)
+			(void)flush(s);
+		else if (s->phase == SESSION_LINGERS && !s->said_all)
+			s->again = true;
+	}
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void set_timer(struct session *s)
+{
+	int64_t due = INT64_MAX;
+	if (s->phase == SESSION_SPEAKS) {
+		if (intake_takes_more(s))
+			due = smtp_server_deadline_ms(s->smtp);
+		if (s->asked != ASK_NOTHING)
+			due = earlier(due, s->ask_due_ms);
+		if (s->late)
+			due = earlier(due, s->late_until_ms);
+	} else {
+		due = s->phase_due_ms;
+		if (s->phase == SESSION_SHAKES && s->implicit && !s->heard)
+			due -= HANDSHAKE_MS - PLAIN_HINT_MS;
+	}
+	if (s->stuck_since_ms != 0)
+		due = earlier(due, s->stuck_since_ms + WRITE_MS);
+	if (due == INT64_MAX)
+		timer_clear(&s->timer);
+	else
+		timer_set(&s->timer, due);
+}
+
+void session_pump(struct session *s)
+{
+	if (s->pumping || s->phase == SESSION_GONE) {
+		s->again = true;
+		return;
+	}
+	s->pumping = true;
+	do {
+		s->again = false;
+		turn(s);
+	} while (s->again && s->phase != SESSION_GONE);
+	s->pumping = false;
+	if (s->phase == SESSION_GONE)
+		return;
+	stream_want_read(s->stream, may_read(s));
+	set_timer(s);
+}
+
+static void on_stream(void *owner, enum stream_event event)
+{
+	(void)event;
+	session_pump(owner);
+}
+
+static void on_timer(void *owner)
+{
+	struct session *s = owner;
+	int64_t now = loop_now_ms(s->front->loop);
+	if (s->stuck_since_ms != 0 && now >= s->stuck_since_ms + WRITE_MS) {
+		session_abandon(s);
+		return;
+	}
+	switch (s->phase) {
+	case SESSION_SPEAKS:
+		if (s->late && now >= s->late_until_ms)
+			session_late_reply(s);
+		if (s->asked != ASK_NOTHING && now >= s->ask_due_ms)
+			session_asked_in_vain(s);
+		(void)smtp_server_feed(s->smtp, STR_NONE, now);
+		break;
+	case SESSION_SHAKES:
+		if (s->implicit && !s->heard) {
+			tell_wrong_port(s);
+		} else if (now >= s->phase_due_ms) {
+			log_event(LOG_TLS_FAILED, LOG_U("connection", s->number), LOG_Z("client", s->client),
+			          LOG_Z("reason", "the handshake took too long"));
+			session_abandon(s);
+		}
+		break;
+	case SESSION_WAITS:
+	case SESSION_LINGERS:
+	case SESSION_GONE:
+		session_abandon(s);
+		break;
+	}
+	if (s->phase != SESSION_GONE)
+		session_pump(s);
+}
+
+/* ---- the beginning ---- */
+
+static void name_client(struct session *s, int fd, const struct endpoint *peer)
+{
+	struct buf text;
+	uint32_t uid, pid;
+	buf_init(&text, sizeof s->client - 1);
+	if (peer->kind != ENDPOINT_UNIX) {
+		fault f = endpoint_put_literal(&text, peer);
+		struct str literal = buf_view(&text);
+		(void)str_take_nocase(&literal, STR("IPv6:"));
+		(void)snprintf(s->client, sizeof s->client, "%.*s", f == OK ? (int)literal.n : 0, literal.p);
+	} else if (s->kind == LISTEN_LOCAL && socket_peer_user(fd, &uid, &pid) == OK &&
+	           user_name(uid, s->user, sizeof s->user) != OK) {
+		(void)snprintf(s->user, sizeof s->user, "uid-%u", uid);
+	}
+	buf_fini(&text);
+}
+
+static struct smtp_server_conf core_conf(const struct session *s, const struct conf_listener *l)
+{
+	struct smtp_server_conf c = smtp_server_conf_usual();
+	const struct conf_limits *limits = &s->front->conf->limits;
+	bool submission = s->kind == LISTEN_SUBMISSION || s->kind == LISTEN_SUBMISSIONS;
+	bool tls = certificates(s) != NULL && !l->tls_none && s->kind != LISTEN_LOCAL;
+	c.hostname = s->generation->hostname;
+	c.lmtp = s->kind == LISTEN_LMTP;
+	c.size_bytes_max = limits->message_bytes;
+	c.rcpts_max = (size_t)limits->recipients;
+	c.starttls = tls && s->kind != LISTEN_SUBMISSIONS;
+	c.tls_required = tls && (s->kind == LISTEN_SUBMISSION || l->tls_required);
+	c.auth_required = submission && !s->trusted;
+	if (submission && l->auth.n > 0)
+		c.mechanisms = STR("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
+	return c;
+}
+
+static char *copy(struct str text)
+{
+	char *p = must_alloc(text.n + 1);
+	if (text.n > 0)
+		memcpy(p, text.p, text.n);
+	return p;
+}
+
+void session_new(struct front *f, const struct listener *at, int fd, const struct endpoint *peer, struct str key)
+{
+	const struct conf_listener *l = &f->conf->listeners[at->index];
+	struct session *s = NEW(struct session);
+	s->front = f;
+	s->generation = f->generation;
+	s->generation->refs++;
+	s->kind = l->kind;
+	s->listener = at->index;
+	s->on = (struct str){ copy(l->on.items[at->on]), l->on.items[at->on].n };
+	s->implicit = l->kind == LISTEN_SUBMISSIONS && !l->tls_none;
+	s->number = ++f->next_number;
+	(void)snprintf(s->client_key, sizeof s->client_key, "%.*s", STR_ARG(key));
+	buf_init(&s->in, IN_BYTES_MAX);
+	buf_init(&s->cipher, IN_BYTES_MAX);
+	name_client(s, fd, peer);
+	s->trusted = s->client[0] != '\0' && route_networks_hold(l->trust, l->n_trust, str_of(s->client));
+	link_init(&s->in_shakers);
+	list_add_last(&f->sessions, &s->in_front);
+	f->n_sessions++;
+	f->connections++;
+	later_init(&s->bury, bury, s);
+	timer_init(&s->timer, f->loop, on_timer, s);
+	s->stream = stream_new(f->loop, fd, on_stream, s);
+
+	struct smtp_server_conf conf = core_conf(s, l);
+	s->smtp = smtp_server_new(&conf, loop_now_ms(f->loop));
+	s->phase = SESSION_SPEAKS;
+	log_event(LOG_CONNECTED, LOG_U("connection", s->number), LOG_Z("client", s->client),
+	          LOG_Z("listener", listen_kind_name(s->kind)));
+	if (s->implicit)
+		wish_to_shake(s);
+	else
+		smtp_server_greet(s->smtp);
+	session_pump(s);
+}

@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: ISC */
+/* The front as a whole: real sockets and real TLS; its neighbours are played by house.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "house.h"
+
+static struct house h;
+static struct client c;
+
+static int open_house(void **state)
+{
+	(void)state;
+	house_open(&h, "");
+	return 0;
+}
+
+static int close_house(void **state)
+{
+	(void)state;
+	client_close(&c);
+	house_close(&h);
+	return 0;
+}
+
+static void expect_in(struct buf *text, const char *part)
+{
+	struct str s = house_text(text);
+	if (!str_find_str(s, str_of(part), &(size_t){ 0 }))
+		fail_msg("\"%s\" is not in \"%s\"", part, s.p);
+}
+
+static void expect_not_in(struct buf *text, const char *part)
+{
+	struct str s = house_text(text);
+	if (str_find_str(s, str_of(part), &(size_t){ 0 }))
+		fail_msg("\"%s\" is in \"%s\"", part, s.p);
+}
+
+static void log_in(int listener)
+{
+	client_open(&c, &h, listener);
+	client_hello(&c);
+	if (listener == LISTENER_SUBMISSION) {
+		client_talk(&c, "STARTTLS", "220 2.0.0");
+		client_start_tls(&c);
+		client_talk(&c, "EHLO client.example", "250 LIMITS");
+	}
+	client_login(&c);
+}
+
+static void give_letter(const char *from, const char *to, const char *text, const char *reply)
+{
+	char line[300];
+	(void)snprintf(line, sizeof line, "MAIL FROM:<%s>", from);
+	client_talk(&c, line, "250 2.1.0");
+	(void)snprintf(line, sizeof line, "RCPT TO:<%s>", to);
+	client_talk(&c, line, "250 2.1.5");
+	client_talk(&c, "DATA", "354");
+	client_say(&c, text);
+	client_talk(&c, ".", reply);
+}
+
+static void a_letter_goes_in_over_465(void **state)
+{
+	(void)state;
+	log_in(LISTENER_SUBMISSIONS);
+	assert_string_equal(h.binding, "32 bytes, listener 1, PLAIN");
+	give_letter("jada@example.org", "staff@example.org", "From: jada@example.org\r\nSubject: hi\r\n\r\nhello",
+	            "250 2.0.0 Ok: queued as q7");
+	expect_in(&h.envelope, "from<jada@example.org> client<127.0.0.1> user<jada> with<ESMTPSA>");
+	expect_in(&h.envelope, " to<li@example.org>=<staff@example.org>");
+	expect_in(&h.envelope, " to<jada@example.org>=<staff@example.org>");
+	expect_in(&h.content, "Received: from client.example");
+	expect_in(&h.content, "with ESMTPSA");
+	expect_in(&h.content, "id q7");
+	expect_in(&h.content, "TLSv1.3");
+	expect_in(&h.content, "\r\nDate: ");
+	expect_in(&h.content, "\r\nMessage-ID: <");
+	expect_in(&h.content, "\r\nFrom: jada@example.org\r\nSubject: hi\r\n\r\nhello\r\n");
+	assert_int_equal(h.stored, 1);
+	client_talk(&c, "QUIT", "221 2.0.0");
+	client_hear_end(&c);
+}
+
+
+static void dates_and_ids_that_are_there_stay(void **state)
+{
+	(void)state;
+	log_in(LISTENER_SUBMISSION);
+	assert_string_equal(h.binding, "32 bytes, listener 2, PLAIN");
+	give_letter("jada@example.org", "jada@example.org",
+	            "date: then\r\nMESSAGE-ID: <mine>\r\nFrom: jada@example.org\r\n\r\nhello", "250 2.0.0");
+	expect_not_in(&h.content, "Date:");
+	expect_not_in(&h.content, "Message-ID");
+	expect_in(&h.content, "\r\ndate: then\r\nMESSAGE-ID: <mine>\r\nFrom: jada@example.org\r\n\r\nhello\r\n");
+}
+
+static void port_25_takes_mail_for_us_and_relays_for_nobody(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	client_talk(&c, "AUTH PLAIN AGphZGEAc2VjcmV0", "502 5.5.1");
+	client_talk(&c, "MAIL FROM:<a@x.example> BODY=7BIT", "250 2.1.0");
+	client_talk(&c, "RCPT TO:<a@x.example>", "550 5.7.1 Relaying is not allowed here");
+	client_talk(&c, "RCPT TO:<u@[127.0.0.1]>", "550 5.7.1 Relaying is not allowed here");
+	client_talk(&c, "RCPT TO:<nobody@example.org>", "550 5.1.1");
+	client_talk(&c, "RCPT TO:<broken@example.org>", "451 4.3.0");
+	client_talk(&c, "RCPT TO:<verify-no@lists.example>", "550 5.1.1 says the next hop");
+	client_talk(&c, "RCPT TO:<verify-yes@lists.example>", "250 2.1.5");
+	client_talk(&c, "DATA", "354");
+	client_talk(&c, "Subject: gr\xc3\xbc\xc3\x9f\r\n\r\nhi\r\n.", "250 2.0.0");
+	expect_in(&h.envelope, "from<a@x.example> client<127.0.0.1> user<> with<ESMTP> to<verify-yes@lists.example>");
+	expect_in(&h.content, "for <verify-yes@lists.example>");
+	expect_not_in(&h.content, "Date:"); /* only a submission is completed */
+	assert_int_equal(h.finish_body, 1);
+}
+
+static void a_user_sends_as_nobody_else(void **state)
+{
+	(void)state;
+	log_in(LISTENER_SUBMISSIONS);
+	client_talk(&c, "MAIL FROM:<li@example.org>", "553 5.7.1");
+	give_letter("jada@example.org", "a@x.example", "From: li@example.org\r\n\r\nhello", "550 5.7.1 From or Sender");
+	give_letter("jada@example.org", "a@x.example", "From: jada@example.org, li@example.org\r\n\r\nhello",
+	            "550 5.7.1 From or Sender");
+	give_letter("jada@example.org", "a@x.example", "From: jada@example.org\r\nSender: li@example.org\r\n\r\nhello",
+	            "550 5.7.1 From or Sender");
+	give_letter("jada@example.org", "a@x.example",
+	            "From: jada@example.org\r\nFrom: jada@example.org\r\n\r\nhello", "550 5.6.0 From or Sender");
+	give_letter("jada@example.org", "a@x.example", "From: \"li@example.org\" <jada@example.org>\r\n\r\nhello",
+	            "250 2.0.0");
+	assert_int_equal(h.stored, 1);
+	assert_int_equal(h.aborted, 4);
+	give_letter("", "a@x.example", "From: jada@example.org\r\n\r\nhello", "250 2.0.0");
+}
+
+static void a_wrong_password_is_told_late(void **state)
+{
+	(void)state;
+	h.login_delay_ms = 30;
+	client_open(&c, &h, LISTENER_SUBMISSIONS);
+	client_hello(&c);
+	int64_t before = loop_now_ms(h.loop);
+	client_talk(&c, "AUTH PLAIN AGphZGEAd3Jvbmc=", "535 5.7.8");
+	assert_true(loop_now_ms(h.loop) - before >= 30);
+	client_talk(&c, "AUTH PLAIN", "334 ");
+	client_talk(&c, "*", "501 5.0.0");
+	client_talk(&c, "AUTH PLAIN", "334 ");
+	client_talk(&c, "AGphZGEAc2VjcmV0", "235 2.7.0");
+	assert_int_equal(h.cancelled, 1);
+	client_talk(&c, "AUTH PLAIN", "503 5.5.1");
+}
+
+static void routes_refuse(void **state)
+{
+	(void)state;
+	log_in(LISTENER_SUBMISSIONS);
+	client_talk(&c, "MAIL FROM:<jada@example.org>", "250 2.1.0");
+	client_talk(&c, "RCPT TO:<a@refused.example>", "550 5.7.1 Not there");
+	client_talk(&c, "RCPT TO:<a@other.example>", "250 2.1.5");
+}
+
+static void plain_text_on_a_tls_port_is_told_so(void **state)
+{
+	(void)state;
+	client_open_clear(&c, &h, LISTENER_SUBMISSIONS);
+	client_say(&c, "EHLO client.example");
+	client_hear(&c, "554 5.7.0 This port expects TLS from the first byte: choose SSL/TLS in the client, or port 587 for STARTTLS");
+	client_hear_end(&c);
+}
+
+static void tls_on_a_plain_port_is_told_so(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_SUBMISSION);
+	client_hear(&c, "220 ");
+	client_send(&c, STR("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"));
+	client_hear(&c, "554 This port starts in clear text: choose STARTTLS in the client, or port 465 for SSL/TLS");
+	client_hear_end(&c);
+}
+
+static void bytes_behind_starttls_end_the_session(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	client_send(&c, STR("STARTTLS\r\nEHLO injected.example\r\n"));
+	client_hear(&c, "554 5.5.0");
+	client_hear_end(&c);
+}
+
+static void starttls_forgets_everything(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
+	client_talk(&c, "STARTTLS", "220 2.0.0");
+	client_start_tls(&c);
+	client_talk(&c, "RCPT TO:<jada@example.org>", "503");
+	client_talk(&c, "EHLO client.example", "250 LIMITS");
+	give_letter("a@x.example", "jada@example.org", "Subject: x\r\n\r\nhi", "250 2.0.0");
+	expect_in(&h.envelope, "with<ESMTPS>");
+}
+
+static void a_trusted_network_needs_no_login(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_CLEAR);
+	client_hello(&c);
+	give_letter("anybody@x.example", "a@y.example", "From: anybody@x.example\r\n\r\nhi", "250 2.0.0");
+	expect_in(&h.content, "\r\nDate: ");
+}
+
+static void a_local_program_is_known_by_its_account(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_LOCAL);
+	client_hello(&c);
+	give_letter("root@example.org", "a@y.example", "hello without a header", "250 2.0.0");
+	expect_not_in(&h.envelope, "user<>");
+	expect_in(&h.envelope, "client<>");
+	expect_in(&h.content, "\r\nMessage-ID: <");
+	expect_in(&h.content, "\r\n\r\nhello without a header\r\n");
+}
+
+static void lmtp_takes_for_our_domains_only(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_LMTP);
+	client_hear(&c, "220 mx1.example.org LMTP");
+	client_talk(&c, "LHLO client.example", "250 LIMITS");
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
+	client_talk(&c, "RCPT TO:<a@y.example>", "550 5.7.1");
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
+	client_talk(&c, "RCPT TO:<li@example.org>", "250");
+	client_talk(&c, "DATA", "354");
+	client_say(&c, "Subject: x\r\n\r\nhi\r\n.");
+	client_hear(&c, "250 2.0.0");
+	client_hear(&c, "250 2.0.0");
+	expect_in(&h.envelope, "with<LMTP>");
+}
+
+static void loops_and_broken_headers_are_refused(void **state)
+{
+	(void)state;
+	struct buf text;
+	buf_init(&text, 1 << 16);
+	log_in(LISTENER_SUBMISSIONS);
+	give_letter("jada@example.org", "a@x.example", "From: jada@example.org\r\nthis is no field\r\n\r\nhello",
+	            "550 5.6.0 Line 2 of the message's header is no field");
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(buf_add(&text, STR("Received: by x\r\n")), OK);
+	assert_int_equal(buf_add(&text, STR("\r\nhi")), OK);
+	give_letter("jada@example.org", "a@x.example", house_text(&text).p, "250 2.0.0");
+	buf_cut(&text, buf_view(&text).n - 4);
+	assert_int_equal(buf_add(&text, STR("Received: by x\r\n\r\nhi")), OK);
+	give_letter("jada@example.org", "a@x.example", house_text(&text).p, "554 5.4.6");
+	assert_int_equal(h.aborted, 2);
+	buf_fini(&text);
+}
+
+static void a_header_has_a_ceiling(void **state)
+{
+	(void)state;
+	struct buf text;
+	buf_init(&text, 1 << 20);
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	for (int i = 0; i < 2600; i++)
+		assert_int_equal(buf_addf(&text, "X-%04d: 0123456789 0123456789 0123456789 0123456789\r\n", i), OK);
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
+	client_talk(&c, "DATA", "354");
+	client_send(&c, buf_view(&text));
+	client_send(&c, buf_view(&text));
+	client_talk(&c, "\r\n.", "552 5.3.4 The message's header is too big");
+	buf_fini(&text);
+}
+
+static void the_spool_may_refuse(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	h.refuse_begin = (struct spool_refused){ .code = 452, .status = STR("4.3.1"), .text = STR("No room") };
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
+	client_talk(&c, "DATA", "452 4.3.1 No room");
+	h.refuse_begin.code = 0;
+	h.refuse_store = (struct spool_refused){ .code = 451, .status = STR("4.3.0"), .text = STR("Disk") };
+	give_letter("a@x.example", "jada@example.org", "Subject: x\r\n\r\nhi", "451 4.3.0 Disk");
+	h.refuse_store.code = 0;
+	channel_send(h.spool, SPOOL_SHORTAGE, &(struct spool_shortage){ .text = STR("The disk is full") });
+	house_turn(&h, 10);
+	client_talk(&c, "MAIL FROM:<a@x.example>", "452 4.3.1 The disk is full");
+	channel_send(h.spool, SPOOL_SHORTAGE, &(struct spool_shortage){ .text = STR_NONE });
+	house_turn(&h, 10);
+	give_letter("a@x.example", "jada@example.org", "Subject: x\r\n\r\nhi", "250 2.0.0");
+}
+
+static void a_lost_spool_is_told_and_nothing_is_lost(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
+	client_talk(&c, "DATA", "354");
+	client_say(&c, "Subject: x\r\n\r\nhi");
+	house_turn(&h, 10);
+	house_take_spool(&h);
+	house_turn(&h, 10);
+	client_talk(&c, ".", "451 4.3.0");
+	client_talk(&c, "MAIL FROM:<a@x.example>", "451 4.3.0");
+	house_give_spool(&h);
+	house_turn(&h, 10);
+	h.hold_store = true;
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
+	client_talk(&c, "DATA", "354");
+	client_say(&c, "Subject: x\r\n\r\nhi\r\n.");
+	house_turn(&h, 10);
+	house_take_spool(&h);
+	client_hear(&c, "451 4.3.0");
+	house_give_spool(&h);
+	h.hold_store = false;
+	house_turn(&h, 10);
+	give_letter("a@x.example", "jada@example.org", "Subject: x\r\n\r\nhi", "250 2.0.0");
+	assert_int_equal(h.stored, 1);
+}
+
+static void a_lost_keeper_is_told(void **state)
+{
+	(void)state;
+	log_in(LISTENER_SUBMISSIONS);
+	h.silent = true;
+	client_say(&c, "MAIL FROM:<jada@example.org>");
+	house_turn(&h, 10);
+	house_take_keeper(&h);
+	client_hear(&c, "451 4.3.0");
+	client_talk(&c, "MAIL FROM:<jada@example.org>", "451 4.3.0");
+	h.silent = false;
+	house_give_keeper(&h);
+	house_turn(&h, 10);
+	client_talk(&c, "MAIL FROM:<jada@example.org>", "250");
+	house_take_keeper(&h);
+	house_turn(&h, 10);
+	client_talk(&c, "RCPT TO:<a@x.example>", "451 4.3.0");
+	client_close(&c);
+	client_open(&c, &h, LISTENER_SUBMISSION);
+	client_hello(&c);
+	client_talk(&c, "STARTTLS", "220");
+	house_turn(&h, 10);
+}
+
+static void logins_fail_softly_without_a_keeper(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_SUBMISSIONS);
+	client_hello(&c);
+	house_take_keeper(&h);
+	house_turn(&h, 10);
+	client_talk(&c, "AUTH PLAIN AGphZGEAc2VjcmV0", "454 4.7.0");
+}
+
+static void content_waits_for_credit(void **state)
+{
+	(void)state;
+	char line[1024];
+	memset(line, 'a', 998);
+	memcpy(line + 998, "\r\n", 2);
+	h.hold_taken = true;
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
+	client_talk(&c, "DATA", "354");
+	client_send(&c, STR("Subject: x\r\n\r\n"));
+	for (int i = 0; i < 400; i++)
+		client_send(&c, (struct str){ line, 1000 });
+	house_turn(&h, 50);
+	size_t before = buf_view(&h.content).n;
+	assert_true(before < FRONT_CREDIT_BYTES);
+	assert_true(before > FRONT_CREDIT_BYTES / 2);
+	h.hold_taken = false;
+	h.taken = before;
+	channel_send(h.spool, SPOOL_TAKEN, &(struct spool_taken){ .txn = h.txn, .bytes = before });
+	client_talk(&c, ".", "250 2.0.0");
+	assert_true(buf_view(&h.content).n > 400000);
+}
+
+static void a_client_that_leaves_leaves_nothing(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
+	client_talk(&c, "DATA", "354");
+	client_say(&c, "Subject: x\r\n\r\nhi");
+	house_turn(&h, 10);
+	stream_close(&c.stream);
+	house_turn(&h, 20);
+	assert_int_equal(h.aborted, 1);
+	assert_int_equal(h.stored, 0);
+}
+
+static void connections_have_a_ceiling(void **state)
+{
+	struct client two, three;
+	(void)state;
+	house_configure(&h, "limits {\n connections-per-client 2\n}\n");
+	client_open(&c, &h, LISTENER_MX);
+	client_hear(&c, "220");
+	client_open(&two, &h, LISTENER_MX);
+	client_hear(&two, "220");
+	client_open(&three, &h, LISTENER_MX);
+	client_hear(&three, "421");
+	client_hear_end(&three);
+	client_close(&three);
+	client_close(&two);
+	house_turn(&h, 20);
+	client_open(&three, &h, LISTENER_MX);
+	client_hear(&three, "220");
+	client_close(&three);
+}
+
+static void a_reload_drops_nobody(void **state)
+{
+	struct client late;
+	(void)state;
+	log_in(LISTENER_SUBMISSIONS);
+	client_talk(&c, "MAIL FROM:<jada@example.org>", "250");
+	house_configure(&h, "limits {\n message-size 100K\n}\n");
+	assert_string_equal(h.failed, "");
+	client_talk(&c, "RCPT TO:<a@x.example>", "250");
+	client_talk(&c, "DATA", "354");
+	client_talk(&c, "From: jada@example.org\r\n\r\nhi\r\n.", "250 2.0.0");
+	client_open(&late, &h, LISTENER_MX);
+	client_hear(&late, "220");
+	client_say(&late, "EHLO late.example");
+	client_hear(&late, "250-mx1");
+	client_hear(&late, "250-PIPELINING");
+	client_hear(&late, "250-SIZE 102400");
+	client_close(&late);
+	buf_clear(&h.chain);
+	assert_int_equal(buf_add(&h.chain, STR("no certificate")), OK);
+	house_configure(&h, "");
+	assert_string_not_equal(h.failed, "");
+	give_letter("jada@example.org", "a@x.example", "From: jada@example.org\r\n\r\nhi", "250 2.0.0");
+}
+
+static void drain_lets_a_letter_end(void **state)
+{
+	struct client idle;
+	(void)state;
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	client_open(&idle, &h, LISTENER_MX);
+	client_hello(&idle);
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
+	channel_send(h.supervisor, TO_ROLE_DRAIN, &(struct to_role_drain){ .grace_ms = 60000 });
+	client_hear(&idle, "421 4.3.2");
+	client_hear_end(&idle);
+	client_close(&idle);
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
+	client_talk(&c, "DATA", "354");
+	client_talk(&c, "Subject: x\r\n\r\nhi\r\n.", "250 2.0.0");
+	client_hear(&c, "421 4.3.2");
+	client_hear_end(&c);
+	stream_close(&c.stream);
+	house_wait(&h, &h.drained);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_house, close_house)
+	const struct CMUnitTest tests[] = {
+		TEST(a_letter_goes_in_over_465),
+		TEST(dates_and_ids_that_are_there_stay),
+		TEST(port_25_takes_mail_for_us_and_relays_for_nobody),
+		TEST(a_user_sends_as_nobody_else),
+		TEST(a_wrong_password_is_told_late),
+		TEST(routes_refuse),
+		TEST(plain_text_on_a_tls_port_is_told_so),
+		TEST(tls_on_a_plain_port_is_told_so),
+		TEST(bytes_behind_starttls_end_the_session),
+		TEST(starttls_forgets_everything),
+		TEST(a_trusted_network_needs_no_login),
+		TEST(a_local_program_is_known_by_its_account),
+		TEST(lmtp_takes_for_our_domains_only),
+		TEST(loops_and_broken_headers_are_refused),
+		TEST(a_header_has_a_ceiling),
+		TEST(the_spool_may_refuse),
+		TEST(a_lost_spool_is_told_and_nothing_is_lost),
+		TEST(a_lost_keeper_is_told),
+		TEST(logins_fail_softly_without_a_keeper),
+		TEST(content_waits_for_credit),
+		TEST(a_client_that_leaves_leaves_nothing),
+		TEST(connections_have_a_ceiling),
+		TEST(a_reload_drops_nobody),
+		TEST(drain_lets_a_letter_end),
+	};
+	return cmocka_run_group_tests_name("front", tests, NULL, NULL);
+}

@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: ISC */
+#include "house.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
+#include "base/check.h"
+#include "ipc/sign.h"
+#include "tls/certificate.h"
+
+static const char conf_text[] =
+	"hostname mx1.example.org\npostmaster admin@example.org\n"
+	"tls mx1.example.org {\n cert /cert\n key /key\n}\n"
+	"users staff {\n source file /users\n}\n"
+	"domain example.org {\n users staff\n deliver maildir /var/mail/{domain}/{local}\n}\n"
+	"route {\n to refused.example refuse \"Not there\"\n otherwise direct\n}\n"
+	"listen mx {\n on 127.0.0.1:2525\n}\n"
+	"listen submissions {\n on 127.0.0.1:2465\n auth staff\n}\n"
+	"listen submission {\n on 127.0.0.1:2587\n auth staff\n}\n"
+	"listen lmtp {\n on 127.0.0.1:2424\n}\n"
+	"listen local {\n on unix:/run/front-test.sock\n}\n"
+	"listen submission {\n on 127.0.0.1:2588\n tls none\n trust 127.0.0.1\n}\n";
+
+/* ---- waiting ---- */
+
+static void too_long(void *owner)
+{
+	bool *late = owner;
+	*late = true;
+}
+
+static void wake(void *owner)
+{
+	loop_stop(owner);
+}
+
+static void run_once(struct house *h)
+{
+	struct timer tick;
+	timer_init(&tick, h->loop, wake, h->loop);
+	timer_set(&tick, loop_now_ms(h->loop) + 5);
+	loop_run(h->loop);
+	timer_clear(&tick);
+}
+
+void house_wait(struct house *h, const bool *what)
+{
+	bool late = false;
+	struct timer limit;
+	timer_init(&limit, h->loop, too_long, &late);
+	timer_set(&limit, loop_now_ms(h->loop) + 10000);
+	while (!*what && !late)
+		run_once(h);
+	timer_clear(&limit);
+	assert_true(*what);
+}
+
+void house_turn(struct house *h, int64_t ms)
+{
+	bool over = false;
+	struct timer limit;
+	timer_init(&limit, h->loop, too_long, &over);
+	timer_set(&limit, loop_now_ms(h->loop) + ms);
+	while (!over)
+		run_once(h);
+	timer_clear(&limit);
+}
+
+struct str house_text(struct buf *b)
+{
+	assert_int_equal(buf_add_char(b, '\0'), OK);
+	buf_cut(b, buf_view(b).n - 1);
+	return buf_view(b);
+}
+
+/* ---- the signer ---- */
+
+struct signer { struct loop *loop; struct channel *channel; EVP_PKEY *key; };
+
+static void sign_message(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct signer *s = owner;
+	const struct sign_request *m = msg;
+	unsigned char signature[512];
+	size_t n = sizeof signature;
+	char digest[32];
+	check(kind == SIGN_REQUEST && fd == -1);
+	(void)snprintf(digest, sizeof digest, "%.*s", STR_ARG(m->digest));
+	EVP_MD_CTX *c = EVP_MD_CTX_new();
+	check(EVP_DigestSignInit_ex(c, NULL, digest, NULL, NULL, s->key, NULL) == 1);
+	check(EVP_DigestSign(c, signature, &n, (const unsigned char *)m->message.p, m->message.n) == 1);
+	EVP_MD_CTX_free(c);
+	channel_send(s->channel, SIGN_DONE, &(struct sign_done){ .signature = { (const char *)signature, n } });
+}
+
+static void sign_closed(void *owner, const char *reason)
+{
+	struct signer *s = owner;
+	(void)reason;
+	channel_close(&s->channel);
+	loop_stop(s->loop);
+}
+
+static void *signer_thread(void *arg)
+{
+	static const struct channel_handler handler = { sign_message, sign_closed };
+	struct house *h = arg;
+	struct str pem = buf_view(&h->key);
+	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+	struct signer s = { .loop = loop_new(), .key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) };
+	BIO_free(bio);
+	check(s.key != NULL);
+	s.channel = channel_new(s.loop, h->signer_fd, &to_signer, &from_signer, &handler, &s);
+	loop_run(s.loop);
+	channel_close(&s.channel);
+	EVP_PKEY_free(s.key);
+	loop_free(&s.loop);
+	return NULL;
+}
+
+/* ---- supervisor ---- */
+
+static void supervisor_message(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct house *h = owner;
+	assert_int_equal(fd, -1);
+	if (kind == FROM_ROLE_READY)
+		h->ready = ((const struct from_role_ready *)msg)->generation == h->generation;
+	if (kind == FROM_ROLE_FAILED) {
+		struct str text = ((const struct from_role_failed *)msg)->text;
+		(void)snprintf(h->failed, sizeof h->failed, "%.*s", STR_ARG(text));
+		h->ready = true;
+	}
+	if (kind == FROM_ROLE_DRAINED)
+		h->drained = true;
+}
+
+static void supervisor_closed(void *owner, const char *reason)
+{
+	struct house *h = owner;
+	if (!h->closing)
+		fail_msg("the front left its supervisor: %s", reason);
+}
+
+static int file_of(struct str bytes)
+{
+	int fd = memfd_create("front-test", MFD_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, bytes.p, bytes.n), (ssize_t)bytes.n);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
+}
+
+static void link_to(struct house *h, enum ipc_arrow arrow, int fd)
+{
+	channel_send_fd(h->supervisor, TO_ROLE_LINK, &(struct to_role_link){ .arrow = arrow }, fd);
+}
+
+void house_configure(struct house *h, const char *more_conf)
+{
+	char text[4096];
+	uint64_t g = ++h->generation;
+	(void)snprintf(text, sizeof text, "%s%s", conf_text, more_conf);
+	channel_send(h->supervisor, TO_ROLE_CONFIG_TEXT,
+	             &(struct to_role_config_text){ .generation = g, .name = STR("test.conf"), .text = str_of(text) });
+	channel_send_fd(h->supervisor, TO_ROLE_FILE, &(struct to_role_file){ .generation = g, .path = STR("/cert") },
+	                file_of(buf_view(&h->chain)));
+	for (size_t i = 0; i < LISTENERS; i++)
+		channel_send_fd(h->supervisor, TO_ROLE_LISTENER,
+		                &(struct to_role_listener){ .generation = g, .listener = i, .on = 0 },
+		                dup(h->listening[i]));
+	h->ready = false;
+	h->failed[0] = '\0';
+	channel_send(h->supervisor, TO_ROLE_COMMIT, &(struct to_role_commit){ .generation = g });
+	house_wait(h, &h->ready);
+}
+
+/* ---- spool ---- */
+
+static void put(struct buf *b, const char *word, struct str s)
+{
+	assert_int_equal(buf_addf(b, "%s<%.*s>", word, STR_ARG(s)), OK);
+}
+
+static void spool_begin(struct house *h, const struct front_begin *m)
+{
+	h->txn = m->txn;
+	h->begun++;
+	h->taken = 0;
+	buf_clear(&h->envelope);
+	buf_clear(&h->content);
+	put(&h->envelope, "from", m->sender);
+	put(&h->envelope, " client", m->client);
+	put(&h->envelope, " user", m->user);
+	put(&h->envelope, " with", m->with);
+	if (h->refuse_begin.code != 0) {
+		h->refuse_begin.txn = m->txn;
+		channel_send(h->spool, SPOOL_REFUSED, &h->refuse_begin);
+	} else if (!h->hold_begin) {
+		channel_send(h->spool, SPOOL_BEGUN, &(struct spool_begun){ .txn = m->txn, .id = STR("q7") });
+	}
+}
+
+static void spool_chunk(struct house *h, const struct front_chunk *m)
+{
+	assert_int_equal(m->txn, h->txn);
+	assert_int_equal(buf_add(&h->content, m->bytes), OK);
+	size_t ahead = buf_view(&h->content).n - h->taken;
+	h->ahead_max = ahead > h->ahead_max ? ahead : h->ahead_max;
+	assert_true(ahead <= FRONT_CREDIT_BYTES);
+	if (h->hold_taken)
+		return;
+	h->taken += m->bytes.n;
+	channel_send(h->spool, SPOOL_TAKEN, &(struct spool_taken){ .txn = m->txn, .bytes = m->bytes.n });
+}
+
+static void spool_finish(struct house *h, const struct front_finish *m)
+{
+	assert_int_equal(m->txn, h->txn);
+	h->finish_size = m->size_bytes;
+	h->finish_body = m->body;
+	assert_int_equal(m->size_bytes, buf_view(&h->content).n);
+	if (h->refuse_store.code != 0) {
+		h->refuse_store.txn = m->txn;
+		channel_send(h->spool, SPOOL_REFUSED, &h->refuse_store);
+	} else if (!h->hold_store) {
+		h->stored++;
+		channel_send(h->spool, SPOOL_STORED, &(struct spool_stored){ .txn = m->txn, .id = STR("q7") });
+	}
+}
+
+static void spool_message(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct house *h = owner;
+	assert_int_equal(fd, -1);
+	if (kind == FRONT_BEGIN) {
+		spool_begin(h, msg);
+	} else if (kind == FRONT_RCPT) {
+		put(&h->envelope, " to", ((const struct front_rcpt *)msg)->address);
+		put(&h->envelope, "=", ((const struct front_rcpt *)msg)->original);
+	} else if (kind == FRONT_CHUNK) {
+		spool_chunk(h, msg);
+	} else if (kind == FRONT_FINISH) {
+		spool_finish(h, msg);
+	} else if (kind == FRONT_ABORT) {
+		h->aborted++;
+	} else if (kind == FRONT_VERIFY) {
+		const struct front_verify *m = msg;
+		bool yes = str_starts(m->address, STR("verify-yes"));
+		channel_send(h->spool, SPOOL_VERIFIED,
+		             &(struct spool_verified){ .request = m->request, .code = yes ? 250 : 550,
+		                                       .status = yes ? STR("2.1.5") : STR("5.1.1"),
+		                                       .text = STR("says the next hop") });
+	}
+}
+
+/* The front may go away in a test's end, and a stopped neighbour closes by itself. */
+static void neighbour_closed(void *owner, const char *reason)
+{
+	(void)owner;
+	(void)reason;
+}
+
+/* ---- keeper ---- */
+
+static void keeper_login(struct house *h, uint64_t session, struct str text)
+{
+	if (str_eq(text, STR("\0jada\0secret"))) {
+		channel_send(h->keeper, KEEPER_AUTH_DONE, &(struct keeper_auth_done){ .session = session, .user = STR("jada") });
+		return;
+	}
+	channel_send(h->keeper, KEEPER_AUTH_FAILED,
+	             &(struct keeper_auth_failed){ .session = session, .code = 535, .status = STR("5.7.8"),
+	                                           .text = STR("Wrong name or password"), .delay_ms = h->login_delay_ms });
+}
+
+static void keeper_auth_begins(struct house *h, const struct front_auth_start *m)
+{
+	(void)snprintf(h->binding, sizeof h->binding, "%zu bytes, listener %u, %.*s", m->channel_binding.n,
+	               (unsigned)m->listener, STR_ARG(m->mechanism));
+	if (m->has_initial == 1)
+		keeper_login(h, m->session, m->initial);
+	else
+		channel_send(h->keeper, KEEPER_AUTH_MORE, &(struct keeper_auth_more){ .session = m->session });
+}
+
+static void keeper_rcpt_asked(struct house *h, const struct front_ask_rcpt *m)
+{
+	struct keeper_rcpt answer = { .request = m->request, .verdict = RCPT_REMOTE };
+	if (str_eq(m->address, STR("staff@example.org"))) {
+		for (int i = 0; i < 2; i++)
+			channel_send(h->keeper, KEEPER_RCPT_TARGET,
+			             &(struct keeper_rcpt_target){ .request = m->request,
+			                                           .address = i == 0 ? STR("jada@example.org") : STR("li@example.org") });
+		answer.verdict = RCPT_LOCAL;
+	} else if (str_starts(m->address, STR("verify"))) {
+		answer.verdict = RCPT_VERIFY;
+	} else if (str_starts(m->address, STR("nobody"))) {
+		answer.verdict = RCPT_UNKNOWN;
+	} else if (str_starts(m->address, STR("broken"))) {
+		answer.verdict = RCPT_FAILED;
+	} else if (str_ends_nocase(m->address, STR("@example.org"))) {
+		channel_send(h->keeper, KEEPER_RCPT_TARGET,
+		             &(struct keeper_rcpt_target){ .request = m->request, .address = m->address });
+		answer.verdict = RCPT_LOCAL;
+	}
+	channel_send(h->keeper, KEEPER_RCPT, &answer);
+}
+
+static void keeper_message(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct house *h = owner;
+	assert_int_equal(fd, -1);
+	h->asked++;
+	if (h->silent)
+		return;
+	if (kind == FRONT_AUTH_START) {
+		keeper_auth_begins(h, msg);
+	} else if (kind == FRONT_AUTH_STEP) {
+		const struct front_auth_step *m = msg;
+		keeper_login(h, m->session, m->response);
+	} else if (kind == FRONT_AUTH_CANCEL) {
+		h->cancelled++;
+	} else if (kind == FRONT_ASK_RCPT) {
+		keeper_rcpt_asked(h, msg);
+	} else if (kind == FRONT_ASK_SENDER) {
+		const struct front_ask_sender *m = msg;
+		bool yes = str_eq(m->user, STR("jada")) && str_eq(m->address, STR("jada@example.org"));
+		channel_send(h->keeper, KEEPER_SENDER, &(struct keeper_sender){ .request = m->request, .allowed = yes });
+	}
+}
+
+void house_give_keeper(struct house *h)
+{
+	static const struct channel_handler handler = { keeper_message, neighbour_closed };
+	int pair[2];
+	assert_int_equal(socket_pair(pair), OK);
+	h->keeper = channel_new(h->loop, pair[0], &front_to_keeper, &keeper_to_front, &handler, h);
+	link_to(h, ARROW_FRONT_KEEPER, pair[1]);
+}
+
+void house_give_spool(struct house *h)
+{
+	static const struct channel_handler handler = { spool_message, neighbour_closed };
+	int pair[2];
+	assert_int_equal(socket_pair(pair), OK);
+	h->spool = channel_new(h->loop, pair[0], &front_to_spool, &spool_to_front, &handler, h);
+	link_to(h, ARROW_FRONT_SPOOL, pair[1]);
+}
+
+void house_take_keeper(struct house *h)
+{
+	channel_close(&h->keeper);
+}
+
+void house_take_spool(struct house *h)
+{
+	channel_close(&h->spool);
+}
+
+/* ---- the house ---- */
+
+static void listen_all(struct house *h)
+{
+	for (size_t i = 0; i < LISTENERS; i++) {
+		struct why why = { "" };
+		struct endpoint at;
+		char path[64];
+		(void)snprintf(path, sizeof path, "unix:/tmp/front-test-%d.sock", (int)getpid());
+		assert_int_equal(endpoint_parse(i == LISTENER_LOCAL ? str_of(path) : STR("127.0.0.1:0"), &at), OK);
+		if (i == LISTENER_LOCAL)
+			(void)unlink(at.path);
+		if (socket_listen(&at, 16, &h->listening[i], &why) != OK)
+			fail_msg("%s", why.text);
+		if (i == LISTENER_LOCAL)
+			h->at[i] = at;
+		else
+			assert_int_equal(socket_local(h->listening[i], &h->at[i]), OK);
+	}
+}
+
+static void make_certificate(struct house *h)
+{
+	struct why why = { "" };
+	const struct str name = STR("mx1.example.org");
+	buf_init(&h->ca, 64 << 10);
+	buf_init(&h->chain, 64 << 10);
+	buf_init(&h->key, 64 << 10);
+	if (tls_begin(&why) != OK || certificate_make(&name, 1, &h->ca, &h->chain, &h->key, &why) != OK)
+		fail_msg("%s", why.text);
+	struct tls_client_options options = { .ca_pem = buf_view(&h->ca), .verify = true };
+	h->trusting = tls_client_new(&options, &why);
+	if (h->trusting == NULL)
+		fail_msg("%s", why.text);
+}
+
+void house_open(struct house *h, const char *more_conf)
+{
+	static const struct channel_handler supervisor = { supervisor_message, supervisor_closed };
+	int control[2], sign[2];
+	memset(h, 0, sizeof *h);
+	h->loop = loop_new();
+	buf_init(&h->envelope, 1 << 20);
+	buf_init(&h->content, 128 << 20);
+	make_certificate(h);
+	listen_all(h);
+	assert_int_equal(socket_pair(control), OK);
+	assert_int_equal(socket_pair(sign), OK);
+	h->front = front_start(h->loop, control[1]);
+	h->supervisor = channel_new(h->loop, control[0], &role_to_supervisor, &supervisor_to_role, &supervisor, h);
+	h->signer_fd = sign[0];
+	assert_int_equal(pthread_create(&h->signer, NULL, signer_thread, h), 0);
+	link_to(h, ARROW_FRONT_SIGN, sign[1]);
+	house_give_keeper(h);
+	house_give_spool(h);
+	house_configure(h, more_conf);
+	assert_string_equal(h->failed, "");
+}
+
+void house_close(struct house *h)
+{
+	h->closing = true;
+	role_free(&h->front);
+	house_turn(h, 1); /* what was put off to the end of the turn */
+	channel_close(&h->supervisor);
+	channel_close(&h->spool);
+	channel_close(&h->keeper);
+	assert_int_equal(pthread_join(h->signer, NULL), 0);
+	tls_client_free(&h->trusting);
+	for (size_t i = 0; i < LISTENERS; i++)
+		fd_close(&h->listening[i]);
+	(void)unlink(h->at[LISTENER_LOCAL].path);
+	struct buf *bufs[] = { &h->ca, &h->chain, &h->key, &h->envelope, &h->content };
+	for (size_t i = 0; i < COUNT(bufs); i++)
+		buf_fini(bufs[i]);
+	loop_free(&h->loop);
+}
+
+/* ---- clients ---- */
+
+static void client_flush(struct client *c)
+{
+	while (c->tls != NULL && c->stream != NULL && tls_output(c->tls).n > 0) {
+		size_t n = 0;
+		if (stream_write(c->stream, tls_output(c->tls), &n) != OK || n == 0)
+			return;
+		tls_sent(c->tls, n);
+	}
+}
+
+static void client_take(struct client *c, struct str bytes)
+{
+	char plain[4096];
+	size_t n, used;
+	if (c->tls == NULL) {
+		assert_int_equal(buf_add(&c->heard, bytes), OK);
+		return;
+	}
+	do {
+		assert_int_equal(tls_feed(c->tls, bytes, &used), OK);
+		bytes = str_from(bytes, used);
+		while (tls_state(c->tls) != TLS_SHAKING && tls_read(c->tls, plain, sizeof plain, &n) == OK && n > 0)
+			assert_int_equal(buf_add(&c->heard, (struct str){ plain, n }), OK);
+	} while (bytes.n > 0 && used > 0);
+	client_flush(c);
+}
+
+static void client_notified(void *owner, enum stream_event event)
+{
+	struct client *c = owner;
+	char room[16384];
+	size_t n = 0;
+	if (event == STREAM_WRITABLE) {
+		client_flush(c);
+		return;
+	}
+	fault f = stream_read(c->stream, room, sizeof room, &n);
+	if (f == F_BUSY)
+		return;
+	if (f != OK || n == 0) {
+		c->closed = true;
+		stream_want_read(c->stream, false);
+		return;
+	}
+	client_take(c, (struct str){ room, n });
+}
+
+void client_open_clear(struct client *c, struct house *h, int listener)
+{
+	int fd = -1;
+	memset(c, 0, sizeof *c);
+	c->house = h;
+	buf_init(&c->heard, 1 << 20);
+	buf_init(&c->line, 1 << 16);
+	assert_int_equal(socket_connect(&h->at[listener], NULL, &fd), OK);
+	c->stream = stream_new(h->loop, fd, client_notified, c);
+}
+
+void client_open(struct client *c, struct house *h, int listener)
+{
+	client_open_clear(c, h, listener);
+	if (listener == LISTENER_SUBMISSIONS)
+		client_start_tls(c);
+}
+
+void client_close(struct client *c)
+{
+	stream_close(&c->stream);
+	tls_free(&c->tls);
+	buf_fini(&c->heard);
+	buf_fini(&c->line);
+}
+
+void client_start_tls(struct client *c)
+{
+	c->tls = tls_connect(c->house->trusting, STR("mx1.example.org"));
+	assert_int_equal(tls_feed(c->tls, STR_NONE, &(size_t){ 0 }), OK);
+	for (int i = 0; i < 1000 && tls_state(c->tls) == TLS_SHAKING && !c->closed; i++) {
+		client_flush(c);
+		run_once(c->house);
+	}
+	client_flush(c);
+	if (tls_state(c->tls) != TLS_OPEN)
+		fail_msg("no TLS: %s", tls_error(c->tls));
+}
+
+void client_send(struct client *c, struct str bytes)
+{
+	if (c->tls != NULL) {
+		assert_int_equal(tls_write(c->tls, bytes), OK);
+		client_flush(c);
+		return;
+	}
+	while (bytes.n > 0 && !c->closed) {
+		size_t n = 0;
+		assert_int_equal(stream_write(c->stream, bytes, &n), OK);
+		bytes = str_from(bytes, n);
+		if (n == 0)
+			run_once(c->house);
+	}
+}
+
+void client_say(struct client *c, const char *line)
+{
+	struct buf b;
+	buf_init(&b, 1 << 16);
+	assert_int_equal(buf_addf(&b, "%s\r\n", line), OK);
+	client_send(c, buf_view(&b));
+	buf_fini(&b);
+}
+
+static struct str next_line(struct client *c)
+{
+	struct str rest, line;
+	for (int i = 0; i < 2000; i++) {
+		rest = buf_view(&c->heard);
+		if (str_find_str(rest, STR("\r\n"), &(size_t){ 0 }))
+			break;
+		if (c->closed)
+			fail_msg("closed while a line was awaited");
+		run_once(c->house);
+	}
+	rest = buf_view(&c->heard);
+	if (!str_take_line(&rest, &line))
+		fail_msg("no line came");
+	buf_clear(&c->line);
+	assert_int_equal(buf_add(&c->line, line), OK);
+	buf_drop(&c->heard, buf_view(&c->heard).n - rest.n);
+	return house_text(&c->line);
+}
+
+static void compare(struct str line, const char *start)
+{
+	if (!str_starts(line, str_of(start)))
+		fail_msg("expected \"%s\", heard \"%.*s\"", start, STR_ARG(line));
+}
+
+void client_hear(struct client *c, const char *start)
+{
+	compare(next_line(c), start);
+}
+
+void client_hear_last(struct client *c, const char *start)
+{
+	struct str line;
+	do
+		line = next_line(c);
+	while (line.n > 3 && line.p[3] == '-');
+	compare(line, start);
+}
+
+void client_hear_end(struct client *c)
+{
+	house_wait(c->house, &c->closed);
+	assert_int_equal(buf_view(&c->heard).n, 0);
+}
+
+void client_talk(struct client *c, const char *line, const char *start)
+{
+	client_say(c, line);
+	client_hear_last(c, start);
+}
+
+void client_hello(struct client *c)
+{
+	client_hear(c, "220 mx1.example.org ESMTP");
+	client_talk(c, "EHLO client.example", "250 LIMITS RCPTMAX=1000");
+}
+
+void client_login(struct client *c)
+{
+	client_talk(c, "AUTH PLAIN AGphZGEAc2VjcmV0", "235 2.7.0");
+}
