@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: ISC */
+/* test/sim/hosts.h -- scripted next hops: an MX that takes mail, one that is moody, one that refuses; an LMTP server. */
+#ifndef SIM_HOSTS_H
+#define SIM_HOSTS_H
+
+#include "sys/loop.h"
+#include "tls/tls.h"
+
+void hosts_begin(struct loop *loop, struct tls_server *tls);
+void hosts_end(void);
+extern bool hosts_calm;              /* no more moods: what is refused for good stays refused */
+extern unsigned long hosts_sessions, hosts_took, hosts_moods;
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: ISC */
+/* test/sim/senders.h -- scripted clients: each hands in one letter, in one of several manners, and may go away early. */
+#ifndef SIM_SENDERS_H
+#define SIM_SENDERS_H
+
+#include "sys/loop.h"
+
+void senders_begin(struct loop *loop);
+void senders_end(void);
+/* One more letter, made up by chance, from now on. */
+void senders_start(void);
+size_t senders_at_work(void);
+
+extern unsigned long senders_refused, senders_lost;
+
+#endif
