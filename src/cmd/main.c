@@ -15,6 +15,7 @@ static const struct command *const commands[] = {
 	&command_try,
 	&command_sendmail,
 	&command_role,
+	&command_passwd,
 };
 
 int command_help(const struct command *c)
