@@ -205,6 +205,15 @@ fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out)
 	return OK;
 }
 
+fault user_name(uint32_t uid, char *to, size_t room)
+{
+	(void)uid;
+	if (room < sizeof "somebody")
+		return F_LIMIT;
+	memcpy(to, "somebody", sizeof "somebody");
+	return OK;
+}
+
 fault process_become(uint32_t uid, uint32_t gid, struct why *why)
 {
 	(void)uid;
