@@ -117,6 +117,7 @@ relay hop {{
         """The next hop is another Sealpost: port 465, SCRAM, and the password only in the keeper."""
         secret = self.folder / "secret"
         secret.write_text(JADA[1] + "\n")
+        secret.chmod(0o600)
         outer = self.start(Sealpost(self.folder, name="outer", authority=self.authority))
         server = self.sealpost(outer.port_submissions, tls="implicit verify", more=f"login jada file:{secret}",
                                extra="domain unused.test {\n recipients any\n deliver relay hop\n}")

@@ -62,6 +62,7 @@ class Sealpost:
         self.cert, self.key = self.authority.issue("mx1.example.test", "localhost", "127.0.0.1")
         self.users, self.aliases = self.folder / "users", self.folder / "aliases"
         self.users.write_text("".join(users_line(*pair) for pair in self.PASSWORDS.items()))
+        self.users.chmod(0o600)
         self.aliases.write_text("info: jada\nteam: jada, sam\nloved: jada@example.test\npostmaster: jada\n")
         self.mail.mkdir()
         self.mail.chmod(0o755)
