@@ -73,10 +73,16 @@ static void auth_begins(struct session *s, const struct smtp_event *e)
 		smtp_server_answer(s->smtp, REPLY(454, 4, 7, 0, STR("Logins are not possible just now: try again later")));
 		return;
 	}
+	char mechanism[24];
+	size_t n = e->u.auth.mechanism.n < sizeof mechanism ? e->u.auth.mechanism.n : sizeof mechanism;
+	for (size_t i = 0; i < n; i++) {
+		char sign = e->u.auth.mechanism.p[i];
+		mechanism[i] = sign >= 'a' && sign <= 'z' ? (char)(sign - 'a' + 'A') : sign;
+	}
 	struct front_auth_start m = {
 		.session = session_ask(s, ASK_AUTH),
 		.listener = s->listener,
-		.mechanism = e->u.auth.mechanism,
+		.mechanism = { mechanism, n }, /* the core takes none over 20 */
 		.has_initial = e->u.auth.has_initial,
 		.initial = e->u.auth.initial,
 		.channel_binding = { (const char *)binding, bound ? sizeof binding : 0 },

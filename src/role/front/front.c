@@ -214,10 +214,8 @@ static void spool_message(void *owner, unsigned kind, const void *msg, int fd)
 
 static void resolver_message(void *owner, unsigned kind, const void *msg, int fd)
 {
-	(void)owner;
-	(void)kind;
-	(void)msg;
 	fd_close(&fd);
+	session_on_resolver(owner, kind, msg);
 }
 
 /* Nobody leaves the list within: who is done with goes at the end of the turn. */
@@ -356,6 +354,7 @@ static void on_free(void *role)
 	buf_fini(&f->shortage);
 	map_free(&f->clients);
 	map_free(&f->asks);
+	map_free(&f->lookups);
 	free(f);
 }
 
@@ -377,6 +376,7 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	list_init(&f->shakers);
 	f->clients = map_new(random_u64());
 	f->asks = map_new(0);
+	f->lookups = map_new(0);
 	timer_init(&f->grace, loop, grace_is_over, f);
 	if (tls_begin(&why) != OK)
 		log_event(LOG_TROUBLE, LOG_Z("problem", why.text), LOG_Z("do", "check the OpenSSL installation"));

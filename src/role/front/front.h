@@ -5,6 +5,7 @@
  * front.c      the role: configuration, neighbours, limits, drain
  * accept.c     listeners, and who may connect
  * session.c    one connection: bytes, TLS and time, between the stream and the SMTP core
+ * names.c      the client's name, confirmed both ways
  * events.c     what the core tells and asks: hello, login, sender, recipients
  * intake.c     a message on its way to the spool: header first, then chunks against credit
  * header.c     what a header block holds, and what it lacks
@@ -42,7 +43,7 @@ enum {
 	PLAIN_HINT_MS = 10 * 1000,   /* a TLS client speaks at once: who is silent waits for a greeting in clear */
 	WRITE_MS = 5 * 60 * 1000,    /* for a client to take what we have said */
 	LINGER_MS = 5 * 1000,        /* for the last reply to arrive before the connection is gone */
-	ANSWER_MS = 5 * 60 * 1000,   /* for a neighbour */
+	ANSWER_MS = 4 * 60 * 1000,   /* for a neighbour: less than a client waits for RCPT (RFC 5321 4.5.3.2.3) */
 };
 
 /* What a session keeps from the configuration of its beginning. */
@@ -71,7 +72,7 @@ struct front {
 	struct map *clients;            /* connections by client */
 	struct list shakers;            /* sessions that wait for a handshake */
 	size_t shaking;
-	struct map *asks;               /* number -> session */
+	struct map *asks, *lookups;     /* number -> session */
 	uint64_t next_number;
 
 	bool draining;
@@ -191,6 +192,10 @@ struct session {
 
 	char client[64];                /* "192.0.2.1"; "" on a local socket */
 	char client_key[64];
+	char name[256];                 /* the client's, if its address and its name agree; "" as long as unknown */
+	char name_claimed[256];         /* by the address; not yet confirmed by the name */
+	uint64_t lookup;                /* the resolver's question under way; 0: none */
+	bool asks_address;              /* it is the second one */
 	bool trusted;
 	char user[256];                 /* logged in, or the account on a local socket */
 	char helo[SMTP_NAME_MAX + 1];
@@ -219,6 +224,11 @@ void session_pump(struct session *s);           /* goes on after an answer came 
 void session_abandon(struct session *s);        /* closes at once */
 void session_free_now(struct session *s);       /* the role ends */
 void session_give_turn(struct front *f);        /* the next one may shake hands */
+
+/* names.c */
+void session_look_up(struct session *s);
+void session_drop_lookup(struct session *s);
+void session_on_resolver(struct front *f, unsigned kind, const void *msg);
 
 /* events.c */
 void session_event(struct session *s, const struct smtp_event *e);

@@ -170,6 +170,7 @@ static fault put_received(struct session *s, struct buf *out)
 	int64_t wall_s = clock_wall_s();
 	struct trace_facts facts = {
 		.helo = str_of(s->helo),
+		.name = str_of(s->name),
 		.client = str_of(s->client),
 		.hostname = s->generation->hostname,
 		.with = with_word(s),
@@ -435,7 +436,7 @@ void intake_spool_lost(struct session *s)
 	if (l->txn == 0)
 		return;
 	if (s->asked == ASK_BEGIN || s->asked == ASK_FINISH || s->asked == ASK_HEADER_SENDER)
-		s->asked = ASK_NOTHING;
+		session_forget_ask(s);
 	(void)map_remove_u64(s->front->asks, l->txn);
 	l->txn = 0;
 	l->ahead_bytes = 0;

@@ -71,6 +71,7 @@ void session_abandon(struct session *s)
 	stop_shaking(s);
 	s->phase = SESSION_GONE;
 	session_drop_asks(s);
+	session_drop_lookup(s);
 	intake_reset(s);
 	client_leaves(s->front, str_of(s->client_key));
 	tls_free(&s->tls);
@@ -564,6 +565,7 @@ void session_new(struct front *f, const struct listener *at, int fd, const struc
 	s->phase = SESSION_SPEAKS;
 	log_event(LOG_CONNECTED, LOG_U("connection", s->number), LOG_Z("client", s->client),
 	          LOG_Z("listener", listen_kind_name(s->kind)));
+	session_look_up(s);
 	if (s->implicit)
 		wish_to_shake(s);
 	else

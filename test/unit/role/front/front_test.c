@@ -11,6 +11,8 @@
 
 #include "house.h"
 
+enum { SHAKING_MAX = 64 }; /* FRONT_SHAKING_MAX: role/front/front.h is the role's own */
+
 static struct house h;
 static struct client c;
 
@@ -481,6 +483,107 @@ static void drain_lets_a_letter_end(void **state)
 	house_wait(&h, &h.drained);
 }
 
+static void a_name_counts_if_both_ways_agree(void **state)
+{
+	(void)state;
+	house_give_resolver(&h);
+	h.claimed_name = "client.example";
+	h.name_address = "192.0.2.1";
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	give_letter("a@x.example", "jada@example.org", "Subject: x\r\n\r\nhi", "250 2.0.0");
+	expect_not_in(&h.content, "(client.example");
+	client_close(&c);
+	h.name_address = "127.0.0.1";
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	give_letter("a@x.example", "jada@example.org", "Subject: x\r\n\r\nhi", "250 2.0.0");
+	expect_in(&h.content, "(client.example [127.0.0.1])");
+}
+
+/* CVE-2026-45185: a close_notify inside BDAT, then a byte in clear. */
+static void the_end_of_tls_is_the_end(void **state)
+{
+	(void)state;
+	log_in(LISTENER_SUBMISSIONS);
+	client_talk(&c, "MAIL FROM:<jada@example.org>", "250");
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
+	client_send(&c, STR("BDAT 100\r\nabc"));
+	house_turn(&h, 10);
+	client_end_tls(&c);
+	client_send(&c, STR("x"));
+	house_wait(&h, &c.closed);
+	assert_int_equal(h.aborted, 1);
+	assert_int_equal(h.stored, 0);
+}
+
+static void handshakes_take_turns(void **state)
+{
+	static struct client idle[SHAKING_MAX];
+	(void)state;
+	house_configure(&h, "limits {\n connections-per-client 1000\n}\n");
+	for (size_t i = 0; i < SHAKING_MAX; i++)
+		client_open_clear(&idle[i], &h, LISTENER_SUBMISSIONS);
+	house_turn(&h, 50);
+	client_open_clear(&c, &h, LISTENER_SUBMISSIONS);
+	c.tls = tls_connect(h.trusting, STR("mx1.example.org"));
+	house_turn(&h, 50);
+	assert_int_equal(tls_state(c.tls), TLS_SHAKING);
+	client_close(&idle[0]);
+	tls_free(&c.tls);
+	client_start_tls(&c);
+	client_hello(&c);
+	for (size_t i = 1; i < SHAKING_MAX; i++)
+		client_close(&idle[i]);
+}
+
+/* 20 MB over TLS, against a spool that takes its time: never more than the credit under way. */
+static void a_big_letter_passes_in_little_memory(void **state)
+{
+	(void)state;
+	char text[20 * 1000];
+	log_in(LISTENER_SUBMISSIONS);
+	client_talk(&c, "MAIL FROM:<jada@example.org>", "250");
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
+	client_talk(&c, "DATA", "354");
+	client_send(&c, STR("From: jada@example.org\r\n\r\n"));
+	memset(text, 'x', sizeof text);
+	for (size_t i = 100; i <= sizeof text; i += 100)
+		memcpy(text + i - 2, "\r\n", 2);
+	for (int i = 0; i < 1000; i++) {
+		client_send(&c, (struct str){ text, sizeof text });
+		while (tls_output(c.tls).n > 200000)
+			house_turn(&h, 1);
+	}
+	client_talk(&c, ".", "250 2.0.0");
+	assert_true(buf_view(&h.content).n > 20 * 1000 * 1000);
+	assert_true(h.ahead_max <= FRONT_CREDIT_BYTES);
+}
+
+static void too_many_errors_end_the_session(void **state)
+{
+	(void)state;
+	char text[600];
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	for (size_t i = 0; i < sizeof text; i += 6)
+		memcpy(text + i, "RCPT\r\n", 6);
+	client_send(&c, (struct str){ text, sizeof text });
+	for (int i = 0; i < 20; i++)
+		client_hear(&c, "501 5.5.4");
+	client_hear(&c, "421 4.7.0 Too many errors");
+	client_hear_end(&c);
+}
+
+static void a_broken_hello_gets_an_alert(void **state)
+{
+	(void)state;
+	client_open_clear(&c, &h, LISTENER_SUBMISSIONS);
+	client_send(&c, STR("\x16\x03\x01\x00\x05\x01zzzzzzzz"));
+	house_wait(&h, &c.closed);
+	assert_true(buf_view(&c.heard).n == 0 || buf_view(&c.heard).p[0] == 0x15); /* an alert, no text */
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_house, close_house)
@@ -509,6 +612,12 @@ int main(void)
 		TEST(connections_have_a_ceiling),
 		TEST(a_reload_drops_nobody),
 		TEST(drain_lets_a_letter_end),
+		TEST(a_name_counts_if_both_ways_agree),
+		TEST(the_end_of_tls_is_the_end),
+		TEST(handshakes_take_turns),
+		TEST(a_big_letter_passes_in_little_memory),
+		TEST(too_many_errors_end_the_session),
+		TEST(a_broken_hello_gets_an_alert),
 	};
 	return cmocka_run_group_tests_name("front", tests, NULL, NULL);
 }

@@ -360,6 +360,34 @@ void house_give_spool(struct house *h)
 	link_to(h, ARROW_FRONT_SPOOL, pair[1]);
 }
 
+/* ---- resolver ---- */
+
+static void resolver_message(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct house *h = owner;
+	const struct resolve *m = msg;
+	assert_int_equal(fd, -1);
+	assert_int_equal(kind, RESOLVE);
+	struct resolved_record r = { .request = m->request };
+	r.text = m->kind == DNS_PTR ? str_of(h->claimed_name) : str_of(h->name_address);
+	if (m->kind == DNS_PTR)
+		assert_true(str_eq(m->name, STR("127.0.0.1")));
+	else
+		assert_true(m->kind == DNS_A && str_eq(m->name, str_of(h->claimed_name)));
+	if (r.text.n > 0)
+		channel_send(h->resolver, RESOLVED_RECORD, &r);
+	channel_send(h->resolver, RESOLVED_END, &(struct resolved_end){ .request = m->request });
+}
+
+void house_give_resolver(struct house *h)
+{
+	static const struct channel_handler handler = { resolver_message, neighbour_closed };
+	int pair[2];
+	assert_int_equal(socket_pair(pair), OK);
+	h->resolver = channel_new(h->loop, pair[0], &to_resolver, &from_resolver, &handler, h);
+	link_to(h, ARROW_FRONT_RESOLVER, pair[1]);
+}
+
 void house_take_keeper(struct house *h)
 {
 	channel_close(&h->keeper);
@@ -437,6 +465,7 @@ void house_close(struct house *h)
 	channel_close(&h->supervisor);
 	channel_close(&h->spool);
 	channel_close(&h->keeper);
+	channel_close(&h->resolver);
 	assert_int_equal(pthread_join(h->signer, NULL), 0);
 	tls_client_free(&h->trusting);
 	for (size_t i = 0; i < LISTENERS; i++)
@@ -534,6 +563,13 @@ void client_start_tls(struct client *c)
 	client_flush(c);
 	if (tls_state(c->tls) != TLS_OPEN)
 		fail_msg("no TLS: %s", tls_error(c->tls));
+}
+
+void client_end_tls(struct client *c)
+{
+	tls_end(c->tls);
+	client_flush(c);
+	tls_free(&c->tls);
 }
 
 void client_send(struct client *c, struct str bytes)

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "ipc/front_keeper.h"
 #include "ipc/front_spool.h"
+#include "ipc/resolver.h"
 #include "role/role.h"
 #include "sys/channel.h"
 #include "sys/socket.h"
@@ -23,7 +24,7 @@ enum { LISTENER_MX, LISTENER_SUBMISSIONS, LISTENER_SUBMISSION, LISTENER_LMTP, LI
 struct house {
 	struct loop *loop;
 	struct role_base *front;
-	struct channel *supervisor, *spool, *keeper;
+	struct channel *supervisor, *spool, *keeper, *resolver;
 	uint64_t generation;
 	bool ready, drained, closing;
 	char failed[512];
@@ -48,6 +49,8 @@ struct house {
 	char binding[64];
 	uint64_t login_delay_ms;
 
+	const char *claimed_name, *name_address; /* of the client; NULL: none */
+
 	pthread_t signer;
 	int signer_fd;
 };
@@ -57,6 +60,7 @@ void house_close(struct house *h);
 void house_configure(struct house *h, const char *more_conf);  /* a new generation */
 void house_give_keeper(struct house *h);
 void house_give_spool(struct house *h);
+void house_give_resolver(struct house *h);
 void house_take_keeper(struct house *h);                      /* it dies */
 void house_take_spool(struct house *h);
 
@@ -73,6 +77,7 @@ void client_open(struct client *c, struct house *h, int listener);
 void client_open_clear(struct client *c, struct house *h, int listener); /* without TLS even where it is due */
 void client_close(struct client *c);
 void client_start_tls(struct client *c);         /* and waits until it is up */
+void client_end_tls(struct client *c);           /* close_notify; what is sent later goes in clear */
 void client_send(struct client *c, struct str bytes);
 void client_say(struct client *c, const char *line);
 /* The next line must start so. All lines of a reply: the last one. */

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/front/names.c -- the client's name, confirmed both ways, for the Received line.
+ *
+ * The name that the address has (PTR) counts only if that name has the address, too. Nobody waits for it: what is
+ * not known when a letter comes is left out.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "role/front/front.h"
+
+static void ask(struct session *s, enum dns_kind kind, struct str name)
+{
+	struct front *f = s->front;
+	s->lookup = ++f->next_number;
+	(void)map_set_u64(f->lookups, s->lookup, s);
+	channel_send(f->resolver, RESOLVE, &(struct resolve){ .request = s->lookup, .kind = kind, .name = name });
+}
+
+void session_look_up(struct session *s)
+{
+	if (s->front->resolver != NULL && s->client[0] != '\0')
+		ask(s, DNS_PTR, str_of(s->client));
+}
+
+void session_drop_lookup(struct session *s)
+{
+	(void)map_remove_u64(s->front->lookups, s->lookup);
+	s->lookup = 0;
+}
+
+static void on_record(struct session *s, struct str text)
+{
+	if (s->asks_address) {
+		if (str_eq_nocase(text, str_of(s->client)))
+			memcpy(s->name, s->name_claimed, sizeof s->name);
+	} else if (s->name_claimed[0] == '\0' && text.n < sizeof s->name_claimed) {
+		(void)snprintf(s->name_claimed, sizeof s->name_claimed, "%.*s", STR_ARG(text)); /* the first is enough */
+	}
+}
+
+static void on_end(struct session *s)
+{
+	session_drop_lookup(s);
+	if (s->asks_address || s->name_claimed[0] == '\0' || s->front->resolver == NULL)
+		return;
+	s->asks_address = true;
+	ask(s, strchr(s->client, ':') != NULL ? DNS_AAAA : DNS_A, str_of(s->name_claimed));
+}
+
+void session_on_resolver(struct front *f, unsigned kind, const void *msg)
+{
+	uint64_t number = *(const uint64_t *)msg; /* the first field of both */
+	struct session *s = map_get_u64(f->lookups, number);
+	if (s == NULL)
+		return;
+	if (kind == RESOLVED_RECORD)
+		on_record(s, ((const struct resolved_record *)msg)->text);
+	else if (kind == RESOLVED_END)
+		on_end(s);
+}
