@@ -411,7 +411,7 @@ const struct command command_sendmail = {
 		"  -V ID         an id that notices repeat\n"
 		"  -v            show each step\n"
 		"  -C FILE       the configuration, default " DEFAULT_CONF_PATH "\n"
-		"  -B -bm -O -o... and others of sendmail(1) are taken and mean nothing here\n\n"
+		"Others of sendmail(1), such as -B, -bm, -O and -o, are taken and mean nothing here.\n\n"
 		"Exit status: 0 accepted, 64 wrong use, 65 bad input, 67 no such user, 69 refused, 75 try later,\n"
 		"78 configuration.\n",
 	.example =

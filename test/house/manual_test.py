@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 """The manual pages: mandoc finds nothing to warn about, every directive and every command stands in them.
 
-usage: manual_test.py SEALPOST.CONF.5 SEALPOST.8
+usage: manual_test.py SEALPOST.CONF.5 SEALPOST.8 SENDMAIL.8
 """
 import os
 import re
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unittest
 
-CONF5, PAGE8 = sys.argv[1:3]
+CONF5, PAGE8, SENDMAIL8 = sys.argv[1:4]
 SEALPOST = os.environ["SEALPOST"]
 
 
@@ -25,7 +25,7 @@ def shown(page):
 
 class Manual(unittest.TestCase):
     def test_lint(self):
-        for page in (CONF5, PAGE8):
+        for page in (CONF5, PAGE8, SENDMAIL8):
             done = subprocess.run(["mandoc", "-Tlint", "-W", "warning", page], capture_output=True, text=True)
             self.assertEqual((done.returncode, done.stdout), (0, ""), page)
 
@@ -49,6 +49,13 @@ class Manual(unittest.TestCase):
         self.assertIn("check", listed)
         for name in listed:
             self.assertRegex(page, rf"(?m)^ +{name}( |$)", name)
+
+    def test_every_option_of_sendmail(self):
+        page = shown(SENDMAIL8)
+        listed = re.findall(r"(?m)^  (-[a-zA-Z]+)", output(SEALPOST, "sendmail", "--help"))
+        self.assertIn("-t", listed)
+        for option in listed:
+            self.assertRegex(page, rf"(?m)^ +{option}\b", option)
 
 
 if __name__ == "__main__":
