@@ -14,6 +14,7 @@ static const struct {
 	{ "front", front_start },
 	{ "porter", porter_start },
 	{ "resolver", resolver_start },
+	{ "spool", spool_start },
 };
 
 struct role_base *role_start(struct loop *loop, const char *name, int control_fd)

@@ -253,11 +253,13 @@ static fault memory_commit(struct store *s, struct store_commit *commits, size_t
                            struct store_outcome *outcomes, size_t n_outcomes, struct why *why)
 {
 	(void)why;
-	for (size_t i = 0; i < n_outcomes; i++)
-		outcomes[i].result = settle(s, &outcomes[i]);
 	for (size_t i = 0; i < n_commits; i++) {
 		commits[i].result = commit_message(s, &commits[i]);
 		memory_draft_drop(s, &commits[i].draft);
+	}
+	for (size_t i = 0; i < n_outcomes; i++) {
+		const struct store_commit *needs = outcomes[i].needs;
+		outcomes[i].result = needs != NULL && needs->result != OK ? needs->result : settle(s, &outcomes[i]);
 	}
 	return OK;
 }
@@ -500,6 +502,24 @@ static fault memory_act(struct store *s, const struct store_selector *which, enu
 	return OK;
 }
 
+static fault memory_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out)
+{
+	*n_out = 0;
+	LIST_EACH(l, &s->messages) {
+		struct message *m = LIST_MEMBER(l, struct message, in_store);
+		if (m->facts.arrived_s > now_s)
+			m->facts.arrived_s = now_s;
+		LIST_EACH(k, &m->rcpts) {
+			struct rcpt *r = LIST_MEMBER(k, struct rcpt, in_message);
+			if (r->facts.next_s <= latest_s)
+				continue;
+			r->facts.next_s = now_s;
+			++*n_out;
+		}
+	}
+	return OK;
+}
+
 static fault memory_counts(struct store *s, struct store_counts *out)
 {
 	*out = (struct store_counts){ 0 };
@@ -583,6 +603,7 @@ const struct store_ops store_memory = {
 	.content = memory_content,
 	.list = memory_list,
 	.act = memory_act,
+	.clamp = memory_clamp,
 	.counts = memory_counts,
 	.space = memory_space,
 	.tidy = memory_tidy,

@@ -473,11 +473,16 @@ static fault sqlite_commit(struct store *s, struct store_commit *commits, size_t
 	if (f == OK)
 		f = transaction_begin(s, why);
 	if (f == OK) {
-		for (size_t i = 0; i < n_outcomes && f == OK; i++)
-			f = settle(s, &outcomes[i], why);
 		for (size_t i = 0; i < n_commits && f == OK; i++)
 			if (commits[i].result == OK)
 				f = add_message(s, &commits[i], why);
+		for (size_t i = 0; i < n_outcomes && f == OK; i++) {
+			const struct store_commit *needs = outcomes[i].needs;
+			if (needs != NULL && needs->result != OK)
+				outcomes[i].result = needs->result;
+			else
+				f = settle(s, &outcomes[i], why);
+		}
 		f = transaction_end(s, f, why);
 	}
 	for (size_t i = 0; f != OK && i < n_outcomes; i++)
@@ -821,6 +826,7 @@ const struct store_ops store_sqlite = {
 	.content = sqlite_content,
 	.list = sqlite_list,
 	.act = sqlite_act,
+	.clamp = sqlite_clamp,
 	.counts = sqlite_counts,
 	.space = sqlite_space,
 	.tidy = sqlite_tidy,

@@ -61,6 +61,8 @@ static inline uint64_t rcpts_from(uint64_t message)
 	                 "protocol,tls,extents FROM message WHERE id=?1")                          \
 	SQL(SQL_CONTENT, "SELECT number,size_bytes,extents FROM message WHERE id=?1")              \
 	SQL(SQL_SET, "UPDATE rcpt SET held=?2, next_s=?3 WHERE number=?1")                         \
+	SQL(SQL_CLAMP_ARRIVED, "UPDATE message SET arrived_s=?1 WHERE arrived_s>?1")               \
+	SQL(SQL_CLAMP_NEXT, "UPDATE rcpt SET next_s=?1 WHERE next_s>?2 RETURNING destination")     \
 	SQL(SQL_COUNT_MESSAGES, "SELECT count(*),total(size_bytes) FROM message")                  \
 	SQL(SQL_COUNT_RCPTS, "SELECT count(*),(SELECT count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0) FROM rcpt")  \
 	SQL(SQL_REMEMBER, "INSERT INTO observation VALUES(?1,?2,?3) ON CONFLICT(key)"              \
@@ -156,6 +158,7 @@ fault sqlite_list(struct store *s, const struct store_selector *which, uint64_t 
                   struct store_rcpt *out, size_t max, size_t *n_out);
 fault sqlite_act(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
                  uint64_t *n_out);
+fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out);
 fault sqlite_counts(struct store *s, struct store_counts *out);
 fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t expires_s);
 fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,

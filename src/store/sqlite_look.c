@@ -259,6 +259,26 @@ fault sqlite_act(struct store *s, const struct store_selector *which, enum opera
 	return f;
 }
 
+fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out)
+{
+	*n_out = 0;
+	TRY(transaction_begin(s, NULL));
+	sqlite3_stmt *st = sql(s, SQL_CLAMP_ARRIVED);
+	bind_s64(st, 1, now_s);
+	fault f = sql_run(s, st, NULL);
+	uint64_t n = 0;
+	st = f == OK ? sql(s, SQL_CLAMP_NEXT) : NULL;
+	bind_s64(st, 1, now_s);
+	bind_s64(st, 2, latest_s);
+	for (; st != NULL && sqlite3_step(st) == SQLITE_ROW; n++)
+		after_note(s, column_str(st, 0), now_s);
+	if (f == OK)
+		f = sql_run(s, st, NULL);
+	f = transaction_end(s, f, NULL);
+	*n_out = f == OK ? n : 0;
+	return f;
+}
+
 /* ---- counts ---- */
 
 fault sqlite_counts(struct store *s, struct store_counts *out)

@@ -85,6 +85,7 @@ struct store_outcome {
 	struct str key;                  /* the destination from now on; empty: as before */
 	bool delay_warned;
 	bool counts;                     /* this was an attempt */
+	const struct store_commit *needs; /* of the same call: if it cannot be stored, this does not happen either */
 	fault result;                    /* out: F_STATE for a stale fence: ignored, and told */
 };
 
@@ -121,7 +122,8 @@ struct store_ops {
 
 	/* All or, per message, none: contents durable first, then one transaction. Messages whose result is
 	 * OK survive a power cut. Outcomes ride in the same transaction (bounces are committed together with
-	 * the failure that causes them, so neither is lost nor doubled). The return value is the storage's. */
+	 * the failure that causes them, so neither is lost nor doubled): an outcome whose needs was not stored is not
+	 * applied and gets that result. The return value is the storage's. */
 	fault (*commit)(struct store *s, struct store_commit *commits, size_t n_commits,
 	                struct store_outcome *outcomes, size_t n_outcomes, struct why *why);
 
@@ -152,6 +154,9 @@ struct store_ops {
 	 * becomes stale). RETRY sets next_s to now_s. */
 	fault (*act)(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
 	             uint64_t *n_out);
+
+	/* For a clock that was wrong once: next_s beyond latest_s and arrived_s beyond now_s become now_s. */
+	fault (*clamp)(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out);
 
 	fault (*counts)(struct store *s, struct store_counts *out);
 	/* Room left where the store lives. */

@@ -559,6 +559,37 @@ static void a_bounce_rides_with_its_failure(void **state)
 	assert_int_equal(counts(f).messages, 1);
 }
 
+static void without_its_bounce_nothing_is_settled(void **state)
+{
+	struct fixture *f = *state;
+	put_one(f, "m1", "b@y", "y");
+	struct store_rcpt out[2], r = rcpt_to("a@x.example", "x", NOW);
+	assert_int_equal(lease(f, NOW, out, 2), 1);
+	struct store_commit c = { .draft = draft_of(f, STR("bounce")), .message = { .id = STR("m1") }, .rcpts = &r, .n_rcpts = 1 };
+	struct store_outcome o = { .rcpt = out[0].number, .fence = out[0].fence, .kind = SETTLE_DONE, .needs = &c };
+	assert_int_equal(f->ops->commit(f->store, &c, 1, &o, 1, NULL), OK);
+	assert_int_equal(c.result, F_EXISTS);
+	assert_int_equal(o.result, F_EXISTS);
+	assert_int_equal(settle(f, &out[0], SETTLE_DONE, 0), OK); /* the lease still stands */
+}
+
+static void a_clock_that_was_wrong_is_mended(void **state)
+{
+	struct fixture *f = *state;
+	struct store_rcpt r[] = { rcpt_to("1@y", "y", NOW + 900000), rcpt_to("2@y", "z", NOW + 500) }, out[4];
+	assert_int_equal(put(f, "m1", STR("x"), r, 2), OK);
+	uint64_t n;
+	assert_int_equal(f->ops->clamp(f->store, NOW - 10, NOW + 500, &n), OK);
+	assert_int_equal(n, 1);
+	struct store_message m;
+	assert_int_equal(f->ops->message(f->store, STR("m1"), f->arena, &m), OK);
+	assert_int_equal(m.arrived_s, NOW - 10);
+	assert_int_equal(lease(f, NOW - 10, out, 4), 1);
+	assert_str(out[0].address, "1@y");
+	assert_int_equal(lease(f, NOW + 499, out + 1, 3), 1);
+	assert_str(out[1].address, "1@y"); /* its lease was over */
+}
+
 static void selectors_select(void **state)
 {
 	struct fixture *f = *state;
@@ -753,6 +784,8 @@ static const struct { const char *name; CMUnitTestFunction run; } cases[] = {
 	CASE(next_due_never_oversleeps),
 	CASE(reclaim_gives_leases_back),
 	CASE(a_bounce_rides_with_its_failure),
+	CASE(without_its_bounce_nothing_is_settled),
+	CASE(a_clock_that_was_wrong_is_mended),
 	CASE(selectors_select),
 	CASE(a_list_goes_on_where_it_stopped),
 	CASE(the_operator_acts),

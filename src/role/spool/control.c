@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: ISC */
+/* role/spool/control.c -- the operator's socket: one request, rows of JSON, an end. */
+#include "role/spool/spool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "base/check.h"
+#include "mail/trace.h"
+#include "sys/process.h"
+
+enum {
+	ROWS_AT_ONCE = 100, CLAIM_AT_ONCE = 200,
+	BACKLOG_MAX = 256 << 10,         /* unsent rows, before we wait for the other end */
+	WAIT_MS = 10, IDLE_MS = 30000,
+	ARENA_MAX = 64 << 20, BODY_CHUNK = 64 << 10,
+	STATUS_MAX = 1 << 20,
+};
+
+enum phase { AWAITING, LISTING, SENDING_BODY, ASKING, ENDED };
+
+struct control_session {
+	struct link in_spool;
+	struct spool *spool;
+	struct channel *channel;
+	struct timer timer;
+	enum phase phase;
+	struct arena *arena;             /* of the request */
+	enum control_verb verb;
+	struct store_selector which;
+	bool body;
+	uint64_t after, rows, offset, request;
+};
+
+static void session_free(struct control_session *c)
+{
+	link_remove(&c->in_spool);
+	c->spool->n_controls--;
+	timer_clear(&c->timer);
+	channel_close(&c->channel);
+	arena_free(&c->arena);
+	free(c);
+}
+
+/* The other end closes when it has read this; if it does not, the timer does. */
+static void end(struct control_session *c, int status, const char *text)
+{
+	channel_send(c->channel, CONTROL_END,
+	             &(struct control_end){ .status = (uint64_t)status, .text = str_of(text) });
+	c->phase = ENDED;
+	timer_set(&c->timer, loop_now_ms(c->spool->loop) + IDLE_MS);
+}
+
+/* ---- rows ---- */
+
+/* JSON is UTF-8; what a peer sent may not be. */
+static json_t *text(struct str s)
+{
+	if (str_is_utf8(s))
+		return json_stringn(s.p != NULL ? s.p : "", s.n);
+	char *clean = must_alloc(s.n + 1);
+	for (size_t i = 0; i < s.n; i++)
+		clean[i] = (unsigned char)s.p[i] > 126 ? '?' : s.p[i];
+	json_t *j = json_stringn(clean, s.n);
+	free(clean);
+	return j;
+}
+
+static json_t *date(int64_t wall_s)
+{
+	struct buf b;
+	buf_init(&b, 64);
+	json_t *j = date_put_rfc3339(&b, wall_s) == OK ? text(buf_view(&b)) : json_null();
+	buf_fini(&b);
+	return j;
+}
+
+static const char *state_name(enum rcpt_state state)
+{
+	return state == RCPT_LEASED ? "leased" : state == RCPT_HELD ? "held" : "queued";
+}
+
+static json_t *row_of(const struct store_message *m, const struct store_rcpt *r)
+{
+	json_t *o = json_object();
+	json_object_set_new(o, "id", text(r->id));
+	json_object_set_new(o, "sender", text(m->sender));
+	json_object_set_new(o, "recipient", text(r->address));
+	json_object_set_new(o, "state", json_string(state_name(r->state)));
+	json_object_set_new(o, "attempts", json_integer(r->attempts));
+	json_object_set_new(o, "next_attempt", r->state == RCPT_QUEUED ? date(r->next_s) : json_null());
+	json_object_set_new(o, "arrived", date(m->arrived_s));
+	json_object_set_new(o, "last_reply", text(r->last_reply));
+	json_object_set_new(o, "size", json_integer((json_int_t)m->size_bytes));
+	return o;
+}
+
+/* What `show` tells beyond a row of the list. */
+static void add_details(json_t *o, const struct store_message *m, const struct store_rcpt *r)
+{
+	json_object_set_new(o, "original_recipient", text(r->original));
+	json_object_set_new(o, "destination", text(r->key));
+	json_object_set_new(o, "dialogue", text(r->last_dialogue));
+	json_object_set_new(o, "delay_warned", json_boolean(r->delay_warned));
+	json_object_set_new(o, "client", text(m->client));
+	json_object_set_new(o, "helo", text(m->helo));
+	json_object_set_new(o, "user", text(m->user));
+	json_object_set_new(o, "protocol", text(m->with));
+	json_object_set_new(o, "tls", text(m->tls));
+	json_object_set_new(o, "envid", text(m->envid));
+	json_object_set_new(o, "lease_ends", r->state == RCPT_LEASED ? date(r->lease_until_s) : json_null());
+}
+
+static void send_json(struct control_session *c, json_t *o)
+{
+	char *line = json_dumps(o, JSON_COMPACT);
+	if (line != NULL)
+		channel_send(c->channel, CONTROL_ROW, &(struct control_row){ .json = str_of(line) });
+	free(line);
+	json_decref(o);
+}
+
+static fault send_rows(struct control_session *c, struct arena *a, const struct store_rcpt *rows, size_t n)
+{
+	struct spool *s = c->spool;
+	struct store_message m = { .id = STR_NONE };
+	for (size_t i = 0; i < n; i++) {
+		if (!str_eq(m.id, rows[i].id))
+			TRY(s->ops->message(s->store, rows[i].id, a, &m));
+		json_t *o = row_of(&m, &rows[i]);
+		if (c->verb == CONTROL_SHOW)
+			add_details(o, &m, &rows[i]);
+		send_json(c, o);
+		c->rows++;
+	}
+	return OK;
+}
+
+static void nothing_matched(struct control_session *c)
+{
+	bool whole = c->which.id.n == 0 && c->which.to.n == 0 && c->which.from.n == 0 && c->which.user.n == 0 &&
+	             c->which.domain.n == 0 && c->which.arrived_before_s == 0;
+	end(c, 1, whole ? "the queue is empty" : "nothing in the queue matches");
+}
+
+static void list_over(struct control_session *c)
+{
+	if (c->rows == 0)
+		nothing_matched(c);
+	else if (c->body)
+		c->phase = SENDING_BODY;
+	else
+		end(c, 0, "");
+}
+
+static void list_some(struct control_session *c)
+{
+	struct spool *s = c->spool;
+	struct arena *a = arena_new(ARENA_MAX);
+	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ROWS_AT_ONCE);
+	size_t n = 0;
+	fault f = s->ops->list(s->store, &c->which, c->after, a, rows, ROWS_AT_ONCE, &n);
+	if (f == OK)
+		f = send_rows(c, a, rows, n);
+	if (n > 0)
+		c->after = rows[n - 1].number;
+	arena_free(&a);
+	if (f != OK)
+		end(c, 1, "the queue cannot be read");
+	else if (n == 0)
+		list_over(c);
+}
+
+static void body_some(struct control_session *c)
+{
+	struct spool *s = c->spool;
+	char chunk[BODY_CHUNK];
+	size_t n = 0;
+	fault f = s->ops->content(s->store, c->which.id, c->offset, chunk, sizeof chunk, &n);
+	if (f != OK)
+		end(c, 1, f == F_ABSENT ? "the message has just left the queue"
+		                        : "the message's content in the queue is damaged");
+	else if (n == 0)
+		end(c, 0, "");
+	else
+		channel_send(c->channel, CONTROL_BODY, &(struct control_body){ .bytes = { chunk, n } });
+	c->offset += n;
+}
+
+/* A little at a time: a long list does not keep mail waiting, and fills no memory. */
+static void go_on(void *owner)
+{
+	struct control_session *c = owner;
+	int64_t now_ms = loop_now_ms(c->spool->loop);
+	if (c->phase == ASKING) {
+		end(c, 1, "the server did not answer in time; see its log");
+		return;
+	}
+	if (c->phase != LISTING && c->phase != SENDING_BODY) {
+		session_free(c);
+		return;
+	}
+	if (c->spool->store == NULL) {
+		end(c, 1, "the queue's storage has failed; see the log");
+		return;
+	}
+	if (channel_backlog(c->channel) < BACKLOG_MAX) {
+		if (c->phase == LISTING)
+			list_some(c);
+		else
+			body_some(c);
+	}
+	if (c->phase == LISTING || c->phase == SENDING_BODY)
+		timer_set(&c->timer, now_ms + (channel_backlog(c->channel) < BACKLOG_MAX ? 0 : WAIT_MS));
+}
+
+/* ---- actions ---- */
+
+static bool anything_matches(struct control_session *c)
+{
+	struct spool *s = c->spool;
+	struct arena *a = arena_new(ARENA_MAX);
+	struct store_rcpt row;
+	size_t n = 0;
+	bool any = s->ops->list(s->store, &c->which, 0, a, &row, 1, &n) == OK && n > 0;
+	arena_free(&a);
+	return any;
+}
+
+/* Silent towards everybody but the log. */
+static void log_removed(struct control_session *c)
+{
+	struct spool *s = c->spool;
+	struct arena *a = arena_new(ARENA_MAX);
+	uint64_t after = 0;
+	size_t n = 1;
+	while (n > 0) {
+		arena_reset(a);
+		struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ROWS_AT_ONCE);
+		if (s->ops->list(s->store, &c->which, after, a, rows, ROWS_AT_ONCE, &n) != OK)
+			break;
+		for (size_t i = 0; i < n; i++)
+			log_event(LOG_REMOVED, LOG_S("id", rows[i].id), LOG_S("to", rows[i].address));
+		after = n > 0 ? rows[n - 1].number : after;
+	}
+	arena_free(&a);
+}
+
+static fault act(struct control_session *c, enum operator_action action, uint64_t *n_out)
+{
+	struct spool *s = c->spool;
+	if (action == ACT_REMOVE)
+		log_removed(c);
+	fault f = s->ops->act(s->store, &c->which, action, spool_now_s(s), n_out);
+	if (f == OK)
+		spool_drop_stale_jobs(s);
+	spool_turn_soon(s);
+	return f;
+}
+
+static fault bounce(struct control_session *c, uint64_t *n_out)
+{
+	struct spool *s = c->spool;
+	struct smtp_reply reply = REPLY(0, 5, 0, 0, STR("The administrator of this server has returned the message."));
+	struct arena *a = arena_new(ARENA_MAX);
+	struct why why = { "" };
+	size_t n = 1;
+	fault f = OK;
+	*n_out = 0;
+	while (f == OK && n > 0) {
+		arena_reset(a);
+		struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, CLAIM_AT_ONCE);
+		f = s->ops->claim(s->store, &c->which, spool_now_s(s), SPOOL_LEASE_S, a, rows, CLAIM_AT_ONCE, &n, &why);
+		if (f == OK)
+			f = spool_return_claimed(s, rows, n, &reply);
+		*n_out += f == OK ? n : 0;
+	}
+	arena_free(&a);
+	spool_turn_now(s);
+	return f;
+}
+
+static void run_action(struct control_session *c)
+{
+	static const struct { const char *done; enum operator_action action; } actions[] = {
+		[CONTROL_RETRY] = { "due now", ACT_RETRY },
+		[CONTROL_HOLD] = { "held", ACT_HOLD },
+		[CONTROL_RELEASE] = { "released", ACT_RELEASE },
+		[CONTROL_BOUNCE] = { "returned to the sender", ACT_REMOVE },
+		[CONTROL_REMOVE] = { "removed", ACT_REMOVE },
+	};
+	uint64_t n = 0;
+	char said[128];
+	if (!anything_matches(c)) {
+		nothing_matched(c);
+		return;
+	}
+	fault f = c->verb == CONTROL_BOUNCE ? bounce(c, &n) : act(c, actions[c->verb].action, &n);
+	if (f != OK) {
+		end(c, 1, "the queue's storage failed; nothing was changed, see the log");
+		return;
+	}
+	snprintf(said, sizeof said, "%llu recipient%s %s", (unsigned long long)n, n == 1 ? "" : "s",
+	         actions[c->verb].done);
+	end(c, 0, n > 0 ? said : "nothing to change: what matches is in that state, or being delivered at this moment");
+}
+
+/* ---- requests ---- */
+
+static void ask_supervisor(struct control_session *c)
+{
+	struct channel *supervisor = role_control(c->spool->base);
+	c->phase = ASKING;
+	c->request = ++c->spool->next_request;
+	if (c->verb == CONTROL_STATUS)
+		channel_send(supervisor, FROM_ROLE_ASK_STATUS, &(struct from_role_ask_status){ .request = c->request });
+	else
+		channel_send(supervisor, FROM_ROLE_RELOAD, &(struct from_role_reload){ .request = c->request });
+	timer_set(&c->timer, loop_now_ms(c->spool->loop) + IDLE_MS);
+}
+
+static void take_request(struct control_session *c, const struct control_request *m)
+{
+	static const char *const verbs[] = { "list", "show", "retry", "hold", "release", "bounce", "remove", "status",
+		                             "reload" };
+	struct spool *s = c->spool;
+	if (m->verb > CONTROL_RELOAD) {
+		end(c, 2, "this server does not know the command: is it an older one?");
+		return;
+	}
+	c->verb = (enum control_verb)m->verb;
+	c->body = c->verb == CONTROL_SHOW && m->body != 0;
+	c->which = (struct store_selector){
+		.id = arena_copy(c->arena, m->id), .to = arena_copy(c->arena, m->to),
+		.from = arena_copy(c->arena, m->from), .user = arena_copy(c->arena, m->user),
+		.domain = arena_copy(c->arena, m->domain),
+		.arrived_before_s = m->older_s == 0 ? 0 : spool_now_s(s) - (int64_t)(m->older_s & INT32_MAX),
+	};
+	log_event(LOG_CONTROL, LOG_Z("verb", verbs[c->verb]), LOG_S("id", m->id), LOG_S("to", m->to),
+	          LOG_S("from", m->from), LOG_S("user", m->user), LOG_S("domain", m->domain),
+	          LOG_U("older_s", m->older_s));
+	if (c->verb == CONTROL_STATUS || c->verb == CONTROL_RELOAD) {
+		ask_supervisor(c);
+	} else if (s->store == NULL) {
+		end(c, 1, "the queue's storage has failed; see the log");
+	} else if (c->verb == CONTROL_SHOW && m->id.n == 0) {
+		end(c, 2, "which message? `sealpost queue list` shows the ids");
+	} else if (c->verb == CONTROL_LIST || c->verb == CONTROL_SHOW) {
+		c->phase = LISTING;
+		go_on(c);
+	} else {
+		run_action(c);
+	}
+}
+
+static void on_control(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct control_session *c = owner;
+	(void)kind; /* there is but one */
+	fd_close(&fd);
+	if (c->phase == AWAITING)
+		take_request(c, msg);
+}
+
+static void on_closed(void *owner, const char *reason)
+{
+	(void)reason;
+	session_free(owner);
+}
+
+/* ---- answers of the supervisor ---- */
+
+static struct control_session *session_of(struct spool *s, uint64_t request)
+{
+	LIST_EACH(l, &s->controls) {
+		struct control_session *c = LIST_MEMBER(l, struct control_session, in_spool);
+		if (c->phase == ASKING && c->request == request)
+			return c;
+	}
+	return NULL;
+}
+
+void control_status(struct spool *s, uint64_t request, struct str json)
+{
+	struct control_session *c = session_of(s, request);
+	if (c == NULL || c->verb != CONTROL_STATUS)
+		return;
+	channel_send(c->channel, CONTROL_ROW, &(struct control_row){ .json = json });
+	end(c, 0, "");
+}
+
+void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str errors)
+{
+	struct control_session *c = session_of(s, request);
+	if (c == NULL || c->verb != CONTROL_RELOAD)
+		return;
+	channel_send(c->channel, CONTROL_END, &(struct control_end){ .status = ok ? 0 : 1, .text = errors });
+	c->phase = ENDED;
+	timer_set(&c->timer, loop_now_ms(s->loop) + IDLE_MS);
+}
+
+/* ---- connections ---- */
+
+static void admit(struct spool *s, int fd)
+{
+	static const struct channel_handler handler = { on_control, on_closed };
+	uint32_t uid = 0, pid = 0;
+	bool may = socket_peer_user(fd, &uid, &pid) == OK && (uid == 0 || uid == process_user());
+	if (!may || s->n_controls >= SPOOL_CONTROLS_MAX) {
+		log_event(LOG_REFUSED, LOG_Z("text", may ? "too many commands at a time"
+		                                         : "only root and the server's own user may command it"),
+		          LOG_U("uid", uid));
+		fd_close(&fd);
+		return;
+	}
+	struct control_session *c = NEW(struct control_session);
+	*c = (struct control_session){ .spool = s, .arena = arena_new(8 << 20) };
+	c->channel = channel_new(s->loop, fd, &to_control, &from_control, &handler, c);
+	timer_init(&c->timer, s->loop, go_on, c);
+	timer_set(&c->timer, loop_now_ms(s->loop) + IDLE_MS);
+	list_add_last(&s->controls, &c->in_spool);
+	s->n_controls++;
+}
+
+static void on_waiting(void *owner)
+{
+	struct spool *s = owner;
+	struct endpoint peer;
+	int fd;
+	while (socket_accept(acceptor_fd(s->control), &fd, &peer) == OK)
+		admit(s, fd);
+}
+
+void control_listen(struct spool *s, int fd)
+{
+	acceptor_close(&s->control);
+	s->control = acceptor_new(s->loop, fd, on_waiting, s);
+}
+
+void control_fini(struct spool *s)
+{
+	LIST_EACH(l, &s->controls)
+		session_free(LIST_MEMBER(l, struct control_session, in_spool));
+	acceptor_close(&s->control);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: ISC */
+/* role/spool/keep.c -- the queue's clock, its storage, its space, its names. */
+#include "role/spool/spool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "sys/clock.h"
+
+enum {
+	REOPEN_MS = 2000, TIDY_MS = 20, LOOK_MS = 2000,
+	RESERVE_BYTES = 32 << 20,        /* for notices and deliveries of what is queued */
+	JUMP_S = 300,
+	DAY_S = 86400,
+};
+
+/* ---- the clock ---- */
+
+/* The wall clock may jump by years when it is set, and the queue must neither expire at once nor stall. So the
+ * queue's time starts with the wall clock and then goes with the steady one, catching up with the wall clock
+ * at no more than double speed, or waiting for it at half. */
+int64_t spool_now_s(struct spool *s)
+{
+	int64_t now_ms = loop_now_ms(s->loop), wall_s = clock_wall_s();
+	int64_t passed_s = (now_ms - s->clock_ms) / 1000;
+	if (passed_s <= 0)
+		return s->clock_s;
+	int64_t least = s->clock_s + passed_s / 2, most = s->clock_s + 2 * passed_s;
+	int64_t gap = wall_s - (s->clock_s + passed_s);
+	if ((gap > JUMP_S || gap < -JUMP_S) && !s->clock_told) {
+		s->clock_told = true;
+		log_event(LOG_TROUBLE, LOG_Z("text", "the wall clock has jumped; the queue's times follow it slowly"),
+		          LOG_U("seconds", gap));
+	}
+	s->clock_s = wall_s < least ? least : wall_s > most ? most : wall_s;
+	s->clock_ms += passed_s * 1000;
+	if (gap >= -JUMP_S && gap <= JUMP_S)
+		s->clock_told = false;
+	return s->clock_s;
+}
+
+/* ---- names ---- */
+
+/* 45 bits of time in milliseconds and 30 at random; the digits are in the order of their codes, so that ids sort
+ * by age. Without i, l, o, u: they are read aloud. */
+void spool_new_id(char out[STORE_ID_MAX])
+{
+	static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+	uint64_t time = (uint64_t)clock_wall_ms(), random = random_u64();
+	for (int i = 8; i >= 0; i--, time >>= 5)
+		out[i] = digits[time & 31];
+	for (int i = 9; i < 15; i++, random >>= 5)
+		out[i] = digits[random & 31];
+	out[15] = '\0';
+}
+
+/* ---- storage ---- */
+
+static int64_t longest_retry_s(const struct conf *conf)
+{
+	int64_t longest = DAY_S;
+	for (size_t i = 0; i < conf->queue.retry.n_retry; i++)
+		longest = conf->queue.retry.retry_s[i] > longest ? conf->queue.retry.retry_s[i] : longest;
+	for (size_t d = 0; d < conf->n_domains; d++)
+		for (size_t i = 0; i < conf->domains[d].retry.n_retry; i++)
+			if (conf->domains[d].retry.retry_s[i] > longest)
+				longest = conf->domains[d].retry.retry_s[i];
+	for (size_t r = 0; r < conf->n_relays; r++)
+		for (size_t i = 0; i < conf->relays[r].retry.n_retry; i++)
+			if (conf->relays[r].retry.retry_s[i] > longest)
+				longest = conf->relays[r].retry.retry_s[i];
+	return longest;
+}
+
+static fault prepare(struct spool *s, const struct conf *conf, struct why *why)
+{
+	int64_t now_s = spool_now_s(s);
+	uint64_t n = 0;
+	struct store_counts c;
+	TRY(s->ops->reclaim(s->store, why));
+	fault f = s->ops->clamp(s->store, now_s, now_s + 2 * longest_retry_s(conf), &n);
+	if (f == OK)
+		f = s->ops->counts(s->store, &c);
+	if (f != OK)
+		return why_say(why, f, "the queue cannot be read (%s)", fault_name(f));
+	if (n > 0)
+		log_event(LOG_TROUBLE, LOG_Z("text", "recipients were scheduled too far ahead, by a wrong clock; they are due now"),
+		          LOG_U("recipients", n));
+	log_event(LOG_QUEUE_OPENED, LOG_U("messages", c.messages), LOG_U("queued", c.queued), LOG_U("held", c.held),
+	          LOG_U("bytes", c.content_bytes));
+	return OK;
+}
+
+fault spool_open_store(struct spool *s, struct str directory, struct why *why)
+{
+	TRY(s->ops->open(directory, NULL, &s->store, why));
+	fault f = prepare(s, s->conf, why);
+	if (f != OK) {
+		s->ops->close(&s->store);
+		return f;
+	}
+	if (s->directory.p != directory.p) {
+		char *copy = must_alloc(directory.n + 1);
+		memcpy(copy, directory.p, directory.n);
+		free((void *)(uintptr_t)s->directory.p);
+		s->directory = (struct str){ copy, directory.n };
+	}
+	spool_look_at_space(s);
+	spool_want_tidy(s);
+	return OK;
+}
+
+static void reopen(void *owner)
+{
+	struct spool *s = owner;
+	struct why why = { "" };
+	if (s->store == NULL && spool_open_store(s, s->directory, &why) != OK) {
+		log_event(LOG_QUEUE_FAILED, LOG_Z("text", why.text));
+		timer_set(&s->reopen, loop_now_ms(s->loop) + REOPEN_MS);
+		return;
+	}
+	spool_turn_soon(s);
+}
+
+/* What was in hand cannot be recorded any more: it is as if this process had ended and begun anew. */
+void spool_store_failed(struct spool *s, const char *text)
+{
+	if (s->store == NULL)
+		return;
+	log_event(LOG_QUEUE_FAILED, LOG_Z("text", text));
+	ingest_abandon(s);
+	spool_forget_jobs(s);
+	timer_clear(&s->tidy);
+	timer_clear(&s->due);
+	s->ops->close(&s->store);
+	timer_set(&s->reopen, loop_now_ms(s->loop) + REOPEN_MS);
+}
+
+/* ---- space ---- */
+
+static const char shortage_text[] = "The server's disk is full; try again later";
+
+void spool_tell_shortage(struct spool *s, struct front *f)
+{
+	struct spool_shortage m = { .text = s->is_short ? str_of(shortage_text) : STR_NONE };
+	channel_send(f->channel, SPOOL_SHORTAGE, &m);
+}
+
+void spool_look_at_space(struct spool *s)
+{
+	uint64_t bytes, names;
+	if (s->store == NULL || s->ops->space(s->store, &bytes, &names) != OK)
+		return;
+	bool was = s->is_short;
+	s->bytes_free = bytes;
+	/* Once short, some room more is wanted, so that it does not flutter. */
+	s->is_short = bytes < RESERVE_BYTES + (was ? RESERVE_BYTES / 4 : 0);
+	if (s->is_short == was)
+		return;
+	log_event(LOG_SHORTAGE, LOG_Z("text", s->is_short ? "new mail is refused; deliveries go on" : "there is room again"),
+	          LOG_U("bytes_free", bytes));
+	LIST_EACH(l, &s->fronts)
+		spool_tell_shortage(s, LIST_MEMBER(l, struct front, in_spool));
+}
+
+static void look(void *owner)
+{
+	struct spool *s = owner;
+	spool_look_at_space(s);
+	spool_watch_leases(s);
+	verify_watch(s);
+	if (s->commit_failed) {
+		s->commit_failed = false;
+		spool_turn_soon(s);
+	}
+	spool_want_tidy(s);
+	timer_set(&s->minute, loop_now_ms(s->loop) + LOOK_MS);
+}
+
+static void tidy(void *owner)
+{
+	struct spool *s = owner;
+	struct why why = { "" };
+	bool more = false;
+	if (s->store == NULL)
+		return;
+	fault f = s->ops->tidy(s->store, &more, &why);
+	if (f == F_STORE)
+		spool_store_failed(s, why.text);
+	else if (f == OK && more)
+		timer_set(&s->tidy, loop_now_ms(s->loop) + TIDY_MS);
+}
+
+void spool_want_tidy(struct spool *s)
+{
+	timer_set(&s->tidy, loop_now_ms(s->loop) + TIDY_MS);
+}
+
+void spool_keep_init(struct spool *s)
+{
+	timer_init(&s->minute, s->loop, look, s);
+	timer_init(&s->tidy, s->loop, tidy, s);
+	timer_init(&s->reopen, s->loop, reopen, s);
+	s->clock_s = clock_wall_s();
+	s->clock_ms = loop_now_ms(s->loop);
+	timer_set(&s->minute, loop_now_ms(s->loop) + LOOK_MS);
+}
+
+void spool_keep_fini(struct spool *s)
+{
+	timer_clear(&s->minute);
+	timer_clear(&s->tidy);
+	timer_clear(&s->reopen);
+	s->ops->close(&s->store);
+	free((void *)(uintptr_t)s->directory.p);
+}

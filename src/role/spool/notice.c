@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: ISC */
+/* role/spool/notice.c -- tells a sender what became of a message: one notice for all recipients that settled in one
+ * turn, committed together with what it tells. */
+#include "role/spool/spool.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "mail/header.h"
+#include "mail/trace.h"
+#include "sys/clock.h"
+
+bool notice_is_postmaster(const struct spool *s, struct str address)
+{
+	for (size_t i = 0; i < s->conf->postmaster.n; i++)
+		if (str_eq_nocase(s->conf->postmaster.items[i], address))
+			return true;
+	return false;
+}
+
+/* ---- the returned message ---- */
+
+/* Reads the content, up to max bytes; what is damaged ends it early. */
+static void read_content(struct spool *s, struct str id, size_t max, struct buf *to)
+{
+	for (size_t n = 1; n > 0 && buf_view(to).n < max;) {
+		size_t room = max - buf_view(to).n < (64 << 10) ? max - buf_view(to).n : 64 << 10;
+		char *p = buf_reserve(to, room);
+		if (p == NULL || s->ops->content(s->store, id, buf_view(to).n, p, room, &n) != OK)
+			return;
+		buf_filled(to, n);
+	}
+}
+
+static bool wants_full(const struct spool *s, const struct store_message *m)
+{
+	return m->ret == RET_FULL || (m->ret == RET_DEFAULT && s->conf->queue.return_full);
+}
+
+/* The whole message only with a failure, when it was asked for, and if it is small. */
+static struct str returned(struct spool *s, const struct store_message *m, bool failure, struct buf *to, bool *full_out)
+{
+	size_t header;
+	*full_out = failure && wants_full(s, m) && m->size_bytes <= SPOOL_RETURN_FULL_MAX;
+	read_content(s, m->id, *full_out ? SPOOL_RETURN_FULL_MAX : HEADER_BYTES_MAX, to);
+	struct str all = buf_view(to);
+	if (*full_out && all.n == m->size_bytes)
+		return all;
+	*full_out = false;
+	if (header_end(all, &header))
+		return str_sub(all, 0, header);
+	/* A header block that does not end within the limit, or content cut by damage: whole lines of it. */
+	while (all.n > 0 && all.p[all.n - 1] != '\n')
+		all.n--;
+	return all;
+}
+
+/* ---- the notice ---- */
+
+static struct dsn_rcpt tell_of(struct spool *s, const struct verdict *v, int64_t now_s)
+{
+	const struct store_message *m = &v->job->message;
+	struct arena *a = arena_new(64 << 10);
+	struct str domain, key;
+	struct route route = spool_route(s, m, v->rcpt->address, a, &domain, &key);
+	arena_free(&a);
+	return (struct dsn_rcpt){
+		.address = v->rcpt->address,
+		.original = v->rcpt->original,
+		.orcpt = v->rcpt->orcpt,
+		.kind = v->notice,
+		.reply = v->reply,
+		.host = v->host,
+		.dialogue = v->dialogue,
+		.protection = v->protection,
+		.last_attempt_s = now_s,
+		.retry_until_s = v->notice == DSN_DELAYED ? retry_gives_up_at_s(s->conf, route.retry, m->arrived_s) : 0,
+	};
+}
+
+static struct str message_id_of(struct spool *s, struct arena *a)
+{
+	unsigned char random[16];
+	struct buf b;
+	random_bytes(random, sizeof random);
+	buf_init(&b, 1024);
+	struct str id = STR_NONE;
+	if (message_id_put(&b, random, clock_wall_s(), s->conf->hostname) == OK)
+		id = arena_copy(a, buf_view(&b));
+	buf_fini(&b);
+	return id;
+}
+
+static bool is_8bit(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] > 127)
+			return true;
+	return false;
+}
+
+static struct str first_postmaster(const struct spool *s, struct arena *a)
+{
+	if (s->conf->postmaster.n > 0)
+		return s->conf->postmaster.items[0];
+	struct buf b;
+	buf_init(&b, 1024);
+	struct str text = STR("postmaster");
+	if (buf_addf(&b, "postmaster@%.*s", STR_ARG(s->conf->hostname)) == OK)
+		text = arena_copy(a, buf_view(&b));
+	buf_fini(&b);
+	return text;
+}
+
+static fault write_notice(struct spool *s, struct verdict *const *tell, size_t n, struct arena *a, struct str to,
+                          struct buf *out)
+{
+	const struct store_message *m = &tell[0]->job->message;
+	struct dsn_rcpt *rcpts = ARENA_ARRAY(a, struct dsn_rcpt, n);
+	bool failure = false;
+	int64_t now_s = spool_now_s(s);
+	char boundary[64] = "=_";
+	for (size_t i = 0; i < n; i++) {
+		rcpts[i] = tell_of(s, tell[i], now_s);
+		failure |= tell[i]->notice == DSN_FAILED;
+	}
+	spool_new_id(boundary + 2);
+	struct buf content;
+	buf_init(&content, SPOOL_RETURN_FULL_MAX + HEADER_BYTES_MAX);
+	struct dsn_facts facts = {
+		.hostname = s->conf->hostname, .to = to, .postmaster = first_postmaster(s, a), .id = m->id, .envid = m->envid,
+		.message_id = message_id_of(s, a), .boundary = str_of(boundary),
+		.arrived_s = m->arrived_s, .now_s = now_s, .zone_minutes = clock_zone_minutes(now_s),
+		.smtputf8 = m->smtputf8, .original_8bit = m->body == BODY_8BIT,
+		.rcpts = rcpts, .n_rcpts = n,
+	};
+	facts.returned = returned(s, m, failure, &content, &facts.returned_full);
+	fault f = dsn_put(out, &facts);
+	buf_fini(&content);
+	return f;
+}
+
+/* To the sender, or, where there is none, to every postmaster. */
+static size_t address_notice(struct spool *s, const struct store_message *original, struct arena *a,
+                             const struct store_message *m, struct store_rcpt **out)
+{
+	bool to_sender = original->sender.n > 0;
+	size_t n = to_sender ? 1 : s->conf->postmaster.n;
+	struct store_rcpt *rcpts = ARENA_ARRAY(a, struct store_rcpt, n + 1);
+	for (size_t i = 0; i < n; i++) {
+		struct str domain;
+		struct store_rcpt *r = &rcpts[i];
+		r->address = r->original = to_sender ? original->sender : s->conf->postmaster.items[i];
+		r->next_s = m->arrived_s;
+		struct route route = spool_route(s, m, r->address, a, &domain, &r->key);
+		/* A notice is never dropped because nobody would carry it: a person looks. */
+		bool nowhere = r->key.p == NULL || route.kind == ROUTE_REFUSED || route.kind == ROUTE_ON_HOLD;
+		r->state = nowhere ? RCPT_HELD : RCPT_QUEUED;
+		if (nowhere)
+			r->last_reply = STR("no route for this notice");
+	}
+	*out = rcpts;
+	return n;
+}
+
+fault notice_build(struct spool *s, struct verdict *const *verdicts, size_t n, struct arena *a, struct notice *out)
+{
+	struct verdict **tell = ARENA_ARRAY(a, struct verdict *, n + 1);
+	size_t n_tell = 0;
+	for (size_t i = 0; i < n; i++)
+		if (verdicts[i]->notify)
+			tell[n_tell++] = verdicts[i];
+	if (n_tell == 0)
+		return F_ABSENT;
+
+	const struct store_message *original = &tell[0]->job->message;
+	*out = (struct notice){ .to = original->sender.n > 0 ? original->sender : first_postmaster(s, a) };
+	spool_new_id(out->id);
+	struct buf text;
+	buf_init(&text, SPOOL_NOTICE_BYTES_MAX);
+	fault f = write_notice(s, tell, n_tell, a, out->to, &text);
+	struct store_draft *draft = NULL;
+	if (f == OK)
+		f = s->ops->draft_new(s->store, &draft);
+	if (f == OK)
+		f = s->ops->draft_append(s->store, draft, buf_view(&text));
+	bool eight = is_8bit(buf_view(&text));
+	buf_fini(&text);
+	if (f != OK) {
+		if (draft != NULL)
+			s->ops->draft_drop(s->store, &draft);
+		return f;
+	}
+	out->commit.draft = draft;
+	out->commit.message = (struct store_message){ .id = str_of(out->id), .arrived_s = spool_now_s(s),
+		                                      .body = eight ? BODY_8BIT : BODY_7BIT,
+		                                      .smtputf8 = original->smtputf8 };
+	out->commit.n_rcpts = address_notice(s, original, a, &out->commit.message, &out->rcpts);
+	out->commit.rcpts = out->rcpts;
+	return OK;
+}

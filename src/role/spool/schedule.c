@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: ISC */
+/* role/spool/schedule.c -- what is due is leased, grouped into jobs, and handed to the workers. */
+#include "role/spool/spool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+enum {
+	JOB_ARENA_MAX = 32 << 20, LEASE_ARENA_MAX = 64 << 20,
+	LOOK_AGAIN_MS = 200,             /* at the soonest, when something is due and could not be leased */
+	SLEEP_MS_MAX = 60000,            /* the queue's clock may run faster than the loop's */
+};
+static const char hold_key[] = "hold:";
+
+/* ---- routes ---- */
+
+/* `hold` lines are for what arrives: what an operator has released goes on to where the other lines send it. */
+static struct route plan_past_holds(const struct conf *conf, const struct route_question *q, struct arena *a)
+{
+	struct conf without = *conf;
+	without.routes = ARENA_ARRAY(a, struct conf_route, conf->n_routes + 1);
+	without.n_routes = 0;
+	for (size_t i = 0; i < conf->n_routes; i++)
+		if (conf->routes[i].action != ROUTE_HOLD)
+			without.routes[without.n_routes++] = conf->routes[i];
+	return route_plan(&without, q);
+}
+
+static fault ask_route(struct spool *s, const struct store_message *m, struct str address, bool past_holds,
+                       struct arena *a, struct route *out, struct str *domain_out)
+{
+	struct route_question q = { .client = m->client, .user = m->user };
+	TRY(address_parse(address, a, &q.recipient));
+	if (m->sender.n > 0)
+		TRY(address_parse(m->sender, a, &q.sender));
+	if (q.recipient.literal)
+		q.recipient_domain = q.recipient.domain;
+	else
+		TRY(domain_to_ascii(q.recipient.domain, a, &q.recipient_domain));
+	*domain_out = q.recipient_domain;
+	*out = past_holds ? plan_past_holds(s->conf, &q, a) : route_plan(s->conf, &q);
+	return OK;
+}
+
+static fault put_key(const struct route *route, struct arena *a, struct str *out)
+{
+	struct buf key;
+	buf_init(&key, 4096);
+	fault f = route_key(route, &key);
+	if (f == OK)
+		*out = arena_try_copy(a, buf_view(&key));
+	buf_fini(&key);
+	return f == OK && out->p != NULL ? OK : F_LIMIT;
+}
+
+static struct route route_of(struct spool *s, const struct store_message *m, struct str address, bool past_holds,
+                             struct arena *a, struct str *domain_out, struct str *key_out)
+{
+	static const struct conf_retry of_the_queue;
+	struct route route = { .kind = ROUTE_ON_HOLD, .retry = &of_the_queue };
+	*domain_out = *key_out = STR_NONE;
+	if (ask_route(s, m, address, past_holds, a, &route, domain_out) != OK || put_key(&route, a, key_out) != OK)
+		*key_out = STR_NONE;
+	return route;
+}
+
+struct route spool_route(struct spool *s, const struct store_message *m, struct str address, struct arena *a,
+                         struct str *domain_out, struct str *key_out)
+{
+	return route_of(s, m, address, false, a, domain_out, key_out);
+}
+
+/* ---- destinations ---- */
+
+static struct destination *destination_enter(struct spool *s, struct str key)
+{
+	struct destination *d = map_get(s->destinations_by_key, key);
+	if (d == NULL) {
+		d = must_alloc(sizeof *d + key.n);
+		d->key_n = key.n;
+		memcpy(d->key, key.p, key.n);
+		list_add_last(&s->destinations, &d->in_spool);
+		map_set(s->destinations_by_key, key, d);
+	}
+	d->jobs++;
+	return d;
+}
+
+static void destination_leave(struct spool *s, struct destination *d)
+{
+	if (d == NULL || --d->jobs > 0)
+		return;
+	map_remove(s->destinations_by_key, (struct str){ d->key, d->key_n });
+	link_remove(&d->in_spool);
+	free(d);
+}
+
+static struct store_room room_now(struct spool *s, struct arena *a)
+{
+	size_t n = map_count(s->destinations_by_key), i = 0;
+	struct store_load *loads = ARENA_ARRAY(a, struct store_load, n + 1);
+	LIST_EACH(l, &s->destinations) {
+		struct destination *d = LIST_MEMBER(l, struct destination, in_spool);
+		loads[i++] = (struct store_load){ { d->key, d->key_n }, d->jobs };
+	}
+	uint64_t most = s->conf->queue.destination_concurrency;
+	return (struct store_room){ loads, n, most == 0 ? 1 : most > 10000 ? 10000 : (unsigned)most };
+}
+
+/* ---- jobs ---- */
+
+struct job *job_new(struct spool *s, enum job_purpose purpose, struct arena *arena)
+{
+	struct job *j = NEW(struct job);
+	*j = (struct job){ .spool = s, .purpose = purpose, .arena = arena, .number = ++s->next_job };
+	list_add_last(&s->jobs, &j->in_spool);
+	map_set_u64(s->jobs_by_number, j->number, j);
+	s->n_jobs++;
+	return j;
+}
+
+/* Its number is free, its slot too; the object stays while verdicts need what is in its arena. */
+static void job_leave(struct job *j)
+{
+	struct spool *s = j->spool;
+	if (j->over)
+		return;
+	j->over = true;
+	map_remove_u64(s->jobs_by_number, j->number);
+	destination_leave(s, j->destination);
+	j->destination = NULL;
+	s->n_jobs--;
+}
+
+void job_free_if_done(struct job *j)
+{
+	if (!j->over || j->verdicts > 0)
+		return;
+	link_remove(&j->in_spool);
+	free(j->rcpts);
+	arena_free(&j->arena);
+	free(j);
+}
+
+void job_end(struct job *j)
+{
+	struct spool *s = j->spool;
+	for (size_t i = 0; i < j->n_rcpts; i++)
+		if (!j->rcpts[i].reported)
+			verdict_later(j, i, "the delivery was interrupted", 0);
+	job_leave(j);
+	job_free_if_done(j);
+	spool_turn_soon(s);
+}
+
+void job_release(struct job *j)
+{
+	if (j->sent && j->worker->channel != NULL)
+		channel_send(j->worker->channel, WORKER_RELEASE, &(struct worker_release){ .job = j->number });
+}
+
+void job_send(struct job *j)
+{
+	struct channel *c = j->worker->channel;
+	if (c == NULL || j->sent)
+		return;
+	j->sent = true;
+	const struct store_message *m = &j->message;
+	unsigned attempts = j->n_rcpts > 0 ? j->rcpts[0].facts.attempts : 0;
+	struct worker_job msg = { .job = j->number, .purpose = j->purpose, .id = m->id, .route_kind = j->route.kind,
+		                  .route_name = j->route.name, .domain = j->domain, .sender = m->sender,
+		                  .size_bytes = m->size_bytes, .body = m->body, .smtputf8 = m->smtputf8,
+		                  .ret = m->ret, .envid = m->envid, .attempt = attempts + 1,
+		                  .arrived_s = m->arrived_s };
+	channel_send(c, WORKER_JOB, &msg);
+	for (size_t i = 0; i < j->n_rcpts; i++) {
+		const struct store_rcpt *r = &j->rcpts[i].facts;
+		channel_send(c, WORKER_RCPT, &(struct worker_rcpt){ .job = j->number, .index = i, .address = r->address,
+		                                                    .original = r->original, .orcpt = r->orcpt,
+		                                                    .notify = r->notify });
+	}
+	channel_send(c, WORKER_GO, &(struct worker_go){ .job = j->number });
+}
+
+void spool_forget_jobs(struct spool *s)
+{
+	LIST_EACH(l, &s->verdicts)
+		verdict_free(LIST_MEMBER(l, struct verdict, in_spool));
+	LIST_EACH(l, &s->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (j->purpose == JOB_VERIFY)
+			continue;
+		job_release(j);
+		job_leave(j);
+		job_free_if_done(j);
+	}
+}
+
+/* Renews every lease of the job; recipients that somebody else has now are none of its business any more. */
+static bool job_still_holds(struct job *j, int64_t until_s)
+{
+	struct spool *s = j->spool;
+	bool any = false;
+	for (size_t i = 0; i < j->n_rcpts; i++) {
+		struct job_rcpt *r = &j->rcpts[i];
+		if (r->reported)
+			continue;
+		if (s->ops->renew(s->store, r->facts.number, r->facts.fence, until_s) == OK)
+			any = true;
+		else
+			r->reported = true;
+	}
+	return any;
+}
+
+void spool_drop_stale_jobs(struct spool *s)
+{
+	if (s->store == NULL)
+		return;
+	LIST_EACH(l, &s->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (j->purpose == JOB_VERIFY || j->over)
+			continue;
+		if (!job_still_holds(j, j->lease_until_s)) {
+			job_release(j);
+			if (!j->sent)
+				job_end(j);
+		}
+	}
+}
+
+void spool_watch_leases(struct spool *s)
+{
+	if (s->store == NULL)
+		return;
+	int64_t now_s = spool_now_s(s);
+	LIST_EACH(l, &s->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (j->purpose == JOB_VERIFY || j->over || j->lease_until_s > now_s + SPOOL_LEASE_S / 2)
+			continue;
+		if (!j->sent) {
+			j->lease_until_s = now_s + SPOOL_LEASE_S;
+			(void)job_still_holds(j, j->lease_until_s);
+		} else if (j->lease_until_s <= now_s) {
+			/* Its worker has not been heard of for a whole lease: the store has taken them back. */
+			job_release(j);
+			for (size_t i = 0; i < j->n_rcpts; i++)
+				j->rcpts[i].reported = true;
+			job_end(j);
+		}
+	}
+}
+
+/* ---- from leases to jobs ---- */
+
+static bool copy_rcpt(struct arena *a, struct store_rcpt *to, const struct store_rcpt *from)
+{
+	*to = *from;
+	struct str *const texts[] = { &to->id, &to->address, &to->original, &to->orcpt, &to->key, &to->last_reply,
+		                      &to->last_dialogue };
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		*texts[i] = arena_try_copy(a, *texts[i]);
+		if (texts[i]->p == NULL)
+			return false;
+	}
+	return true;
+}
+
+static fault job_begin(struct spool *s, const struct store_rcpt *r, const struct route *route, struct str domain,
+                       struct str key, struct job **out)
+{
+	struct arena *a = arena_new(JOB_ARENA_MAX);
+	struct store_message m;
+	fault f = s->ops->message(s->store, r->id, a, &m);
+	if (f != OK) {
+		arena_free(&a);
+		return f;
+	}
+	struct job *j = job_new(s, JOB_DELIVER, a);
+	j->message = m;
+	j->route = *route;
+	j->route.retry = NULL; /* of a configuration that may go; verdicts ask again */
+	j->route.name = arena_copy(a, route->name);
+	j->domain = arena_copy(a, domain);
+	j->key = arena_copy(a, key);
+	j->lease_until_s = r->lease_until_s;
+	j->worker = &s->workers[route->kind == ROUTE_TO_MAILDIR ? WORKER_PORTER : WORKER_COURIER];
+	j->destination = destination_enter(s, j->key);
+	*out = j;
+	return OK;
+}
+
+static bool job_take(struct job *j, const struct store_rcpt *r)
+{
+	if (j->n_rcpts == SPOOL_JOB_RCPTS_MAX)
+		return false;
+	j->rcpts = must_resize(j->rcpts, (j->n_rcpts + 1) * sizeof *j->rcpts);
+	struct job_rcpt *to = &j->rcpts[j->n_rcpts];
+	to->reported = false;
+	if (!copy_rcpt(j->arena, &to->facts, r))
+		return false;
+	j->n_rcpts++;
+	return true;
+}
+
+/* The message's facts are needed before its route is known, and live in a job's arena: the last one is kept. */
+struct dispatch { struct job **jobs; size_t n; struct store_message message; struct str message_id; };
+
+static struct job *job_for(struct dispatch *d, const struct store_rcpt *r, struct str key)
+{
+	for (size_t i = d->n; i-- > 0;) {
+		struct job *j = d->jobs[i];
+		if (!str_eq(j->message.id, r->id))
+			return NULL; /* recipients of one message come together */
+		if (str_eq(j->key, key) && j->n_rcpts < SPOOL_JOB_RCPTS_MAX)
+			return j;
+	}
+	return NULL;
+}
+
+static fault dispatch_one(struct spool *s, struct dispatch *d, const struct store_rcpt *r, struct arena *a)
+{
+	struct str domain, key;
+	if (!str_eq(d->message_id, r->id)) {
+		TRY(s->ops->message(s->store, r->id, a, &d->message));
+		d->message_id = r->id;
+	}
+	bool released = str_eq(r->key, str_of(hold_key)); /* held by a route, and not held any more */
+	struct route route = route_of(s, &d->message, r->address, released, a, &domain, &key);
+	if (key.p == NULL)
+		key = str_of(hold_key);
+	struct job *j = job_for(d, r, key);
+	if (j == NULL || !job_take(j, r)) {
+		TRY(job_begin(s, r, &route, domain, key, &j));
+		d->jobs[d->n++] = j;
+		check(job_take(j, r));
+	}
+	return OK;
+}
+
+fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_t n, const struct smtp_reply *reply)
+{
+	struct route nowhere = { .kind = ROUTE_ON_HOLD };
+	for (size_t i = 0; i < n; i++) {
+		struct job *j;
+		TRY(job_begin(s, &rows[i], &nowhere, STR_NONE, rows[i].key, &j));
+		check(job_take(j, &rows[i]));
+		verdict_return(j, 0, reply);
+		job_end(j);
+	}
+	return OK;
+}
+
+/* A route that leads nowhere is decided here, without a worker. */
+static void job_start(struct job *j)
+{
+	struct smtp_reply refusal = REPLY(550, 5, 7, 1, j->route.name);
+	if (j->route.kind != ROUTE_ON_HOLD && j->route.kind != ROUTE_REFUSED) {
+		job_send(j);
+		return;
+	}
+	for (size_t i = 0; i < j->n_rcpts; i++)
+		if (j->route.kind == ROUTE_REFUSED)
+			verdict_return(j, i, &refusal);
+		else
+			verdict_hold(j, i, "held by a route of the configuration");
+	job_end(j);
+}
+
+static fault lease_some(struct spool *s, size_t *n_out, struct why *why)
+{
+	struct arena *a = arena_new(LEASE_ARENA_MAX);
+	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, SPOOL_LEASE_MAX);
+	struct store_room room = room_now(s, a);
+	struct dispatch d = { .jobs = ARENA_ARRAY(a, struct job *, SPOOL_LEASE_MAX) };
+	*n_out = 0;
+	fault f = s->ops->lease(s->store, spool_now_s(s), SPOOL_LEASE_S, &room, a, rows, SPOOL_LEASE_MAX, n_out, why);
+	for (size_t i = 0; i < *n_out && f == OK; i++)
+		f = dispatch_one(s, &d, &rows[i], a);
+	for (size_t i = 0; i < d.n; i++)
+		job_start(d.jobs[i]);
+	arena_free(&a);
+	return f;
+}
+
+static void wait_for_next(struct spool *s)
+{
+	struct arena *a = arena_new(LEASE_ARENA_MAX);
+	struct store_room room = room_now(s, a);
+	int64_t due_s, now_ms = loop_now_ms(s->loop);
+	timer_clear(&s->due);
+	if (s->n_jobs < SPOOL_JOBS_MAX && s->ops->next_due(s->store, &room, &due_s) == OK) {
+		int64_t now_s = spool_now_s(s);
+		int64_t ms = due_s <= now_s ? LOOK_AGAIN_MS : due_s - now_s > 60 ? SLEEP_MS_MAX : (due_s - now_s) * 1000;
+		timer_set(&s->due, now_ms + ms);
+	}
+	arena_free(&a);
+}
+
+void spool_schedule(struct spool *s)
+{
+	struct why why = { "" };
+	size_t n = 1;
+	fault f = OK;
+	if (s->store == NULL || s->draining)
+		return;
+	while (f == OK && n > 0 && s->n_jobs < SPOOL_JOBS_MAX)
+		f = lease_some(s, &n, &why);
+	if (f == F_STORE)
+		spool_store_failed(s, why.text[0] != '\0' ? why.text : "the queue cannot be read");
+	else
+		wait_for_next(s);
+}

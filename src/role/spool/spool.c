@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: ISC */
+/* role/spool/spool.c -- the role's hooks: links, configuration, status, the end. */
+#include "role/spool/spool.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "sys/clock.h"
+
+enum { SCRATCH_MAX = 64 << 20 };
+
+/* ---- the resolver's observations ---- */
+
+struct told { struct channel *channel; };
+
+static void tell_observation(void *owner, struct str key, struct str value, int64_t expires_s)
+{
+	struct told *t = owner;
+	channel_send(t->channel, KEPT_OBSERVATION,
+	             &(struct kept_observation){ .key = key, .value = value, .expires_s = expires_s });
+}
+
+static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct spool *s = owner;
+	const struct keep_observation *m = msg;
+	(void)kind; /* there is but one */
+	fd_close(&fd);
+	if (s->store == NULL || m->key.n == 0 || m->key.n > 512 || m->value.n > (64 << 10))
+		return;
+	if (s->ops->remember(s->store, m->key, m->value, m->expires_s) != OK)
+		log_event(LOG_TROUBLE, LOG_Z("text", "an observation of the resolver could not be kept"));
+}
+
+static void on_resolver_closed(void *owner, const char *reason)
+{
+	struct spool *s = owner;
+	if (!s->draining)
+		log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "resolver"), LOG_Z("reason", reason));
+	channel_close(&s->resolver);
+}
+
+static void resolver_link(struct spool *s, int fd)
+{
+	static const struct channel_handler handler = { on_resolver, on_resolver_closed };
+	channel_close(&s->resolver);
+	s->resolver = channel_new(s->loop, fd, &resolver_to_spool, &spool_to_resolver, &handler, s);
+	struct told told = { s->resolver };
+	if (s->store == NULL)
+		return;
+	struct arena *a = arena_new(SCRATCH_MAX);
+	if (s->ops->recall(s->store, spool_now_s(s), a, tell_observation, &told) != OK)
+		log_event(LOG_TROUBLE, LOG_Z("text", "the resolver's observations could not be read"));
+	arena_free(&a);
+}
+
+/* ---- hooks ---- */
+
+static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
+{
+	struct spool *s = role;
+	switch (arrow) {
+	case ARROW_FRONT_SPOOL:
+		front_add(s, instance, fd);
+		break;
+	case ARROW_SPOOL_COURIER:
+		worker_link(s, WORKER_COURIER, fd);
+		break;
+	case ARROW_SPOOL_PORTER:
+		worker_link(s, WORKER_PORTER, fd);
+		break;
+	case ARROW_RESOLVER_SPOOL:
+		resolver_link(s, fd);
+		break;
+	default:
+		fd_close(&fd);
+		break;
+	}
+}
+
+static fault apply(void *role, const struct conf *conf, struct why *why)
+{
+	struct spool *s = role;
+	const struct conf *before = s->conf;
+	s->conf = conf;
+	if (before == NULL) {
+		fault f = spool_open_store(s, conf->queue.directory, why);
+		if (f != OK) {
+			s->conf = NULL;
+			return f;
+		}
+	} else if (!str_eq(s->directory, conf->queue.directory)) {
+		log_event(LOG_TROUBLE, LOG_Z("text", "queue directory: a change takes effect when the server is restarted"));
+	}
+	spool_turn_soon(s);
+	return OK;
+}
+
+static void on_message(void *role, unsigned kind, const void *msg, int fd)
+{
+	struct spool *s = role;
+	if (kind == TO_ROLE_CONTROL && fd >= 0) {
+		control_listen(s, fd);
+		return;
+	}
+	fd_close(&fd);
+	if (kind == TO_ROLE_STATUS) {
+		const struct to_role_status *m = msg;
+		control_status(s, m->request, m->json);
+	} else if (kind == TO_ROLE_RELOADED) {
+		const struct to_role_reloaded *m = msg;
+		control_reloaded(s, m->request, m->ok != 0, m->errors);
+	}
+}
+
+static void status(void *role, struct buf *json_out)
+{
+	struct spool *s = role;
+	struct store_counts c = { 0 };
+	bool open = s->store != NULL && s->ops->counts(s->store, &c) == OK;
+	fault f = buf_addf(json_out,
+	                   "\"open\": %s, \"messages\": %llu, \"queued\": %llu, \"leased\": %llu, \"held\": %llu, "
+	                   "\"content_bytes\": %llu, \"disk_bytes\": %llu, \"disk_free_bytes\": %llu, \"short\": %s, "
+	                   "\"jobs\": %llu",
+	                   open ? "true" : "false", (unsigned long long)c.messages, (unsigned long long)c.queued,
+	                   (unsigned long long)c.leased, (unsigned long long)c.held, (unsigned long long)c.content_bytes,
+	                   (unsigned long long)c.disk_bytes, (unsigned long long)s->bytes_free,
+	                   s->is_short ? "true" : "false", (unsigned long long)s->n_jobs);
+	check(f == OK);
+}
+
+/* ---- draining ---- */
+
+static bool is_idle(const struct spool *s)
+{
+	return s->n_jobs == 0 && list_empty(&s->verdicts) && list_empty(&s->finished);
+}
+
+/* The time is over: what is still in hand goes back into the queue, where it is safe. */
+static void drain_over(void *owner)
+{
+	struct spool *s = owner;
+	LIST_EACH(l, &s->jobs)
+		job_release(LIST_MEMBER(l, struct job, in_spool));
+	spool_turn_now(s);
+	role_drained(s->base);
+}
+
+static void drain(void *role, uint64_t grace_ms)
+{
+	struct spool *s = role;
+	s->draining = true;
+	timer_set(&s->grace, loop_now_ms(s->loop) + (int64_t)(grace_ms < INT32_MAX ? grace_ms : INT32_MAX));
+	LIST_EACH(l, &s->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (j->sent || j->purpose == JOB_VERIFY)
+			continue;
+		for (size_t i = 0; i < j->n_rcpts; i++)
+			j->rcpts[i].reported = true; /* its leases end with this process */
+		job_end(j);
+	}
+	spool_turn_soon(s);
+}
+
+/* ---- beginning and end ---- */
+
+static void turn(void *owner)
+{
+	struct spool *s = owner;
+	spool_turn_now(s);
+	if (s->draining && is_idle(s)) {
+		timer_clear(&s->grace);
+		role_drained(s->base);
+	}
+}
+
+static void due(void *owner)
+{
+	spool_turn_soon(owner);
+}
+
+static void spool_free(void *role)
+{
+	struct spool *s = role;
+	s->draining = true;
+	control_fini(s);
+	LIST_EACH(l, &s->fronts)
+		front_drop(LIST_MEMBER(l, struct front, in_spool));
+	if (s->store != NULL)
+		spool_turn_now(s); /* what was finished is not thrown away */
+	for (int i = 0; i < WORKER_KINDS; i++)
+		channel_close(&s->workers[i].channel);
+	channel_close(&s->resolver);
+	verify_fini(s);
+	spool_forget_jobs(s);
+	LIST_EACH(l, &s->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		job_end(j);
+	}
+	later_clear(&s->turn);
+	timer_clear(&s->due);
+	timer_clear(&s->grace);
+	spool_keep_fini(s);
+	map_free(&s->jobs_by_number);
+	map_free(&s->destinations_by_key);
+	free(s);
+}
+
+struct role_base *spool_start_on(struct loop *loop, int control_fd, const struct store_ops *ops)
+{
+	static const struct role_hooks hooks = {
+		.name = "spool", .apply = apply, .link = on_link, .message = on_message, .status = status,
+		.drain = drain, .free = spool_free,
+	};
+	struct spool *s = NEW(struct spool);
+	s->loop = loop;
+	s->ops = ops;
+	list_init(&s->fronts);
+	list_init(&s->finished);
+	list_init(&s->jobs);
+	list_init(&s->destinations);
+	list_init(&s->verdicts);
+	list_init(&s->controls);
+	list_init(&s->verifications_by_age);
+	s->jobs_by_number = map_new(1);
+	s->destinations_by_key = map_new(random_u64());
+	s->verifications = map_new(random_u64());
+	for (int i = 0; i < WORKER_KINDS; i++)
+		s->workers[i] = (struct worker){ .spool = s, .kind = (enum worker_kind)i };
+	later_init(&s->turn, turn, s);
+	timer_init(&s->due, loop, due, s);
+	timer_init(&s->grace, loop, drain_over, s);
+	spool_keep_init(s);
+	s->base = role_base_new(loop, control_fd, &hooks, s);
+	return s->base;
+}
+
+struct role_base *spool_start(struct loop *loop, int control_fd)
+{
+	return spool_start_on(loop, control_fd, &store_sqlite);
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/spool/spool.h -- the role that owns the queue: what its parts share.
+ *
+ *     ingest.c    fronts hand in messages            verify.c    would the next hop take this recipient?
+ *     schedule.c  leases become jobs for workers     work.c      workers fetch content and report outcomes
+ *     verdict.c   an outcome becomes a decision      notice.c    a decision becomes a notice to the sender
+ *     turn.c      the group commit                   control.c   the operator's socket
+ *     keep.c      opening, space, clock, tidying     spool.c     the role's hooks
+ *
+ * Everything that finishes within one turn of the loop (messages, outcomes, the notices they cause) is committed
+ * together at its end; only then is anybody told. Neighbours are treated as hostile: what does not fit is
+ * refused or ignored, never trusted, and cannot end this role.
+ *
+ * Units    Queue times are seconds of keep.c's clock; waits are monotonic milliseconds of the loop.
+ * Limits   the enums below.
+ * Tests    test/unit/role/spool/spool_test.c
+ */
+#ifndef ROLE_SPOOL_SPOOL_H
+#define ROLE_SPOOL_SPOOL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "ipc/control.h"
+#include "ipc/front_spool.h"
+#include "ipc/resolver.h"
+#include "ipc/spool_delivery.h"
+#include "mail/reply.h"
+#include "policy/retry.h"
+#include "policy/route.h"
+#include "proto/dsn/dsn.h"
+#include "role/role.h"
+#include "store/store.h"
+#include "sys/log.h"
+#include "sys/socket.h"
+
+enum {
+	SPOOL_TXNS_MAX = 65536,          /* messages arriving over one front at a time */
+	SPOOL_RCPTS_MAX = 100000,        /* of one message, after aliases */
+	SPOOL_TXN_BYTES_MAX = 64 << 20,  /* envelope of one message, in memory */
+	SPOOL_JOBS_MAX = 500,            /* attempts in hand */
+	SPOOL_JOB_RCPTS_MAX = 100,       /* RFC 5321 4.5.3.1.8: every server takes so many in one transaction */
+	SPOOL_LEASE_MAX = 200,           /* recipients leased at a time */
+	SPOOL_LEASE_S = 600,
+	SPOOL_RETURN_FULL_MAX = 1 << 20, /* larger messages come back as their headers */
+	SPOOL_NOTICE_BYTES_MAX = 4 << 20,
+	SPOOL_CONTROLS_MAX = 32,
+	VERIFY_CACHE_MAX = 10000,
+	VERIFY_PENDING_MAX = 200,
+};
+
+struct spool;
+
+/* ---- what arrives ---- */
+
+struct front {
+	struct link in_spool;
+	struct spool *spool;
+	struct channel *channel;
+	unsigned instance;
+	struct map *txns;                /* number -> struct txn */
+};
+
+struct txn {
+	struct link in_list;             /* of the spool's finished ones */
+	struct front *front;             /* NULL: it went away while the commit was due */
+	uint64_t number;
+	struct arena *arena;
+	struct store_message message;
+	struct store_rcpt *rcpts;        /* grows in malloc'd memory */
+	size_t n_rcpts, cap_rcpts;
+	struct store_draft *draft;
+	uint64_t bytes;
+	bool finished;
+};
+
+/* ---- what leaves ---- */
+
+enum worker_kind { WORKER_COURIER, WORKER_PORTER, WORKER_KINDS };
+
+struct worker {
+	struct spool *spool;
+	enum worker_kind kind;
+	struct channel *channel;         /* NULL: it is being started; its jobs wait */
+};
+
+struct destination { struct link in_spool; unsigned jobs; size_t key_n; char key[]; };
+
+struct job {
+	struct link in_spool;
+	struct spool *spool;
+	struct worker *worker;
+	uint64_t number;
+	enum job_purpose purpose;
+	struct arena *arena;
+	struct store_message message;
+	struct route route;              /* copied: a reload may come meanwhile */
+	struct str domain, key;          /* key: as leased */
+	struct destination *destination;
+	struct job_rcpt { struct store_rcpt facts; bool reported; } *rcpts;
+	size_t n_rcpts;
+	bool sent;                       /* the worker has it */
+	uint64_t offset, credit;
+	bool content_over, damaged;
+	bool over;                       /* the worker is done with it */
+	unsigned verdicts;               /* of its recipients, not yet committed */
+	int64_t lease_until_s;
+	struct verification *verification; /* JOB_VERIFY */
+};
+
+/* What is to become of one recipient; waits for the end of the turn. */
+struct verdict {
+	struct link in_spool;
+	struct job *job;                 /* counted in job->verdicts */
+	struct store_rcpt *rcpt;         /* in the job's arena */
+	struct arena *arena;             /* its strings, if they are not the job's */
+	enum settle_kind kind;
+	int64_t next_s;
+	bool counts, warned;
+	struct smtp_reply reply;
+	struct str line;                 /* the reply as one line, for lists */
+	struct str dialogue, host, protection;
+	bool notify;                     /* the sender is told ... */
+	enum dsn_kind notice;            /* ... this */
+	enum log_event event;
+};
+
+struct verification {
+	struct link in_age;
+	struct spool *spool;
+	struct job *job;                 /* while it is being asked */
+	struct list waiting;             /* for the answer */
+	uint64_t code;
+	char status[16], text[256];
+	int64_t until_ms;
+	size_t key_n;
+	char key[];
+};
+
+struct control_session;
+
+struct spool {
+	struct loop *loop;
+	struct role_base *base;
+	const struct conf *conf;
+	const struct store_ops *ops;
+	struct store *store;             /* NULL: it failed and is not open again yet */
+	struct str directory;            /* of the open store; malloc'd */
+
+	struct list fronts;
+	struct worker workers[WORKER_KINDS];
+	struct channel *resolver;
+	struct list finished;            /* txns that wait for the commit */
+	struct list jobs;
+	struct map *jobs_by_number;
+	size_t n_jobs;
+	uint64_t next_job;
+	struct list destinations;        /* those with something in hand */
+	struct map *destinations_by_key;
+	struct list verdicts;
+
+	struct later turn;
+	struct timer due, minute, tidy, reopen, grace;
+	bool commit_failed;              /* wait a little before the next attempt */
+
+	int64_t clock_s, clock_ms;       /* keep.c: the queue's time, and the monotonic time of that */
+	bool clock_told;
+	uint64_t bytes_free;
+	bool is_short;
+
+	struct acceptor *control;
+	struct list controls;
+	size_t n_controls;
+	uint64_t next_request;
+
+	struct map *verifications;
+	struct list verifications_by_age;
+	size_t n_verifications, n_pending;
+
+	bool draining;
+	struct arena *scratch;
+};
+
+/* The role on a store of the caller's choice: spool_start() takes store_sqlite. */
+struct role_base *spool_start_on(struct loop *loop, int control_fd, const struct store_ops *ops);
+
+/* ---- keep.c ---- */
+int64_t spool_now_s(struct spool *s);            /* follows the wall clock, but never jumps with it */
+fault   spool_open_store(struct spool *s, struct str directory, struct why *why);
+void    spool_store_failed(struct spool *s, const char *text); /* refuses, forgets, opens again later */
+void    spool_look_at_space(struct spool *s);
+void    spool_tell_shortage(struct spool *s, struct front *f);
+void    spool_want_tidy(struct spool *s);
+void    spool_keep_init(struct spool *s);
+void    spool_keep_fini(struct spool *s);
+void    spool_new_id(char out[STORE_ID_MAX]);    /* base 32, by time, then at random; NUL-terminated */
+
+/* ---- ingest.c ---- */
+void front_add(struct spool *s, unsigned instance, int fd);
+void front_drop(struct front *f);
+void txn_answer(struct txn *t, struct spool *s, fault result); /* after the commit; frees it */
+void txn_refuse(struct txn *t, struct spool *s, unsigned code, const char *status, const char *text); /* too */
+void ingest_abandon(struct spool *s);            /* the store is gone: every draft with it */
+
+/* ---- schedule.c ---- */
+/* Where this recipient of this message goes now. key lives in the arena. */
+struct route spool_route(struct spool *s, const struct store_message *m, struct str address, struct arena *a,
+                         struct str *domain_out, struct str *key_out);
+void spool_schedule(struct spool *s);            /* leases what is due and hands it out */
+struct job *job_new(struct spool *s, enum job_purpose purpose, struct arena *arena);
+void job_send(struct job *j);                    /* when its worker is there */
+void job_release(struct job *j);                 /* tells the worker to stop */
+void job_free_if_done(struct job *j);
+void job_end(struct job *j);                     /* its slot is free; what has no outcome is queued again */
+void spool_forget_jobs(struct spool *s);         /* the store is gone */
+void spool_drop_stale_jobs(struct spool *s);     /* an operator took recipients away */
+void spool_watch_leases(struct spool *s);        /* now and then */
+/* Leased rows go back to their senders in this turn. */
+fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_t n, const struct smtp_reply *reply);
+
+/* ---- work.c ---- */
+void worker_link(struct spool *s, enum worker_kind kind, int fd);
+void worker_drop(struct worker *w);
+
+/* ---- verdict.c ---- */
+struct outcome_facts {
+	enum outcome_class class;
+	struct smtp_reply reply;
+	struct str host, dialogue, protection;
+	bool next_hop_notifies;
+};
+void verdict_on_outcome(struct job *j, size_t index, const struct outcome_facts *o);
+void verdict_later(struct job *j, size_t index, const char *text, int64_t next_s); /* 0: by the retry list */
+void verdict_hold(struct job *j, size_t index, const char *text);
+void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply); /* to the sender, now */
+void verdict_free(struct verdict *v);
+
+/* ---- notice.c ---- */
+/* Builds the notices that these verdicts (all of one message) cause. F_ABSENT: none is wanted. */
+struct notice {
+	struct store_commit commit;
+	struct store_rcpt *rcpts;
+	char id[STORE_ID_MAX];
+	struct str to;                   /* for the log */
+};
+fault notice_build(struct spool *s, struct verdict *const *verdicts, size_t n, struct arena *a, struct notice *out);
+/* Is this the address of a postmaster of ours? Then there is nobody left to tell. */
+bool  notice_is_postmaster(const struct spool *s, struct str address);
+
+/* ---- turn.c ---- */
+void spool_turn_soon(struct spool *s);
+void spool_turn_now(struct spool *s);
+
+/* ---- verify.c ---- */
+void verify_ask(struct front *f, uint64_t request, struct str address, struct str sender);
+void verify_outcome(struct job *j, enum outcome_class class, const struct smtp_reply *reply);
+void verify_forget_front(struct front *f);
+void verify_watch(struct spool *s);              /* now and then: questions that nobody answers */
+void verify_fini(struct spool *s);
+
+/* ---- control.c ---- */
+void control_listen(struct spool *s, int fd);
+void control_status(struct spool *s, uint64_t request, struct str json);
+void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str errors);
+void control_fini(struct spool *s);
+
+#endif

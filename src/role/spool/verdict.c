@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: ISC */
+/* role/spool/verdict.c -- what an outcome means for the recipient, and for the sender. */
+#include "role/spool/spool.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+
+enum { TEXT_MAX = 2000, DIALOGUE_MAX = STORE_DIALOGUE_MAX };
+
+static struct verdict *verdict_new(struct job *j, size_t index, enum settle_kind kind, enum log_event event)
+{
+	struct spool *s = j->spool;
+	check(index < j->n_rcpts && !j->rcpts[index].reported);
+	j->rcpts[index].reported = true;
+	j->verdicts++;
+	struct verdict *v = NEW(struct verdict);
+	*v = (struct verdict){ .job = j, .rcpt = &j->rcpts[index].facts, .kind = kind, .event = event };
+	list_add_last(&s->verdicts, &v->in_spool);
+	spool_turn_soon(s);
+	return v;
+}
+
+void verdict_free(struct verdict *v)
+{
+	struct job *j = v->job;
+	link_remove(&v->in_spool);
+	free(v);
+	j->verdicts--;
+	job_free_if_done(j);
+}
+
+static struct str keep(struct job *j, struct str text, size_t max)
+{
+	return text.n == 0 ? STR_NONE : arena_try_copy(j->arena, str_sub(text, 0, max));
+}
+
+static void keep_reply(struct verdict *v, const struct smtp_reply *reply)
+{
+	struct buf line;
+	v->reply = *reply;
+	v->reply.text = keep(v->job, reply->text, TEXT_MAX);
+	buf_init(&line, 2 * TEXT_MAX + 64);
+	if (reply_put_line(&line, &v->reply) == OK)
+		v->line = keep(v->job, buf_view(&line), TEXT_MAX);
+	buf_fini(&line);
+}
+
+static void keep_facts(struct verdict *v, const struct outcome_facts *o)
+{
+	keep_reply(v, &o->reply);
+	v->host = keep(v->job, o->host, 255);
+	v->dialogue = keep(v->job, o->dialogue, DIALOGUE_MAX);
+	v->protection = keep(v->job, o->protection, 255);
+}
+
+/* RFC 3461 4.1: without NOTIFY the sender hears of failures, and of delays if we like. */
+static bool wants(const struct store_rcpt *r, unsigned what)
+{
+	return r->notify == 0 || (r->notify & what) != 0;
+}
+
+/* What never can be delivered goes back; what cannot go back goes to the postmaster; what not even the postmaster
+ * can get stays, held, until a person looks. */
+static void make_failure(struct verdict *v)
+{
+	struct spool *s = v->job->spool;
+	bool to_nobody = v->job->message.sender.n == 0;
+	v->counts = true;
+	v->notice = DSN_FAILED;
+	v->notify = to_nobody || wants(v->rcpt, NOTIFY_FAILURE);
+	if (!to_nobody || (s->conf->postmaster.n > 0 && !notice_is_postmaster(s, v->rcpt->address)))
+		return;
+	v->notify = false;
+	v->kind = SETTLE_HELD;
+	v->event = LOG_HELD;
+	log_event(LOG_TROUBLE, LOG_S("id", v->job->message.id), LOG_S("to", v->rcpt->address),
+	          LOG_Z("text", "a notice cannot be delivered, not even to the postmaster; it is held: "
+	                        "look at it with `sealpost queue show`"));
+}
+
+static struct route route_now(struct job *j, const struct store_rcpt *r)
+{
+	struct str domain, key;
+	struct arena *a = arena_new(64 << 10);
+	struct route route = spool_route(j->spool, &j->message, r->address, a, &domain, &key);
+	arena_free(&a); /* route.retry points into the configuration; the rest is not used */
+	return route;
+}
+
+/* The same for all of a job's recipients, so that they stay together. */
+static uint64_t roll(const struct job *j)
+{
+	return j->number * 0x9E3779B97F4A7C15u >> 20;
+}
+
+static void make_later(struct verdict *v)
+{
+	struct job *j = v->job;
+	struct spool *s = j->spool;
+	const struct store_rcpt *r = v->rcpt;
+	struct route route = route_now(j, r);
+	int64_t now_s = spool_now_s(s);
+	int64_t arrived_s = j->message.arrived_s < now_s ? j->message.arrived_s : now_s;
+	if (retry_gives_up(s->conf, route.retry, arrived_s, now_s)) {
+		v->kind = SETTLE_DONE;
+		v->event = LOG_BOUNCED;
+		make_failure(v);
+		return;
+	}
+	v->kind = SETTLE_LATER;
+	v->event = LOG_DEFERRED;
+	v->counts = true;
+	v->next_s = retry_next_s(s->conf, route.retry, r->attempts + 1, now_s, roll(j));
+	if (!r->delay_warned && retry_warns(s->conf, route.retry, arrived_s, now_s)) {
+		v->warned = true;
+		v->notify = j->message.sender.n > 0 && wants(r, NOTIFY_DELAY);
+		v->notice = DSN_DELAYED;
+	}
+}
+
+static void make_done(struct verdict *v, bool next_hop_notifies)
+{
+	struct job *j = v->job;
+	bool local = j->route.kind == ROUTE_TO_MAILDIR || j->route.kind == ROUTE_TO_LMTP;
+	/* RFC 3461 5.2.2: a next hop that speaks DSN takes over the duty. */
+	v->notify = (v->rcpt->notify & NOTIFY_SUCCESS) != 0 && j->message.sender.n > 0 && (local || !next_hop_notifies);
+	v->notice = local ? DSN_DELIVERED : DSN_RELAYED;
+}
+
+void verdict_on_outcome(struct job *j, size_t index, const struct outcome_facts *o)
+{
+	if (j->damaged && o->class != OUTCOME_DONE) {
+		verdict_hold(j, index, "its content in the queue is damaged");
+		return;
+	}
+	struct verdict *v = verdict_new(j, index, SETTLE_DONE, LOG_DELIVERED);
+	keep_facts(v, o);
+	switch (o->class) {
+	case OUTCOME_DONE:
+		make_done(v, o->next_hop_notifies);
+		break;
+	case OUTCOME_NEVER:
+		v->event = LOG_BOUNCED;
+		make_failure(v);
+		break;
+	case OUTCOME_LATER:
+		make_later(v);
+		break;
+	}
+}
+
+void verdict_later(struct job *j, size_t index, const char *text, int64_t next_s)
+{
+	struct smtp_reply reply = REPLY(0, 4, 4, 2, str_of(text));
+	struct verdict *v = verdict_new(j, index, SETTLE_LATER, LOG_DEFERRED);
+	keep_reply(v, &reply);
+	make_later(v);
+	if (next_s > 0 && v->kind == SETTLE_LATER)
+		v->next_s = next_s;
+}
+
+void verdict_hold(struct job *j, size_t index, const char *text)
+{
+	struct smtp_reply reply = REPLY(0, 0, 0, 0, str_of(text));
+	struct verdict *v = verdict_new(j, index, SETTLE_HELD, LOG_HELD);
+	keep_reply(v, &reply);
+	v->next_s = v->rcpt->next_s;
+}
+
+void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply)
+{
+	struct verdict *v = verdict_new(j, index, SETTLE_DONE, LOG_BOUNCED);
+	keep_reply(v, reply);
+	make_failure(v);
+}

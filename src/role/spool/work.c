@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: ISC */
+/* role/spool/work.c -- the workers: content goes out by credit, outcomes come back. */
+#include "role/spool/spool.h"
+
+#include "base/check.h"
+
+static const char *const worker_names[] = { "courier", "porter" };
+
+/* ---- content ---- */
+
+static void end_content(struct job *j, bool whole)
+{
+	j->content_over = true;
+	channel_send(j->worker->channel, WORKER_BODY_END, &(struct worker_body_end){ .job = j->number, .whole = whole });
+}
+
+static void pump(struct job *j)
+{
+	static const size_t chunk_bytes = DELIVERY_CHUNK_BYTES;
+	struct spool *s = j->spool;
+	char chunk[DELIVERY_CHUNK_BYTES];
+	while (j->credit > 0 && !j->content_over) {
+		size_t room = j->credit < chunk_bytes ? (size_t)j->credit : chunk_bytes, n = 0;
+		fault f = s->ops->content(s->store, j->message.id, j->offset, chunk, room, &n);
+		if (f != OK || (n == 0 && j->offset != j->message.size_bytes)) {
+			j->damaged = f == F_STORE || f == OK;
+			if (j->damaged)
+				log_event(LOG_QUEUE_DAMAGED, LOG_S("id", j->message.id), LOG_U("offset", j->offset));
+			end_content(j, false);
+			return;
+		}
+		if (n == 0) {
+			end_content(j, true);
+			return;
+		}
+		channel_send(j->worker->channel, WORKER_BODY,
+		             &(struct worker_body){ .job = j->number, .bytes = { chunk, n } });
+		j->offset += n;
+		j->credit -= n;
+	}
+}
+
+static void want(struct job *j, uint64_t bytes)
+{
+	static const uint64_t most = DELIVERY_CREDIT_BYTES;
+	if (j->purpose != JOB_DELIVER || j->spool->store == NULL)
+		return;
+	j->credit = bytes > most || j->credit + bytes > most ? most : j->credit + bytes;
+	pump(j);
+}
+
+/* ---- outcomes ---- */
+
+static void log_attempt(struct job *j, const struct store_rcpt *r, const struct from_worker_outcome *m)
+{
+	static const char *const classes[] = { "done", "later", "never" };
+	log_event(LOG_ATTEMPT, LOG_S("id", j->message.id), LOG_S("to", r->address), LOG_Z("outcome", classes[m->class]),
+	          LOG_S("host", m->host), LOG_S("ip", m->ip),
+	          LOG_Z("level", m->level <= TLS_DANE ? tls_level_name((enum tls_level)m->level) : "?"),
+	          LOG_S("tls", m->tls), LOG_U("code", m->code), LOG_S("status", m->status), LOG_S("text", m->text),
+	          LOG_S("detail", m->detail), LOG_U("delay_s", spool_now_s(j->spool) - j->message.arrived_s));
+}
+
+static void outcome(struct job *j, const struct from_worker_outcome *m)
+{
+	if (m->index >= j->n_rcpts || j->rcpts[m->index].reported || m->class > OUTCOME_NEVER || m->code > 599)
+		return;
+	struct smtp_reply reply = { .code = (int)m->code, .text = m->text };
+	struct str status = m->status;
+	if (!status_take(&status, &reply.status))
+		reply.status = (struct status){ 0 };
+	if (j->purpose == JOB_VERIFY) {
+		j->rcpts[m->index].reported = true;
+		verify_outcome(j, (enum outcome_class)m->class, &reply);
+		return;
+	}
+	log_attempt(j, &j->rcpts[m->index].facts, m);
+	struct outcome_facts facts = {
+		.class = (enum outcome_class)m->class,
+		.reply = reply,
+		.host = m->host,
+		.dialogue = m->dialogue,
+		.protection = m->tls,
+		.next_hop_notifies = m->dsn == 1,
+	};
+	verdict_on_outcome(j, (size_t)m->index, &facts);
+}
+
+static void renew(struct job *j)
+{
+	struct spool *s = j->spool;
+	if (s->store == NULL || j->purpose != JOB_DELIVER)
+		return;
+	j->lease_until_s = spool_now_s(s) + SPOOL_LEASE_S;
+	for (size_t i = 0; i < j->n_rcpts; i++)
+		if (!j->rcpts[i].reported &&
+		    s->ops->renew(s->store, j->rcpts[i].facts.number, j->rcpts[i].facts.fence, j->lease_until_s) != OK)
+			j->rcpts[i].reported = true; /* an operator or another lease has it now */
+}
+
+static void done(struct job *j)
+{
+	if (j->purpose == JOB_VERIFY) {
+		struct smtp_reply none = REPLY(0, 4, 4, 2, STR("the delivery was interrupted"));
+		if (!j->rcpts[0].reported)
+			verify_outcome(j, OUTCOME_LATER, &none);
+		j->rcpts[0].reported = true;
+	}
+	job_end(j);
+}
+
+static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct worker *w = owner;
+	fd_close(&fd);
+	/* Every message begins with its job; one that is over, or another worker's, is passed over. */
+	struct job *j = map_get_u64(w->spool->jobs_by_number, *(const uint64_t *)msg);
+	if (j == NULL || j->worker != w || !j->sent)
+		return;
+	switch (kind) {
+	case FROM_WORKER_WANT:
+		want(j, ((const struct from_worker_want *)msg)->bytes);
+		break;
+	case FROM_WORKER_OUTCOME:
+		outcome(j, msg);
+		break;
+	case FROM_WORKER_RENEW:
+		renew(j);
+		break;
+	case FROM_WORKER_DONE:
+		done(j);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_worker_closed(void *owner, const char *reason)
+{
+	struct worker *w = owner;
+	if (!w->spool->draining)
+		log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", worker_names[w->kind]), LOG_Z("reason", reason));
+	worker_drop(w);
+}
+
+/* Its leases go back at once. A first time they are tried again at once, too; then as after any failure, because
+ * it may be one of them that brings the worker down. */
+void worker_drop(struct worker *w)
+{
+	struct spool *s = w->spool;
+	if (w->channel == NULL)
+		return;
+	channel_close(&w->channel);
+	LIST_EACH(l, &s->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (j->worker != w || !j->sent || j->over)
+			continue;
+		for (size_t i = 0; i < j->n_rcpts && j->purpose == JOB_DELIVER; i++)
+			if (!j->rcpts[i].reported)
+				verdict_later(j, i, "the delivering process ended",
+				              j->rcpts[i].facts.attempts == 0 ? spool_now_s(s) : 0);
+		done(j);
+	}
+}
+
+void worker_link(struct spool *s, enum worker_kind kind, int fd)
+{
+	static const struct channel_handler handler = { on_worker, on_worker_closed };
+	struct worker *w = &s->workers[kind];
+	worker_drop(w);
+	w->channel = channel_new(s->loop, fd, &worker_to_spool, &spool_to_worker, &handler, w);
+	LIST_EACH(l, &s->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (j->worker == w && !j->over)
+			job_send(j);
+	}
+}

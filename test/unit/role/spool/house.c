@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: ISC */
+#include "role/spool/house.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "ipc/resolver.h"
+#include "role/spool/spool.h"
+#include "sys/clock.h"
+#include "sys/socket.h"
+
+struct house h;
+static struct arena *scratch;
+static struct store_ops ops;
+
+static const char basic_conf[] =
+	"hostname mx1.example.org\n"
+	"postmaster pm@example.org\n"
+	"control /tmp/unused.sock\n"
+	"listen local {\n on unix:/tmp/unused-local.sock\n}\n"
+	"domain example.org {\n recipients any\n deliver maildir /var/mail/{domain}/{local}\n}\n"
+	"domain lists.example.org {\n recipients any\n deliver lmtp 127.0.0.1:24\n}\n";
+
+/* ---- the store ---- */
+
+static fault open_same(struct str directory, const struct store_options *options, struct store **out, struct why *why)
+{
+	(void)directory, (void)options, (void)why;
+	*out = h.store;
+	return OK;
+}
+
+static void keep_open(struct store **s)
+{
+	*s = NULL;
+}
+
+static fault commit(struct store *s, struct store_commit *c, size_t n, struct store_outcome *o, size_t m,
+                    struct why *why)
+{
+	h.commits++;
+	h.most_messages = n > h.most_messages ? n : h.most_messages;
+	h.most_outcomes = m > h.most_outcomes ? m : h.most_outcomes;
+	if (n > 0 && m > 0)
+		h.most_both = n + m > h.most_both ? n + m : h.most_both;
+	if (h.commit_fault == OK)
+		return store_memory.commit(s, c, n, o, m, why);
+	for (size_t i = 0; i < n; i++) {
+		c[i].result = h.commit_fault;
+		store_memory.draft_drop(s, &c[i].draft);
+	}
+	for (size_t i = 0; i < m; i++)
+		o[i].result = h.commit_fault;
+	return h.commit_fault;
+}
+
+static fault content(struct store *s, struct str id, uint64_t offset, char *to, size_t room, size_t *n_out)
+{
+	return h.content_fault != OK ? h.content_fault : store_memory.content(s, id, offset, to, room, n_out);
+}
+
+static fault space(struct store *s, uint64_t *bytes, uint64_t *names)
+{
+	(void)s;
+	*bytes = h.bytes_free;
+	*names = 1000000;
+	return OK;
+}
+
+/* ---- what neighbours hear ---- */
+
+static void note(const struct neighbour *n, const char *fmt, ...) PRINTF(2, 3);
+
+static void note(const struct neighbour *n, const char *fmt, ...)
+{
+	char line[2000];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(line, sizeof line, fmt, args);
+	va_end(args);
+	check(buf_addf(&h.heard, "%s: %s\n", n->name, line) == OK);
+	size_t at;
+	if (h.wanted != NULL && str_find_str(str_from(buf_view(&h.heard), h.passed), str_of(h.wanted), &at)) {
+		h.passed += at + strlen(h.wanted);
+		h.wanted = NULL;
+		loop_stop(h.loop);
+	}
+}
+
+static void from_spool(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct neighbour *n = owner;
+	assert_int_equal(fd, -1);
+	switch (kind) {
+	case SPOOL_BEGUN: {
+		const struct spool_begun *m = msg;
+		snprintf(h.last_id, sizeof h.last_id, "%.*s", STR_ARG(m->id));
+		note(n, "begun %u", (unsigned)m->txn);
+		break;
+	}
+	case SPOOL_TAKEN: {
+		const struct spool_taken *m = msg;
+		note(n, "taken %u %u", (unsigned)m->txn, (unsigned)m->bytes);
+		break;
+	}
+	case SPOOL_STORED: {
+		const struct spool_stored *m = msg;
+		note(n, "stored %u", (unsigned)m->txn);
+		break;
+	}
+	case SPOOL_REFUSED: {
+		const struct spool_refused *m = msg;
+		note(n, "refused %u %u %.*s %.*s", (unsigned)m->txn, (unsigned)m->code, STR_ARG(m->status), STR_ARG(m->text));
+		break;
+	}
+	case SPOOL_VERIFIED: {
+		const struct spool_verified *m = msg;
+		note(n, "verified %u %u %.*s %.*s", (unsigned)m->request, (unsigned)m->code, STR_ARG(m->status),
+		     STR_ARG(m->text));
+		break;
+	}
+	case SPOOL_SHORTAGE:
+		note(n, "shortage %s", ((const struct spool_shortage *)msg)->text.n > 0 ? "yes" : "no");
+		break;
+	}
+}
+
+static struct seen_job *job_of(uint64_t number)
+{
+	for (size_t i = 0; i < h.n_jobs; i++)
+		if (h.jobs[i].job == number)
+			return &h.jobs[i];
+	fail_msg("a message for an unknown job %u", (unsigned)number);
+	return NULL;
+}
+
+static void copy(char *to, size_t room, struct str s)
+{
+	snprintf(to, room, "%.*s", STR_ARG(s));
+}
+
+static void report(struct neighbour *n, struct seen_job *j)
+{
+	for (size_t i = 0; i < j->n_to; i++) {
+		struct from_worker_outcome o = h.answer;
+		o.job = j->job;
+		o.index = i;
+		channel_send(n->channel, FROM_WORKER_OUTCOME, &o);
+	}
+	channel_send(n->channel, FROM_WORKER_DONE, &(struct from_worker_done){ .job = j->job });
+}
+
+static void for_worker(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct neighbour *n = owner;
+	assert_int_equal(fd, -1);
+	uint64_t number = *(const uint64_t *)msg;
+	if (kind == WORKER_JOB) {
+		const struct worker_job *m = msg;
+		check(h.n_jobs < COUNT(h.jobs));
+		struct seen_job *j = &h.jobs[h.n_jobs++];
+		*j = (struct seen_job){ .job = m->job, .purpose = (unsigned)m->purpose, .route_kind = (unsigned)m->route_kind,
+			                .attempt = (unsigned)m->attempt };
+		copy(j->id, sizeof j->id, m->id);
+		copy(j->route_name, sizeof j->route_name, m->route_name);
+		copy(j->domain, sizeof j->domain, m->domain);
+		copy(j->sender, sizeof j->sender, m->sender);
+		buf_init(&j->body, 64 << 20);
+		return;
+	}
+	struct seen_job *j = job_of(number);
+	if (kind == WORKER_RCPT) {
+		const struct worker_rcpt *m = msg;
+		assert_int_equal(m->index, j->n_to);
+		check(j->n_to < COUNT(j->to));
+		copy(j->to[j->n_to++], sizeof j->to[0], m->address);
+	} else if (kind == WORKER_GO) {
+		note(n, "job %s to %s and %u more", j->sender, j->to[0], (unsigned)j->n_to - 1);
+		if (j->purpose == JOB_VERIFY && !h.hands_off)
+			report(n, j);
+		else if (!h.hands_off)
+			channel_send(n->channel, FROM_WORKER_WANT, &(struct from_worker_want){ .job = j->job, .bytes = 1000 });
+	} else if (kind == WORKER_BODY) {
+		const struct worker_body *m = msg;
+		assert_true(m->bytes.n <= 100000);
+		assert_int_equal(buf_add(&j->body, m->bytes), OK);
+		channel_send(n->channel, FROM_WORKER_WANT, &(struct from_worker_want){ .job = j->job, .bytes = m->bytes.n });
+	} else if (kind == WORKER_BODY_END) {
+		j->ended = true;
+		j->whole = ((const struct worker_body_end *)msg)->whole == 1;
+		note(n, "body %u %s", (unsigned)buf_view(&j->body).n, j->whole ? "whole" : "broken");
+		report(n, j);
+	} else if (kind == WORKER_RELEASE) {
+		j->released = true;
+		note(n, "release");
+	}
+}
+
+static void for_supervisor(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct neighbour *n = owner;
+	assert_int_equal(fd, -1);
+	switch (kind) {
+	case FROM_ROLE_READY:
+		note(n, "ready");
+		break;
+	case FROM_ROLE_FAILED:
+		fail_msg("spool: %.*s", STR_ARG(((const struct from_role_failed *)msg)->text));
+		break;
+	case FROM_ROLE_DRAINED:
+		note(n, "drained");
+		break;
+	case FROM_ROLE_STATUS:
+		note(n, "status %.*s", STR_ARG(((const struct from_role_status *)msg)->json));
+		break;
+	case FROM_ROLE_ASK_STATUS:
+		channel_send(n->channel, TO_ROLE_STATUS,
+		             &(struct to_role_status){ .request = ((const struct from_role_ask_status *)msg)->request,
+		                                       .json = STR("{\"running\":true}") });
+		break;
+	case FROM_ROLE_RELOAD:
+		channel_send(n->channel, TO_ROLE_RELOADED,
+		             &(struct to_role_reloaded){ .request = ((const struct from_role_reload *)msg)->request,
+		                                         .ok = 0, .errors = STR("line 3: no") });
+		break;
+	}
+}
+
+static void for_operator(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct neighbour *n = owner;
+	assert_int_equal(fd, -1);
+	if (kind == CONTROL_ROW)
+		note(n, "row %.*s", STR_ARG(((const struct control_row *)msg)->json));
+	else if (kind == CONTROL_BODY)
+		note(n, "body %.*s", STR_ARG(((const struct control_body *)msg)->bytes));
+	else
+		note(n, "end %u %.*s", (unsigned)((const struct control_end *)msg)->status,
+		     STR_ARG(((const struct control_end *)msg)->text));
+}
+
+static void for_resolver(void *owner, unsigned kind, const void *msg, int fd)
+{
+	const struct kept_observation *m = msg;
+	assert_int_equal(fd, -1);
+	(void)kind;
+	note(owner, "kept %.*s=%.*s", STR_ARG(m->key), STR_ARG(m->value));
+}
+
+static void closed(void *owner, const char *reason)
+{
+	struct neighbour *n = owner;
+	(void)reason;
+	channel_close(&n->channel);
+	note(n, "closed");
+}
+
+static int pair_to(struct neighbour *n, const char *name, const struct ipc_schema *in, const struct ipc_schema *out,
+                   void (*message)(void *, unsigned, const void *, int))
+{
+	static struct channel_handler handlers[8];
+	static size_t used;
+	struct channel_handler *handler = NULL;
+	for (size_t i = 0; i < used; i++)
+		if (handlers[i].message == message)
+			handler = &handlers[i];
+	if (handler == NULL) {
+		handler = &handlers[used++];
+		*handler = (struct channel_handler){ message, closed };
+	}
+	int fds[2];
+	assert_int_equal(socket_pair(fds), OK);
+	*n = (struct neighbour){ &h, name, NULL };
+	n->channel = channel_new(h.loop, fds[0], in, out, handler, n);
+	return fds[1];
+}
+
+/* ---- running ---- */
+
+static void too_late(void *owner)
+{
+	(void)owner;
+	check(buf_add_char(&h.heard, '\0') == OK);
+	const char *wanted = h.wanted;
+	h.wanted = NULL;
+	fail_msg("waited in vain for \"%s\"; heard:\n%s", wanted != NULL ? wanted : "peace", buf_view(&h.heard).p);
+}
+
+static void run(void)
+{
+	struct timer limit;
+	timer_init(&limit, h.loop, too_late, NULL);
+	timer_set(&limit, loop_now_ms(h.loop) + 20000);
+	loop_run(h.loop);
+	timer_clear(&limit);
+}
+
+void wait_for(const char *text)
+{
+	size_t at;
+	if (str_find_str(str_from(buf_view(&h.heard), h.passed), str_of(text), &at)) {
+		h.passed += at + strlen(text);
+		return;
+	}
+	h.wanted = text;
+	run();
+}
+
+bool was_heard(const char *text)
+{
+	size_t at;
+	return str_find_str(buf_view(&h.heard), str_of(text), &at);
+}
+
+/* A status is asked until it shows that nothing is leased or in hand: the spool answers after its turn. */
+void settle_down(void)
+{
+	for (int i = 0; i < 100; i++) {
+		size_t before = buf_view(&h.heard).n, at;
+		h.passed = before;
+		channel_send(h.supervisor.channel, TO_ROLE_ASK_STATUS, &(struct to_role_ask_status){ .request = 1 });
+		wait_for("supervisor: status");
+		struct str status = str_from(buf_view(&h.heard), before);
+		if (str_find_str(status, STR("\"leased\": 0"), &at) && str_find_str(status, STR("\"jobs\": 0"), &at))
+			return;
+	}
+	fail_msg("it does not come to rest");
+}
+
+/* ---- the house ---- */
+
+void house_prepare(void)
+{
+	h = (struct house){ .bytes_free = UINT64_MAX };
+	h.answer = (struct from_worker_outcome){ .class = OUTCOME_DONE, .code = 250, .status = STR("2.0.0"),
+		                                 .text = STR("ok"), .host = STR("mx.y.example") };
+	buf_init(&h.heard, 64 << 20);
+	scratch = arena_new(256 << 20);
+	ops = store_memory;
+	ops.open = open_same;
+	ops.close = keep_open;
+	ops.commit = commit;
+	ops.content = content;
+	ops.space = space;
+	assert_int_equal(store_memory.open(STR_NONE, NULL, &h.store, NULL), OK);
+}
+
+void house_fill(const char *id, const char *sender, const char *const *to, size_t n, unsigned notify, int64_t age_s,
+                const char *text)
+{
+	struct store_rcpt rcpts[200];
+	check(n <= COUNT(rcpts));
+	for (size_t i = 0; i < n; i++)
+		rcpts[i] = (struct store_rcpt){ .address = str_of(to[i]), .original = str_of(to[i]), .notify = notify,
+			                        .key = STR("some:key"), .next_s = clock_wall_s() - age_s };
+	struct store_commit c = { .message = { .id = str_of(id), .sender = str_of(sender),
+		                               .arrived_s = clock_wall_s() - age_s },
+		                  .rcpts = rcpts, .n_rcpts = n };
+	assert_int_equal(store_memory.draft_new(h.store, &c.draft), OK);
+	assert_int_equal(store_memory.draft_append(h.store, c.draft, str_of(text)), OK);
+	assert_int_equal(store_memory.commit(h.store, &c, 1, NULL, 0, NULL), OK);
+	assert_int_equal(c.result, OK);
+}
+
+static void listen_for_operator(void)
+{
+	struct endpoint at;
+	struct why why;
+	char text[80];
+	int fd;
+	strcpy(h.socket, "/tmp/spool-test-XXXXXX");
+	if (mkdtemp(h.socket) == NULL)
+		fail();
+	strcat(h.socket, "/s");
+	snprintf(text, sizeof text, "unix:%s", h.socket);
+	assert_int_equal(endpoint_parse(str_of(text), &at), OK);
+	assert_int_equal(socket_listen(&at, 10, &fd, &why), OK);
+	channel_send_fd(h.supervisor.channel, TO_ROLE_CONTROL, &(struct to_role_control){ .generation = 1 }, fd);
+}
+
+void house_open(const char *conf)
+{
+	if (h.store == NULL)
+		house_prepare();
+	h.loop = loop_new();
+	h.spool = spool_start_on(h.loop, pair_to(&h.supervisor, "supervisor", &role_to_supervisor, &supervisor_to_role,
+	                                         for_supervisor), &ops);
+	struct buf text;
+	buf_init(&text, 64 << 10);
+	assert_int_equal(buf_addf(&text, "%s%s", basic_conf, conf), OK);
+	struct to_role_config_text m = { .generation = 1, .name = STR("test.conf"), .text = buf_view(&text) };
+	channel_send(h.supervisor.channel, TO_ROLE_CONFIG_TEXT, &m);
+	listen_for_operator();
+	channel_send(h.supervisor.channel, TO_ROLE_COMMIT, &(struct to_role_commit){ .generation = 1 });
+	buf_fini(&text);
+	wait_for("supervisor: ready");
+	link_front();
+	link_worker(&h.courier);
+	link_worker(&h.porter);
+	int fd = pair_to(&h.resolver, "resolver", &spool_to_resolver, &resolver_to_spool, for_resolver);
+	channel_send_fd(h.supervisor.channel, TO_ROLE_LINK, &(struct to_role_link){ .arrow = ARROW_RESOLVER_SPOOL }, fd);
+}
+
+void link_front(void)
+{
+	channel_close(&h.front.channel);
+	int fd = pair_to(&h.front, "front", &spool_to_front, &front_to_spool, from_spool);
+	channel_send_fd(h.supervisor.channel, TO_ROLE_LINK, &(struct to_role_link){ .arrow = ARROW_FRONT_SPOOL }, fd);
+}
+
+void link_worker(struct neighbour *w)
+{
+	bool courier = w == &h.courier;
+	channel_close(&w->channel);
+	int fd = pair_to(w, courier ? "courier" : "porter", &spool_to_worker, &worker_to_spool, for_worker);
+	channel_send_fd(h.supervisor.channel, TO_ROLE_LINK,
+	                &(struct to_role_link){ .arrow = courier ? ARROW_SPOOL_COURIER : ARROW_SPOOL_PORTER }, fd);
+}
+
+void house_close(void)
+{
+	role_free(&h.spool);
+	struct neighbour *all[] = { &h.supervisor, &h.front, &h.courier, &h.porter, &h.operator, &h.resolver };
+	for (size_t i = 0; i < COUNT(all); i++)
+		channel_close(&all[i]->channel);
+	loop_free(&h.loop);
+	for (size_t i = 0; i < h.n_jobs; i++)
+		buf_fini(&h.jobs[i].body);
+	store_memory.close(&h.store);
+	buf_fini(&h.heard);
+	arena_free(&scratch);
+	unlink(h.socket);
+	h.socket[strlen(h.socket) - 2] = '\0';
+	rmdir(h.socket);
+	h = (struct house){ 0 };
+}
+
+/* ---- speaking ---- */
+
+void say_begin(uint64_t txn, const char *sender)
+{
+	channel_send(h.front.channel, FRONT_BEGIN,
+	             &(struct front_begin){ .txn = txn, .sender = str_of(sender), .client = STR("192.0.2.7"),
+	                                    .helo = STR("client.example"), .user = STR("jada"), .with = STR("ESMTPSA"),
+	                                    .tls = STR("TLSv1.3") });
+}
+
+void say_rcpt(uint64_t txn, const char *to, unsigned notify)
+{
+	channel_send(h.front.channel, FRONT_RCPT,
+	             &(struct front_rcpt){ .txn = txn, .address = str_of(to), .original = str_of(to), .notify = notify });
+}
+
+void say_chunk(uint64_t txn, const char *text)
+{
+	channel_send(h.front.channel, FRONT_CHUNK, &(struct front_chunk){ .txn = txn, .bytes = str_of(text) });
+}
+
+void say_finish(uint64_t txn, size_t bytes)
+{
+	channel_send(h.front.channel, FRONT_FINISH, &(struct front_finish){ .txn = txn, .size_bytes = bytes });
+}
+
+void send_letter(uint64_t txn, const char *sender, const char *to, unsigned notify)
+{
+	static const char letter[] = "Subject: hello\r\n\r\nbody\r\n";
+	say_begin(txn, sender);
+	say_rcpt(txn, to, notify);
+	say_chunk(txn, letter);
+	say_finish(txn, sizeof letter - 1);
+}
+
+size_t rows(struct store_rcpt *out, size_t max)
+{
+	size_t n = 0;
+	assert_int_equal(store_memory.list(h.store, &(struct store_selector){ .id = STR_NONE }, 0, scratch, out, max, &n), OK);
+	return n;
+}
+
+struct str text_of(const char *id)
+{
+	char *p = arena_alloc(scratch, 4 << 20);
+	size_t n = 0;
+	assert_int_equal(store_memory.content(h.store, str_of(id), 0, p, (4 << 20) - 1, &n), OK);
+	return (struct str){ p, n };
+}
+
+void command(enum control_verb verb, struct store_selector which, bool body)
+{
+	static const struct channel_handler handler = { for_operator, closed };
+	struct endpoint at;
+	char text[80];
+	int fd;
+	channel_close(&h.operator.channel);
+	snprintf(text, sizeof text, "unix:%s", h.socket);
+	assert_int_equal(endpoint_parse(str_of(text), &at), OK);
+	assert_int_equal(socket_connect(&at, NULL, &fd), OK);
+	h.operator= (struct neighbour){ &h, "operator", NULL };
+	h.operator.channel = channel_new(h.loop, fd, &from_control, &to_control, &handler, &h.operator);
+	channel_send(h.operator.channel, CONTROL_REQUEST,
+	             &(struct control_request){ .verb = verb, .id = which.id, .to = which.to, .from = which.from,
+	                                        .user = which.user, .domain = which.domain,
+	                                        .older_s = (uint64_t)which.arrived_before_s, .body = body });
+	wait_for("operator: end");
+}

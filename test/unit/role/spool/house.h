@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A spool with neighbours made of cardboard: they note what they hear, and workers do as they are told.
+ *
+ * Everything runs in one loop over socketpairs. The store is the memory store behind a table of its own, so that a
+ * test can fill it beforehand, look into it, and let it fail.
+ */
+#ifndef TEST_ROLE_SPOOL_HOUSE_H
+#define TEST_ROLE_SPOOL_HOUSE_H
+
+#include "base/buf.h"
+#include "ipc/control.h"
+#include "ipc/front_spool.h"
+#include "ipc/spool_delivery.h"
+#include "mail/reply.h"
+#include "role/role.h"
+#include "store/store.h"
+
+struct seen_job {
+	uint64_t job;
+	unsigned purpose, route_kind, attempt;
+	char id[40], route_name[100], domain[100], sender[100], to[120][64];
+	size_t n_to;
+	struct buf body;
+	bool whole, ended, released;
+};
+
+struct neighbour { struct house *house; const char *name; struct channel *channel; };
+
+struct house {
+	struct loop *loop;
+	struct role_base *spool;
+	struct neighbour supervisor, front, courier, porter, operator, resolver;
+	struct buf heard;                /* "front: stored 1\n" ... */
+	size_t passed;                   /* of heard: what a test has waited for already */
+	const char *wanted;
+	char last_id[40];                /* of the last BEGUN */
+
+	/* What workers answer: every recipient gets this, unless hands_off. */
+	bool hands_off;
+	struct from_worker_outcome answer;
+	struct seen_job jobs[64];
+	size_t n_jobs;
+
+	struct store *store;
+	fault commit_fault, content_fault;
+	uint64_t bytes_free;
+	unsigned commits;                /* calls of commit */
+	size_t most_messages, most_outcomes, most_both; /* in one call */
+	char socket[64];
+};
+
+extern struct house h;
+
+/* conf is added to the basic one. now: what clock_wall_s says. */
+void house_open(const char *conf);
+void house_close(void);
+void house_fill(const char *id, const char *sender, const char *const *to, size_t n, unsigned notify, int64_t age_s,
+                const char *content); /* between house_prepare and house_open */
+void house_prepare(void);
+
+void link_front(void);
+void link_worker(struct neighbour *w);
+void wait_for(const char *text);     /* runs the loop until this has been heard (again) */
+void settle_down(void);              /* runs the loop until nothing is in hand */
+bool was_heard(const char *text);    /* ever */
+
+void say_begin(uint64_t txn, const char *sender);
+void say_rcpt(uint64_t txn, const char *to, unsigned notify);
+void say_chunk(uint64_t txn, const char *text);
+void say_finish(uint64_t txn, size_t bytes);
+void send_letter(uint64_t txn, const char *sender, const char *to, unsigned notify);
+
+size_t rows(struct store_rcpt *out, size_t max); /* what is in the queue */
+struct str text_of(const char *id);              /* its content */
+void   command(enum control_verb verb, struct store_selector which, bool body);
+
+#endif
