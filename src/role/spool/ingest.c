@@ -27,7 +27,7 @@ static void txn_drop(struct spool *s, struct txn *t)
 }
 
 /* Says no, and that is the last word: what the front has sent meanwhile finds no transaction and is passed over. */
-void txn_refuse(struct txn *t, struct spool *s, unsigned code, const char *status, const char *text)
+void spool_txn_refuse(struct txn *t, struct spool *s, unsigned code, const char *status, const char *text)
 {
 	struct spool_refused m = { .txn = t->number, .code = code, .status = str_of(status), .text = str_of(text) };
 	if (t->front != NULL)
@@ -38,12 +38,12 @@ void txn_refuse(struct txn *t, struct spool *s, unsigned code, const char *statu
 static void refuse_by_fault(struct txn *t, struct spool *s, fault f)
 {
 	if (f == F_LIMIT)
-		txn_refuse(t, s, 452, "4.3.1", "The server's disk is full; try again later");
+		spool_txn_refuse(t, s, 452, "4.3.1", "The server's disk is full; try again later");
 	else
-		txn_refuse(t, s, 451, "4.3.0", "The server cannot store mail now; try again later");
+		spool_txn_refuse(t, s, 451, "4.3.0", "The server cannot store mail now; try again later");
 }
 
-void txn_answer(struct txn *t, struct spool *s, fault result)
+void spool_txn_answer(struct txn *t, struct spool *s, fault result)
 {
 	if (result != OK) {
 		refuse_by_fault(t, s, result);
@@ -101,7 +101,7 @@ static void begin(struct front *f, const struct front_begin *m)
 		refuse_by_fault(t, s, F_STORE);
 	} else if (!copy_message(t, m) ||
 	           (m->sender.n > 0 && address_parse(m->sender, t->arena, &sender) != OK)) {
-		txn_refuse(t, s, 501, "5.1.7", "This sender's address is not one");
+		spool_txn_refuse(t, s, 501, "5.1.7", "This sender's address is not one");
 	} else {
 		fault g = s->ops->draft_new(s->store, &t->draft);
 		if (g != OK)
@@ -118,7 +118,7 @@ static void rcpt(struct txn *t, const struct front_rcpt *m)
 	if (t->finished)
 		return;
 	if (t->n_rcpts == SPOOL_RCPTS_MAX) {
-		txn_refuse(t, s, 452, "4.5.3", "Too many recipients in one message");
+		spool_txn_refuse(t, s, 452, "4.5.3", "Too many recipients in one message");
 		return;
 	}
 	if (t->n_rcpts == t->cap_rcpts) {
@@ -130,16 +130,16 @@ static void rcpt(struct txn *t, const struct front_rcpt *m)
 	*r = (struct store_rcpt){ .notify = (unsigned)(m->notify & 15), .next_s = t->message.arrived_s };
 	if (!copy_into(t->arena, &r->address, m->address) || !copy_into(t->arena, &r->original, m->original) ||
 	    !copy_into(t->arena, &r->orcpt, m->orcpt)) {
-		txn_refuse(t, s, 452, "4.5.3", "Too many recipients in one message");
+		spool_txn_refuse(t, s, 452, "4.5.3", "Too many recipients in one message");
 		return;
 	}
 	struct route route = spool_route(s, &t->message, r->address, t->arena, &domain, &r->key);
 	if (r->key.p == NULL) {
-		txn_refuse(t, s, 553, "5.1.3", "This recipient's address is not one");
+		spool_txn_refuse(t, s, 553, "5.1.3", "This recipient's address is not one");
 	} else if (route.kind == ROUTE_REFUSED) {
 		struct why text;
 		(void)why_say(&text, OK, "%.*s", STR_ARG(route.name));
-		txn_refuse(t, s, 550, "5.7.1", text.text);
+		spool_txn_refuse(t, s, 550, "5.7.1", text.text);
 	} else {
 		r->state = route.kind == ROUTE_ON_HOLD ? RCPT_HELD : RCPT_QUEUED;
 		if (r->state == RCPT_HELD)
@@ -156,7 +156,7 @@ static void chunk(struct txn *t, const struct front_chunk *m)
 		return;
 	/* The front counts too; a little more is for the lines that it adds. */
 	if (t->bytes + m->bytes.n > s->conf->limits.message_bytes + (64 << 10)) {
-		txn_refuse(t, s, 552, "5.3.4", "The message is larger than this server takes");
+		spool_txn_refuse(t, s, 552, "5.3.4", "The message is larger than this server takes");
 		return;
 	}
 	fault f = s->ops->draft_append(s->store, t->draft, m->bytes);
@@ -171,7 +171,7 @@ static void finish(struct txn *t, const struct front_finish *m)
 	if (t->finished)
 		return;
 	if (m->size_bytes != t->bytes || t->n_rcpts == 0) {
-		txn_refuse(t, s, 451, "4.3.0", "The message did not arrive whole; try again later");
+		spool_txn_refuse(t, s, 451, "4.3.0", "The message did not arrive whole; try again later");
 		return;
 	}
 	t->finished = true;
@@ -213,16 +213,16 @@ static void on_front_closed(void *owner, const char *reason)
 	struct front *f = owner;
 	if (!f->spool->draining)
 		log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "front"), LOG_Z("reason", reason));
-	front_drop(f);
+	spool_front_drop(f);
 }
 
-void front_add(struct spool *s, unsigned instance, int fd)
+void spool_front_add(struct spool *s, unsigned instance, int fd)
 {
 	static const struct channel_handler handler = { on_front, on_front_closed };
 	LIST_EACH(l, &s->fronts) { /* one that was restarted takes the place of its former self */
 		struct front *old = LIST_MEMBER(l, struct front, in_spool);
 		if (old->instance == instance)
-			front_drop(old);
+			spool_front_drop(old);
 	}
 	struct front *f = NEW(struct front);
 	*f = (struct front){ .spool = s, .instance = instance, .txns = map_new(instance) };
@@ -233,7 +233,7 @@ void front_add(struct spool *s, unsigned instance, int fd)
 }
 
 /* What was finished is committed all the same: the client may have been told nothing, and repeats it at worst. */
-void front_drop(struct front *f)
+void spool_front_drop(struct front *f)
 {
 	struct spool *s = f->spool;
 	size_t cursor = 0;
@@ -267,5 +267,5 @@ void ingest_abandon(struct spool *s)
 		}
 	}
 	LIST_EACH(l, &s->finished)
-		txn_answer(LIST_MEMBER(l, struct txn, in_list), s, F_STORE);
+		spool_txn_answer(LIST_MEMBER(l, struct txn, in_list), s, F_STORE);
 }

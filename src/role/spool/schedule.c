@@ -111,7 +111,7 @@ static struct store_room room_now(struct spool *s, struct arena *a)
 
 /* ---- jobs ---- */
 
-struct job *job_new(struct spool *s, enum job_purpose purpose, struct arena *arena)
+struct job *spool_job_new(struct spool *s, enum job_purpose purpose, struct arena *arena)
 {
 	struct job *j = NEW(struct job);
 	*j = (struct job){ .spool = s, .purpose = purpose, .arena = arena, .number = ++s->next_job };
@@ -134,7 +134,7 @@ static void job_leave(struct job *j)
 	s->n_jobs--;
 }
 
-void job_free_if_done(struct job *j)
+void spool_job_free_if_done(struct job *j)
 {
 	if (!j->over || j->verdicts > 0)
 		return;
@@ -144,24 +144,24 @@ void job_free_if_done(struct job *j)
 	free(j);
 }
 
-void job_end(struct job *j)
+void spool_job_end(struct job *j)
 {
 	struct spool *s = j->spool;
 	for (size_t i = 0; i < j->n_rcpts; i++)
 		if (!j->rcpts[i].reported)
 			verdict_later(j, i, "the delivery was interrupted", 0);
 	job_leave(j);
-	job_free_if_done(j);
+	spool_job_free_if_done(j);
 	spool_turn_soon(s);
 }
 
-void job_release(struct job *j)
+void spool_job_release(struct job *j)
 {
 	if (j->sent && j->worker->channel != NULL)
 		channel_send(j->worker->channel, WORKER_RELEASE, &(struct worker_release){ .job = j->number });
 }
 
-void job_send(struct job *j)
+void spool_job_send(struct job *j)
 {
 	struct channel *c = j->worker->channel;
 	if (c == NULL || j->sent)
@@ -192,9 +192,9 @@ void spool_forget_jobs(struct spool *s)
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
 		if (j->purpose == JOB_VERIFY)
 			continue;
-		job_release(j);
+		spool_job_release(j);
 		job_leave(j);
-		job_free_if_done(j);
+		spool_job_free_if_done(j);
 	}
 }
 
@@ -224,9 +224,9 @@ void spool_drop_stale_jobs(struct spool *s)
 		if (j->purpose == JOB_VERIFY || j->over)
 			continue;
 		if (!job_still_holds(j, j->lease_until_s)) {
-			job_release(j);
+			spool_job_release(j);
 			if (!j->sent)
-				job_end(j);
+				spool_job_end(j);
 		}
 	}
 }
@@ -245,10 +245,10 @@ void spool_watch_leases(struct spool *s)
 			(void)job_still_holds(j, j->lease_until_s);
 		} else if (j->lease_until_s <= now_s) {
 			/* Its worker has not been heard of for a whole lease: the store has taken them back. */
-			job_release(j);
+			spool_job_release(j);
 			for (size_t i = 0; i < j->n_rcpts; i++)
 				j->rcpts[i].reported = true;
-			job_end(j);
+			spool_job_end(j);
 		}
 	}
 }
@@ -278,7 +278,7 @@ static fault job_begin(struct spool *s, const struct store_rcpt *r, const struct
 		arena_free(&a);
 		return f;
 	}
-	struct job *j = job_new(s, JOB_DELIVER, a);
+	struct job *j = spool_job_new(s, JOB_DELIVER, a);
 	j->message = m;
 	j->route = *route;
 	j->route.retry = NULL; /* of a configuration that may go; verdicts ask again */
@@ -348,7 +348,7 @@ fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_
 		TRY(job_begin(s, &rows[i], &nowhere, STR_NONE, rows[i].key, &j));
 		check(job_take(j, &rows[i]));
 		verdict_return(j, 0, reply);
-		job_end(j);
+		spool_job_end(j);
 	}
 	return OK;
 }
@@ -358,7 +358,7 @@ static void job_start(struct job *j)
 {
 	struct smtp_reply refusal = REPLY(550, 5, 7, 1, j->route.name);
 	if (j->route.kind != ROUTE_ON_HOLD && j->route.kind != ROUTE_REFUSED) {
-		job_send(j);
+		spool_job_send(j);
 		return;
 	}
 	for (size_t i = 0; i < j->n_rcpts; i++)
@@ -366,7 +366,7 @@ static void job_start(struct job *j)
 			verdict_return(j, i, &refusal);
 		else
 			verdict_hold(j, i, "held by a route of the configuration");
-	job_end(j);
+	spool_job_end(j);
 }
 
 static fault lease_some(struct spool *s, size_t *n_out, struct why *why)

@@ -61,13 +61,13 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 	struct spool *s = role;
 	switch (arrow) {
 	case ARROW_FRONT_SPOOL:
-		front_add(s, instance, fd);
+		spool_front_add(s, instance, fd);
 		break;
 	case ARROW_SPOOL_COURIER:
-		worker_link(s, WORKER_COURIER, fd);
+		spool_worker_link(s, WORKER_COURIER, fd);
 		break;
 	case ARROW_SPOOL_PORTER:
-		worker_link(s, WORKER_PORTER, fd);
+		spool_worker_link(s, WORKER_PORTER, fd);
 		break;
 	case ARROW_RESOLVER_SPOOL:
 		resolver_link(s, fd);
@@ -141,7 +141,7 @@ static void drain_over(void *owner)
 {
 	struct spool *s = owner;
 	LIST_EACH(l, &s->jobs)
-		job_release(LIST_MEMBER(l, struct job, in_spool));
+		spool_job_release(LIST_MEMBER(l, struct job, in_spool));
 	spool_turn_now(s);
 	role_drained(s->base);
 }
@@ -157,7 +157,7 @@ static void drain(void *role, uint64_t grace_ms)
 			continue;
 		for (size_t i = 0; i < j->n_rcpts; i++)
 			j->rcpts[i].reported = true; /* its leases end with this process */
-		job_end(j);
+		spool_job_end(j);
 	}
 	spool_turn_soon(s);
 }
@@ -185,7 +185,7 @@ static void spool_free(void *role)
 	s->draining = true;
 	control_fini(s);
 	LIST_EACH(l, &s->fronts)
-		front_drop(LIST_MEMBER(l, struct front, in_spool));
+		spool_front_drop(LIST_MEMBER(l, struct front, in_spool));
 	if (s->store != NULL)
 		spool_turn_now(s); /* what was finished is not thrown away */
 	for (int i = 0; i < WORKER_KINDS; i++)
@@ -195,7 +195,7 @@ static void spool_free(void *role)
 	spool_forget_jobs(s);
 	LIST_EACH(l, &s->jobs) {
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
-		job_end(j);
+		spool_job_end(j);
 	}
 	later_clear(&s->turn);
 	timer_clear(&s->due);

@@ -196,10 +196,10 @@ void    spool_keep_fini(struct spool *s);
 void    spool_new_id(char out[STORE_ID_MAX]);    /* base 32, by time, then at random; NUL-terminated */
 
 /* ---- ingest.c ---- */
-void front_add(struct spool *s, unsigned instance, int fd);
-void front_drop(struct front *f);
-void txn_answer(struct txn *t, struct spool *s, fault result); /* after the commit; frees it */
-void txn_refuse(struct txn *t, struct spool *s, unsigned code, const char *status, const char *text); /* too */
+void spool_front_add(struct spool *s, unsigned instance, int fd);
+void spool_front_drop(struct front *f);
+void spool_txn_answer(struct txn *t, struct spool *s, fault result); /* after the commit; frees it */
+void spool_txn_refuse(struct txn *t, struct spool *s, unsigned code, const char *status, const char *text); /* too */
 void ingest_abandon(struct spool *s);            /* the store is gone: every draft with it */
 
 /* ---- schedule.c ---- */
@@ -207,11 +207,11 @@ void ingest_abandon(struct spool *s);            /* the store is gone: every dra
 struct route spool_route(struct spool *s, const struct store_message *m, struct str address, struct arena *a,
                          struct str *domain_out, struct str *key_out);
 void spool_schedule(struct spool *s);            /* leases what is due and hands it out */
-struct job *job_new(struct spool *s, enum job_purpose purpose, struct arena *arena);
-void job_send(struct job *j);                    /* when its worker is there */
-void job_release(struct job *j);                 /* tells the worker to stop */
-void job_free_if_done(struct job *j);
-void job_end(struct job *j);                     /* its slot is free; what has no outcome is queued again */
+struct job *spool_job_new(struct spool *s, enum job_purpose purpose, struct arena *arena);
+void spool_job_send(struct job *j);                    /* when its worker is there */
+void spool_job_release(struct job *j);                 /* tells the worker to stop */
+void spool_job_free_if_done(struct job *j);
+void spool_job_end(struct job *j);                     /* its slot is free; what has no outcome is queued again */
 void spool_forget_jobs(struct spool *s);         /* the store is gone */
 void spool_drop_stale_jobs(struct spool *s);     /* an operator took recipients away */
 void spool_watch_leases(struct spool *s);        /* now and then */
@@ -219,8 +219,8 @@ void spool_watch_leases(struct spool *s);        /* now and then */
 fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_t n, const struct smtp_reply *reply);
 
 /* ---- work.c ---- */
-void worker_link(struct spool *s, enum worker_kind kind, int fd);
-void worker_drop(struct worker *w);
+void spool_worker_link(struct spool *s, enum worker_kind kind, int fd);
+void spool_worker_drop(struct worker *w);
 
 /* ---- verdict.c ---- */
 struct outcome_facts {

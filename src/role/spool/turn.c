@@ -150,7 +150,7 @@ static void tell(struct turn *t)
 	for (size_t i = 0; i < t->n_txns; i++) {
 		if (t->commits[i].result == OK)
 			tell_held(t->txns[i]);
-		txn_answer(t->txns[i], s, t->commits[i].result);
+		spool_txn_answer(t->txns[i], s, t->commits[i].result);
 	}
 	for (size_t i = 0; i < t->n_notices; i++) {
 		const struct store_commit *c = &t->commits[t->n_txns + i];

@@ -27,7 +27,7 @@ void verdict_free(struct verdict *v)
 	link_remove(&v->in_spool);
 	free(v);
 	j->verdicts--;
-	job_free_if_done(j);
+	spool_job_free_if_done(j);
 }
 
 static struct str keep(struct job *j, struct str text, size_t max)

@@ -89,7 +89,7 @@ static struct job *ask(struct verification *v, const struct route *route, struct
 {
 	struct spool *s = v->spool;
 	struct arena *a = arena_new(ARENA_MAX);
-	struct job *j = job_new(s, JOB_VERIFY, a);
+	struct job *j = spool_job_new(s, JOB_VERIFY, a);
 	struct str address = arena_copy(a, (struct str){ v->key, v->key_n });
 	j->message.sender = arena_copy(a, sender);
 	j->message.arrived_s = spool_now_s(s);
@@ -142,7 +142,7 @@ void verify_ask(struct front *f, uint64_t request, struct str address, struct st
 	else {
 		v = verification_new(s, address);
 		wait_for(v, f, request);
-		job_send(ask(v, &route, domain, sender));
+		spool_job_send(ask(v, &route, domain, sender));
 	}
 	arena_free(&a);
 }
@@ -190,10 +190,10 @@ void verify_watch(struct spool *s)
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
 		if (j->verification == NULL || j->verification->until_ms > loop_now_ms(s->loop))
 			continue;
-		job_release(j);
+		spool_job_release(j);
 		j->rcpts[0].reported = true;
 		verify_outcome(j, OUTCOME_LATER, &late);
-		job_end(j);
+		spool_job_end(j);
 	}
 }
 

@@ -106,7 +106,7 @@ static void done(struct job *j)
 			verify_outcome(j, OUTCOME_LATER, &none);
 		j->rcpts[0].reported = true;
 	}
-	job_end(j);
+	spool_job_end(j);
 }
 
 static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
@@ -140,12 +140,12 @@ static void on_worker_closed(void *owner, const char *reason)
 	struct worker *w = owner;
 	if (!w->spool->draining)
 		log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", worker_names[w->kind]), LOG_Z("reason", reason));
-	worker_drop(w);
+	spool_worker_drop(w);
 }
 
 /* Its leases go back at once. A first time they are tried again at once, too; then as after any failure, because
  * it may be one of them that brings the worker down. */
-void worker_drop(struct worker *w)
+void spool_worker_drop(struct worker *w)
 {
 	struct spool *s = w->spool;
 	if (w->channel == NULL)
@@ -163,15 +163,15 @@ void worker_drop(struct worker *w)
 	}
 }
 
-void worker_link(struct spool *s, enum worker_kind kind, int fd)
+void spool_worker_link(struct spool *s, enum worker_kind kind, int fd)
 {
 	static const struct channel_handler handler = { on_worker, on_worker_closed };
 	struct worker *w = &s->workers[kind];
-	worker_drop(w);
+	spool_worker_drop(w);
 	w->channel = channel_new(s->loop, fd, &worker_to_spool, &spool_to_worker, &handler, w);
 	LIST_EACH(l, &s->jobs) {
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
 		if (j->worker == w && !j->over)
-			job_send(j);
+			spool_job_send(j);
 	}
 }
