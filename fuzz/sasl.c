@@ -45,6 +45,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	enum sasl_verdict v = SASL_MORE;
 	while (v == SASL_MORE && str_take_until(&rest, '\n', &response))
 		v = sasl_server_step(s, response, &challenge);
+	if (v == SASL_MEASURE) {
+		sasl_server_measure(s);
+		v = sasl_server_measured(s);
+	}
 	if (v == SASL_DONE)
 		check(str_eq(sasl_server_user(s), STR("user")));
 	sasl_server_free(&s);

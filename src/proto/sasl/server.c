@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "proto/sasl/credential.h"
 
-enum sasl_phase { PHASE_STEPS, PHASE_LAST_EMPTY, PHASE_OVER };
+enum sasl_phase { PHASE_STEPS, PHASE_MEASURE, PHASE_LAST_EMPTY, PHASE_OVER };
 
 struct sasl_server {
 	const char *mechanism;
@@ -22,9 +22,10 @@ struct sasl_server {
 	Gsasl *library;
 	Gsasl_session *session;
 	bool known;                    /* the credential below is a real one that this mechanism can use */
-	bool looked_up;
+	bool looked_up, useless;
+	bool waits, fits;              /* a password waits to be measured; it fits */
 	struct credential credential;
-	struct buf login, name, challenge;
+	struct buf login, name, challenge, form, password;
 };
 
 static const struct { const char *name; bool scram, plus; } mechanisms[] = {
@@ -52,9 +53,12 @@ static void look_up(struct sasl_server *s, const char *login)
 	s->looked_up = true;
 	if (!str_is_utf8(asked) || asked.n > 255 || buf_add(&s->login, asked) != OK)
 		asked = STR_NONE;
-	if (asked.n > 0 && s->users.find(s->users.owner, asked, &name, &text) == OK &&
-	    credential_parse(text, &s->credential, NULL) == OK && buf_add(&s->name, name) == OK)
-		s->known = s->credential.scram || !s->scram; /* a crypt(3) string is of no use to SCRAM */
+	if (asked.n > 0 && s->users.find(s->users.owner, asked, &name, &text) == OK && buf_add(&s->form, text) == OK &&
+	    buf_add(&s->name, name) == OK) {
+		/* A crypt(3) string is of no use to SCRAM. */
+		s->known = credential_parse(buf_view(&s->form), &s->credential, NULL) == OK && (s->credential.scram || !s->scram);
+		s->useless = !s->known;
+	}
 	if (!s->known)
 		credential_fake(s->users.pepper, str_of(login), s->users.iterations, &s->credential);
 }
@@ -89,15 +93,17 @@ static int give_scram(struct sasl_server *s, Gsasl_session *session, Gsasl_prope
 	return result;
 }
 
-/* PLAIN and LOGIN: the password is here in the clear, and is gone when this returns. */
-static int judge_password(struct sasl_server *s, Gsasl_session *session)
+/* PLAIN and LOGIN: the password is here in the clear. It is measured later, on a thread; until then it counts. */
+static int take_password(struct sasl_server *s, Gsasl_session *session)
 {
 	const char *password = gsasl_property_fast(session, GSASL_PASSWORD);
 	look_up(s, gsasl_property_fast(session, GSASL_AUTHID));
-	bool fits = credential_fits(&s->credential, str_of(password));
+	s->waits = true;
+	if (buf_add(&s->password, str_of(password)) != OK)
+		buf_clear(&s->password); /* longer than any password of ours */
 	if (password != NULL)
 		explicit_bzero((void *)(uintptr_t)password, strlen(password));
-	return fits && s->known ? GSASL_OK : GSASL_AUTHENTICATION_ERROR;
+	return GSASL_OK;
 }
 
 static int serve(Gsasl *library, Gsasl_session *session, Gsasl_property property)
@@ -112,7 +118,7 @@ static int serve(Gsasl *library, Gsasl_session *session, Gsasl_property property
 	case GSASL_SCRAM_SERVERKEY:
 		return give_scram(s, session, property);
 	case GSASL_VALIDATE_SIMPLE:
-		return judge_password(s, session);
+		return take_password(s, session);
 	default:
 		return GSASL_NO_CALLBACK;
 	}
@@ -135,6 +141,8 @@ struct sasl_server *sasl_server_new(struct str mechanism, const struct sasl_user
 	buf_init(&s->login, 256);
 	buf_init(&s->name, 1024);
 	buf_init(&s->challenge, SASL_RESPONSE_MAX);
+	buf_init(&s->form, 512);
+	buf_init(&s->password, CREDENTIAL_PASSWORD_MAX);
 	if (bound) {
 		struct buf text;
 		buf_init(&text, sizeof(s->binding));
@@ -163,6 +171,8 @@ void sasl_server_free(struct sasl_server **s_)
 	buf_fini(&s->login);
 	buf_fini(&s->name);
 	buf_wipe(&s->challenge);
+	buf_wipe(&s->form);
+	buf_wipe(&s->password);
 	explicit_bzero(&s->credential, sizeof(s->credential));
 	free(s);
 }
@@ -171,6 +181,7 @@ static enum sasl_verdict deny(struct sasl_server *s)
 {
 	s->phase = PHASE_OVER;
 	buf_clear(&s->challenge);
+	buf_wipe(&s->password);
 	return SASL_DENIED;
 }
 
@@ -224,6 +235,7 @@ enum sasl_verdict sasl_server_step(struct sasl_server *s, struct str response, s
 	*challenge_out = STR_NONE;
 	if (s->phase == PHASE_LAST_EMPTY)
 		return response.n == 0 ? accept(s) : deny(s);
+	check(s->phase != PHASE_MEASURE);
 	if (s->phase == PHASE_OVER || !has_right_shape(s, response))
 		return deny(s);
 
@@ -239,6 +251,10 @@ enum sasl_verdict sasl_server_step(struct sasl_server *s, struct str response, s
 		*challenge_out = buf_view(&s->challenge);
 		return SASL_MORE;
 	}
+	if (result == GSASL_OK && s->waits) {
+		s->phase = PHASE_MEASURE;
+		return SASL_MEASURE;
+	}
 	if (result != GSASL_OK || !s->known || !acts_for_itself(s))
 		return deny(s);
 	if (buf_view(&s->challenge).n == 0)
@@ -249,9 +265,27 @@ enum sasl_verdict sasl_server_step(struct sasl_server *s, struct str response, s
 	return SASL_MORE;
 }
 
+void sasl_server_measure(struct sasl_server *s)
+{
+	check(s->phase == PHASE_MEASURE);
+	s->fits = credential_fits(&s->credential, buf_view(&s->password));
+	buf_wipe(&s->password);
+}
+
+enum sasl_verdict sasl_server_measured(struct sasl_server *s)
+{
+	check(s->phase == PHASE_MEASURE);
+	return s->fits && s->known && acts_for_itself(s) ? accept(s) : deny(s);
+}
+
 struct str sasl_server_user(const struct sasl_server *s)
 {
 	return buf_view(&s->name);
+}
+
+bool sasl_server_useless(const struct sasl_server *s)
+{
+	return s->useless;
 }
 
 struct str sasl_server_login(const struct sasl_server *s)

@@ -9,7 +9,7 @@
  * Source   RFC 4422, RFC 4616 (PLAIN), RFC 5802, RFC 7677, RFC 9266 (tls-exporter), RFC 4954 (SMTP AUTH).
  * Limits   a response of SASL_RESPONSE_MAX bytes, a challenge of as many.
  * Errors   None: a bad response makes the verdict SASL_DENIED, and the exchange is over.
- * Owns     A challenge and the user's name live until the next call.
+ * Owns     A challenge and the user's name live until the next call. Password and credential are copied and wiped.
  * Safety   An unknown user costs what a known one costs and is answered alike. An authorization identity other than
  *          the user is denied. Where a binding is known, a client that says it was offered none is denied ("y"
  *          downgrade). The server's last word in SCRAM (v=) goes out before the verdict.
@@ -23,13 +23,12 @@
 
 enum { SASL_RESPONSE_MAX = 12288 };
 
-/* Where credentials come from. find may be called on another thread than the one that made the exchange; its answers
- * must stay valid until sasl_server_free. */
+/* Where credentials come from. Asked only from within sasl_server_step; the answers are copied. */
 struct sasl_users {
 	/* The canonical name and the credential's text of a login name; F_ABSENT: nobody is called so. */
 	fault (*find)(void *owner, struct str login, struct str *name_out, struct str *credential_out);
 	void *owner;
-	struct str pepper;        /* random bytes of this process, for the answers to unknown names */
+	struct str pepper;        /* random bytes of this process, for the answers to unknown names; outlives the exchange */
 	uint32_t iterations;      /* what an unknown user's verifier claims: like most of the real ones */
 };
 
@@ -40,13 +39,18 @@ struct sasl_server;
 struct sasl_server *sasl_server_new(struct str mechanism, const struct sasl_users *users, struct str channel_binding);
 void sasl_server_free(struct sasl_server **s);
 
-enum sasl_verdict { SASL_MORE, SASL_DONE, SASL_DENIED };
+/* MORE: send the challenge, which may be empty. MEASURE: a password waits to be measured, which is slow by intention:
+ * call sasl_server_measure on a thread, then sasl_server_measured for the verdict. */
+enum sasl_verdict { SASL_MORE, SASL_MEASURE, SASL_DONE, SASL_DENIED };
 
-/* Slow for PLAIN and LOGIN (credential_fits): for a worker thread. After SASL_MORE send the challenge; it may be empty. */
 enum sasl_verdict sasl_server_step(struct sasl_server *s, struct str response, struct str *challenge_out);
+void sasl_server_measure(struct sasl_server *s);   /* touches nothing but s; no other call on s meanwhile */
+enum sasl_verdict sasl_server_measured(struct sasl_server *s);
 
 struct str sasl_server_user(const struct sasl_server *s);  /* canonical name, after SASL_DONE */
 struct str sasl_server_login(const struct sasl_server *s); /* the name as it was tried; "" before it is known */
+/* The user is there, but the credential cannot be used (broken, or crypt(3) with SCRAM): for the log. */
+bool sasl_server_useless(const struct sasl_server *s);
 
 /* Is this one of ours? PLUS mechanisms only with a binding. For the EHLO reply and the check of AUTH's argument. */
 bool sasl_mechanism_known(struct str mechanism, bool binding);

@@ -69,6 +69,16 @@ static int table_teardown(void **state)
 	return 0;
 }
 
+/* With the measuring at once. */
+static enum sasl_verdict step(struct sasl_server *s, struct str response, struct str *challenge_out)
+{
+	enum sasl_verdict v = sasl_server_step(s, response, challenge_out);
+	if (v != SASL_MEASURE)
+		return v;
+	sasl_server_measure(s);
+	return sasl_server_measured(s);
+}
+
 struct login { const char *mechanisms, *user, *password; struct str client_binding, server_binding; };
 
 /* Runs the whole exchange; what happened is the server's verdict. */
@@ -87,18 +97,18 @@ static enum sasl_verdict exchange(struct table *t, const struct login *l, struct
 	struct str response, challenge;
 	if (sasl_client_first(c, &initial, &response, &why) != OK)
 		fail_msg("%s", why.text);
-	enum sasl_verdict v = sasl_server_step(s, response, &challenge);
+	enum sasl_verdict v = step(s, response, &challenge);
 	while (v == SASL_MORE) {
 		fault f = sasl_client_step(c, challenge, &response, &why);
 		if (f != OK)
 			fail_msg("%s: %s", fault_name(f), why.text);
-		v = sasl_server_step(s, response, &challenge);
+		v = step(s, response, &challenge);
 	}
 	*proved_out = sasl_client_proved(c);
 	snprintf(user, sizeof(user), "%.*s", STR_ARG(sasl_server_user(s)));
 	*user_out = str_of(user);
 	struct str after;
-	assert_int_equal(sasl_server_step(s, STR("x"), &after), SASL_DENIED); /* over is over */
+	assert_int_equal(step(s, STR("x"), &after), SASL_DENIED); /* over is over */
 	sasl_server_free(&s);
 	sasl_client_free(&c);
 	return v;
@@ -149,7 +159,7 @@ static void bindings_must_agree(void **state)
 	for (int bound = 0; bound < 2; bound++) {
 		struct str challenge;
 		struct sasl_server *s = sasl_server_new(STR("SCRAM-SHA-256"), &users, bound ? BINDING : STR_NONE);
-		assert_int_equal(sasl_server_step(s, STR("y,,n=jada,r=abcdefgh"), &challenge), bound ? SASL_DENIED : SASL_MORE);
+		assert_int_equal(step(s, STR("y,,n=jada,r=abcdefgh"), &challenge), bound ? SASL_DENIED : SASL_MORE);
 		sasl_server_free(&s);
 	}
 }
@@ -175,7 +185,7 @@ static enum sasl_verdict one(struct table *t, const char *mechanism, struct str 
 	struct sasl_users users = users_of(t);
 	struct sasl_server *s = sasl_server_new(str_of(mechanism), &users, STR_NONE);
 	struct str out;
-	enum sasl_verdict v = sasl_server_step(s, response, &out);
+	enum sasl_verdict v = step(s, response, &out);
 	snprintf(challenge, 256, "%.*s", STR_ARG(out));
 	sasl_server_free(&s);
 	return v;
@@ -211,23 +221,23 @@ static void login_asks_as_everybody(void **state)
 	struct sasl_users users = users_of(*state);
 	struct str challenge;
 	struct sasl_server *s = sasl_server_new(STR("LOGIN"), &users, STR_NONE);
-	assert_int_equal(sasl_server_step(s, STR_NONE, &challenge), SASL_MORE);
+	assert_int_equal(step(s, STR_NONE, &challenge), SASL_MORE);
 	assert_true(str_eq(challenge, STR("Username:")));
-	assert_int_equal(sasl_server_step(s, STR("jada"), &challenge), SASL_MORE);
+	assert_int_equal(step(s, STR("jada"), &challenge), SASL_MORE);
 	assert_true(str_eq(challenge, STR("Password:")));
-	assert_int_equal(sasl_server_step(s, STR("pencil"), &challenge), SASL_DONE);
+	assert_int_equal(step(s, STR("pencil"), &challenge), SASL_DONE);
 	assert_true(str_eq(sasl_server_login(s), STR("jada")));
 	sasl_server_free(&s);
 
 	s = sasl_server_new(STR("LOGIN"), &users, STR_NONE); /* the name with AUTH itself */
-	assert_int_equal(sasl_server_step(s, STR("jada"), &challenge), SASL_MORE);
+	assert_int_equal(step(s, STR("jada"), &challenge), SASL_MORE);
 	assert_true(str_eq(challenge, STR("Password:")));
-	assert_int_equal(sasl_server_step(s, STR("pencil"), &challenge), SASL_DONE);
+	assert_int_equal(step(s, STR("pencil"), &challenge), SASL_DONE);
 	sasl_server_free(&s);
 
 	s = sasl_server_new(STR("LOGIN"), &users, STR_NONE);
-	assert_int_equal(sasl_server_step(s, STR("jada"), &challenge), SASL_MORE);
-	assert_int_equal(sasl_server_step(s, ((struct str){ "pencil\0x", 8 }), &challenge), SASL_DENIED);
+	assert_int_equal(step(s, STR("jada"), &challenge), SASL_MORE);
+	assert_int_equal(step(s, ((struct str){ "pencil\0x", 8 }), &challenge), SASL_DENIED);
 	sasl_server_free(&s);
 }
 
@@ -265,12 +275,12 @@ static void the_last_word_is_answered_by_nothing(void **state)
 		bool initial;
 		assert_int_equal(sasl_client_first(c, &initial, &response, NULL), OK);
 		assert_true(initial);
-		assert_int_equal(sasl_server_step(s, response, &challenge), SASL_MORE);
+		assert_int_equal(step(s, response, &challenge), SASL_MORE);
 		assert_int_equal(sasl_client_step(c, challenge, &response, NULL), OK);
 		assert_false(sasl_client_proved(c));
-		assert_int_equal(sasl_server_step(s, response, &challenge), SASL_MORE);
+		assert_int_equal(step(s, response, &challenge), SASL_MORE);
 		assert_true(str_starts(challenge, STR("v=")));
-		assert_int_equal(sasl_server_step(s, talkative ? STR("x") : STR_NONE, &challenge), talkative ? SASL_DENIED : SASL_DONE);
+		assert_int_equal(step(s, talkative ? STR("x") : STR_NONE, &challenge), talkative ? SASL_DENIED : SASL_DONE);
 		sasl_server_free(&s);
 		sasl_client_free(&c);
 	}
@@ -287,7 +297,7 @@ static void an_impostor_is_found(void **state)
 	struct str response, challenge;
 	bool initial;
 	assert_int_equal(sasl_client_first(c, &initial, &response, NULL), OK);
-	assert_int_equal(sasl_server_step(s, response, &challenge), SASL_MORE);
+	assert_int_equal(step(s, response, &challenge), SASL_MORE);
 	assert_int_equal(sasl_client_step(c, challenge, &response, NULL), OK);
 	assert_int_equal(sasl_client_step(c, STR("v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), &response, &why), F_PEER);
 	assert_non_null(strstr(why.text, "impostor"));
