@@ -12,6 +12,7 @@ static const struct {
 } roles[] = {
 	{ "courier", courier_start },
 	{ "front", front_start },
+	{ "keeper", keeper_start },
 	{ "porter", porter_start },
 	{ "resolver", resolver_start },
 	{ "spool", spool_start },

@@ -26,6 +26,7 @@
 	EVENT(LOG_REFUSED, "refused", INFO, "A command was refused by policy.")                   \
 	EVENT(LOG_LOGIN, "login", INFO, "A user has logged in.")                                  \
 	EVENT(LOG_LOGIN_FAILED, "login-failed", WARN, "A login was refused.")                     \
+	EVENT(LOG_LOGIN_DENIED, "login-denied", INFO, "The keeper's side of a refused login: the name that was tried, how, the delay.") \
 	EVENT(LOG_ACCEPTED, "accepted", INFO, "A message is durable and ours; its queue id, client, TLS facts, user.") \
 	EVENT(LOG_QUEUE_OPENED, "queue-opened", INFO, "The queue is open; how many recipients wait.") \
 	EVENT(LOG_QUEUE_FAILED, "queue-failed", ERROR, "The queue's storage failed; mail is refused until it works again.") \

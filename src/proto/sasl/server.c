@@ -278,6 +278,11 @@ enum sasl_verdict sasl_server_measured(struct sasl_server *s)
 	return s->fits && s->known && acts_for_itself(s) ? accept(s) : deny(s);
 }
 
+const char *sasl_server_mechanism(const struct sasl_server *s)
+{
+	return s->mechanism;
+}
+
 struct str sasl_server_user(const struct sasl_server *s)
 {
 	return buf_view(&s->name);

@@ -47,6 +47,7 @@ enum sasl_verdict sasl_server_step(struct sasl_server *s, struct str response, s
 void sasl_server_measure(struct sasl_server *s);   /* touches nothing but s; no other call on s meanwhile */
 enum sasl_verdict sasl_server_measured(struct sasl_server *s);
 
+const char *sasl_server_mechanism(const struct sasl_server *s);
 struct str sasl_server_user(const struct sasl_server *s);  /* canonical name, after SASL_DONE */
 struct str sasl_server_login(const struct sasl_server *s); /* the name as it was tried; "" before it is known */
 /* The user is there, but the credential cannot be used (broken, or crypt(3) with SCRAM): for the log. */
