@@ -394,6 +394,13 @@ static void rcpt_answered(struct submission *s, const struct smtp_client_event *
 	}
 }
 
+/* A server that waits for a TLS hello says nothing, and so does a client that waits for a greeting. */
+static const char *hint(const struct submission *s)
+{
+	bool greeted = s->hop != NULL && smtp_client_offers(hop_client(s->hop))->extended;
+	return greeted || s->o->tls == SUBMIT_IMPLICIT ? "" : " (if this port expects TLS from the first byte: --tls implicit)";
+}
+
 static void on_event(void *owner, const struct smtp_client_event *e)
 {
 	struct submission *s = owner;
@@ -413,7 +420,7 @@ static void on_event(void *owner, const struct smtp_client_event *e)
 	case SMTP_CLIENT_CLOSED:
 		put_reply(&e->reply, line, sizeof line);
 		if (s->n_taken + s->n_refused == 0)
-			fail(s, status_of(&e->reply, e->outcome), "%s", line);
+			fail(s, status_of(&e->reply, e->outcome), "%s%s", line, hint(s));
 		finish(s);
 		break;
 	case SMTP_CLIENT_TLS: break;
