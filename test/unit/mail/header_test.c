@@ -2,6 +2,7 @@
 /* Header fields and the addresses in them: tolerant, linear, and of one opinion about who is meant. */
 #include "unit.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,33 +196,101 @@ static void a_megabyte_of_anything_is_linear(void **state)
 
 /* -- messages of others, where SEALPOST_VECTORS names a folder that has them ------------------ */
 
-static void read_message(const char *path, size_t *fields, size_t *addresses, struct arena *a)
+struct tally { size_t files, fields, addresses, compared; };
+
+/* What another parser has made of the same message, or NULL. */
+static json_t *opinion_about(const char *path)
+{
+	char json[1100];
+	size_t n = strlen(path);
+	if (n < 4 || strcmp(path + n - 4, ".eml") != 0)
+		return NULL;
+	(void)snprintf(json, sizeof json, "%.*s.json", (int)(n - 4), path);
+	json_t *whole = json_load_file(json, 0, NULL);
+	json_t *first = json_incref(json_array_get(json_object_get(whole, "parts"), 0));
+	json_decref(whole);
+	return first;
+}
+
+/* Its addresses of the first field of this name; 0 if it has none, or one that is not understood. */
+static size_t addresses_of(json_t *opinion, struct str name, struct buf *out)
+{
+	size_t i, k, n = 0;
+	json_t *header, *one;
+	json_array_foreach(json_object_get(opinion, "headers"), i, header) {
+		json_t *value = json_object_get(header, "value");
+		if (!str_eq_nocase(str_of(json_string_value(json_object_get(header, "name"))), name))
+			continue;
+		json_array_foreach(json_object_get(json_object_get(value, "Address"), "List"), k, one) {
+			const char *text = json_string_value(json_object_get(one, "address"));
+			if (text == NULL)
+				return 0;
+			assert_ok(buf_addf(out, "%s ", text));
+			n++;
+		}
+		return n;
+	}
+	return 0;
+}
+
+static void compare_addresses(const struct header_field *f, json_t *opinion, struct tally *t, struct arena *a)
+{
+	struct address got[16];
+	struct buf theirs, ours;
+	size_t count = 0;
+	fault result = header_addresses(f->value, a, got, COUNT(got), &count);
+	buf_init(&theirs, 10000);
+	buf_init(&ours, 10000);
+	if (result == OK)
+		t->addresses += count;
+	if (opinion != NULL && addresses_of(opinion, f->name, &theirs) > 0) {
+		assert_ok(result);
+		for (size_t i = 0; i < count; i++) {
+			assert_ok(address_put(&ours, &got[i]));
+			assert_ok(buf_add_char(&ours, ' '));
+		}
+		if (!str_eq_nocase(buf_view(&ours), buf_view(&theirs)))
+			fail_msg("%.*s: %.*s, but another parser says %.*s", STR_ARG(f->whole), STR_ARG(buf_view(&ours)),
+			         STR_ARG(buf_view(&theirs)));
+		t->compared++;
+	}
+	buf_fini(&theirs);
+	buf_fini(&ours);
+	arena_reset(a);
+}
+
+static void read_message(const char *path, struct tally *t, struct arena *a)
 {
 	static char raw[4 << 20], text[8 << 20];
 	FILE *file = fopen(path, "rb");
 	if (file == NULL)
 		fail_msg("cannot open %s", path);
-	size_t n = fread(raw, 1, sizeof raw, file), m = 0;
+	size_t n = fread(raw, 1, sizeof raw, file), m = 0, end = 0, lines = 0;
 	(void)fclose(file);
 	for (size_t i = 0; i < n; i++) { /* the files end their lines with LF */
 		if (raw[i] == '\n' && (i == 0 || raw[i - 1] != '\r'))
 			text[m++] = '\r';
 		text[m++] = raw[i];
 	}
+	json_t *opinion = opinion_about(path);
 	struct str rest = { text, m };
 	struct header_field f;
-	while (header_take(&rest, &f) == OK) {
-		++*fields;
+	fault got;
+	while ((got = header_take(&rest, &f)) == OK) {
+		t->fields++;
 		assert_int_equal(f.whole.p[f.whole.n - 1], '\n');
-		if (!str_eq_nocase(f.name, STR("From")) && !str_eq_nocase(f.name, STR("To")) &&
-		    !str_eq_nocase(f.name, STR("Cc")))
-			continue;
-		struct address got[4];
-		size_t count = 0;
-		if (header_addresses(f.value, a, got, COUNT(got), &count) == OK)
-			*addresses += count;
-		arena_reset(a);
+		if (str_eq_nocase(f.name, STR("From")) || str_eq_nocase(f.name, STR("To")) || str_eq_nocase(f.name, STR("Cc")))
+			compare_addresses(&f, opinion, t, a);
 	}
+	if (opinion != NULL && got == F_ABSENT) { /* the body begins at the same place, counted without CR */
+		end = m - rest.n;
+		for (size_t i = 0; i < end; i++)
+			lines += text[i] == '\n';
+		assert_int_equal(end - lines, json_integer_value(json_object_get(opinion, "offset_body")));
+		t->compared++;
+	}
+	json_decref(opinion);
+	t->files++;
 }
 
 static void messages_of_others(void **state)
@@ -236,15 +305,14 @@ static void messages_of_others(void **state)
 	               "! -name SOURCE ! -name '*.md'", folder, folder);
 	FILE *list = popen(command, "r");
 	assert_non_null(list);
-	size_t files = 0, fields = 0, addresses = 0;
+	struct tally t = { 0 };
 	while (fgets(path, sizeof path, list) != NULL) {
 		path[strcspn(path, "\n")] = '\0';
-		read_message(path, &fields, &addresses, *state);
-		files++;
+		read_message(path, &t, *state);
 	}
 	(void)pclose(list);
-	print_message("# %zu messages, %zu fields, %zu addresses\n", files, fields, addresses);
-	assert_true(files > 50 && fields > files * 3 && addresses > files);
+	print_message("# %zu messages, %zu fields, %zu addresses, %zu comparisons\n", t.files, t.fields, t.addresses, t.compared);
+	assert_true(t.files > 50 && t.fields > t.files * 3 && t.addresses > t.files && t.compared > t.files);
 }
 
 int main(void)
