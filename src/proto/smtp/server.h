@@ -22,7 +22,7 @@
  *          A byte after STARTTLS and before the handshake, before the greeting, or past a command that must be
  *          the last of its group while its reply has not been sent: closed. AUTH exists under TLS only. Every
  *          way out of DATA and BDAT passes one reset. No byte of the client is repeated in a reply.
- * Tests    test/talk/smtp-server, test/unit/proto/smtp_server_test.c, fuzz/smtp_server.c
+ * Tests    test/talk/smtp-server, test/unit/proto/smtp/server_test.c, fuzz/smtp_server.c
  */
 #ifndef PROTO_SMTP_SERVER_H
 #define PROTO_SMTP_SERVER_H
