@@ -108,6 +108,19 @@ static void build_table(struct build *b, struct table *table)
 		add_user(b, table, line);
 }
 
+static void check_send_as(struct build *b, const struct table *table)
+{
+	struct str items[] = { table->conf->name }, name, credential;
+	const struct conf_list one = { items, 1 };
+	for (size_t i = 0; i < table->conf->n_send_as; i++) {
+		struct str user = table->conf->send_as[i].user;
+		if (directory_user(b->d, &one, user, &name, &credential) == OK)
+			continue;
+		/* Each has its say: what they share is the place of their table. */
+		report_line(b->report, true, table->conf->at, STR_NONE, "send-as names \"%.*s\", who is not in this table", SHOWN(user));
+	}
+}
+
 /* Does a user of the table have a mailbox in this zone? */
 static bool lives_in(const struct zone *zone, const struct user *user)
 {
@@ -318,7 +331,8 @@ static void visit_target(struct build *b, struct node *node, const struct target
 	if (target->zone == NULL)
 		return;
 	struct hit hit = directory_lookup(b->d, target->zone, target->local, true);
-	if (hit.kind == HIT_NONE) {
+	/* What only the catch-all would take cannot be the catch-all. */
+	if (hit.kind == HIT_NONE || (hit.kind == HIT_NODE && hit.node == node && node->alias == NULL)) {
 		tellf(b, false, target->at, target->line, "\"%.*s\" is nobody in %.*s", SHOWN(target->local),
 		      SHOWN(target->domain));
 		return;
@@ -443,6 +457,8 @@ fault directory_new(const struct conf *conf, const struct directory_file *files,
 		build_zone(&b, &b.d->zones[i]);
 	build_postmaster(&b);
 	check_graph(&b);
+	for (size_t i = 0; i < conf->n_users && b.errors == 0; i++)
+		check_send_as(&b, &b.d->tables[i]);
 
 	map_free(&b.parsed);
 	map_free(&b.told);

@@ -357,8 +357,13 @@ static void other_troubles(void **state)
 	assert_report(text, ADMIN, "a: nobody\n", OK,
 	              "/a:1:4: warning: \"nobody\" is nobody in example.org: the catch-all takes it\n    a: nobody\n       ^\n");
 	snprintf(text, sizeof text, CATCH, "lost@example.org");
-	assert_report(text, ADMIN, "", F_SYNTAX, "sealpost.conf:9:1: \"lost@example.org\" leads back to itself: "
-	                                         "lost@example.org -> lost@example.org\n");
+	assert_report(text, ADMIN, "", F_SYNTAX, "sealpost.conf:9:1: \"lost\" is nobody in example.org\n");
+#define SEND HEAD "users staff {\n source file /u\n send-as admin x@far.example\n send-as bo x@far.example\n" \
+	" send-as admin@example.org x@far.example\n send-as admin@far.example x@far.example\n}\n" \
+	"domain example.org {\n users staff\n aliases /a\n deliver mx\n}\n"
+	assert_report(SEND, ADMIN, "", OK,
+	              "sealpost.conf:6:1: warning: send-as names \"bo\", who is not in this table\n"
+	              "sealpost.conf:6:1: warning: send-as names \"admin@far.example\", who is not in this table\n");
 }
 
 /* Limits: the depth of aliases, the number of targets and values. */
