@@ -353,8 +353,10 @@ static int work(struct sendmail *s)
 	switch (s->mode) {
 	case MODE_NOTHING:
 		return 0;
-	case MODE_QUEUE:
-		return run_other(s, "queue", "list");
+	case MODE_QUEUE: {
+		int status = run_other(s, "queue", "list");
+		return status == 1 ? 0 : status; /* mailq says that the queue is empty, and means well */
+	}
 	case MODE_ALIASES:
 		return run_other(s, "reload", NULL);
 	default:

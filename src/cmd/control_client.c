@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: ISC */
+#include "cmd/control_client.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/options.h"
+#include "role/supervisor/load.h"
+#include "sys/channel.h"
+#include "sys/socket.h"
+
+enum { PATIENCE_MS = 60000 };
+
+/* ---- where the server is ---- */
+
+static fault read_conf(const char *path, struct conf **out, struct why *why)
+{
+	struct conf_texts *texts = NULL;
+	struct conf_report report;
+	TRY(conf_load(path, &texts, why));
+	conf_report_init(&report);
+	fault f = conf_read(texts->items, texts->n, out, &report);
+	conf_report_fini(&report);
+	conf_texts_free(&texts);
+	return f == OK ? OK : why_say(why, f, "%s has errors: `sealpost check -c %s` shows them", path, path);
+}
+
+static fault connect_to(struct str path, int *fd_out, struct why *why)
+{
+	struct endpoint at;
+	struct buf text;
+	buf_init(&text, 4096);
+	fault f = buf_addf(&text, "unix:%.*s", STR_ARG(path));
+	if (f == OK)
+		f = endpoint_parse(buf_view(&text), &at);
+	buf_fini(&text);
+	if (f != OK)
+		return why_say(why, f, "%.*s: too long for the path of a socket", STR_ARG(path));
+	f = socket_connect(&at, NULL, fd_out);
+	if (f == F_DENIED)
+		return why_say(why, f, "%.*s: not allowed; the server's own user and root may command it", STR_ARG(path));
+	return f == OK ? OK : why_say(why, f, "%.*s: no server answers there; does `sealpost serve` run?", STR_ARG(path));
+}
+
+/* ---- the conversation ---- */
+
+struct conversation {
+	struct loop *loop;
+	struct channel *channel;
+	const struct control_answers *answers;
+	struct timer limit;
+	int status;
+	bool over;
+};
+
+static void give_up(struct conversation *c, const char *text)
+{
+	if (c->over)
+		return;
+	c->over = true;
+	c->status = EXIT_UNAVAILABLE;
+	fprintf(stderr, "sealpost: %s\n", text);
+	loop_stop(c->loop);
+}
+
+static void end(struct conversation *c, const struct control_end *m)
+{
+	c->over = true;
+	c->status = m->status <= 255 ? (int)m->status : 1;
+	if (c->answers->end != NULL)
+		c->answers->end(c->answers->owner, c->status, m->text);
+	else if (m->text.n > 0)
+		fprintf(stderr, "%.*s\n", STR_ARG(m->text));
+	loop_stop(c->loop);
+}
+
+static void on_answer(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct conversation *c = owner;
+	fd_close(&fd);
+	if (c->over)
+		return;
+	timer_set(&c->limit, loop_now_ms(c->loop) + PATIENCE_MS);
+	if (kind == CONTROL_ROW)
+		c->answers->row(c->answers->owner, ((const struct control_row *)msg)->json);
+	else if (kind == CONTROL_BODY && c->answers->body != NULL)
+		c->answers->body(c->answers->owner, ((const struct control_body *)msg)->bytes);
+	else if (kind == CONTROL_END)
+		end(c, msg);
+}
+
+static void on_closed(void *owner, const char *reason)
+{
+	(void)reason;
+	give_up(owner, "the server closed the connection: only root and the server's own user may command it");
+}
+
+static void on_limit(void *owner)
+{
+	give_up(owner, "the server does not answer");
+}
+
+static int converse(int fd, const struct control_request *request, const struct control_answers *answers)
+{
+	static const struct channel_handler handler = { on_answer, on_closed };
+	struct conversation c = { .loop = loop_new(), .answers = answers };
+	c.channel = channel_new(c.loop, fd, &from_control, &to_control, &handler, &c);
+	timer_init(&c.limit, c.loop, on_limit, &c);
+	timer_set(&c.limit, loop_now_ms(c.loop) + PATIENCE_MS);
+	channel_send(c.channel, CONTROL_REQUEST, request);
+	loop_run(c.loop);
+	timer_clear(&c.limit);
+	channel_close(&c.channel);
+	loop_free(&c.loop);
+	return c.status;
+}
+
+int control_command(const char *conf_path, const struct control_request *request, const struct control_answers *answers)
+{
+	struct conf *conf = NULL;
+	struct why why = { "" };
+	int fd = -1;
+	if (read_conf(conf_path, &conf, &why) != OK) {
+		fprintf(stderr, "sealpost: %s\n", why.text);
+		return EXIT_CONFIGURATION;
+	}
+	fault f = connect_to(conf->control, &fd, &why);
+	conf_free(&conf);
+	if (f != OK) {
+		fprintf(stderr, "sealpost: %s\n", why.text);
+		return EXIT_UNAVAILABLE;
+	}
+	return converse(fd, request, answers);
+}
+
+/* ---- what the commands share ---- */
+
+/* The length of the character at the front; *shown is false if a terminal must not see it. */
+static size_t next_character(struct str s, bool *shown)
+{
+	unsigned char c = (unsigned char)s.p[0];
+	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+	*shown = c >= 32 && c != 127;
+	if (c < 0x80)
+		return 1;
+	if (c < 0xc2 || n > s.n || !str_is_utf8(str_sub(s, 0, n))) {
+		*shown = false;
+		return 1;
+	}
+	uint32_t code = n == 2 ? (uint32_t)(c & 31) << 6 | ((unsigned char)s.p[1] & 63u)
+	              : n == 3 ? (uint32_t)(c & 15) << 12 | ((unsigned char)s.p[1] & 63u) << 6 | ((unsigned char)s.p[2] & 63u)
+	                       : 0x10000;
+	/* C1 controls; marks and overrides of direction; isolates. */
+	*shown = !(code < 0xa0 || code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
+	           (code >= 0x2066 && code <= 0x2069) || code == 0xfeff);
+	return n;
+}
+
+void print_padded(struct str text, int width)
+{
+	int column = 0;
+	while (text.n > 0) {
+		bool shown;
+		size_t n = next_character(text, &shown);
+		if (shown)
+			fwrite(text.p, 1, n, stdout);
+		else
+			putchar('?');
+		text = str_from(text, n);
+		column++;
+	}
+	for (; column < width; column++)
+		putchar(' ');
+}
+
+void print_safely(struct str text)
+{
+	print_padded(text, 0);
+}
+
+int common_option(int argc, char **argv, int at, struct common_options *out)
+{
+	if (strcmp(argv[at], "--json") == 0) {
+		out->json = 1;
+		return 1;
+	}
+	if (strcmp(argv[at], "-c") != 0)
+		return 0;
+	if (at + 1 >= argc)
+		return -1;
+	out->conf_path = argv[at + 1];
+	return 2;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * cmd/control_client.h -- one command to the running server, over the control socket of the configuration.
+ *
+ * Blocks until the server has answered. What it says to a person goes to standard error.
+ *
+ * Errors   None returned: the result is an exit status of cmd/options.h, EXIT_UNAVAILABLE where no server answers.
+ */
+#ifndef CMD_CONTROL_CLIENT_H
+#define CMD_CONTROL_CLIENT_H
+
+#include "ipc/control.h"
+
+struct control_answers {
+	void (*row)(void *owner, struct str json);
+	void (*body)(void *owner, struct str bytes);  /* may be NULL */
+	/* The last word; printed to standard error if NULL. */
+	void (*end)(void *owner, int status, struct str text);
+	void *owner;
+};
+
+int control_command(const char *conf_path, const struct control_request *request, const struct control_answers *answers);
+
+/* Text of others for a terminal: controls, and characters that hide or reorder text, become '?'. */
+void print_safely(struct str text);
+void print_padded(struct str text, int width); /* the same, in a column of so many characters */
+
+/* Options that these commands share: returns how many words were taken, 0 if it is none, -1 if its value is missing. */
+struct common_options { const char *conf_path; int json; };
+int common_option(int argc, char **argv, int at, struct common_options *out);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: ISC */
+/* cmd/status.c -- the running server at a glance: roles, queue, listeners, certificates. */
+#include "cmd/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "cmd/control_client.h"
+#include "cmd/options.h"
+
+static struct str field(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
+}
+
+static void put(const char *before, struct str text, const char *after)
+{
+	fputs(before, stdout);
+	print_safely(text);
+	fputs(after, stdout);
+}
+
+static void put_value(const json_t *v)
+{
+	if (json_is_string(v))
+		print_safely((struct str){ json_string_value(v), json_string_length(v) });
+	else if (json_is_integer(v))
+		printf("%lld", (long long)json_integer_value(v));
+	else if (json_is_boolean(v))
+		fputs(json_is_true(v) ? "yes" : "no", stdout);
+	else if (v != NULL && !json_is_null(v)) {
+		char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+		print_safely(str_of(text));
+		free(text);
+	} else {
+		putchar('-');
+	}
+}
+
+static bool is_shown_already(const char *key)
+{
+	static const char *const shown[] = { "role", "instance", "pid", "ready", "restarts" };
+	for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
+		if (strcmp(key, shown[i]) == 0)
+			return true;
+	return false;
+}
+
+/* A line for each role: what every role has, then what it tells of itself. */
+static void show_roles(json_t *roles)
+{
+	size_t i;
+	json_t *role, *v;
+	const char *key;
+	printf("\n%-10s %8s %-6s %8s  %s\n", "ROLE", "PID", "READY", "RESTARTS", "FACTS");
+	json_array_foreach(roles, i, role) {
+		print_padded(field(role, "role"), 10);
+		printf(" %8lld %-6s %8lld ", (long long)json_integer_value(json_object_get(role, "pid")),
+		       json_is_true(json_object_get(role, "ready")) ? "yes" : "no",
+		       (long long)json_integer_value(json_object_get(role, "restarts")));
+		json_object_foreach(role, key, v) {
+			if (is_shown_already(key))
+				continue;
+			printf(" %s=", key);
+			put_value(v);
+		}
+		putchar('\n');
+	}
+}
+
+static void show_listeners(json_t *listeners)
+{
+	size_t i;
+	json_t *l;
+	printf("\n%-12s %s\n", "LISTENER", "ON");
+	json_array_foreach(listeners, i, l) {
+		print_padded(field(l, "kind"), 13);
+		put("", field(l, "on"), "\n");
+	}
+}
+
+static void show_certificates(json_t *certificates)
+{
+	size_t i;
+	json_t *c;
+	if (json_array_size(certificates) == 0)
+		return;
+	printf("\n%-9s %-21s %s\n", "DAYS LEFT", "EXPIRES", "CERTIFICATE");
+	json_array_foreach(certificates, i, c) {
+		if (json_is_string(json_object_get(c, "problem"))) {
+			printf("%9s %-21s ", "?", "?");
+			put("", field(c, "file"), ": ");
+			put("", field(c, "problem"), "\n");
+			continue;
+		}
+		printf("%9lld ", (long long)json_integer_value(json_object_get(c, "days_left")));
+		print_padded(field(c, "not_after"), 22);
+		put("", field(c, "file"), "  ");
+		put("", field(c, "names"), "  ");
+		put("(", field(c, "key"), ")\n");
+	}
+}
+
+static void on_row(void *owner, struct str json)
+{
+	const struct common_options *common = owner;
+	if (common->json) {
+		printf("%.*s\n", STR_ARG(json));
+		return;
+	}
+	json_t *o = json_loadb(json.p, json.n, 0, NULL);
+	put("", field(o, "hostname"), "");
+	put(json_is_true(json_object_get(o, "running")) ? " is running since " : " is starting or stopping; since ",
+	    field(o, "since"), "");
+	printf(", configuration %lld\n", (long long)json_integer_value(json_object_get(o, "generation")));
+	show_roles(json_object_get(o, "roles"));
+	show_listeners(json_object_get(o, "listeners"));
+	show_certificates(json_object_get(o, "certificates"));
+	json_decref(o);
+}
+
+static int run(int argc, char **argv)
+{
+	struct common_options common = { DEFAULT_CONF_PATH, 0 };
+	for (int i = 1; i < argc;) {
+		int n = common_option(argc, argv, i, &common);
+		if (n <= 0)
+			return command_usage(&command_status, "expected -c FILE or --json");
+		i += n;
+	}
+	struct control_request request = { .verb = CONTROL_STATUS };
+	struct control_answers answers = { on_row, NULL, NULL, &common };
+	return control_command(common.conf_path, &request, &answers);
+}
+
+const struct command command_status = {
+	.name = "status",
+	.usage = "[--json] [-c FILE]",
+	.summary = "the running server at a glance: roles, queue, listeners, certificates",
+	.help = "  --json    one JSON object\n"
+	        "  -c FILE   the configuration, to find the control socket (default: " DEFAULT_CONF_PATH ")\n"
+	        "\n"
+	        "Exit status 0; 69 if no server answers.\n",
+	.example = "  sealpost status\n",
+	.run = run,
+};
