@@ -135,12 +135,13 @@ static void put_subject(struct writer *w, const struct dsn_facts *facts)
 		size_t n = count_kind(facts, subjects[i].kind, &first);
 		if (n == 0)
 			continue;
-		if (subjects[i].kind == DSN_DELIVERED && first->kind == DSN_RELAYED)
-			put(w, STR("Subject: Your message was passed on towards"));
-		else {
-			put(w, STR("Subject: "));
+		put(w, STR("Subject: "));
+		if (facts->for_postmaster)
+			put(w, STR("A message without a sender did not reach"));
+		else if (subjects[i].kind == DSN_DELIVERED && first->kind == DSN_RELAYED)
+			put(w, STR("Your message was passed on towards"));
+		else
 			put(w, str_of(subjects[i].text));
-		}
 		put(w, known_as(first).n > 30 ? STR("\r\n ") : STR(" "));
 		put_foreign(w, known_as(first), LINE_MAX / 2);
 		if (n > 1 && w->failed == OK)
@@ -181,7 +182,9 @@ static void put_header(struct writer *w, const struct dsn_facts *facts, bool eig
 	put_foreign(w, facts->message_id, LINE_MAX / 2);
 	line(w, "\r\nAuto-Submitted: auto-replied"); /* RFC 3834 5 */
 	line(w, "MIME-Version: 1.0");
-	line(w, "Content-Type: multipart/report; report-type=delivery-status;");
+	/* RFC 6522 3: the subtype of the second part */
+	line(w, facts->smtputf8 ? "Content-Type: multipart/report; report-type=global-delivery-status;"
+	                        : "Content-Type: multipart/report; report-type=delivery-status;");
 	put(w, STR("\tboundary=\""));
 	put_foreign(w, facts->boundary, 70);
 	line(w, "\"");
@@ -275,12 +278,17 @@ static void put_person(struct writer *w, const struct dsn_facts *facts, bool cut
 	put(w, STR("This is the mail system at "));
 	put_foreign(w, facts->hostname, 255);
 	line(w, ".");
-	put_person_kind(w, facts, DSN_FAILED, "I am sorry: your message could not be delivered to the addresses below, "
+	if (facts->for_postmaster) {
+		line(w, "");
+		paragraph(w, "You get this as the postmaster: the message below has no sender who could be told. Most likely it "
+		             "is a notice of failure itself, and its address was forged.");
+	}
+	put_person_kind(w, facts, DSN_FAILED, "I am sorry: the message could not be delivered to the addresses below, "
 	                                      "and will not be tried again.");
 	put_person_kind(w, facts, DSN_DELAYED, "Your message has not reached the addresses below yet. You need not send "
 	                                       "it again: I keep trying, and will tell you if it fails.");
 	put_person_kind(w, facts, DSN_DELIVERED, "You asked to be told: this is what became of your message.");
-	put(w, STR("\r\nYour message came in on "));
+	put(w, STR("\r\nThe message came in on "));
 	put_date(w, facts, facts->arrived_s);
 	line(w, "");
 	put(w, STR("and is known here as "));
@@ -312,7 +320,7 @@ static void put_field(struct writer *w, const char *name, const char *type, stru
 	struct str word = STR_NONE;
 	(void)str_take_word(&value, &word);
 	put_foreign(w, word, LINE_MAX / 2);
-	put_wrapped(w, value, "\t", column + word.n);
+	put_wrapped(w, value, " ", column + word.n);
 }
 
 static void put_date_field(struct writer *w, const struct dsn_facts *facts, const char *name, int64_t wall_s)

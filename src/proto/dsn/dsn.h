@@ -51,6 +51,7 @@ struct dsn_facts {
 	int zone_minutes;
 	bool smtputf8;
 	bool original_8bit;
+	bool for_postmaster;                   /* the original has no sender: a notice that failed, most likely */
 	const struct dsn_rcpt *rcpts;
 	size_t n_rcpts;
 	struct str returned;                   /* the original's bytes: headers, or all of it */

@@ -183,6 +183,19 @@ static void successes_and_a_mixture(void **state)
 	buf_fini(&p.raw);
 }
 
+static void the_postmaster_learns_why_it_is_him(void **state)
+{
+	(void)state;
+	struct dsn_facts facts = facts_for(&failed, 1);
+	struct parsed p;
+	facts.for_postmaster = true;
+	facts.to = STR("admin@example.org");
+	parse_notice(&facts, &p);
+	assert_str(field(p.header, "Subject"), "A message without a sender did not reach jada@example.org");
+	assert_has(p.parts[0], "You get this as the postmaster:");
+	buf_fini(&p.raw);
+}
+
 static void the_status_fits_the_action(void **state)
 {
 	(void)state;
@@ -272,6 +285,7 @@ static void letters_beyond_ascii_need_the_global_types(void **state)
 	parse_notice(&facts, &p);
 	assert_str(field(p.header, "To"), "<s\xc3\xa4nder@example.org>");
 	assert_str(field(p.header, "Content-Transfer-Encoding"), "8bit");
+	assert_has(p.header, "report-type=global-delivery-status;");
 	assert_has(p.parts[1], "Content-Type: message/global-delivery-status\r\n");
 	assert_has(p.parts[1], "Original-Recipient: utf-8;gr\xc3\xbc@x.example\r\nFinal-Recipient: utf-8; gr\xc3\xbc@x.example\r\n");
 	assert_has(p.parts[2], "Content-Type: message/global-headers\r\n");
@@ -404,6 +418,7 @@ int main(void)
 		cmocka_unit_test(a_failure_is_told_to_people_and_programs),
 		cmocka_unit_test(a_delay_says_how_long_we_try),
 		cmocka_unit_test(successes_and_a_mixture),
+		cmocka_unit_test(the_postmaster_learns_why_it_is_him),
 		cmocka_unit_test(the_status_fits_the_action),
 		cmocka_unit_test(the_whole_message_comes_back_if_asked),
 		cmocka_unit_test(what_cannot_be_sent_back_is_cut_to_mended_headers),
