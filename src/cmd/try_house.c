@@ -16,6 +16,7 @@
 #include "tls/tls.h"
 
 #define TRY_DOMAIN "sealpost.test"
+#define UNPRIVILEGED "nobody"
 
 enum { PEM_BYTES_MAX = 64 << 10, LETTER_BYTES_MAX = 8 << 10 };
 
@@ -72,11 +73,23 @@ static fault write_file(const struct try_house *h, const char *name, unsigned pe
 	return f == OK ? OK : why_say(why, f, "%s cannot be written", path);
 }
 
+/* Started by root, the roles give root's rights up as they would in real life: to an account that owns nothing else. */
+static fault give_away(const struct try_house *h, const char *name, struct why *why)
+{
+	char path[2048];
+	uint32_t uid, gid;
+	if (!process_is_root() || user_find(UNPRIVILEGED, &uid, &gid) != OK)
+		return OK;
+	(void)snprintf(path, sizeof path, "%s%s", h->directory, name);
+	fault f = directory_give(path, uid, gid);
+	return f == OK ? OK : why_say(why, f, "%s cannot be given to the account " UNPRIVILEGED, path);
+}
+
 static fault make_folder(const struct try_house *h, const char *name, struct why *why)
 {
 	char path[2048];
 	(void)snprintf(path, sizeof path, "%s%s", h->directory, name);
-	fault f = directory_make(FILE_CWD, path, 0700);
+	fault f = directory_make(FILE_CWD, path, name[0] == '\0' ? 0711 : 0700);
 	return f == OK || f == F_EXISTS ? OK : why_say(why, f, "%s cannot be made (%s)", path, fault_name(f));
 }
 
@@ -128,7 +141,9 @@ static fault make_configuration(const struct try_house *h, struct why *why)
 	fault f = buf_addf(&text,
 	                   "# Made by `sealpost try`. Everything here is thrown away.\n"
 	                   "hostname   mx1." TRY_DOMAIN "\n"
-	                   "postmaster %s\n\n"
+	                   "postmaster %s\n"
+	                   "run-as     " UNPRIVILEGED "\n"
+	                   "mail-user  " UNPRIVILEGED "\n\n"
 	                   "tls localhost mx1." TRY_DOMAIN " {\n"
 	                   "    cert %s/tls/cert.pem\n"
 	                   "    key  %s/tls/key.pem\n"
@@ -175,6 +190,8 @@ fault try_house_build(struct try_house *h, struct why *why)
 	TRY(tls_begin(why));
 	for (size_t i = 0; i < COUNT(folders); i++)
 		TRY(make_folder(h, folders[i], why));
+	TRY(give_away(h, "/mail", why));
+	TRY(give_away(h, "/spool", why));
 	TRY(make_certificate(h, why));
 	TRY(make_user(h, why));
 	TRY(make_configuration(h, why));
