@@ -62,13 +62,23 @@ def taken_port_is_told(sealpost, folder):
     assert done.returncode != 0 and "--port-base" in done.stdout, done.stdout + done.stderr
 
 
+def closed_folder_is_told(sealpost, folder):
+    if os.geteuid() != 0:
+        return
+    os.chmod(folder, 0o700)
+    done = run(sealpost, "--once", "--port-base", str(free_base()), folder)
+    assert done.returncode == 1 and "chmod o+x" in done.stderr, done.stdout + done.stderr
+
+
 def main():
     sealpost = os.environ["SEALPOST"]
     folder = tempfile.mkdtemp(prefix="sealpost-try-test-")
+    os.chmod(folder, 0o711)  # the roles run under another account
     try:
         print(letter_arrives(sealpost, folder))
         letter_arrives(sealpost, folder)  # a second time in the same folder finds its own letter
         taken_port_is_told(sealpost, folder)
+        closed_folder_is_told(sealpost, folder)
         done = run(sealpost, "--nonsense")
         assert done.returncode == 2 and "usage" in done.stderr, done.stderr
     finally:
