@@ -5,6 +5,7 @@
 usage: manual_test.py SEALPOST.CONF.5 SEALPOST.8 SENDMAIL.8
 """
 import os
+import pathlib
 import re
 import subprocess
 import sys
