@@ -3,6 +3,7 @@
 #include "cmd/command.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "role/role.h"
 #include "sys/log.h"
@@ -29,6 +30,8 @@ static int run(int argc, char **argv)
 		return 2;
 	}
 	log_begin(argv[1], false);
+	if (strcmp(argv[1], "keeper") == 0)
+		process_hide_memory();
 	struct loop *loop = loop_new();
 	struct role_base *role = role_start(loop, argv[1], CONTROL_FD);
 	if (role == NULL) {

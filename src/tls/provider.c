@@ -8,6 +8,7 @@
 #include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/provider.h>
+#include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -412,9 +413,11 @@ fault tls_begin(struct why *why)
 		return why_say(why, F_TLS, "OpenSSL gives no library context");
 	/* Loading any provider switches the automatic loading of "default" off, so both are named. Without the
 	 * default property the key exchange would look for its EC keys here. */
+	unsigned char seeded;
 	if (OSSL_PROVIDER_add_builtin(library, PROVIDER_NAME, provider_init) != 1 ||
 	    OSSL_PROVIDER_load(library, "default") == NULL || OSSL_PROVIDER_load(library, PROVIDER_NAME) == NULL ||
-	    EVP_set_default_properties(library, "?provider=default") != 1) {
+	    EVP_set_default_properties(library, "?provider=default") != 1 ||
+	    RAND_bytes_ex(library, &seeded, 1, 0) != 1) { /* its random numbers too, before the process is confined */
 		OSSL_LIB_CTX_free(library);
 		library = NULL;
 		return why_say(why, F_TLS, "OpenSSL does not load its providers: %s",

@@ -95,7 +95,10 @@ static void on_sign(void *owner, unsigned kind, const void *msg, int fd)
 		k->signatures++;
 		channel_send(l->channel, SIGN_DONE, &(struct sign_done){ .signature = buf_view(&signature) });
 	} else {
-		log_event(LOG_TROUBLE, LOG_Z("text", why.text), LOG_Z("asked", side == SIGN_AS_SERVER ? "front" : "courier"));
+		k->refused_signatures++;
+		if ((k->refused_signatures & (k->refused_signatures - 1)) == 0) /* 1, 2, 4, 8 ...: a neighbour must not flood the log */
+			log_event(LOG_TROUBLE, LOG_Z("text", why.text), LOG_Z("asked", side == SIGN_AS_SERVER ? "front" : "courier"),
+			          LOG_U("times", k->refused_signatures));
 		channel_send(l->channel, SIGN_REFUSED, &(struct sign_refused){ .text = str_of(why.text) });
 	}
 	buf_fini(&signature);

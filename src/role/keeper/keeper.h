@@ -31,7 +31,7 @@ struct keeper {
 	struct backoff *backoff;
 	struct list links;
 	struct work_count *work;
-	uint64_t signatures, logins, refused_logins;
+	uint64_t signatures, refused_signatures, logins, refused_logins;
 };
 
 /* A neighbour: a front, the courier, or one of their signing sockets. */

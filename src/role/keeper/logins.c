@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* keeper/logins.c -- SASL exchanges of our clients; the fronts carry the steps. */
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +61,7 @@ static void denied(struct login *l)
 	k->refused_logins++;
 	log_event(LOG_LOGIN_DENIED, LOG_S("user", name), LOG_Z("client", l->client), LOG_Z("mechanism", l->mechanism),
 	          LOG_U("delay_ms", delay_ms),
-	          LOG_Z("note", sasl_server_useless(l->sasl) ? "the credential in the users file cannot serve this mechanism: "
+	          LOG_Z("text", sasl_server_useless(l->sasl) ? "the credential in the users file cannot serve this mechanism: "
 	                                                       "make a new one with sealpost passwd" : ""));
 	refuse(l->link, l->session, 535, "5.7.8", "Name or password is wrong", delay_ms);
 	login_end(l);
@@ -79,6 +80,7 @@ static void done(struct login *l)
 static void measure(void *login)
 {
 	sasl_server_measure(((struct login *)login)->sasl);
+	OPENSSL_thread_stop(); /* the pool's thread is not ours: nothing of this work stays with it */
 }
 
 static void measured(void *login)

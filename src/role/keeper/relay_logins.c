@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* keeper/relay_logins.c -- the courier logs in at a relay, and never holds the password. */
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,7 @@ static void work(void *relay_login)
 {
 	struct relay_login *r = relay_login;
 	r->result = sasl_client_step(r->sasl, buf_view(&r->challenge), &r->response, &r->why);
+	OPENSSL_thread_stop(); /* the pool's thread is not ours: nothing of this work stays with it */
 }
 
 static void worked(void *relay_login)
