@@ -210,13 +210,6 @@ uint64_t role_unix_connect(struct role_base *b, struct str path)
 	return request;
 }
 
-void role_link_broke(const char *neighbour, const char *reason)
-{
-	/* A neighbour that merely went is started again, or we all end; the supervisor tells which. */
-	bool went = strcmp(reason, CHANNEL_GONE) == 0;
-	log_event(went ? LOG_NEIGHBOUR_GONE : LOG_CHANNEL_BROKEN, LOG_Z("neighbour", neighbour), LOG_Z("reason", reason));
-}
-
 void role_drained(struct role_base *b)
 {
 	if (b->drained)

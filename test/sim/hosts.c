@@ -63,6 +63,7 @@ static struct {
 } net_hosts;
 
 bool hosts_calm;
+bool hosts_lose, hosts_repeat;
 unsigned long hosts_sessions, hosts_took, hosts_moods;
 
 static void leave(struct visit *v)
@@ -111,8 +112,10 @@ static void take_for(struct visit *v, size_t i)
 	struct letter_rcpt *r = ledger_arrival(v->host->row->name, str_of(v->sender), str_of(v->rcpts[i]),
 	                                       buf_view(&v->content), true);
 	hosts_took++;
-	if (r == NULL)
+	if (r == NULL || (hosts_lose && chance_below(3) == 0))
 		return;
+	if (hosts_repeat && chance_below(3) == 0)
+		r->copies++;
 	r->unconfirmed++;
 	v->took[v->n_took++] = r;
 }

@@ -9,6 +9,8 @@
 void hosts_begin(struct loop *loop, struct tls_server *tls);
 void hosts_end(void);
 extern bool hosts_calm;              /* no more moods: what is refused for good stays refused */
+/* Faults on purpose, to see that the oracle finds them: a copy in three is lost after its 250, or kept twice. */
+extern bool hosts_lose, hosts_repeat;
 extern unsigned long hosts_sessions, hosts_took, hosts_moods;
 
 #endif

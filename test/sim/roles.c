@@ -44,6 +44,8 @@ static void start_role(void *owner)
 	int fd = c->control;
 	c->control = -1;
 	c->base = role_start(c->loop, c->name, fd);
+	if (c->base == NULL)
+		fprintf(stderr, "sim: the role %s does not start\n", c->name);
 	check(c->base != NULL);
 	role_on_end(c->base, on_role_end, c);
 }
@@ -158,10 +160,10 @@ bool roles_crash_one(void)
 
 void roles_end(void)
 {
-	LIST_EACH(l, &children) {
-		struct child *c = LIST_MEMBER(l, struct child, in_world);
-		child_free(&c);
-	}
+	world.dying = true;
+	LIST_EACH(l, &children)
+		role_free(&LIST_MEMBER(l, struct child, in_world)->base);
+	world.dying = false;
 }
 
 /* --- the rest of process.h --- */

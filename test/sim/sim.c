@@ -3,11 +3,13 @@
  * test/sim/sim.c -- the whole server in one process and in virtual time: supervisor and all roles, the same objects as the
  * program's, on a world of ours (world.h), with scripted clients (senders.h) and next hops (hosts.h).
  *
- * usage: sim [--seed N] [--seeds FIRST LAST] [--verbose]      exit status 1 if a promise of the queue was broken
+ * usage: sim [--seed N] [--seeds FIRST LAST] [--verbose] [--plant lost|twice|unsynced]
+ * exit status 1 if a promise of the queue was broken; with --plant, if the oracle has missed it
  *
  * A run: letters are handed in while connections break, roles crash, disks fill and answers are late; after some hours the
  * weather clears, and then everything that was accepted must end. The seed's remainder by four chooses the weather:
- * 0 fair, 1 a bad network, 2 crashing roles, 3 everything, and a failing disk.
+ * 0 fair, 1 a bad network, 2 crashing roles and a power cut, 3 everything, and a
+ * failing disk.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,15 +41,15 @@ enum {
 	LOOK_MS = 10 * 60 * 1000,
 	AFTERWARDS_MS = 3 * 3600 * 1000,
 	LATEST_MS = 4 * 86400 * 1000,
-	CRASHES_MAX = 6,
+	CRASHES_MAX = 8,
 	SEEN_MAX = 4096,
 };
 
 static struct {
 	struct loop *loop;
 	struct supervisor *supervisor;
-	char dir[64];
-	struct timer letter, calm, look, stop, reload;
+	char dir[64], conf_path[128];
+	struct timer letter, calm, look, stop, reload, power, again;
 	unsigned letters_left;
 	bool ready, ended, stopping, settled;
 	int64_t settled_ms, began_ms;
@@ -174,6 +176,7 @@ static void put_files(void)
 	put_file("key", buf_view(&run.key_pem));
 	put_users();
 	put_configuration();
+	power_forget(); /* these lie there since yesterday */
 }
 
 static void remove_all(int at, const char *name)
@@ -205,13 +208,13 @@ static bool new_to_us(const char *path)
 	return true;
 }
 
-static void look_at_file(int at, const char *user, const char *name)
+static void look_at_file(int at, const char *user, const char *folder, const char *name)
 {
 	char path[400], recipient[64];
 	int fd = -1;
 	struct buf text;
 	struct str sender = STR_NONE, line, rest;
-	(void)snprintf(path, sizeof path, "%s/%s", user, name);
+	(void)snprintf(path, sizeof path, "%s/%s/%s", user, folder, name);
 	if (!new_to_us(path))
 		return;
 	buf_init(&text, 32 << 20);
@@ -237,7 +240,7 @@ static void look_into(const char *user, const char *folder)
 		return;
 	struct directory_reader *d = directory_read(fd);
 	for (struct str name; directory_next(d, &name);)
-		look_at_file(fd, user, name.p);
+		look_at_file(fd, user, folder, name.p);
 	directory_close(&d);
 	fd_close(&fd);
 }
@@ -248,6 +251,17 @@ static void look_at_mail(void)
 	for (size_t i = 0; i < COUNT(users); i++) {
 		look_into(users[i], "new");
 		look_into(users[i], "cur");
+	}
+}
+
+/* Nobody takes mail out of these Maildirs, so what was there once is there at the end. */
+static void look_for_vanished(void)
+{
+	char path[600];
+	for (size_t i = 0; i < run.n_seen; i++) {
+		(void)snprintf(path, sizeof path, "%s/mail/%s", run.dir, run.seen[i]);
+		if (access(path, F_OK) != 0)
+			ledger_violation("%s has vanished from its Maildir", run.seen[i]);
 	}
 }
 
@@ -274,13 +288,15 @@ static void stop_server(void *owner)
 {
 	(void)owner;
 	run.stopping = true;
-	supervisor_stop(run.supervisor);
+	if (run.supervisor != NULL)
+		supervisor_stop(run.supervisor);
 }
 
 static void reload(void *owner)
 {
 	(void)owner;
-	supervisor_reload(run.supervisor);
+	if (run.supervisor != NULL)
+		supervisor_reload(run.supervisor);
 }
 
 /* From time to time: has everything ended? Then wait a while for strays, and stop. */
@@ -315,7 +331,7 @@ static struct weather weather_of(uint64_t seed)
 		w.accept_limit = 500;
 	}
 	if (seed % 4 == 2 || everything)
-		w.crash = 15;
+		w.crash = 5;
 	if (everything) {
 		w.disk_full = 60;
 		w.sync_fails = 60;
@@ -323,9 +339,33 @@ static struct weather weather_of(uint64_t seed)
 	return w;
 }
 
+/* The whole machine goes down, and comes up again a little later. */
+static void start_server(void);
+
+static void power_cut(void *owner)
+{
+	(void)owner;
+	if (world.verbose)
+		fprintf(stderr, "%8lld ms: the power fails\n", (long long)world.now_ms);
+	roles_end();
+	world.dying = true;
+	supervisor_free(&run.supervisor);
+	world.dying = false;
+	power_fails();
+	timer_set(&run.again, world.now_ms + (int64_t)chance_below(60000));
+}
+
+static void power_back(void *owner)
+{
+	(void)owner;
+	start_server();
+}
+
 static void on_ready(void *owner)
 {
 	(void)owner;
+	if (run.ready)
+		return; /* after a power cut */
 	run.ready = true;
 	world.weather = weather_of(world.seed);
 	run.began_ms = world.now_ms;
@@ -335,6 +375,8 @@ static void on_ready(void *owner)
 	timer_set(&run.look, world.now_ms + LOOK_MS);
 	if (chance_below(2) == 0)
 		timer_set(&run.reload, world.now_ms + (int64_t)chance_below(HANDING_IN_MS));
+	if (world.weather.crash > 0)
+		timer_set(&run.power, world.now_ms + (int64_t)chance_below(HANDING_IN_MS));
 }
 
 static void on_ended(void *owner, int status)
@@ -369,21 +411,22 @@ static void begin_timers(void)
 	timer_init(&run.look, run.loop, look, NULL);
 	timer_init(&run.stop, run.loop, stop_server, NULL);
 	timer_init(&run.reload, run.loop, reload, NULL);
+	timer_init(&run.power, run.loop, power_cut, NULL);
+	timer_init(&run.again, run.loop, power_back, NULL);
 }
 
 static void clear_timers(void)
 {
-	struct timer *const timers[] = { &run.letter, &run.calm, &run.look, &run.stop, &run.reload };
+	struct timer *const timers[] = { &run.letter, &run.calm, &run.look, &run.stop, &run.reload, &run.power, &run.again };
 	for (size_t i = 0; i < COUNT(timers); i++)
 		timer_clear(timers[i]);
 }
 
 static void start_server(void)
 {
-	char path[128];
 	struct conf_report report;
-	(void)snprintf(path, sizeof path, "%s/conf", run.dir);
-	struct supervisor_options options = { .conf_path = path, .fronts = 2, .ready = on_ready, .ended = on_ended };
+	(void)snprintf(run.conf_path, sizeof run.conf_path, "%s/conf", run.dir);
+	struct supervisor_options options = { .conf_path = run.conf_path, .fronts = 2, .ready = on_ready, .ended = on_ended };
 	conf_report_init(&report);
 	if (supervisor_new(run.loop, &options, &run.supervisor, &report) != OK) {
 		ledger_violation("the server does not start: %.*s", STR_ARG(buf_view(&report.text)));
@@ -421,6 +464,7 @@ static void judge_run(uint64_t seed)
 	if (run.ended && run.status != 0)
 		ledger_violation("the server ended with status %d", run.status);
 	look_at_mail();
+	look_for_vanished();
 	ledger_judge((unsigned)world.crashes);
 	count_up();
 	if (ledger.violations == 0)
@@ -429,10 +473,15 @@ static void judge_run(uint64_t seed)
 	       ledger.violations, world.crashes, world.broken, world.faults, STR_ARG(buf_view(&ledger.report)));
 }
 
-static void play(uint64_t seed, bool verbose)
+struct wanted { unsigned long long first, last; bool verbose; const char *plant; };
+
+static void play(uint64_t seed, const struct wanted *w)
 {
 	world_begin(seed);
-	world.verbose = verbose;
+	world.verbose = w->verbose;
+	world.syncs_lie = strcmp(w->plant, "unsynced") == 0;
+	hosts_lose = strcmp(w->plant, "lost") == 0;
+	hosts_repeat = strcmp(w->plant, "twice") == 0;
 	buf_clear(&world_log);
 	ledger_begin();
 	make_certificate();
@@ -453,7 +502,6 @@ static void play(uint64_t seed, bool verbose)
 	judge_run(seed);
 	clear_timers();
 	supervisor_free(&run.supervisor);
-	roles_end();
 	senders_end();
 	hosts_end();
 	tls_server_free(&tls);
@@ -463,6 +511,7 @@ static void play(uint64_t seed, bool verbose)
 		sum.violations++;
 	}
 	net_end();
+	power_forget();
 	for (size_t i = 0; i < run.n_seen; i++)
 		free(run.seen[i]);
 	run.n_seen = 0;
@@ -470,28 +519,37 @@ static void play(uint64_t seed, bool verbose)
 	remove_all(FILE_CWD, run.dir);
 }
 
-int main(int argc, char **argv)
+static bool understood(int argc, char **argv, struct wanted *w)
 {
-	unsigned long long first = 0, last = 39;
-	bool verbose = false;
 	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
-			first = last = strtoull(argv[++i], NULL, 10);
-		else if (strcmp(argv[i], "--seeds") == 0 && i + 2 < argc) {
-			first = strtoull(argv[++i], NULL, 10);
-			last = strtoull(argv[++i], NULL, 10);
-		} else if (strcmp(argv[i], "--verbose") == 0)
-			verbose = true;
-		else {
-			fprintf(stderr, "usage: sim [--seed N] [--seeds FIRST LAST] [--verbose]\n");
-			return 2;
+		if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
+			w->first = w->last = strtoull(argv[++i], NULL, 10);
+		} else if (strcmp(argv[i], "--seeds") == 0 && i + 2 < argc) {
+			w->first = strtoull(argv[++i], NULL, 10);
+			w->last = strtoull(argv[++i], NULL, 10);
+		} else if (strcmp(argv[i], "--verbose") == 0) {
+			w->verbose = true;
+		} else if (strcmp(argv[i], "--plant") == 0 && i + 1 < argc) {
+			w->plant = argv[++i];
+		} else {
+			fprintf(stderr, "usage: sim [--seed N] [--seeds FIRST LAST] [--verbose] [--plant lost|twice|unsynced]\n");
+			return false;
 		}
 	}
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	struct wanted w = { 0, 39, false, "" };
 	struct why why = { "" };
+	if (!understood(argc, argv, &w))
+		return 2;
 	check(RAND_set_rand_method(&seeded) == 1);
 	check(tls_begin(&why) == OK);
-	for (unsigned long long seed = first; seed <= last; seed++)
-		play(seed, verbose);
+	vfs_begin();
+	for (unsigned long long seed = w.first; seed <= w.last; seed++)
+		play(seed, &w);
 	printf("sim: %lu runs, %lu letters, %lu recipients accepted; %lu copies, %lu bounces and warnings came out; %lu crashes, "
 	       "%lu broken connections, %lu faults; %lu sessions at next hops, %lu turns; %lu violations\n",
 	       sum.runs, sum.letters, sum.accepted, sum.copies, sum.dsns, sum.crashes, sum.broken, sum.faults, sum.sessions,
@@ -501,5 +559,5 @@ int main(int argc, char **argv)
 	buf_fini(&run.key_pem);
 	buf_fini(&world_log);
 	EVP_PKEY_free(run.key);
-	return sum.violations > 0;
+	return w.plant[0] == '\0' ? sum.violations > 0 : sum.violations == 0;
 }
