@@ -6,6 +6,7 @@
 /* Eight tables, so that eight bytes are taken a step ("slicing by 8", Kounavis and Berry 2005). */
 void crc32c_init(struct crc32c *c)
 {
+	c->by_cpu = crc32c_cpu_can();
 	for (uint32_t i = 0; i < 256; i++) {
 		uint32_t v = i;
 		for (int bit = 0; bit < 8; bit++)
@@ -24,6 +25,8 @@ static uint32_t little_endian(const unsigned char *p)
 
 uint32_t crc32c(const struct crc32c *c, uint32_t crc, struct str bytes)
 {
+	if (c->by_cpu)
+		return crc32c_cpu(crc, bytes);
 	const unsigned char *p = (const unsigned char *)bytes.p;
 	size_t n = bytes.n;
 	uint32_t v = ~crc;

@@ -10,10 +10,14 @@
 
 #include "base/str.h"
 
-struct crc32c { uint32_t table[8][256]; };
+struct crc32c { bool by_cpu; uint32_t table[8][256]; };
 
 void     crc32c_init(struct crc32c *c);
 /* Goes on from `crc`, the sum so far (0 at the start). */
 uint32_t crc32c(const struct crc32c *c, uint32_t crc, struct str bytes);
+
+/* By the processor itself, where it can: crc32c() looks after that. */
+bool     crc32c_cpu_can(void);
+uint32_t crc32c_cpu(uint32_t crc, struct str bytes);
 
 #endif

@@ -21,16 +21,16 @@ static void pump(struct job *j)
 	char chunk[DELIVERY_CHUNK_BYTES];
 	while (j->credit > 0 && !j->content_over) {
 		size_t room = j->credit < chunk_bytes ? (size_t)j->credit : chunk_bytes, n = 0;
+		if (j->offset == j->message.size_bytes) {
+			end_content(j, true);
+			return;
+		}
 		fault f = s->ops->content(s->store, j->message.id, j->offset, chunk, room, &n);
-		if (f != OK || (n == 0 && j->offset != j->message.size_bytes)) {
+		if (f != OK || n == 0) {
 			j->damaged = f == F_STORE || f == OK;
 			if (j->damaged)
 				log_event(LOG_QUEUE_DAMAGED, LOG_S("id", j->message.id), LOG_U("offset", j->offset));
 			end_content(j, false);
-			return;
-		}
-		if (n == 0) {
-			end_content(j, true);
 			return;
 		}
 		channel_send(j->worker->channel, WORKER_BODY,
