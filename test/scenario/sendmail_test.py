@@ -3,9 +3,12 @@
 import os
 import pwd
 import socket
+import subprocess
 import threading
 
 import harness
+from harness import Sealpost
+from harness.message import unique_id
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 
@@ -161,6 +164,65 @@ class Sendmail(harness.Scenario):
             server.replies = replies
             text = self.sendmail("a@b.example", input=b"Subject: x\n\n", status=status)
             self.assertIn(next(iter(replies.values())), text)
+
+
+class RealServer(harness.Scenario):
+    def setUp(self):
+        super().setUp()
+        self.server = self.start(Sealpost(self.folder))
+
+    def sendmail(self, *argv, input=b"", status=0, **more):
+        return self.run_program(self.server.program, "sendmail", "-C", self.server.conf, *argv, input=input, status=status, **more)
+
+    def test_cron_writes_to_a_user(self):
+        subject = unique_id()
+        self.sendmail("-i", "-t", "-v", input=f"From: root (Cron Daemon)\nTo: sam\nBcc: jada\nSubject: {subject}\n\n.\ndone\n".encode())
+        for user in ("sam", "jada"):
+            letter = self.server.wait_for_letter(subject, user)
+            self.assertEqual(letter["Return-Path"], f"<{ME}@example.test>")
+            self.assertEqual(letter["Delivered-To"], f"{user}@example.test")
+            self.assertEqual(letter["From"].addresses[0].addr_spec, "root@example.test")
+            self.assertEqual(letter["To"], "sam@example.test")
+            self.assertIsNone(letter["Bcc"])
+            self.assertIsNotNone(letter["Date"])
+            self.assertIsNotNone(letter["Message-ID"])
+            self.assertIn("(local)", letter["Received"])
+            self.assertEqual(letter.get_payload().splitlines(), [".", "done"])
+
+    def test_text_alone(self):
+        self.sendmail("-F", "Backup", "-f", "backup@example.test", "sam", input=b"just text\n")
+        letter = self.server.wait_for_letter(None)
+        self.assertEqual(letter["From"], "Backup <backup@example.test>")
+        self.assertEqual(letter.get_payload(), "just text\n")
+
+    def test_nobody_is_refused(self):
+        self.assertIn("5.1.1", self.sendmail("nobody", input=b"Subject: x\n\n", status=67))
+
+    def test_smtp_by_hand(self):
+        subject = unique_id()
+        command = [self.server.program, "sendmail", "-C", self.server.conf, "-bs"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+            def hear(code):
+                for line in iter(program.stdout.readline, b""):
+                    if line[3:4] == b" ":
+                        return self.assertEqual(line[:3], code, line)
+                return self.fail("the end came early")
+            hear(b"220")
+            for said, code in ((b"EHLO me", b"250"), (b"MAIL FROM:<a@x.test>", b"250"), (b"RCPT TO:<sam@example.test>", b"250"),
+                               (b"DATA", b"354"), (f"Subject: {subject}\r\n\r\nx\r\n.".encode(), b"250"), (b"QUIT", b"221")):
+                program.stdin.write(said + b"\r\n")
+                program.stdin.flush()
+                hear(code)
+            program.stdin.close()
+        self.assertEqual(program.returncode, 0)
+        self.server.wait_for_letter(subject)
+
+    def test_the_queue(self):
+        self.assertIn("the queue is empty", self.sendmail("-bp"))
+        self.sendmail("sam@elsewhere.test", input=b"Subject: x\n\n")  # has no mail server
+        harness.wait_until(lambda: "sam@elsewhere.test" in self.sendmail("-bp"), "the letter in the queue")
+        self.sendmail("-bi")
+        self.server.wait_for_line("reloaded")
 
 
 if __name__ == "__main__":
