@@ -14,7 +14,7 @@
  * an answer to a number that nobody waits for is dropped. At most one question of a session is open at a time.
  *
  * Limits   connections and connections-per-client of the configuration (an IPv6 client is its /64);
- *          FRONT_SHAKING_MAX handshakes at once, the others wait; HEADER_BYTES_MAX for a header block;
+ *          FRONT_SHAKING_MAX handshakes at once, each for SLOT_MS at most, the others wait; HEADER_BYTES_MAX for a header block;
  *          ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
  */
 #ifndef ROLE_FRONT_FRONT_H
@@ -40,6 +40,7 @@ enum {
 	RECEIVED_MAX = 100,          /* RFC 5321 6.3 */
 	FROM_ADDRESSES_MAX = 20,
 	HANDSHAKE_MS = 30 * 1000,
+	SLOT_MS = 3 * 1000,          /* a handshake that takes longer no longer keeps others waiting */
 	PLAIN_HINT_MS = 10 * 1000,   /* a TLS client speaks at once: who is silent waits for a greeting in clear */
 	WRITE_MS = 5 * 60 * 1000,    /* for a client to take what we have said */
 	LINGER_MS = 5 * 1000,        /* for the last reply to arrive before the connection is gone */
@@ -72,6 +73,7 @@ struct front {
 	struct map *clients;            /* connections by client */
 	struct list shakers;            /* sessions that wait for a handshake */
 	size_t shaking;
+	bool giving_turns;
 	struct map *asks, *lookups;     /* number -> session */
 	uint64_t next_number;
 
@@ -159,7 +161,8 @@ struct intake {
 };
 
 enum session_phase {
-	SESSION_WAITS,      /* for its turn to shake hands */
+	SESSION_EXPECTS,    /* the first bytes of TLS */
+	SESSION_WAITS,      /* has them, and waits for its turn to shake hands */
 	SESSION_SHAKES,
 	SESSION_SPEAKS,
 	SESSION_LINGERS,    /* everything said: the client may read it */
@@ -181,11 +184,12 @@ struct session {
 	enum session_phase phase;
 	struct buf in;                  /* clear text that the core has not taken */
 	struct buf cipher;              /* bytes that TLS has not taken */
+	bool has_slot;                  /* counts among the handshakes under way ... */
+	int64_t slot_until_ms;          /* ... until then at most */
 	struct timer timer;
 	struct later bury;
 	int64_t phase_due_ms;           /* handshake, linger */
 	int64_t stuck_since_ms;         /* output that the client does not read; 0: none */
-	bool heard;                     /* bytes have come, since TLS began or was to begin */
 	bool pumping, again;
 	bool said_all;                  /* lingers, and nothing is left to send */
 	size_t discarded;

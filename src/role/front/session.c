@@ -55,13 +55,19 @@ void session_free_now(struct session *s)
 	bury(s);
 }
 
+static void give_slot_back(struct session *s)
+{
+	if (!s->has_slot)
+		return;
+	s->has_slot = false;
+	s->front->shaking--;
+	session_give_turn(s->front);
+}
+
 static void stop_shaking(struct session *s)
 {
 	link_remove(&s->in_shakers);
-	if (s->phase == SESSION_SHAKES) {
-		s->front->shaking--;
-		session_give_turn(s->front);
-	}
+	give_slot_back(s);
 }
 
 void session_abandon(struct session *s)
@@ -95,6 +101,8 @@ static void linger(struct session *s)
 	s->again = true;
 }
 
+static void take_cipher(struct session *s, struct str bytes);
+
 /* ---- output ---- */
 
 static struct str output(const struct session *s)
@@ -104,7 +112,7 @@ static struct str output(const struct session *s)
 
 static bool all_sent(const struct session *s)
 {
-	return output(s).n == 0 && (s->phase == SESSION_SHAKES || smtp_server_output(s->smtp).n == 0);
+	return output(s).n == 0 && smtp_server_output(s->smtp).n == 0;
 }
 
 static void seal(struct session *s)
@@ -151,13 +159,19 @@ static struct tls_server *certificates(const struct session *s)
 
 static void shake(struct session *s)
 {
+	struct buf kept = s->cipher;
+	buf_init(&s->cipher, IN_BYTES_MAX);
 	s->tls = tls_accept(certificates(s));
 	s->phase = SESSION_SHAKES;
+	s->has_slot = true;
+	s->slot_until_ms = loop_now_ms(s->front->loop) + SLOT_MS;
 	s->front->shaking++;
-	s->phase_due_ms = loop_now_ms(s->front->loop) + HANDSHAKE_MS;
+	take_cipher(s, buf_view(&kept));
+	buf_fini(&kept);
 }
 
-/* Many handshakes at once cost memory that never comes back: the rest wait their turn. */
+/* Many handshakes at once cost memory that never comes back: the rest wait their turn. A slot is taken when
+ * the client's hello has come, so that who connects and is silent takes none. */
 static void wish_to_shake(struct session *s)
 {
 	if (s->front->shaking < FRONT_SHAKING_MAX) {
@@ -165,18 +179,28 @@ static void wish_to_shake(struct session *s)
 		return;
 	}
 	s->phase = SESSION_WAITS;
-	s->phase_due_ms = loop_now_ms(s->front->loop) + HANDSHAKE_MS;
 	list_add_last(&s->front->shakers, &s->in_shakers);
 }
 
+/* A loop, not a recursion: whoever fails at once gives the turn on from here. */
 void session_give_turn(struct front *f)
 {
-	struct session *s = LIST_FIRST(&f->shakers, struct session, in_shakers);
-	if (s == NULL || f->shaking >= FRONT_SHAKING_MAX)
+	struct session *s;
+	if (f->giving_turns)
 		return;
-	link_remove(&s->in_shakers);
-	shake(s);
-	session_pump(s);
+	f->giving_turns = true;
+	while (f->shaking < FRONT_SHAKING_MAX && (s = LIST_FIRST(&f->shakers, struct session, in_shakers)) != NULL) {
+		link_remove(&s->in_shakers);
+		shake(s);
+		session_pump(s);
+	}
+	f->giving_turns = false;
+}
+
+static void expect_tls(struct session *s)
+{
+	s->phase = SESSION_EXPECTS;
+	s->phase_due_ms = loop_now_ms(s->front->loop) + HANDSHAKE_MS;
 }
 
 static void shaken(struct session *s)
@@ -215,13 +239,15 @@ static void tell_wrong_port(struct session *s)
 
 /* ---- input ---- */
 
-static void heard(struct session *s, struct str bytes)
+/* The first bytes where TLS is expected. */
+static void take_hello(struct session *s, struct str bytes)
 {
-	if (s->heard)
-		return;
-	s->heard = true;
-	if (s->phase == SESSION_SHAKES && s->implicit && !tls_looks_like(bytes))
+	if (s->implicit && !tls_looks_like(bytes))
 		tell_wrong_port(s);
+	else if (buf_add(&s->cipher, bytes) != OK)
+		session_abandon(s);
+	else
+		wish_to_shake(s);
 }
 
 static void take_clear(struct session *s, struct str bytes)
@@ -263,10 +289,9 @@ static bool read_stream(struct session *s)
 			session_abandon(s);
 		return true;
 	}
-	heard(s, bytes);
-	if (s->phase == SESSION_LINGERS || s->phase == SESSION_GONE)
-		return true;
-	if (s->tls != NULL)
+	if (s->phase == SESSION_EXPECTS)
+		take_hello(s, bytes);
+	else if (s->tls != NULL)
 		take_cipher(s, bytes);
 	else
 		take_clear(s, bytes);
@@ -320,7 +345,7 @@ static bool take_kept(struct session *s)
 
 static bool may_read(const struct session *s)
 {
-	return s->phase == SESSION_LINGERS ||
+	return s->phase == SESSION_LINGERS || s->phase == SESSION_EXPECTS ||
 	       (s->phase != SESSION_WAITS && buf_view(&s->in).n == 0 && buf_view(&s->cipher).n == 0);
 }
 
@@ -350,9 +375,8 @@ static void begin_tls(struct session *s)
 		buf_clear(&s->in);
 		return;
 	}
-	s->heard = false;
 	s->implicit = false;
-	wish_to_shake(s);
+	expect_tls(s);
 }
 
 static void speak(struct session *s)
@@ -420,8 +444,10 @@ static void set_timer(struct session *s)
 			due = earlier(due, s->late_until_ms);
 	} else {
 		due = s->phase_due_ms;
-		if (s->phase == SESSION_SHAKES && s->implicit && !s->heard)
+		if (s->phase == SESSION_EXPECTS && s->implicit)
 			due -= HANDSHAKE_MS - PLAIN_HINT_MS;
+		if (s->has_slot)
+			due = earlier(due, s->slot_until_ms);
 	}
 	if (s->stuck_since_ms != 0)
 		due = earlier(due, s->stuck_since_ms + WRITE_MS);
@@ -455,6 +481,13 @@ static void on_stream(void *owner, enum stream_event event)
 	session_pump(owner);
 }
 
+static void too_slow(struct session *s)
+{
+	log_event(LOG_TLS_FAILED, LOG_U("connection", s->number), LOG_Z("client", s->client),
+	          LOG_Z("reason", s->phase == SESSION_WAITS ? "too many handshakes at once" : "the handshake took too long"));
+	session_abandon(s);
+}
+
 static void on_timer(void *owner)
 {
 	struct session *s = owner;
@@ -471,16 +504,19 @@ static void on_timer(void *owner)
 			session_asked_in_vain(s);
 		(void)smtp_server_feed(s->smtp, STR_NONE, now);
 		break;
-	case SESSION_SHAKES:
-		if (s->implicit && !s->heard) {
+	case SESSION_EXPECTS:
+		if (s->implicit)
 			tell_wrong_port(s);
-		} else if (now >= s->phase_due_ms) {
-			log_event(LOG_TLS_FAILED, LOG_U("connection", s->number), LOG_Z("client", s->client),
-			          LOG_Z("reason", "the handshake took too long"));
-			session_abandon(s);
-		}
+		else
+			too_slow(s);
 		break;
 	case SESSION_WAITS:
+	case SESSION_SHAKES:
+		if (now >= s->phase_due_ms)
+			too_slow(s);
+		else
+			give_slot_back(s);
+		break;
 	case SESSION_LINGERS:
 	case SESSION_GONE:
 		session_abandon(s);
@@ -567,7 +603,7 @@ void session_new(struct front *f, const struct listener *at, int fd, const struc
 	          LOG_Z("listener", listen_kind_name(s->kind)));
 	session_look_up(s);
 	if (s->implicit)
-		wish_to_shake(s);
+		expect_tls(s);
 	else
 		smtp_server_greet(s->smtp);
 	session_pump(s);

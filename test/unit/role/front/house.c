@@ -552,10 +552,15 @@ void client_close(struct client *c)
 	buf_fini(&c->line);
 }
 
-void client_start_tls(struct client *c)
+void client_begin_tls(struct client *c)
 {
 	c->tls = tls_connect(c->house->trusting, STR("mx1.example.org"));
 	assert_int_equal(tls_feed(c->tls, STR_NONE, &(size_t){ 0 }), OK);
+	client_flush(c);
+}
+
+void client_wait_tls(struct client *c)
+{
 	for (int i = 0; i < 1000 && tls_state(c->tls) == TLS_SHAKING && !c->closed; i++) {
 		client_flush(c);
 		run_once(c->house);
@@ -563,6 +568,12 @@ void client_start_tls(struct client *c)
 	client_flush(c);
 	if (tls_state(c->tls) != TLS_OPEN)
 		fail_msg("no TLS: %s", tls_error(c->tls));
+}
+
+void client_start_tls(struct client *c)
+{
+	client_begin_tls(c);
+	client_wait_tls(c);
 }
 
 void client_end_tls(struct client *c)

@@ -76,7 +76,9 @@ struct client {
 void client_open(struct client *c, struct house *h, int listener);
 void client_open_clear(struct client *c, struct house *h, int listener); /* without TLS even where it is due */
 void client_close(struct client *c);
-void client_start_tls(struct client *c);         /* and waits until it is up */
+void client_begin_tls(struct client *c);
+void client_wait_tls(struct client *c);
+void client_start_tls(struct client *c);         /* both */
 void client_end_tls(struct client *c);           /* close_notify; what is sent later goes in clear */
 void client_send(struct client *c, struct str bytes);
 void client_say(struct client *c, const char *line);
