@@ -331,7 +331,9 @@ struct hop *hop_new(struct loop *loop, const struct hop_options *o, const struct
 	h->fd = o->fd;
 	fault f = o->fd >= 0 ? OK : socket_connect(&o->to, o->from, &h->fd);
 	if (f != OK) {
-		(void)why_say(&h->why, f, "cannot connect (%s)", fault_name(f));
+		(void)why_say(&h->why, f, "%s", f == F_LIMIT    ? "no descriptor or memory is left here"
+		                                : f == F_DENIED ? "this system does not permit it"
+		                                                : "there is no way to this address from here");
 		later_set(loop, &h->failing);
 		return h;
 	}

@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "role/courier/courier.h"
-#include "sys/clock.h"
 #include "sys/log.h"
 
 /* What a target gave in protection, in words and as a level. */
@@ -21,21 +20,6 @@ static void protection_of(const struct visit *v, struct protection *p)
 	p->level = v->level == TLS_NONE ? TLS_OPPORTUNISTIC : v->level;
 	(void)snprintf(p->words, sizeof p->words, "%.*s %.*s %.*s%s", STR_ARG(f.version), STR_ARG(f.cipher), STR_ARG(f.group),
 	               f.verified ? " verified" : "");
-}
-
-static void log_attempt(const struct job *j, struct str to, struct str host, struct str ip, const struct protection *p,
-                        const struct smtp_reply *reply)
-{
-	struct buf line;
-	buf_init(&line, 2048);
-	fault f = reply_put_line(&line, reply);
-	if (f != OK)
-		buf_clear(&line); /* longer than a line of the log would show */
-	log_event(LOG_ATTEMPT, LOG_S("id", j->id), LOG_S("to", to), LOG_S("host", host), LOG_S("ip", ip),
-	          LOG_Z("level", tls_level_name(p->level)), LOG_Z("tls", p->words),
-	          LOG_S("reply", f == OK ? buf_view(&line) : str_sub(reply->text, 0, 400)), LOG_U("attempt", j->attempt),
-	          LOG_U("delay", clock_wall_s() - j->arrived_s));
-	buf_fini(&line);
 }
 
 static void put_dialogue(const struct visit *v, struct buf *out)
@@ -73,15 +57,22 @@ void tell_outcome(struct job *j, size_t rcpt, enum outcome_class outcome, const 
 	};
 	if (c->spool != NULL)
 		channel_send(c->spool, FROM_WORKER_OUTCOME, &m);
-	log_attempt(j, r->address, host, ip, &p, reply);
 	buf_fini(&dialogue);
 }
 
+/* The spool logs what becomes of each recipient; that a host failed before, only we know. */
 void tell_host_failed(struct job *j, const struct visit *v, const struct smtp_reply *why)
 {
 	struct protection p;
+	struct buf line;
 	protection_of(v, &p);
-	log_attempt(j, STR_NONE, v->host, str_of(v->ip), &p, why);
+	buf_init(&line, 4096);
+	fault f = reply_put_line(&line, why);
+	log_event(LOG_ATTEMPT, LOG_S("id", j->id), LOG_S("domain", j->domain), LOG_Z("outcome", "host-failed"),
+	          LOG_S("host", v->host), LOG_Z("ip", v->ip), LOG_Z("level", tls_level_name(p.level)),
+	          LOG_Z("tls", p.words), LOG_S("reply", f == OK ? buf_view(&line) : str_sub(why->text, 0, 400)),
+	          LOG_U("attempt", j->attempt));
+	buf_fini(&line);
 }
 
 void tell_downgrade(const struct job *j, const struct visit *v)
