@@ -331,11 +331,12 @@ void intake_body(struct session *s, struct str bytes)
 	if (l->phase != INTAKE_HEADER)
 		return;
 	size_t before = buf_view(&l->header).n;
-	if (buf_add(&l->header, bytes) != OK) {
+	fault f = buf_add(&l->header, bytes);
+	check(f == OK); /* never over its ceiling before, and room for one more piece */
+	bool whole = find_end(l, before, &l->header_bytes);
+	if ((whole ? l->header_bytes : buf_view(&l->header).n) > HEADER_BYTES_MAX)
 		intake_refuse(s, REPLY(552, 5, 3, 4, STR("The message's header is too big")));
-		return;
-	}
-	if (find_end(l, before, &l->header_bytes))
+	else if (whole)
 		header_whole(s);
 }
 

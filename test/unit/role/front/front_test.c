@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "house.h"
+#include "mail/header.h"
 
 /* As in role/front/front.h, which is the role's own. */
 enum { SHAKING_MAX = 64, SLOT_MS = 3000 };
@@ -271,22 +272,70 @@ static void loops_and_broken_headers_are_refused(void **state)
 	buf_fini(&text);
 }
 
+/* A header of exactly so many bytes, its empty line included. */
+static void give_header_of(size_t bytes, const char *reply)
+{
+	struct buf text;
+	buf_init(&text, 1 << 20);
+	while (buf_view(&text).n + 120 + 120 <= bytes)
+		assert_int_equal(buf_addf(&text, "X: %0115zu\r\n", buf_view(&text).n), OK);
+	size_t left = bytes - 2 - buf_view(&text).n - 5;
+	assert_int_equal(buf_addf(&text, "X: %0*d\r\n\r\nhello", (int)left, 0), OK);
+	assert_int_equal(buf_view(&text).n, bytes + 5);
+	give_letter("a@x.example", "jada@example.org", house_text(&text).p, reply);
+	buf_fini(&text);
+}
+
+static void give_fields(size_t n, const char *reply)
+{
+	struct buf text;
+	buf_init(&text, 1 << 20);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(buf_add(&text, STR("X: y\r\n")), OK);
+	give_letter("a@x.example", "jada@example.org", house_text(&text).p, reply);
+	buf_fini(&text);
+}
+
 static void a_header_has_a_ceiling(void **state)
 {
 	(void)state;
-	struct buf text;
-	buf_init(&text, 1 << 20);
 	client_open(&c, &h, LISTENER_MX);
 	client_hello(&c);
-	for (int i = 0; i < 2600; i++)
-		assert_int_equal(buf_addf(&text, "X-%04d: 0123456789 0123456789 0123456789 0123456789\r\n", i), OK);
-	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
-	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
-	client_talk(&c, "DATA", "354");
-	client_send(&c, buf_view(&text));
-	client_send(&c, buf_view(&text));
-	client_talk(&c, "\r\n.", "552 5.3.4 The message's header is too big");
+	give_header_of(HEADER_BYTES_MAX, "250 2.0.0");
+	give_header_of(HEADER_BYTES_MAX + 1, "552 5.3.4 The message's header is too big");
+	give_header_of(3 * HEADER_BYTES_MAX, "552 5.3.4 The message's header is too big");
+	give_fields(HEADER_FIELDS_MAX, "250 2.0.0");
+	give_fields(HEADER_FIELDS_MAX + 1, "552 5.3.4 The message's header has too many fields");
+}
+
+static void from_has_a_ceiling(void **state)
+{
+	struct buf text;
+	(void)state;
+	buf_init(&text, 1 << 16);
+	log_in(LISTENER_SUBMISSIONS);
+	for (int i = 1; i <= 21; i++) {
+		assert_int_equal(buf_add(&text, i == 1 ? STR("From: jada@example.org") : STR(", jada@example.org")), OK);
+		if (i < 20)
+			continue;
+		char letter[1000];
+		(void)snprintf(letter, sizeof letter, "%s\r\n\r\nhi", house_text(&text).p);
+		give_letter("jada@example.org", "a@x.example", letter, i == 20 ? "250 2.0.0" : "550 5.6.0");
+	}
 	buf_fini(&text);
+}
+
+static void all_connections_together_have_a_ceiling(void **state)
+{
+	struct client two;
+	(void)state;
+	house_configure(&h, "limits {\n connections 1\n}\n");
+	client_open(&c, &h, LISTENER_LOCAL);
+	client_hear(&c, "220");
+	client_open(&two, &h, LISTENER_MX);
+	client_hear(&two, "421 Too many connections");
+	client_hear_end(&two);
+	client_close(&two);
 }
 
 static void the_spool_may_refuse(void **state)
@@ -611,6 +660,8 @@ int main(void)
 		TEST(lmtp_takes_for_our_domains_only),
 		TEST(loops_and_broken_headers_are_refused),
 		TEST(a_header_has_a_ceiling),
+		TEST(from_has_a_ceiling),
+		TEST(all_connections_together_have_a_ceiling),
 		TEST(the_spool_may_refuse),
 		TEST(a_lost_spool_is_told_and_nothing_is_lost),
 		TEST(a_lost_keeper_is_told),

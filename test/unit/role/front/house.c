@@ -602,7 +602,7 @@ void client_send(struct client *c, struct str bytes)
 void client_say(struct client *c, const char *line)
 {
 	struct buf b;
-	buf_init(&b, 1 << 16);
+	buf_init(&b, 1 << 20);
 	assert_int_equal(buf_addf(&b, "%s\r\n", line), OK);
 	client_send(c, buf_view(&b));
 	buf_fini(&b);
