@@ -15,7 +15,7 @@ run: build
 
 build:
 	dev/setup build
-	@test -f build/build.ninja || meson setup build --prefix=$(PREFIX)
+	@test -f build/build.ninja || meson setup build --prefix=$(PREFIX) -Dtests=false
 	ninja -C build
 
 # gcc with AddressSanitizer and UndefinedBehaviorSanitizer runs the tests; clang compiles as a second opinion. Warnings are
