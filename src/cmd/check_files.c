@@ -6,6 +6,7 @@
 #include "policy/aliases.h"
 #include "policy/directory.h"
 #include "policy/users.h"
+#include "proto/sasl/credential.h"
 #include "role/supervisor/load.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -133,6 +134,15 @@ static void check_certificates(struct checking *c)
 	}
 }
 
+/* The line itself is never shown: it holds a secret. */
+static void check_credential(struct checking *c, const struct user_line *u)
+{
+	struct credential credential;
+	struct why why = { "" };
+	if (credential_parse(u->credential, &credential, &why) != OK)
+		report_line(c->report, false, u->at, STR_NONE, "this user cannot log in: %s", why.text);
+}
+
 static void count_users(struct checking *c)
 {
 	for (size_t i = 0; i < c->n_files; i++) {
@@ -142,8 +152,10 @@ static void count_users(struct checking *c)
 			continue;
 		conf_report_init(&silent);
 		for (const struct user_line *u = users_parse(c->files[i].path, c->contents[i], c->arena, &silent, &errors); u != NULL;
-		     u = u->next)
+		     u = u->next) {
+			check_credential(c, u);
 			c->out->users++;
+		}
 		conf_report_fini(&silent);
 	}
 }

@@ -126,6 +126,10 @@ void tls_explain(const struct tls *t, char *to, size_t room)
 		if (fallback == NULL)
 			fallback = ERR_reason_error_string(error);
 	}
+	/* OpenSSL has no word of its own for a signer that fails. */
+	if (!t->client && t->state == TLS_SHAKING && fallback != NULL &&
+	    (strcmp(fallback, "internal error") == 0 || strcmp(fallback, "EVP lib") == 0))
+		fallback = "our key did not sign: does the keeper run?";
 	if (buf_room(&t->out) == 0)
 		fallback = "the peer reads nothing of what we send";
 	(void)snprintf(to, room, "%s: %s", t->state == TLS_SHAKING ? "the handshake failed" : "the session broke",

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "tls/provider.h"
 #include "tls/session.h"
+#include "tls/tickets.h"
 
 struct block {
 	SSL_CTX *ctx;
@@ -22,6 +23,7 @@ struct tls_server {
 	struct block *blocks, *last;
 	struct map *exact;        /* name -> block */
 	struct map *below;        /* "x.example" -> block, for *.x.example */
+	struct tickets tickets;
 };
 
 struct tls_server *tls_server_new(const struct tls_signer *signer, bool for_mx)
@@ -54,6 +56,7 @@ void tls_server_free(struct tls_server **s_)
 	}
 	map_free(&s->exact);
 	map_free(&s->below);
+	tickets_wipe(&s->tickets);
 	free(s);
 }
 
@@ -124,6 +127,12 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+struct tickets *tickets_of(SSL *ssl)
+{
+	struct tls *t = SSL_get_app_data(ssl);
+	return t != NULL && t->server != NULL ? &t->server->tickets : NULL;
+}
+
 /* ---- building ---- */
 
 static struct block *block_new(struct tls_server *s)
@@ -136,6 +145,7 @@ static struct block *block_new(struct tls_server *s)
 	bool ruled = tls_context_rules(b->ctx, s->for_mx) && SSL_CTX_set_num_tickets(b->ctx, 1) == 1 &&
 	             SSL_CTX_set_session_id_context(b->ctx, session_context, sizeof(session_context) - 1) == 1;
 	check(ruled);
+	tickets_use(b->ctx);
 	(void)SSL_CTX_set_tlsext_servername_callback(b->ctx, choose_block);
 	(void)SSL_CTX_set_tlsext_servername_arg(b->ctx, s);
 	SSL_CTX_set_alpn_select_cb(b->ctx, choose_protocol, NULL);

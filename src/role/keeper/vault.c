@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/list.h"
+#include "policy/users.h"
 #include "proto/sasl/credential.h"
 #include "sys/file.h"
 #include "sys/socket.h"
@@ -174,6 +175,29 @@ static fault load_directory(struct vault *v, struct why *why)
 	return f;
 }
 
+/* A credential that cannot be read keeps its user out, and nobody else. */
+static void judge_credentials(const struct vault *v, struct buf *trouble)
+{
+	struct conf_report silent;
+	struct arena *a = arena_new(1 << 30);
+	fault f = OK;
+	conf_report_init(&silent);
+	for (size_t i = 0; i < v->conf->n_users; i++) {
+		struct str text, path = v->conf->users[i].file;
+		unsigned errors = 0;
+		if (text_of(v->files, path, &text, NULL) != OK)
+			continue;
+		for (const struct user_line *u = users_parse(path, text, a, &silent, &errors); u != NULL && f == OK; u = u->next) {
+			struct credential c;
+			struct why why = { "" };
+			if (credential_parse(u->credential, &c, &why) != OK)
+				f = buf_addf(trouble, "%.*s:%u: %.*s cannot log in: %s\n", STR_ARG(path), u->at.line, STR_ARG(u->name), why.text);
+		}
+	}
+	conf_report_fini(&silent);
+	arena_free(&a);
+}
+
 /* What most verifiers claim: the first one stands for all. */
 static uint32_t usual_iterations(const struct vault *v)
 {
@@ -241,6 +265,7 @@ fault vault_new(const struct conf *conf, struct files **files, int64_t now_s, st
 		vault_free(&v);
 		return f;
 	}
+	judge_credentials(v, trouble);
 	v->iterations = usual_iterations(v);
 	*out = v;
 	return OK;
