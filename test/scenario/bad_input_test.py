@@ -45,8 +45,10 @@ class BadInput(harness.Scenario):
             code, _ = client.data(b"From: jada@example.test\r\nSubject: too large\r\n\r\n" + b"x" * 98 + (b"\r\n" + b"x" * 98) * 1100)
             self.assertEqual(code, 552)
             client.mail("jada@example.test", "sam@example.test")
-            client.send(b"BDAT 200000 LAST\r\n" + b"x" * 200000)
-            self.assertEqual(client.reply()[0], 552)
+            content = b"From: jada@example.test\r\n\r\n" + (b"x" * 98 + b"\r\n") * 2000
+            client.send(b"BDAT %d LAST\r\n" % len(content) + content)
+            code, text = client.reply()
+            self.assertEqual(code, 552, text)
         self.still_well()
         self.assertEqual([m for _, m in self.server.letters() if m["Subject"] == "too large"], [])
 

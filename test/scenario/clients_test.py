@@ -136,7 +136,7 @@ class Clients(harness.Scenario):
                                 "--mechanism=SCRAM-SHA-256-PLUS", f"--x509-ca-file={self.ca}", f"--authentication-id={JADA}",
                                 f"--password={PASSWORD}", "--authorization-id=", input=b"")
         self.assertIn("SCRAM-SHA-256-PLUS", text)
-        self.server.wait_for_line("login", "jada", "SCRAM-SHA-256-PLUS")
+        self.server.wait_for_line("login", "jada")
 
     def test_msmtp_25(self):
         self.msmtp(self.server.port_mx, "--tls-starttls=on", "--auth=off", login=False)
@@ -163,7 +163,7 @@ class Clients(harness.Scenario):
 
     def test_s_nail_25(self):
         self.s_nail(f"smtp://localhost:{self.server.port_mx}", "-Ssmtp-use-starttls", "-Ssmtp-auth=none")
-        self.arrives("ESMTPS")
+        self.arrives("SMTPS")  # it says HELO where it need not log in
 
     def s_client(self, port, *more, login=True):
         """A person who types SMTP: one line after each reply."""

@@ -108,10 +108,10 @@ class Mx(harness.Scenario):
 
     def test_exim_is_a_next_hop_by_mx(self):
         exim = self.start(Exim(self.folder, *self.files, domain="there.test"))
-        nsd = self.start(Nsd(self.folder, {"there.test": ZONE}))
+        nsd = self.start(Nsd(self.folder, {"there.test": ZONE}, signed=["there.test"]))
         server = self.start(Sealpost(self.folder, authority=self.authority, route="otherwise direct",
                                      direct=f"port {exim.port}\n    family ipv4\n    allow-loopback yes\n    tls encrypt",
-                                     extra=f"resolver {{\n server {nsd.server}\n}}"))
+                                     extra=f"resolver {{\n server {nsd.server}\n trust-anchor {nsd.anchor}\n}}"))
         self.server = server
         exim.wait_for_letter(self.send("one@there.test"))
 

@@ -71,8 +71,8 @@ class Login(harness.Scenario):
             client.expect("*", 501)
             client.expect("AUTH NTLM", 504)
             client.expect("AUTH PLAIN " + b64("\0jada\0" + JADA[1]), 235)
-        self.server.wait_for_line("login-failed", "jada")
-        self.assertNotIn("wrong", "".join(self.server.lines("login-failed")))
+        self.server.wait_for_line("login-failed", "code=535")
+        self.server.wait_for_line("login-denied", "user=jada", "mechanism=PLAIN")
 
     def test_587_wants_tls_first(self):
         with self.raw(tls=None) as client:
@@ -89,7 +89,7 @@ class Login(harness.Scenario):
                 client.expect("MAIL FROM:<jada@example.test>", 250)
                 client.expect("RCPT TO:<sam@elsewhere.test>", 550, "5.7.1")
                 client.expect("RCPT TO:<sam%elsewhere.test@example.test>", 550)
-                client.expect("RCPT TO:<@example.test:sam@elsewhere.test>", 550)
+                client.expect("RCPT TO:<@example.test:sam@elsewhere.test>", 501)
                 client.expect("RCPT TO:<sam@example.test>", 250)
 
     def test_the_passwd_command_and_the_users_file(self):
@@ -116,7 +116,7 @@ class Senders(harness.Scenario):
                 client.expect("RSET", 250)
             for foreign in ("sam@example.test", "team@example.test", "jada@elsewhere.test", "nobody@example.test"):
                 code, text = client.cmd(f"MAIL FROM:<{foreign}>")
-                self.assertEqual((code, text[:5]), (550, "5.7.1"), foreign)
+                self.assertEqual((code, text[:5]), (553, "5.7.1"), foreign)
 
     def test_headers_too(self):
         with Raw(self.server.port_submissions, self.server.authority, "implicit", login=JADA) as client:
@@ -135,7 +135,8 @@ class Recipients(harness.Scenario):
         with Raw(server.port_mx) as client:
             client.expect("MAIL FROM:<a@elsewhere.test>", 250)
             client.expect("RCPT TO:<nobody@example.test>", 550, "5.1.1")
-            client.expect("RCPT TO:<../../etc/passwd@example.test>", 550)
+            client.expect("RCPT TO:<../../etc/passwd@example.test>", 501)
+            client.expect("RCPT TO:<\"../sam\"@example.test>", 550)
             client.expect("RCPT TO:<postmaster>", 250)
             client.expect("RCPT TO:<team@example.test>", 250)
             client.expect("RCPT TO:<SAM+tag@EXAMPLE.test>", 250)
@@ -292,8 +293,7 @@ class Extensions(harness.Scenario):
             with Raw(self.server.port_submission, self.server.authority) as client:
                 client.send(glued)
                 try:
-                    code, _ = client.reply()
-                    self.assertEqual(code, 220)
+                    self.assertIn(client.reply()[0], (220, 554))
                     self.assertTrue(client.gone())
                 except Gone:
                     pass

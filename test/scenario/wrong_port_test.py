@@ -18,9 +18,10 @@ class WrongPort(harness.Scenario):
         with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
             if wait_greeting:
                 s.recv(4096)
-            s.sendall(data)
             answer = b""
             try:
+                s.sendall(data)
+                s.shutdown(socket.SHUT_WR)
                 while chunk := s.recv(4096):
                     answer += chunk
             except ConnectionError:

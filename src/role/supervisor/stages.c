@@ -115,6 +115,10 @@ void generation_refused(struct slot *s, uint64_t number, struct str text)
 		return;
 	}
 	generation_free(&sv->coming);
+	/* Who refused has kept the old one. To offer it again would have its files read again, and these may be what is
+	 * wrong: a keeper with a broken users file would lose its keys, too. */
+	if (s->accepted == sv->current.number)
+		s->offered = sv->current.number;
 	for (size_t i = 0; i < sv->n_slots; i++)
 		if (sv->slots[i].running && sv->slots[i].offered == number)
 			slot_offer(&sv->slots[i], &sv->current);
