@@ -52,7 +52,7 @@ class Reload(harness.Scenario):
         server = self.server
         with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
             server.conf.write_text(server.conf.read_text() + "\nlimits {\n    recipiens 5\n}\n")
-            told = server.command("reload", status=1)
+            told = server.command("reload", status=78)
             said = told + server.log()
             self.assertIn("recipiens", said)
             self.assertIn("recipients", said)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 from .case import Process, need, wait_until
-from .message import parse
+from .message import parse, subject_of
 from .ports import free_port, listens
 
 
@@ -38,13 +38,14 @@ class Peer:
         path.chmod(mode)
         return path
 
-    def maildir(self, path):
-        """Every message below this Maildir."""
-        return [parse(p.read_bytes()) for place in ("new", "cur") for p in sorted((path / place).glob("*"))]
+    def maildir(self, path, subject=None):
+        """Every message below this Maildir, or those with this subject."""
+        return [parse(p.read_bytes()) for place in ("new", "cur") for p in sorted((path / place).glob("*"))
+                if subject is None or subject_of(p) == subject]
 
     def wait_for(self, path, subject, count=1):
         def look():
-            found = [m for m in self.maildir(path) if m["Subject"] == subject]
+            found = self.maildir(path, subject)
             return found if len(found) >= count else None
         found = wait_until(look, f"{subject!r} at {self.name}")
         assert len(found) == count, f"{subject!r} is there {len(found)} times"

@@ -13,7 +13,7 @@ import subprocess
 
 from .case import Process, die_with_us, wait_until
 from .certificates import Authority
-from .message import parse
+from .message import parse, subject_of
 from .ports import free_ports
 
 ITERATIONS = 4096
@@ -235,18 +235,19 @@ control {self.control}
         listing = self.queue("list", "--json", *selectors, status=None)
         return [json.loads(line) for line in listing.splitlines() if line.strip()]
 
-    def letters(self, user="sam", domain="example.test"):
-        """Every message in a Maildir, as (path, message)."""
+    def letters(self, user="sam", domain="example.test", subject=None):
+        """Every message in a Maildir, or those with this subject, as (path, message)."""
         found = []
         for place in ("new", "cur"):
             for path in sorted((self.mail / domain / user / place).glob("*")):
-                found.append((path, parse(path.read_bytes())))
+                if subject is None or subject_of(path) == subject:
+                    found.append((path, parse(path.read_bytes())))
         return found
 
     def wait_for_letter(self, subject, user="sam", domain="example.test", count=1):
         """The message with this subject, once it is in the Maildir; `count` of them as a list."""
         def look():
-            found = [m for _, m in self.letters(user, domain) if m["Subject"] == subject]
+            found = [m for _, m in self.letters(user, domain, subject)]
             return found if len(found) >= count else None
         try:
             found = wait_until(look, f"{subject!r} in the Maildir of {user}")
