@@ -20,9 +20,11 @@ static fault read_conf(const char *path, struct conf **out, struct why *why)
 	TRY(conf_load(path, &texts, why));
 	conf_report_init(&report);
 	fault f = conf_read(texts->items, texts->n, out, &report);
+	if (f != OK)
+		fprintf(stderr, "%.*s", STR_ARG(buf_view(&report.text)));
 	conf_report_fini(&report);
 	conf_texts_free(&texts);
-	return f == OK ? OK : why_say(why, f, "%s has errors: `sealpost check -c %s` shows them", path, path);
+	return f == OK ? OK : why_say(why, f, "%s has errors", path);
 }
 
 static fault connect_to(struct str path, int *fd_out, struct why *why)

@@ -37,7 +37,11 @@ static int run(int argc, char **argv)
 	}
 	struct control_request request = { .verb = CONTROL_RELOAD };
 	struct control_answers answers = { on_row, NULL, on_end, NULL };
-	return control_command(common.conf_path, &request, &answers);
+	int status = control_command(common.conf_path, &request, &answers);
+	if (status != EXIT_CONFIGURATION)
+		return status;
+	on_end(NULL, 1, STR_NONE); /* its errors have been printed; a server that runs has not heard of it */
+	return 1;
 }
 
 const struct command command_reload = {

@@ -206,20 +206,26 @@ fault socket_set_mode(const struct endpoint *at, unsigned mode)
  * hang up: otherwise the listener stays ready, and the loop spins. */
 static int spare = -1;
 
+/* Of standard error, which lives as long as we: a copy of the listener would keep its port open after it is closed. */
+static void keep_spare(void)
+{
+	if (spare < 0)
+		spare = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+}
+
 static void refuse_one(int listener)
 {
 	fd_close(&spare);
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	fd_close(&fd);
-	spare = fcntl(listener, F_DUPFD_CLOEXEC, 3);
+	keep_spare();
 }
 
 fault socket_accept(int listener, int *fd_out, struct endpoint *peer_out)
 {
 	union address a;
 	socklen_t n = sizeof a;
-	if (spare < 0)
-		spare = fcntl(listener, F_DUPFD_CLOEXEC, 3);
+	keep_spare();
 	int fd;
 	do
 		fd = accept4(listener, &a.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);

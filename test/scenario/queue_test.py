@@ -75,7 +75,6 @@ class Queue(harness.Scenario):
         self.assertEqual(server.queue_list()[0]["state"], "held")
         postfix = self.start(Postfix(self.folder, *files, port=port))
         server.queue("release", row["id"])
-        self.assertIn(server.queue_list()[0]["state"] if server.queue_list() else "gone", ("queued", "leased", "gone"))
         server.queue("retry", "--domain", "postfix.test", status=None)
         postfix.wait_for_letter(subject)
         wait_until(lambda: server.queue_list() == [], "an empty queue")
