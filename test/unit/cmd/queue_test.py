@@ -57,7 +57,7 @@ class Commands(unittest.TestCase):
         self.conf.write_text("hostnam x\n")
         status, _, err = self.run_it("status", "-c", str(self.conf))
         self.assertEqual(status, 78)
-        self.assertIn("sealpost check", err)
+        self.assertIn("did you mean \"hostname\"?", err)
 
     def test_a_path_too_long_for_a_socket(self):
         self.conf.write_text(CONF.format(folder=self.folder.name, socket="/" + "x" * 120))
