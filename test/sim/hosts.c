@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "ledger.h"
 #include "wire.h"
@@ -17,6 +18,7 @@ enum temper {
 	REFUSES_RCPT,   /* 550 */
 	REFUSES_DATA,   /* 554 to the dot */
 	LMTP_SERVER,    /* one of its recipients is refused */
+	RELAY,          /* TLS from the first byte, and only for those who log in */
 };
 
 static const struct host_row { const char *name, *at; enum temper temper; bool starttls, chunking, pipelining; } rows[] = {
@@ -28,6 +30,7 @@ static const struct host_row { const char *name, *at; enum temper temper; bool s
 	{ "mx.bad.example", "203.0.113.6:25", REFUSES_RCPT, true, true, true },
 	{ "mx.worse.example", "203.0.113.7:25", REFUSES_DATA, true, true, true },
 	{ "mx.origin.example", "203.0.113.8:25", TAKES, true, true, true },
+	{ "relay.corp.example", "203.0.113.10:465", RELAY, false, true, true },
 	{ "lmtp.lists.example", "203.0.113.9:24", LMTP_SERVER, false, true, true },
 };
 
@@ -44,7 +47,7 @@ struct visit {
 	struct link in_all;
 	struct host *host;
 	struct wire *wire;
-	bool hello, in_mail, in_data, closing;
+	bool hello, in_mail, in_data, known;
 	size_t chunk;               /* bytes of a BDAT that are still to come */
 	bool in_chunk, last_chunk;
 	char sender[300];
@@ -183,6 +186,8 @@ static void on_hello(struct visit *v, bool extended)
 		say(v, "250-CHUNKING");
 	if (row->pipelining)
 		say(v, "250-PIPELINING");
+	if (row->temper == RELAY)
+		say(v, "250-AUTH PLAIN");
 	say(v, "250-ENHANCEDSTATUSCODES");
 	say(v, "250-SMTPUTF8");
 	say(v, "250 8BITMIME");
@@ -198,9 +203,20 @@ static bool path_in(struct str text, char *to, size_t room)
 	return true;
 }
 
+static void on_auth(struct visit *v, struct str rest)
+{
+	struct buf plain;
+	buf_init(&plain, 200);
+	v->known = base64_get(&plain, rest) == OK && str_eq(buf_view(&plain), STR("\0mx1\0secret of the relay"));
+	buf_fini(&plain);
+	if (!v->known)
+		ledger_violation("a wrong login at %s", v->host->row->name);
+	say(v, v->known ? "235 2.7.0 welcome" : "535 5.7.8 who?");
+}
+
 static void on_mail(struct visit *v, struct str rest)
 {
-	if (v->in_mail || !v->hello) {
+	if (v->in_mail || !v->hello || (v->host->row->temper == RELAY && !v->known)) {
 		ledger_violation("MAIL at the wrong moment at %s", v->host->row->name);
 		say(v, "503 5.5.1 not now");
 		return;
@@ -278,6 +294,8 @@ static bool on_command(struct visit *v, struct str line)
 		say(v, "220 2.0.0 go");
 		v->hello = false;
 		wire_tls(v->wire, tls_accept(net_hosts.tls));
+	} else if (str_take_nocase(&rest, STR("AUTH PLAIN ")) && v->host->row->temper == RELAY) {
+		on_auth(v, rest);
 	} else if (str_take_nocase(&rest, STR("MAIL FROM:"))) {
 		on_mail(v, rest);
 	} else if (str_take_nocase(&rest, STR("RCPT TO:"))) {
@@ -349,6 +367,8 @@ static void on_waiting(void *owner)
 	buf_init(&v->content, 32 << 20);
 	list_add_last(&net_hosts.visits, &v->in_all);
 	v->wire = wire_new(net_hosts.loop, fd, on_wire, v);
+	if (h->row->temper == RELAY)
+		wire_tls(v->wire, tls_accept(net_hosts.tls));
 	if (mood(v, 700)) {
 		leave(v);
 		return;

@@ -42,6 +42,7 @@ static const char *const local_rcpts[] = { "ann@sim.example", "ben@sim.example",
 static const char *const remote_rcpts[] = {
 	"u1@good.example", "u2@good.example", "u3@good.example", "u4@flaky.example", "u5@flaky.example",
 	"u6@grey.example", "u7@bad.example", "u8@worse.example", "u9@gone.example", "ua@down.example", "ub@nullmx.example",
+	"uc@corp.example", "ud@corp.example",
 };
 static const char *const listed_rcpts[] = { "news@lists.example", "talk@lists.example", "odd@lists.example" };
 
@@ -85,6 +86,8 @@ static void add_content(struct letter *l)
 {
 	static const char *const lines[] = { "Hello there", ".", "..", ".dot first", "", "a line of some length, to fill", "From me" };
 	size_t n = chance_below(6) == 0 ? (size_t)chance_below(6000) : (size_t)chance_below(20);
+	if (chance_below(25) == 0)
+		n = 100000; /* more than every credit between the roles */
 	check(buf_addf(&l->content,
 	               "Date: Fri, 20 Nov 2026 12:00:00 +0000\r\nMessage-ID: <%u@client.example>\r\nFrom: <%s>\r\n"
 	               "X-Sim: %u\r\nSubject: letter %u\r\n\r\n",

@@ -49,9 +49,9 @@ static struct {
 	struct loop *loop;
 	struct supervisor *supervisor;
 	char dir[64], conf_path[128];
-	struct timer letter, calm, look, stop, reload, power, again;
+	struct timer letter, calm, look, stop, restart, reload, power, again;
 	unsigned letters_left;
-	bool ready, ended, stopping, settled;
+	bool ready, ended, stopping, restarting, settled;
 	int64_t settled_ms, began_ms;
 	int status;
 	EVP_PKEY *key;
@@ -102,14 +102,14 @@ static fault sign_at_home(void *owner, struct str key_id, struct str digest, uns
 
 static void make_certificate(void)
 {
-	const struct str names[] = { STR("mx1.sim.example") };
+	const struct str names[] = { STR("mx1.sim.example"), STR("relay.corp.example") };
 	struct why why = { "" };
 	if (run.key != NULL)
 		return;
 	buf_init(&run.ca, 16 << 10);
 	buf_init(&run.chain, 16 << 10);
 	buf_init(&run.key_pem, 16 << 10);
-	if (certificate_make(names, 1, &run.ca, &run.chain, &run.key_pem, &why) != OK)
+	if (certificate_make(names, COUNT(names), &run.ca, &run.chain, &run.key_pem, &why) != OK)
 		fprintf(stderr, "sim: %s\n", why.text);
 	BIO *pem = BIO_new_mem_buf(buf_view(&run.key_pem).p, (int)buf_view(&run.key_pem).n);
 	run.key = PEM_read_bio_PrivateKey(pem, NULL, NULL, NULL);
@@ -157,10 +157,12 @@ static void put_configuration(void)
 	               "listen lmtp {\n\ton 127.0.0.1:24\n}\n",
 	               run.dir, run.dir, run.dir, run.dir) == OK);
 	check(buf_addf(&text,
-	               "route {\n\totherwise direct\n}\ndirect {\n\ttls opportunistic\n}\n"
-	               "queue {\n\tretry 5m 15m 1h\n\tgive-up 1d\n\tdelay-warning 4h\n\tdirectory %s/queue\n}\n"
+	               "relay corp {\n\thost relay.corp.example:465\n\ttls implicit verify\n\tca %s/ca\n"
+	               "\tlogin mx1 file:%s/secret\n}\n"
+	               "route {\n\tto corp.example relay corp\n\totherwise direct\n}\ndirect {\n\ttls opportunistic\n}\n"
+	               "queue {\n\tretry 5m 15m 1h\n\tgive-up 9h\n\tdelay-warning 4h\n\tdirectory %s/queue\n}\n"
 	               "control %s/control.sock\n",
-	               run.dir, run.dir) == OK);
+	               run.dir, run.dir, run.dir, run.dir) == OK);
 	put_file("conf", buf_view(&text));
 	buf_fini(&text);
 }
@@ -174,6 +176,8 @@ static void put_files(void)
 	check(directory_make(FILE_CWD, path, 0700) == OK);
 	put_file("crt", buf_view(&run.chain));
 	put_file("key", buf_view(&run.key_pem));
+	put_file("ca", buf_view(&run.ca));
+	put_file("secret", STR("secret of the relay\n"));
 	put_users();
 	put_configuration();
 	power_forget(); /* these lie there since yesterday */
@@ -292,6 +296,16 @@ static void stop_server(void *owner)
 		supervisor_stop(run.supervisor);
 }
 
+/* As an administrator does it: drains, ends with status 0, and starts again. */
+static void restart_server(void *owner)
+{
+	(void)owner;
+	if (run.supervisor == NULL || run.stopping)
+		return;
+	run.restarting = true;
+	supervisor_stop(run.supervisor);
+}
+
 static void reload(void *owner)
 {
 	(void)owner;
@@ -358,6 +372,7 @@ static void power_cut(void *owner)
 static void power_back(void *owner)
 {
 	(void)owner;
+	supervisor_free(&run.supervisor);
 	start_server();
 }
 
@@ -377,11 +392,18 @@ static void on_ready(void *owner)
 		timer_set(&run.reload, world.now_ms + (int64_t)chance_below(HANDING_IN_MS));
 	if (world.weather.crash > 0)
 		timer_set(&run.power, world.now_ms + (int64_t)chance_below(HANDING_IN_MS));
+	else
+		timer_set(&run.restart, world.now_ms + (int64_t)chance_below(HANDING_IN_MS));
 }
 
 static void on_ended(void *owner, int status)
 {
 	(void)owner;
+	if (run.restarting && !run.stopping && status == 0) {
+		run.restarting = false;
+		timer_set(&run.again, world.now_ms + (int64_t)chance_below(5000));
+		return;
+	}
 	run.ended = true;
 	run.status = status;
 	loop_stop(run.loop);
@@ -411,13 +433,14 @@ static void begin_timers(void)
 	timer_init(&run.look, run.loop, look, NULL);
 	timer_init(&run.stop, run.loop, stop_server, NULL);
 	timer_init(&run.reload, run.loop, reload, NULL);
+	timer_init(&run.restart, run.loop, restart_server, NULL);
 	timer_init(&run.power, run.loop, power_cut, NULL);
 	timer_init(&run.again, run.loop, power_back, NULL);
 }
 
 static void clear_timers(void)
 {
-	struct timer *const timers[] = { &run.letter, &run.calm, &run.look, &run.stop, &run.reload, &run.power, &run.again };
+	struct timer *const timers[] = { &run.letter, &run.calm, &run.look, &run.stop, &run.restart, &run.reload, &run.power, &run.again };
 	for (size_t i = 0; i < COUNT(timers); i++)
 		timer_clear(timers[i]);
 }
@@ -485,7 +508,7 @@ static void play(uint64_t seed, const struct wanted *w)
 	buf_clear(&world_log);
 	ledger_begin();
 	make_certificate();
-	run.ready = run.ended = run.stopping = run.settled = false;
+	run.ready = run.ended = run.stopping = run.restarting = run.settled = false;
 	run.status = 0;
 	put_files();
 	run.loop = loop_new();

@@ -19,6 +19,7 @@ static const struct { const char *name; enum dns_kind kind; uint32_t number; con
 	{ "origin.example", DNS_MX, 10, "mx.origin.example" }, { "mx.origin.example", DNS_A, 0, "203.0.113.8" },
 	{ "down.example", DNS_MX, 10, "mx.down.example" },  { "mx.down.example", DNS_A, 0, "203.0.113.250" },
 	{ "nullmx.example", DNS_MX, 0, "" },
+	{ "relay.corp.example", DNS_A, 0, "203.0.113.10" },
 };
 
 struct dns { struct loop *loop; struct list questions; };
