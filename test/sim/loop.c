@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "sys/agenda.h"
@@ -54,6 +56,23 @@ void random_bytes(void *to, size_t n)
 int64_t clock_wall_ms(void)
 {
 	return world.wall_start_ms + world.now_ms;
+}
+
+/* OpenSSL looks at the clock as well: at ours, so that certificates and tickets live in the same time. */
+time_t time(time_t *out)
+{
+	time_t now = (time_t)(clock_wall_ms() / 1000);
+	if (out != NULL)
+		*out = now;
+	return now;
+}
+
+int gettimeofday(struct timeval *restrict out, void *restrict zone)
+{
+	(void)zone;
+	out->tv_sec = (time_t)(clock_wall_ms() / 1000);
+	out->tv_usec = clock_wall_ms() % 1000 * 1000;
+	return 0;
 }
 
 int64_t clock_wall_s(void)
