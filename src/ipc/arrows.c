@@ -9,6 +9,7 @@
 #include "ipc/resolver.h"
 #include "ipc/sign.h"
 #include "ipc/spool_delivery.h"
+#include "ipc/spool_keeper.h"
 #include "ipc/supervisor.h"
 
 #include "base/check.h"
@@ -47,6 +48,8 @@ DEFINE(TO_RESOLVER, to_resolver)
 DEFINE(FROM_RESOLVER, from_resolver)
 DEFINE(RESOLVER_TO_SPOOL, resolver_to_spool)
 DEFINE(SPOOL_TO_RESOLVER, spool_to_resolver)
+DEFINE(SPOOL_TO_KEEPER, spool_to_keeper)
+DEFINE(KEEPER_TO_SPOOL, keeper_to_spool)
 DEFINE(TO_CONTROL, to_control)
 DEFINE(FROM_CONTROL, from_control)
 
@@ -54,5 +57,5 @@ const struct ipc_schema *const ipc_arrows[IPC_ARROWS] = {
 	&supervisor_to_role, &role_to_supervisor, &front_to_spool, &spool_to_front, &front_to_keeper,
 	&keeper_to_front, &to_signer, &from_signer, &spool_to_worker, &worker_to_spool, &courier_to_keeper,
 	&keeper_to_courier, &to_resolver, &from_resolver, &resolver_to_spool, &spool_to_resolver, &to_control,
-	&from_control,
+	&from_control, &spool_to_keeper, &keeper_to_spool,
 };

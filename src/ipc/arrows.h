@@ -5,7 +5,7 @@
 
 #include "ipc/codec.h"
 
-enum { IPC_ARROWS = 18 };
+enum { IPC_ARROWS = 20 };
 extern const struct ipc_schema *const ipc_arrows[IPC_ARROWS];
 
 #endif

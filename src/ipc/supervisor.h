@@ -24,6 +24,7 @@ enum ipc_arrow {
 	ARROW_COURIER_SIGN,
 	ARROW_COURIER_RESOLVER,
 	ARROW_RESOLVER_SPOOL,
+	ARROW_SPOOL_KEEPER,
 };
 
 /* CONFIG_TEXT: one per file of the configuration, the main file first; in order.

@@ -136,7 +136,7 @@ static void on_control(void *owner, unsigned kind, const void *msg, int fd)
 		break;
 	case TO_ROLE_LINK: {
 		const struct to_role_link *m = msg;
-		if (fd >= 0 && h->link != NULL && m->arrow <= ARROW_RESOLVER_SPOOL) {
+		if (fd >= 0 && h->link != NULL && m->arrow <= ARROW_SPOOL_KEEPER) {
 			h->link(b->role, (enum ipc_arrow)m->arrow, (unsigned)m->instance, fd);
 			fd = -1;
 		}

@@ -54,6 +54,35 @@ void answers_on_rcpt(struct keeper_link *l, const struct front_ask_rcpt *m)
 	arena_free(&a);
 }
 
+static void targets_end(struct keeper_link *l, uint64_t request, enum rcpt_verdict v)
+{
+	channel_send(l->channel, KEEPER_TARGETS_END, &(struct keeper_targets_end){ .request = request, .verdict = v });
+}
+
+/* For the recipients of notices, which never pass a front. */
+void answers_on_targets(struct keeper_link *l, const struct spool_ask_targets *m)
+{
+	static const enum rcpt_verdict verdicts[] = {
+		[DIR_LOCAL] = RCPT_LOCAL, [DIR_VERIFY] = RCPT_VERIFY, [DIR_UNKNOWN] = RCPT_UNKNOWN, [DIR_REMOTE] = RCPT_REMOTE,
+	};
+	struct arena *a = arena_new(QUESTION_BYTES_MAX);
+	struct address address;
+	struct directory_answer answer;
+	if (l->keeper->now == NULL) {
+		targets_end(l, m->request, RCPT_FAILED);
+	} else if (read_address(m->address, a, &address) != OK) {
+		targets_end(l, m->request, RCPT_UNKNOWN);
+	} else if (directory_recipient(l->keeper->now->directory, &address, a, &answer) != OK) {
+		targets_end(l, m->request, RCPT_FAILED);
+	} else {
+		for (size_t i = 0; i < answer.n_targets; i++)
+			channel_send(l->channel, KEEPER_TARGET,
+			             &(struct keeper_target){ .request = m->request, .address = answer.targets[i] });
+		targets_end(l, m->request, verdicts[answer.verdict]);
+	}
+	arena_free(&a);
+}
+
 static bool may_send(const struct vault *g, const struct front_ask_sender *m, struct arena *a)
 {
 	struct address address;

@@ -78,6 +78,13 @@ static void on_courier(void *owner, unsigned kind, const void *msg, int fd)
 		relay_logins_cancel(l, ((const struct courier_login_end *)msg)->session);
 }
 
+static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
+{
+	fd_close(&fd);
+	if (kind == SPOOL_ASK_TARGETS)
+		answers_on_targets(owner, msg);
+}
+
 static void on_sign(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct keeper_link *l = owner;
@@ -106,13 +113,22 @@ static void on_sign(void *owner, unsigned kind, const void *msg, int fd)
 
 static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 {
-	static const struct channel_handler front = { on_front, on_link_closed }, courier = { on_courier, on_link_closed },
-	                                    sign = { on_sign, on_link_closed };
+	static const struct {
+		enum ipc_arrow arrow;
+		struct channel_handler handler;
+		const struct ipc_schema *in, *out;
+	} kinds[] = {
+		{ ARROW_FRONT_KEEPER, { on_front, on_link_closed }, &front_to_keeper, &keeper_to_front },
+		{ ARROW_COURIER_KEEPER, { on_courier, on_link_closed }, &courier_to_keeper, &keeper_to_courier },
+		{ ARROW_SPOOL_KEEPER, { on_spool, on_link_closed }, &spool_to_keeper, &keeper_to_spool },
+		{ ARROW_FRONT_SIGN, { on_sign, on_link_closed }, &to_signer, &from_signer },
+		{ ARROW_COURIER_SIGN, { on_sign, on_link_closed }, &to_signer, &from_signer },
+	};
 	struct keeper *k = role;
-	const struct channel_handler *handler = arrow == ARROW_FRONT_KEEPER ? &front
-	                                        : arrow == ARROW_COURIER_KEEPER ? &courier
-	                                        : arrow == ARROW_FRONT_SIGN || arrow == ARROW_COURIER_SIGN ? &sign : NULL;
-	if (handler == NULL) {
+	size_t kind = 0;
+	while (kind < COUNT(kinds) && kinds[kind].arrow != arrow)
+		kind++;
+	if (kind == COUNT(kinds)) {
 		fd_close(&fd);
 		return;
 	}
@@ -127,8 +143,7 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 	l->instance = instance;
 	l->logins = map_new(random_u64());
 	list_add_last(&k->links, &l->in_keeper);
-	l->channel = channel_new(k->loop, fd, handler == &front ? &front_to_keeper : handler == &courier ? &courier_to_keeper : &to_signer,
-	                         handler == &front ? &keeper_to_front : handler == &courier ? &keeper_to_courier : &from_signer, handler, l);
+	l->channel = channel_new(k->loop, fd, kinds[kind].in, kinds[kind].out, &kinds[kind].handler, l);
 }
 
 /* ---- configuration ---- */

@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "ipc/courier_keeper.h"
 #include "ipc/front_keeper.h"
+#include "ipc/spool_keeper.h"
 #include "role/keeper/backoff.h"
 #include "role/keeper/vault.h"
 #include "role/role.h"
@@ -59,5 +60,6 @@ void relay_logins_forget(struct keeper_link *l);
 /* answers.c: recipients and senders. */
 void answers_on_rcpt(struct keeper_link *l, const struct front_ask_rcpt *m);
 void answers_on_sender(struct keeper_link *l, const struct front_ask_sender *m);
+void answers_on_targets(struct keeper_link *l, const struct spool_ask_targets *m);
 
 #endif

@@ -170,6 +170,7 @@ static void look(void *owner)
 	spool_look_at_space(s);
 	spool_watch_leases(s);
 	verify_watch(s);
+	audience_watch(s);
 	if (s->commit_failed) {
 		s->commit_failed = false;
 		spool_turn_soon(s);

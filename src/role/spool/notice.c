@@ -10,12 +10,32 @@
 #include "mail/trace.h"
 #include "sys/clock.h"
 
-bool notice_is_postmaster(const struct spool *s, struct str address)
+bool notice_was_for_postmaster(const struct spool *s, const struct store_rcpt *r)
 {
 	for (size_t i = 0; i < s->conf->postmaster.n; i++)
-		if (str_eq_nocase(s->conf->postmaster.items[i], address))
+		if (str_eq_nocase(s->conf->postmaster.items[i], r->address) ||
+		    str_eq_nocase(s->conf->postmaster.items[i], r->original))
 			return true;
 	return false;
+}
+
+static struct str told(const struct verdict *v)
+{
+	return v->to_postmaster ? STR_NONE : v->job->message.sender;
+}
+
+fault notice_is_ready(struct spool *s, struct verdict *v)
+{
+	const struct audience_member *members;
+	size_t n = 0;
+	TRY(audience_find(s, told(v), &members, &n));
+	if (n == 0 && !v->to_postmaster && v->notice == DSN_FAILED) {
+		v->to_postmaster = true; /* a sender of our own domain whom nobody knows */
+		TRY(audience_find(s, told(v), &members, &n));
+	}
+	if (n == 0)
+		verdict_give_up(v);
+	return OK;
 }
 
 /* ---- the returned message ---- */
@@ -141,27 +161,28 @@ static fault write_notice(struct spool *s, struct verdict *const *tell, size_t n
 	return f;
 }
 
-/* To the sender, or, where there is none, to every postmaster. */
-static size_t address_notice(struct spool *s, const struct store_message *original, struct arena *a,
-                             const struct store_message *m, struct store_rcpt **out)
+static fault address_notice(struct spool *s, const struct verdict *v, struct arena *a, struct store_commit *c)
 {
-	bool to_sender = original->sender.n > 0;
-	size_t n = to_sender ? 1 : s->conf->postmaster.n;
+	const struct audience_member *members;
+	size_t n = 0;
+	TRY(audience_find(s, told(v), &members, &n));
 	struct store_rcpt *rcpts = ARENA_ARRAY(a, struct store_rcpt, n + 1);
 	for (size_t i = 0; i < n; i++) {
 		struct str domain;
 		struct store_rcpt *r = &rcpts[i];
-		r->address = r->original = to_sender ? original->sender : s->conf->postmaster.items[i];
-		r->next_s = m->arrived_s;
-		struct route route = spool_route(s, m, r->address, a, &domain, &r->key);
+		r->address = members[i].address;
+		r->original = members[i].original;
+		r->next_s = c->message.arrived_s;
+		struct route route = spool_route(s, &c->message, r->address, a, &domain, &r->key);
 		/* A notice is never dropped because nobody would carry it: a person looks. */
 		bool nowhere = r->key.p == NULL || route.kind == ROUTE_REFUSED || route.kind == ROUTE_ON_HOLD;
 		r->state = nowhere ? RCPT_HELD : RCPT_QUEUED;
 		if (nowhere)
 			r->last_reply = STR("no route for this notice");
 	}
-	*out = rcpts;
-	return n;
+	c->rcpts = rcpts;
+	c->n_rcpts = n;
+	return OK;
 }
 
 fault notice_build(struct spool *s, struct verdict *const *verdicts, size_t n, struct arena *a, struct notice *out)
@@ -175,7 +196,7 @@ fault notice_build(struct spool *s, struct verdict *const *verdicts, size_t n, s
 		return F_ABSENT;
 
 	const struct store_message *original = &tell[0]->job->message;
-	*out = (struct notice){ .to = original->sender.n > 0 ? original->sender : first_postmaster(s, a) };
+	*out = (struct notice){ .to = tell[0]->to_postmaster ? first_postmaster(s, a) : original->sender };
 	spool_new_id(out->id);
 	struct buf text;
 	buf_init(&text, SPOOL_NOTICE_BYTES_MAX);
@@ -196,7 +217,8 @@ fault notice_build(struct spool *s, struct verdict *const *verdicts, size_t n, s
 	out->commit.message = (struct store_message){ .id = str_of(out->id), .arrived_s = spool_now_s(s),
 		                                      .body = eight ? BODY_8BIT : BODY_7BIT,
 		                                      .smtputf8 = original->smtputf8 };
-	out->commit.n_rcpts = address_notice(s, original, a, &out->commit.message, &out->rcpts);
-	out->commit.rcpts = out->rcpts;
-	return OK;
+	f = address_notice(s, tell[0], a, &out->commit);
+	if (f != OK)
+		s->ops->draft_drop(s->store, &out->commit.draft);
+	return f;
 }

@@ -69,6 +69,9 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 	case ARROW_SPOOL_PORTER:
 		spool_worker_link(s, WORKER_PORTER, fd);
 		break;
+	case ARROW_SPOOL_KEEPER:
+		audience_link(s, fd);
+		break;
 	case ARROW_RESOLVER_SPOOL:
 		resolver_link(s, fd);
 		break;
@@ -92,6 +95,7 @@ static fault apply(void *role, const struct conf *conf, struct why *why)
 	} else if (!str_eq(s->directory, conf->queue.directory)) {
 		log_event(LOG_TROUBLE, LOG_Z("text", "queue directory: a change takes effect when the server is restarted"));
 	}
+	audience_forget(s); /* aliases may have changed */
 	spool_turn_soon(s);
 	return OK;
 }
@@ -191,6 +195,8 @@ static void spool_free(void *role)
 	for (int i = 0; i < WORKER_KINDS; i++)
 		channel_close(&s->workers[i].channel);
 	channel_close(&s->resolver);
+	channel_close(&s->keeper);
+	audience_forget(s);
 	verify_fini(s);
 	spool_forget_jobs(s);
 	LIST_EACH(l, &s->jobs) {
@@ -221,6 +227,7 @@ struct role_base *spool_start_on(struct loop *loop, int control_fd, const struct
 	list_init(&s->destinations);
 	list_init(&s->verdicts);
 	list_init(&s->controls);
+	list_init(&s->audiences);
 	list_init(&s->verifications_by_age);
 	s->jobs_by_number = map_new(1);
 	s->destinations_by_key = map_new(random_u64());

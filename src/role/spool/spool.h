@@ -5,6 +5,7 @@
  *     ingest.c    fronts hand in messages            verify.c    would the next hop take this recipient?
  *     schedule.c  leases become jobs for workers     work.c      workers fetch content and report outcomes
  *     verdict.c   an outcome becomes a decision      notice.c    a decision becomes a notice to the sender
+ *     audience.c  where that notice goes
  *     turn.c      the group commit                   control.c   the operator's socket
  *     keep.c      opening, space, clock, tidying     spool.c     the role's hooks
  *
@@ -121,6 +122,7 @@ struct verdict {
 	struct str line;                 /* the reply as one line, for lists */
 	struct str dialogue, host, protection;
 	bool notify;                     /* the sender is told ... */
+	bool to_postmaster;              /* ... or, where that cannot be, the postmaster ... */
 	enum dsn_kind notice;            /* ... this */
 	enum log_event event;
 };
@@ -149,7 +151,8 @@ struct spool {
 
 	struct list fronts;
 	struct worker workers[WORKER_KINDS];
-	struct channel *resolver;
+	struct channel *resolver, *keeper;
+	struct list audiences;
 	struct list finished;            /* txns that wait for the commit */
 	struct list jobs;
 	struct map *jobs_by_number;
@@ -235,17 +238,29 @@ void verdict_hold(struct job *j, size_t index, const char *text);
 void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply); /* to the sender, now */
 void verdict_free(struct verdict *v);
 
+void verdict_give_up(struct verdict *v);         /* the notice it wants can be sent to nobody */
+
+/* ---- audience.c ---- */
+struct audience_member { struct str address, original; };
+/* Who is told what a sender is told; "" : the postmasters. F_BUSY: the keeper has been asked, and its answer brings
+ * a new turn. OK with none: there is nobody. The members live until the turn ends. */
+fault audience_find(struct spool *s, struct str sender, const struct audience_member **members_out, size_t *n_out);
+void  audience_link(struct spool *s, int fd);
+void  audience_watch(struct spool *s);
+void  audience_forget(struct spool *s);
+
 /* ---- notice.c ---- */
 /* Builds the notices that these verdicts (all of one message) cause. F_ABSENT: none is wanted. */
 struct notice {
 	struct store_commit commit;
-	struct store_rcpt *rcpts;
 	char id[STORE_ID_MAX];
 	struct str to;                   /* for the log */
 };
 fault notice_build(struct spool *s, struct verdict *const *verdicts, size_t n, struct arena *a, struct notice *out);
-/* Is this the address of a postmaster of ours? Then there is nobody left to tell. */
-bool  notice_is_postmaster(const struct spool *s, struct str address);
+/* Is it known who is to be told? F_BUSY: not yet. Where the sender is nobody, it becomes the postmaster's. */
+fault notice_is_ready(struct spool *s, struct verdict *v);
+/* Was this recipient a postmaster of ours? Then there is nobody left to tell. */
+bool  notice_was_for_postmaster(const struct spool *s, const struct store_rcpt *r);
 
 /* ---- turn.c ---- */
 void spool_turn_soon(struct spool *s);

@@ -52,6 +52,8 @@ static int by_message(const void *a, const void *b)
 	int order = str_order(x->job->message.id, y->job->message.id);
 	if (order != 0)
 		return order;
+	if (x->to_postmaster != y->to_postmaster)
+		return x->to_postmaster ? 1 : -1;
 	return x->rcpt->number < y->rcpt->number ? -1 : x->rcpt->number > y->rcpt->number;
 }
 
@@ -62,10 +64,10 @@ static void collect_verdicts(struct turn *t)
 	int64_t until_s = spool_now_s(s) + SPOOL_LEASE_S;
 	LIST_EACH(l, &s->verdicts) {
 		struct verdict *v = LIST_MEMBER(l, struct verdict, in_spool);
-		if (s->ops->renew(s->store, v->rcpt->number, v->rcpt->fence, until_s) == OK)
-			t->verdicts[t->n_verdicts++] = v;
-		else
+		if (s->ops->renew(s->store, v->rcpt->number, v->rcpt->fence, until_s) != OK)
 			verdict_free(v);
+		else if (!v->notify || notice_is_ready(s, v) == OK)
+			t->verdicts[t->n_verdicts++] = v; /* else it waits until it is known who is to be told */
 	}
 	if (t->n_verdicts > 0)
 		qsort(t->verdicts, t->n_verdicts, sizeof *t->verdicts, by_message);
@@ -116,7 +118,8 @@ static void settle_messages(struct turn *t)
 	size_t kept = 0, end;
 	for (size_t first = 0; first < t->n_verdicts; first = end) {
 		struct str id = t->verdicts[first]->job->message.id;
-		for (end = first + 1; end < t->n_verdicts && str_eq(t->verdicts[end]->job->message.id, id);)
+		for (end = first + 1; end < t->n_verdicts && str_eq(t->verdicts[end]->job->message.id, id) &&
+		                      t->verdicts[end]->to_postmaster == t->verdicts[first]->to_postmaster;)
 			end++;
 		kept = settle_message(t, first, end, kept);
 	}

@@ -64,14 +64,19 @@ static bool wants(const struct store_rcpt *r, unsigned what)
  * can get stays, held, until a person looks. */
 static void make_failure(struct verdict *v)
 {
-	struct spool *s = v->job->spool;
-	bool to_nobody = v->job->message.sender.n == 0;
 	v->counts = true;
 	v->notice = DSN_FAILED;
-	v->notify = to_nobody || wants(v->rcpt, NOTIFY_FAILURE);
-	if (!to_nobody || (s->conf->postmaster.n > 0 && !notice_is_postmaster(s, v->rcpt->address)))
-		return;
+	v->to_postmaster = v->job->message.sender.n == 0;
+	v->notify = v->to_postmaster || wants(v->rcpt, NOTIFY_FAILURE);
+	if (v->to_postmaster && notice_was_for_postmaster(v->job->spool, v->rcpt))
+		verdict_give_up(v);
+}
+
+void verdict_give_up(struct verdict *v)
+{
 	v->notify = false;
+	if (v->notice != DSN_FAILED)
+		return; /* no harm: the letter itself goes on */
 	v->kind = SETTLE_HELD;
 	v->event = LOG_HELD;
 	log_event(LOG_TROUBLE, LOG_S("id", v->job->message.id), LOG_S("to", v->rcpt->address),

@@ -6,12 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "ipc/front_keeper.h"
 #include "ipc/resolver.h"
+#include "ipc/spool_keeper.h"
 #include "role/spool/spool.h"
 #include "sys/clock.h"
 #include "sys/socket.h"
@@ -27,6 +30,38 @@ static const char basic_conf[] =
 	"listen local {\n on unix:/tmp/unused-local.sock\n}\n"
 	"domain example.org {\n recipients any\n deliver maildir /var/mail/{domain}/{local}\n}\n"
 	"domain lists.example.org {\n recipients any\n deliver lmtp 127.0.0.1:24\n}\n";
+
+/* ---- sys/clock.h, so that the wall clock can jump ---- */
+
+int64_t clock_wall_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (t.tv_sec + h.wall_jump_s) * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t clock_wall_s(void)
+{
+	return clock_wall_ms() / 1000;
+}
+
+int clock_zone_minutes(int64_t wall_s)
+{
+	(void)wall_s;
+	return 0;
+}
+
+void random_bytes(void *to, size_t n)
+{
+	check(getentropy(to, n) == 0);
+}
+
+uint64_t random_u64(void)
+{
+	uint64_t v;
+	random_bytes(&v, sizeof v);
+	return v;
+}
 
 /* ---- the store ---- */
 
@@ -254,6 +289,25 @@ static void for_resolver(void *owner, unsigned kind, const void *msg, int fd)
 	note(owner, "kept %.*s=%.*s", STR_ARG(m->key), STR_ARG(m->value));
 }
 
+static void for_keeper(void *owner, unsigned kind, const void *msg, int fd)
+{
+	struct neighbour *n = owner;
+	const struct spool_ask_targets *m = msg;
+	unsigned verdict = RCPT_LOCAL;
+	assert_int_equal(fd, -1);
+	assert_int_equal(kind, SPOOL_ASK_TARGETS);
+	note(n, "asked %.*s", STR_ARG(m->address));
+	if (h.alias.address == NULL || !str_eq(m->address, str_of(h.alias.address))) {
+		channel_send(n->channel, KEEPER_TARGET, &(struct keeper_target){ .request = m->request, .address = m->address });
+	} else {
+		verdict = h.alias.verdict;
+		for (size_t i = 0; i < 2 && h.alias.targets[i] != NULL; i++)
+			channel_send(n->channel, KEEPER_TARGET,
+			             &(struct keeper_target){ .request = m->request, .address = str_of(h.alias.targets[i]) });
+	}
+	channel_send(n->channel, KEEPER_TARGETS_END, &(struct keeper_targets_end){ .request = m->request, .verdict = verdict });
+}
+
 static void closed(void *owner, const char *reason)
 {
 	struct neighbour *n = owner;
@@ -404,6 +458,7 @@ void house_open(const char *conf)
 	link_front();
 	link_worker(&h.courier);
 	link_worker(&h.porter);
+	link_keeper();
 	int fd = pair_to(&h.resolver, "resolver", &spool_to_resolver, &resolver_to_spool, for_resolver);
 	channel_send_fd(h.supervisor.channel, TO_ROLE_LINK, &(struct to_role_link){ .arrow = ARROW_RESOLVER_SPOOL }, fd);
 }
@@ -424,10 +479,17 @@ void link_worker(struct neighbour *w)
 	                &(struct to_role_link){ .arrow = courier ? ARROW_SPOOL_COURIER : ARROW_SPOOL_PORTER }, fd);
 }
 
+void link_keeper(void)
+{
+	channel_close(&h.keeper.channel);
+	int fd = pair_to(&h.keeper, "keeper", &spool_to_keeper, &keeper_to_spool, for_keeper);
+	channel_send_fd(h.supervisor.channel, TO_ROLE_LINK, &(struct to_role_link){ .arrow = ARROW_SPOOL_KEEPER }, fd);
+}
+
 void house_close(void)
 {
 	role_free(&h.spool);
-	struct neighbour *all[] = { &h.supervisor, &h.front, &h.courier, &h.porter, &h.operator, &h.resolver };
+	struct neighbour *all[] = { &h.supervisor, &h.front, &h.courier, &h.porter, &h.operator, &h.resolver, &h.keeper };
 	for (size_t i = 0; i < COUNT(all); i++)
 		channel_close(&all[i]->channel);
 	loop_free(&h.loop);

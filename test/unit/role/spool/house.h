@@ -30,7 +30,7 @@ struct neighbour { struct house *house; const char *name; struct channel *channe
 struct house {
 	struct loop *loop;
 	struct role_base *spool;
-	struct neighbour supervisor, front, courier, porter, operator, resolver;
+	struct neighbour supervisor, front, courier, porter, operator, resolver, keeper;
 	struct buf heard;                /* "front: stored 1\n" ... */
 	size_t passed;                   /* of heard: what a test has waited for already */
 	const char *wanted;
@@ -41,6 +41,10 @@ struct house {
 	struct from_worker_outcome answer;
 	struct seen_job jobs[64];
 	size_t n_jobs;
+
+	/* What the keeper says of one address; every other one of ours is itself. */
+	struct { const char *address, *targets[2]; unsigned verdict; } alias;
+	int64_t wall_jump_s;             /* the wall clock is wrong by so much */
 
 	struct store *store;
 	fault commit_fault, content_fault;
@@ -61,6 +65,7 @@ void house_prepare(void);
 
 void link_front(void);
 void link_worker(struct neighbour *w);
+void link_keeper(void);
 void wait_for(const char *text);     /* runs the loop until this has been heard (again) */
 void settle_down(void);              /* runs the loop until nothing is in hand */
 bool was_heard(const char *text);    /* ever */

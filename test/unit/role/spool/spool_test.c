@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "ipc/front_keeper.h"
 #include "ipc/resolver.h"
 #include "mail/envelope.h"
 #include "sys/clock.h"
@@ -617,6 +618,121 @@ static void a_bounce_that_fails_goes_to_the_postmaster(void **state)
 	(void)pm;
 }
 
+static void a_notice_finds_who_is_behind_an_alias(void **state)
+{
+	(void)state;
+	house_open("");
+	h.alias.address = "sales+x@example.org";
+	h.alias.targets[0] = "jada@example.org";
+	h.alias.targets[1] = "sam@elsewhere.example";
+	answer(OUTCOME_NEVER, 550, "5.1.1", "No");
+	h.hands_off = true;
+	send_letter(1, "sales+x@example.org", "b@y.example", 0);
+	wait_for("courier: job");
+	h.hands_off = false;
+	channel_send(h.courier.channel, FROM_WORKER_WANT, &(struct from_worker_want){ .job = h.jobs[0].job, .bytes = 99 });
+	wait_for("keeper: asked sales+x@example.org");
+	answer(OUTCOME_DONE, 250, "2.0.0", "ok");
+	settle_down();
+	assert_true(was_heard("porter: job  to jada@example.org and 0 more"));
+	assert_true(was_heard("courier: job  to sam@elsewhere.example and 0 more"));
+}
+
+static void a_notice_waits_for_the_keeper(void **state)
+{
+	(void)state;
+	house_open("");
+	channel_close(&h.keeper.channel);
+	answer(OUTCOME_NEVER, 550, "5.1.1", "No");
+	send_letter(1, "jada@example.org", "b@y.example", 0);
+	wait_for("courier: body");
+	for (int i = 0; i < 5; i++) { /* turns go by, and nothing is settled */
+		channel_send(h.supervisor.channel, TO_ROLE_ASK_STATUS, &(struct to_role_ask_status){ .request = 1 });
+		wait_for("supervisor: status");
+	}
+	struct store_rcpt r = only_row();
+	assert_int_equal(r.state, RCPT_LEASED);
+	answer(OUTCOME_DONE, 250, "2.0.0", "ok");
+	link_keeper();
+	wait_for("porter: job  to jada@example.org and 0 more");
+	settle_down();
+	assert_int_equal(rows(&r, 1), 0);
+}
+
+static void a_notice_to_nobody_goes_to_the_postmaster(void **state)
+{
+	(void)state;
+	house_open("");
+	h.alias.address = "nobody@example.org";
+	h.alias.verdict = RCPT_UNKNOWN;
+	answer(OUTCOME_NEVER, 550, "5.1.1", "No");
+	h.hands_off = true;
+	send_letter(1, "nobody@example.org", "b@y.example", 0);
+	wait_for("courier: job");
+	channel_send(h.courier.channel, FROM_WORKER_WANT, &(struct from_worker_want){ .job = h.jobs[0].job, .bytes = 99 });
+	wait_for("porter: job  to pm@example.org and 0 more");
+	struct store_rcpt r = only_row();
+	assert_str(r.address, "pm@example.org");
+}
+
+static void the_postmaster_may_be_an_alias(void **state)
+{
+	(void)state;
+	static const char *const to[] = { "b@y.example" };
+	h.alias.address = "pm@example.org";
+	h.alias.targets[0] = "jada@example.org";
+	house_fill("m1", "", to, 1, 0, 10, "Subject: a bounce\r\n\r\n");
+	answer(OUTCOME_NEVER, 550, "5.1.1", "No");
+	house_open("");
+	wait_for("courier: body");
+	wait_for("porter: job  to jada@example.org and 0 more");
+	settle_down(); /* whose mailbox refuses too: it ends here */
+	struct store_rcpt r = only_row();
+	assert_str(r.address, "jada@example.org");
+	assert_int_equal(r.state, RCPT_HELD);
+}
+
+static void without_a_way_to_a_postmaster_it_is_held(void **state)
+{
+	(void)state;
+	static const char *const to[] = { "b@y.example" };
+	h.alias.address = "pm@example.org";
+	h.alias.verdict = RCPT_UNKNOWN;
+	house_fill("m1", "", to, 1, 0, 10, "Subject: a bounce\r\n\r\n");
+	answer(OUTCOME_NEVER, 550, "5.1.1", "No");
+	house_open("");
+	wait_for("courier: body");
+	settle_down();
+	assert_str(only_row().address, "b@y.example");
+	assert_int_equal(only_row().state, RCPT_HELD);
+}
+
+static void a_clock_that_jumps_expires_nothing(void **state)
+{
+	(void)state;
+	answer(OUTCOME_LATER, 450, "4.2.1", "busy");
+	for (int i = 0; i < 2; i++) {
+		h.wall_jump_s = (i == 0 ? 10 : -10) * 365LL * 86400;
+		send_letter((uint64_t)i + 1, "a@x.example", "b@y.example", 0);
+		wait_for("courier: body");
+		settle_down();
+		struct store_rcpt r[4];
+		assert_int_equal(rows(r, 4), i + 1);
+		for (int k = 0; k <= i; k++) {
+			assert_int_equal(r[k].state, RCPT_QUEUED);
+			assert_false(r[k].delay_warned);
+			assert_in_range(r[k].next_s - (clock_wall_s() - h.wall_jump_s), 200, 400);
+		}
+	}
+	command(CONTROL_RETRY, everything, false);
+	wait_for("courier: body");
+	wait_for("courier: body");
+	settle_down();
+	struct store_rcpt r[4];
+	assert_int_equal(rows(r, 4), 2);
+	assert_int_equal(r[0].attempts, 2);
+}
+
 static void a_notice_that_cannot_be_stored_settles_nothing(void **state)
 {
 	(void)state;
@@ -901,6 +1017,12 @@ int main(void)
 		PREPARED(hope_ends),
 		PREPARED(a_delay_is_told_once),
 		PREPARED(a_bounce_that_fails_goes_to_the_postmaster),
+		PREPARED(a_notice_finds_who_is_behind_an_alias),
+		PREPARED(a_notice_waits_for_the_keeper),
+		PREPARED(a_notice_to_nobody_goes_to_the_postmaster),
+		PREPARED(the_postmaster_may_be_an_alias),
+		PREPARED(without_a_way_to_a_postmaster_it_is_held),
+		OPEN(a_clock_that_jumps_expires_nothing),
 		OPEN(a_notice_that_cannot_be_stored_settles_nothing),
 		OPEN(the_operator_lists),
 		PREPARED(a_long_list_comes_whole),
