@@ -101,8 +101,30 @@ static void rows(void **state)
 	}
 }
 
+/* The first thing that anybody copies. */
+static void readme(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(8 << 20);
+	struct conf_report report;
+	struct conf *conf = NULL;
+	struct str page = source_text(".", "README.md", a), block;
+	size_t at;
+	assert_true(str_find_str(page, STR("```\nhostname"), &at));
+	page = str_from(page, at + 4);
+	assert_true(str_find_str(page, STR("```"), &at));
+	block = str_sub(page, 0, at);
+	conf_report_init(&report);
+	if (conf_read(&(struct conf_text){ STR("README.md"), block }, 1, &conf, &report) != OK || report.warnings != 0)
+		fail_msg("%.*s", STR_ARG(buf_view(&report.text)));
+	conf_free(&conf);
+	conf_report_fini(&report);
+	arena_free(&a);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(examples), cmocka_unit_test(rows) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(examples),
+		cmocka_unit_test(readme), cmocka_unit_test(rows) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
