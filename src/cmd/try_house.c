@@ -36,7 +36,7 @@ void try_house_init(struct try_house *h, const char *directory, unsigned port_ba
 	char word[16];
 	*h = (struct try_house){
 		.port_submissions = port_base + 465, .port_submission = port_base + 587, .port_mx = port_base + 25,
-		.user = "jada", .own_directory = directory == NULL,
+		.user = "jada",
 	};
 	random_word(word, 8);
 	if (directory != NULL)
@@ -72,11 +72,56 @@ static fault write_file(const struct try_house *h, const char *name, unsigned pe
 	return f == OK ? OK : why_say(why, f, "%s cannot be written", path);
 }
 
+static bool anybody_may_pass(const char *path)
+{
+	uint32_t uid, mode = 0;
+	int fd = -1;
+	bool may = directory_open(FILE_CWD, path, &fd, NULL) == OK && file_owner_mode(fd, &uid, &mode) == OK &&
+	           (mode & 0001) != 0;
+	fd_close(&fd);
+	return may;
+}
+
+/* Started by root, the roles give root's rights up as they would in real life, to an account that owns nothing else. */
+static const char *role_account(void)
+{
+	uint32_t uid, gid;
+	return process_is_root() && user_find("nobody", &uid, &gid) == OK ? "nobody" : NULL;
+}
+
+/* Such an account must be able to get to the folder. */
+static fault check_reachable(const struct try_house *h, struct why *why)
+{
+	char path[sizeof h->directory];
+	for (size_t i = 1; role_account() != NULL && i <= strlen(h->directory); i++) {
+		if (h->directory[i] != '/' && h->directory[i] != '\0')
+			continue;
+		memcpy(path, h->directory, i);
+		path[i] = '\0';
+		if (!anybody_may_pass(path))
+			return why_say(why, F_DENIED, "%s may only be entered by its owner, but the server's processes run as %s: "
+			                              "`chmod o+x` it, or name a folder elsewhere", path, role_account());
+	}
+	return OK;
+}
+
+static fault give_away(const struct try_house *h, const char *name, struct why *why)
+{
+	char path[2048];
+	uint32_t uid, gid;
+	const char *account = role_account();
+	if (account == NULL || user_find(account, &uid, &gid) != OK)
+		return OK;
+	(void)snprintf(path, sizeof path, "%s%s", h->directory, name);
+	fault f = directory_give(path, uid, gid);
+	return f == OK ? OK : why_say(why, f, "%s cannot be given to the account %s", path, account);
+}
+
 static fault make_folder(const struct try_house *h, const char *name, struct why *why)
 {
 	char path[2048];
 	(void)snprintf(path, sizeof path, "%s%s", h->directory, name);
-	fault f = directory_make(FILE_CWD, path, 0700);
+	fault f = directory_make(FILE_CWD, path, name[0] == '\0' ? 0711 : 0700);
 	return f == OK || f == F_EXISTS ? OK : why_say(why, f, "%s cannot be made (%s)", path, fault_name(f));
 }
 
@@ -124,23 +169,28 @@ static fault make_user(const struct try_house *h, struct why *why)
 static fault make_configuration(const struct try_house *h, struct why *why)
 {
 	struct buf text;
+	const char *account = role_account();
 	buf_init(&text, 16 << 10);
-	fault f = buf_addf(&text,
-	                   "# Made by `sealpost try`. Everything here is thrown away.\n"
-	                   "hostname   mx1." TRY_DOMAIN "\n"
-	                   "postmaster %s\n\n"
-	                   "tls localhost mx1." TRY_DOMAIN " {\n"
-	                   "    cert %s/tls/cert.pem\n"
-	                   "    key  %s/tls/key.pem\n"
-	                   "}\n\n"
-	                   "users staff {\n"
-	                   "    source file %s/users\n"
-	                   "}\n\n"
-	                   "domain " TRY_DOMAIN " {\n"
-	                   "    users   staff\n"
-	                   "    deliver maildir %s/mail/{domain}/{local}\n"
-	                   "}\n\n",
-	                   h->address, h->directory, h->directory, h->directory, h->directory);
+	fault f = buf_add(&text, STR("# Made by `sealpost try`. Everything here is thrown away.\n"));
+	if (f == OK && account != NULL)
+		f = buf_addf(&text, "run-as     %s\nmail-user  %s\n", account, account);
+	if (f == OK)
+		f = buf_addf(&text,
+		             "hostname   mx1." TRY_DOMAIN "\n"
+		             "postmaster %s\n\n"
+		             "tls localhost mx1." TRY_DOMAIN " {\n"
+		             "    cert %s/tls/cert.pem\n"
+		             "    key  %s/tls/key.pem\n"
+		             "}\n\n"
+		             "users staff {\n"
+		             "    source file %s/users\n"
+		             "}\n\n"
+		             "domain " TRY_DOMAIN " {\n"
+		             "    users   staff\n"
+		             "    deliver maildir %s/mail/{domain}/{local}\n"
+		             "}\n\n",
+		             h->address, h->directory, h->directory, h->directory,
+		             h->directory);
 	if (f == OK)
 		f = buf_addf(&text,
 		             "listen submissions {\n    on   127.0.0.1:%u\n    auth staff\n}\n"
@@ -171,10 +221,16 @@ static fault make_letter(struct try_house *h)
 fault try_house_build(struct try_house *h, struct why *why)
 {
 	static const char *const folders[] = { "", "/tls", "/mail", "/spool" };
-	char log_path[2048];
+	char log_path[2048], given[sizeof h->directory];
 	TRY(tls_begin(why));
+	memcpy(given, h->directory, sizeof given);
+	if (path_absolute(given, h->directory, sizeof h->directory) != OK)
+		return why_say(why, F_LIMIT, "%s: the path is too long", given);
 	for (size_t i = 0; i < COUNT(folders); i++)
 		TRY(make_folder(h, folders[i], why));
+	TRY(check_reachable(h, why));
+	TRY(give_away(h, "/mail", why));
+	TRY(give_away(h, "/spool", why));
 	TRY(make_certificate(h, why));
 	TRY(make_user(h, why));
 	TRY(make_configuration(h, why));

@@ -17,7 +17,6 @@ struct try_house {
 	struct buf ca;           /* PEM */
 	struct buf letter;       /* the message to send */
 	char subject[64];        /* tells our letter from older ones in the same Maildir */
-	bool own_directory;      /* nobody named one */
 };
 
 void try_house_init(struct try_house *h, const char *directory, unsigned port_base);

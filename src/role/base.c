@@ -2,11 +2,13 @@
 /* role/base.c -- what every role shares: the control channel and the configuration's generations. */
 #include "role/role.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "sys/log.h"
+#include "sys/process.h"
 #include "sys/socket.h"
 
 enum { TEXTS_MAX = 1000 };
@@ -102,7 +104,7 @@ static void tell_status(struct role_base *b, uint64_t request)
 	if (f == OK && b->hooks->status != NULL)
 		b->hooks->status(b->role, &json);
 	if (f == OK)
-		f = buf_add_char(&json, '}');
+		f = buf_addf(&json, "%s\"peak_bytes\":%" PRIu64 "}", buf_view(&json).n > 1 ? "," : "", process_peak_bytes());
 	channel_send(b->control, FROM_ROLE_STATUS,
 	             &(struct from_role_status){ .request = request,
 	                                         .json = f == OK ? buf_view(&json) : STR("{}") });
@@ -208,6 +210,13 @@ uint64_t role_unix_connect(struct role_base *b, struct str path)
 	channel_send(b->control, FROM_ROLE_UNIX_CONNECT,
 	             &(struct from_role_unix_connect){ .request = request, .path = path });
 	return request;
+}
+
+void role_link_broke(const char *neighbour, const char *reason)
+{
+	/* A neighbour that merely went is started again, or we all end; the supervisor tells which. */
+	bool went = strcmp(reason, CHANNEL_GONE) == 0;
+	log_event(went ? LOG_NEIGHBOUR_GONE : LOG_CHANNEL_BROKEN, LOG_Z("neighbour", neighbour), LOG_Z("reason", reason));
 }
 
 void role_drained(struct role_base *b)

@@ -47,6 +47,7 @@ struct role_base *role_base_new(struct loop *loop, int control_fd, const struct 
 struct channel   *role_control(struct role_base *base);
 uint64_t          role_unix_connect(struct role_base *base, struct str path); /* returns the request */
 void              role_drained(struct role_base *base);
+void              role_link_broke(const char *neighbour, const char *reason); /* logs it, as gravely as it is */
 
 struct role_base *front_start(struct loop *loop, int control_fd);
 struct role_base *spool_start(struct loop *loop, int control_fd);

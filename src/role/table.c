@@ -10,12 +10,12 @@ static const struct {
 	const char *name;
 	struct role_base *(*start)(struct loop *loop, int control_fd);
 } roles[] = {
-	{ "courier", courier_start },
 	{ "front", front_start },
-	{ "keeper", keeper_start },
-	{ "porter", porter_start },
-	{ "resolver", resolver_start },
 	{ "spool", spool_start },
+	{ "courier", courier_start },
+	{ "porter", porter_start },
+	{ "keeper", keeper_start },
+	{ "resolver", resolver_start },
 };
 
 struct role_base *role_start(struct loop *loop, const char *name, int control_fd)

@@ -153,7 +153,7 @@ static void flush(struct channel *c)
 			/* What the neighbour said before it went is still to be read; reading finds the end. */
 			drop_unsent(c);
 			if (c->paused)
-				give_up(c, "the neighbour is gone");
+				give_up(c, CHANNEL_GONE);
 			return;
 		}
 		buf_drop(&c->unsent, n);
@@ -247,7 +247,7 @@ static bool read_some(struct channel *c)
 	keep_incoming(c, fd);
 	if (f != OK || n == 0) {
 		give_up(c, buf_view(&c->unread).n > 0 ? "the neighbour is gone in the middle of a message"
-		                                      : "the neighbour is gone");
+		                                      : CHANNEL_GONE);
 		return false;
 	}
 	buf_filled(&c->unread, n);

@@ -17,6 +17,9 @@
 
 enum { CHANNEL_FRAME_MAX = 1 << 20, CHANNEL_BACKLOG_MAX = 64 << 20 };
 
+/* The reason that closed() is given when the other end is simply gone; every other one is a breach. */
+#define CHANNEL_GONE "the neighbour is gone"
+
 struct channel;
 
 struct channel_handler {

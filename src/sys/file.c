@@ -71,6 +71,15 @@ fault file_open(int at, const char *path, unsigned mode, unsigned permissions, i
 	return opened(fd, path, fd_out, why);
 }
 
+fault path_absolute(const char *path, char *to, size_t room)
+{
+	char here[4096] = "";
+	if (path[0] != '/' && getcwd(here, sizeof here) == NULL)
+		return fault_of_errno();
+	int n = snprintf(to, room, "%s%s%s", here, here[0] != '\0' ? "/" : "", path);
+	return n >= 0 && (size_t)n < room ? OK : F_LIMIT;
+}
+
 fault directory_open(int at, const char *path, int *fd_out, struct why *why)
 {
 	return opened(openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path, fd_out, why);

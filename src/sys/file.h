@@ -21,6 +21,8 @@ MUST_USE fault file_open(int at, const char *path, unsigned mode, unsigned permi
 /* Stays below `at`: no "..", no absolute path, no symbolic link anywhere (openat2). */
 MUST_USE fault file_open_beneath(int at, const char *path, unsigned mode, unsigned permissions,
                                  int *fd_out);
+/* A relative path behind the current directory, an absolute one as it is. F_LIMIT: no room. */
+MUST_USE fault path_absolute(const char *path, char *to, size_t room);
 MUST_USE fault directory_open(int at, const char *path, int *fd_out, struct why *why);
 MUST_USE fault directory_open_beneath(int at, const char *path, int *fd_out);
 MUST_USE fault directory_make(int at, const char *path, unsigned permissions); /* F_EXISTS is told */

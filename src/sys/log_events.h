@@ -16,6 +16,7 @@
 	EVENT(LOG_ROLE_STARTED, "role-started", DEBUG, "A role's process runs.")                  \
 	EVENT(LOG_ROLE_DIED, "role-died", ERROR, "A role's process ended unexpectedly and is started again.") \
 	EVENT(LOG_CHANNEL_BROKEN, "channel-broken", ERROR, "A neighbour sent something that is not a message.") \
+	EVENT(LOG_NEIGHBOUR_GONE, "neighbour-gone", DEBUG, "A neighbour's process ended; the link comes again with its successor.") \
 	EVENT(LOG_LISTENING, "listening", INFO, "A listener accepts connections.")                \
 	EVENT(LOG_TROUBLE, "trouble", WARN, "Something is odd; the text says what and what to do.")  \
 	EVENT(LOG_CONNECTED, "connected", DEBUG, "A client has connected.")                       \

@@ -236,7 +236,7 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 static void on_spool_closed(void *owner, const char *reason)
 {
 	struct courier *c = owner;
-	log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "spool"), LOG_Z("reason", reason));
+	role_link_broke("spool", reason);
 	channel_close(&c->spool);
 	forget_jobs(c); /* their leases end by themselves */
 }
@@ -250,7 +250,7 @@ static void on_keeper(void *owner, unsigned kind, const void *msg, int fd)
 static void on_keeper_closed(void *owner, const char *reason)
 {
 	struct courier *c = owner;
-	log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "keeper"), LOG_Z("reason", reason));
+	role_link_broke("keeper", reason);
 	channel_close(&c->keeper);
 	visit_keeper_gone(c);
 }
@@ -264,7 +264,7 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 static void on_resolver_closed(void *owner, const char *reason)
 {
 	struct courier *c = owner;
-	log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "resolver"), LOG_Z("reason", reason));
+	role_link_broke("resolver", reason);
 	channel_close(&c->resolver);
 	targets_resolver_gone(c);
 }

@@ -196,6 +196,7 @@ void visit_start(struct job *j, const struct target *t)
 	/* This role sees no file system: the supervisor connects. */
 	v->unix_ask = role_unix_connect(c->base, str_of(t->at.path));
 	(void)map_set_u64(c->unix_asks, v->unix_ask, v);
+	timer_set(&v->timer, loop_now_ms(c->loop) + HOP_CONNECT_MS);
 }
 
 void visit_unix_connected(struct courier *c, uint64_t request, int fd, const char *error)
@@ -207,6 +208,7 @@ void visit_unix_connected(struct courier *c, uint64_t request, int fd, const cha
 		return;
 	}
 	v->unix_ask = 0;
+	timer_clear(&v->timer);
 	if (fd >= 0)
 		connect_out(v, v->job, &nowhere, fd);
 	else
@@ -256,6 +258,8 @@ static void on_visit_timer(void *owner)
 	struct visit *v = owner;
 	if (v->job == NULL)
 		say_quit(v);
+	else if (v->unix_ask != 0)
+		fail_words(v, (struct status){ 4, 4, 1 }, false, "Cannot connect to %.*s: %s", "the supervisor did not answer");
 	else
 		fail_words(v, (struct status){ 4, 3, 0 }, false, "Logging in at %.*s: %s", "the keeper did not answer");
 }

@@ -239,7 +239,7 @@ static void all_in_vain(struct front *f, bool keeper)
 static void keeper_closed(void *owner, const char *reason)
 {
 	struct front *f = owner;
-	log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "keeper"), LOG_Z("reason", reason));
+	role_link_broke("keeper", reason);
 	channel_close(&f->keeper);
 	all_in_vain(f, true);
 }
@@ -247,7 +247,7 @@ static void keeper_closed(void *owner, const char *reason)
 static void spool_closed(void *owner, const char *reason)
 {
 	struct front *f = owner;
-	log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "spool"), LOG_Z("reason", reason));
+	role_link_broke("spool", reason);
 	channel_close(&f->spool);
 	buf_clear(&f->shortage); /* the next one will say so itself */
 	all_in_vain(f, false);

@@ -204,5 +204,5 @@ bool letter_disk_is_full(const struct place *place, uint64_t needed_bytes)
 		return true;
 	fault f = file_space(fd, &bytes, &names);
 	fd_close(&fd);
-	return f != OK || names == 0 || bytes < needed_bytes + RESERVE_BYTES;
+	return f != OK || names == 0 || bytes < RESERVE_BYTES || bytes - RESERVE_BYTES < needed_bytes;
 }

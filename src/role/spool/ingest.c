@@ -212,7 +212,7 @@ static void on_front_closed(void *owner, const char *reason)
 {
 	struct front *f = owner;
 	if (!f->spool->draining)
-		log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "front"), LOG_Z("reason", reason));
+		role_link_broke("front", reason);
 	spool_front_drop(f);
 }
 

@@ -36,7 +36,7 @@ static void on_resolver_closed(void *owner, const char *reason)
 {
 	struct spool *s = owner;
 	if (!s->draining)
-		log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "resolver"), LOG_Z("reason", reason));
+		role_link_broke("resolver", reason);
 	channel_close(&s->resolver);
 }
 

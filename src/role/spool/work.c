@@ -139,7 +139,7 @@ static void on_worker_closed(void *owner, const char *reason)
 {
 	struct worker *w = owner;
 	if (!w->spool->draining)
-		log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", worker_names[w->kind]), LOG_Z("reason", reason));
+		role_link_broke(worker_names[w->kind], reason);
 	spool_worker_drop(w);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -610,6 +611,34 @@ static void a_mailbox_in_trouble_does_not_hold_up_the_others(void **state)
 	rig_end(&r);
 }
 
+/* A limit on file sizes stands for a quota: the write fails while the disk has room. */
+static void what_does_not_fit_waits(void **state)
+{
+	(void)state;
+	struct rig r;
+	struct rlimit old, small;
+	rig_begin(&r);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = (struct rlimit){ 100, old.rlim_max };
+	for (uint64_t job = 1; job <= 2; job++) {
+		channel_send(r.spool, WORKER_JOB, &(struct worker_job){
+			.job = job, .id = STR("q1"), .route_name = str_of(template_()), .attempt = 1, .arrived_s = clock_wall_s(),
+			.size_bytes = job == 1 ? 200 : UINT64_MAX }); /* no disk has room for the second */
+		send_rcpt(&r, job, 0, "jada@example.org");
+		go(&r, job);
+		wait_credit(&r);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+		send_body(&r, job, "0123456789012345678901234567890123456789012345678901234567890123456789"
+		                   "0123456789012345678901234567890123456789\r\n", true);
+		wait_done(&r, 1);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+		expect_heard(&r, job == 1 ? "1/0: 1 4.2.2 ;1 done;" : "2/0: 1 4.3.1 ;2 done;");
+		assert_int_equal(count_files("example.org/jada/tmp") + count_files("example.org/jada/new"), 0);
+	}
+	rig_end(&r);
+}
+
 static void credit_bounds_what_is_on_the_way(void **state)
 {
 	(void)state;
@@ -711,6 +740,7 @@ int main(void)
 		ON_DISK(a_repeated_job_finds_the_first),
 		ON_DISK(nothing_torn_or_released_or_forbidden_is_delivered),
 		ON_DISK(a_mailbox_in_trouble_does_not_hold_up_the_others),
+		ON_DISK(what_does_not_fit_waits),
 		ON_DISK(credit_bounds_what_is_on_the_way),
 		ON_DISK(draining_waits_for_what_is_in_hand),
 	};

@@ -153,6 +153,22 @@ static void what_the_dns_says(void **state)
 	}
 }
 
+/* `deliver mx`: this server is one of the MX hosts, and only those better than it get the letter. */
+static void only_better_hosts(void **state)
+{
+	(void)state;
+	direct("opportunistic");
+	w.zone = "MX y.example 30 worse.y.example;A worse.y.example 127.0.0.3;MX y.example 10 mx.y.example;"
+	         "A mx.y.example 127.0.0.1;MX y.example 20 mx.own.example;MX y.example 20 equal.y.example;A equal.y.example 127.0.0.2";
+	expect(&to_b, "0 done 250 2.0.0 Ok|");
+	assert_int_equal(w.peers[0].letters, 1);
+	w.peers[0].script.greeting = "421 4.3.2 Full";
+	w.peers[0].script.hang_up_after = true;
+	configure("direct {\n port %\n allow-loopback yes\n family ipv4\n}\n"); /* no connection is kept over a reload */
+	expect(&to_b, "0 later 421 4.3.2 Full|");
+	assert_int_equal(w.peers[1].connections + w.peers[2].connections, 0);
+}
+
 static void loopback_is_not_remote(void **state)
 {
 	(void)state;
@@ -474,7 +490,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WORLD_TEST(one_letter_in_clear), WORLD_TEST(opportunistic_tls), WORLD_TEST(each_recipient_its_outcome),
-		WORLD_TEST(the_next_host_is_tried), WORLD_TEST(what_the_dns_says), WORLD_TEST(loopback_is_not_remote),
+		WORLD_TEST(the_next_host_is_tried), WORLD_TEST(what_the_dns_says), WORLD_TEST(loopback_is_not_remote), WORLD_TEST(only_better_hosts),
 		WORLD_TEST(a_broken_handshake_waits_once), WORLD_TEST(encrypt_never_goes_in_clear),
 		WORLD_TEST(verify_wants_the_right_name), WORLD_TEST(a_ca_without_certificate_is_refused),
 		WORLD_TEST(relays_with_login), WORLD_TEST(a_relay_that_is_not_there), WORLD_TEST(lmtp_over_a_unix_socket),

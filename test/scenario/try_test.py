@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""`sealpost try --once` shows every step of a letter, ends with 0, and fails loudly where it must."""
+import os
+import pathlib
+import random
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+
+STEPS = ["server", "TCP", "TLS", "verified", "AUTH", "MAIL", "RCPT", "DATA", "reply", "delivered", "Maildir", "header"]
+
+
+def free_base():
+    """A port base whose three ports nobody has."""
+    while True:
+        base = random.randint(20000, 50000)
+        try:
+            for offset in (465, 587, 25):
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", base + offset))
+            return base
+        except OSError:
+            continue
+
+
+def run(sealpost, *arguments):
+    return subprocess.run([sealpost, "try", *arguments], capture_output=True, text=True, timeout=120,
+                          stdin=subprocess.DEVNULL)
+
+
+def letter_arrives(sealpost, folder):
+    done = run(sealpost, "--once", "--port-base", str(free_base()), folder)
+    log = pathlib.Path(folder, "sealpost.log")
+    told = done.stdout + done.stderr + (log.read_text() if log.exists() else "")
+    assert done.returncode == 0, f"status {done.returncode}\n{told}"
+    at = 0
+    for step in STEPS:
+        found = re.compile(rf"^  {step}\b", re.M).search(done.stdout, at)
+        assert found, f"the step {step} is missing or out of order\n{done.stdout}"
+        at = found.end()
+    path = re.search(r"^  Maildir +(\S+)$", done.stdout, re.M).group(1)
+    letter = pathlib.Path(path).read_text()
+    reply = re.search(r"^  reply +(.*)$", done.stdout, re.M).group(1)
+    queue_id = re.search(r"queued as ([a-z0-9]+)", reply).group(1)
+    assert "with ESMTPSA" in letter and queue_id in letter, letter
+    assert "TLSv1.3" in done.stdout, done.stdout
+    password = pathlib.Path(folder, "password").read_text()
+    assert password not in told and "sealed from end to end" not in told, "a secret is in the log"
+    assert "sanitizer" not in told.lower(), told
+    return done.stdout
+
+
+def taken_port_is_told(sealpost, folder):
+    base = free_base()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", base + 465))
+        s.listen()
+        done = run(sealpost, "--once", "--port-base", str(base), folder)
+    assert done.returncode != 0 and "--port-base" in done.stdout, done.stdout + done.stderr
+
+
+def closed_folder_is_told(sealpost, folder):
+    if os.geteuid() != 0:
+        return
+    os.chmod(folder, 0o700)
+    done = run(sealpost, "--once", "--port-base", str(free_base()), folder)
+    assert done.returncode == 1 and "chmod o+x" in done.stderr, done.stdout + done.stderr
+
+
+def main():
+    sealpost = os.environ["SEALPOST"]
+    folder = tempfile.mkdtemp(prefix="sealpost-try-test-")
+    os.chmod(folder, 0o711)  # the roles run under another account
+    try:
+        print(letter_arrives(sealpost, folder))
+        letter_arrives(sealpost, folder)  # a second time in the same folder finds its own letter
+        taken_port_is_told(sealpost, folder)
+        closed_folder_is_told(sealpost, folder)
+        done = run(sealpost, "--nonsense")
+        assert done.returncode == 2 and "usage" in done.stderr, done.stderr
+    finally:
+        shutil.rmtree(folder)
+
+
+main()
