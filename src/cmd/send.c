@@ -218,8 +218,9 @@ static void on_step(void *owner, const char *step, const char *fact)
 static void show_json(const struct submit_result *r)
 {
 	json_t *tls = r->tls_version[0] == '\0'
-		? json_null() : json_pack("{s:s, s:s, s:s, s:b, s:s}", "version", r->tls_version, "cipher", r->cipher, "group", r->group,
-		                          "verified", (int)r->verified, "peer", r->peer);
+		? json_null()
+		: json_pack("{s:s, s:s, s:s, s:b, s:s, s:s}", "version", r->tls_version, "cipher", r->cipher, "group",
+		            r->group, "verified", (int)r->verified, "name", r->name, "peer", r->peer);
 	json_t *o = json_pack("{s:i, s:i, s:s%, s:s, s:o}", "status", r->status, "code", r->code, "reply", r->text,
 	                      strlen(r->text), "id", r->id, "tls", tls);
 	if (o == NULL) /* a reply that is not UTF-8 */
@@ -239,8 +240,8 @@ static void show(const struct send *s, const struct submit_result *r)
 	FILE *to = r->status == EXIT_ACCEPTED ? stdout : stderr;
 	(void)fprintf(to, "%s%s\n", r->status == EXIT_ACCEPTED ? "" : "sealpost send: ", r->text);
 	if (r->tls_version[0] != '\0')
-		(void)fprintf(to, "%s %s %s, certificate %s (%s)\n", r->tls_version, r->cipher, r->group,
-		              r->verified ? "verified" : "NOT verified", r->peer);
+		(void)fprintf(to, "%s %s %s, certificate %s for %s (%s)\n", r->tls_version, r->cipher, r->group,
+		              r->verified ? "verified" : "NOT verified", r->name, r->peer);
 	else if (r->status == EXIT_ACCEPTED)
 		(void)fprintf(to, "sent in clear, without TLS\n");
 }

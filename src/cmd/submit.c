@@ -234,6 +234,7 @@ static void on_tls_open(void *owner)
 	copy(r->cipher, sizeof r->cipher, f.cipher);
 	copy(r->group, sizeof r->group, f.group);
 	copy(r->peer, sizeof r->peer, f.peer);
+	copy(r->name, sizeof r->name, str_of(s->name));
 	r->verified = f.verified;
 	step(s, "TLS", "%.*s %.*s %.*s", STR_ARG(f.version), STR_ARG(f.cipher), STR_ARG(f.group));
 	step(s, "verified", "the certificate is valid for %s (%.*s)", s->name, STR_ARG(f.peer));

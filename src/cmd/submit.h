@@ -40,6 +40,7 @@ struct submit_result {
 	char text[512];                /* the final reply, or what went wrong and what to do */
 	char id[64];                   /* the queue id, where the reply tells one */
 	char tls_version[16], cipher[64], group[32], peer[256];
+	char name[256];                /* the name that the certificate was checked for */
 	bool verified;
 };
 

@@ -115,7 +115,7 @@ class SendStatuses(harness.Scenario):
         actor = self.actor(replies={".": "250 2.0.0 Ok: queued as abc42"})
         result = json.loads(self.send("--server", f"localhost:{actor.port}", "--json"))
         self.assertEqual((result["status"], result["code"], result["id"]), (0, 250, "abc42"))
-        self.assertEqual((result["tls"]["version"], result["tls"]["verified"]), ("TLSv1.3", True))
+        self.assertEqual((result["tls"]["version"], result["tls"]["verified"], result["tls"]["name"]), ("TLSv1.3", True, "localhost"))
 
     def test_a_password_never_goes_in_clear(self):
         login = ("--user", "jada", "--password-file", self.secret)
