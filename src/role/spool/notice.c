@@ -152,7 +152,7 @@ static fault write_notice(struct spool *s, struct verdict *const *tell, size_t n
 		.message_id = message_id_of(s, a), .boundary = str_of(boundary),
 		.arrived_s = m->arrived_s, .now_s = now_s, .zone_minutes = clock_zone_minutes(now_s),
 		.smtputf8 = m->smtputf8, .original_8bit = m->body == BODY_8BIT,
-		.for_postmaster = m->sender.n == 0,
+		.for_postmaster = tell[0]->to_postmaster,
 		.rcpts = rcpts, .n_rcpts = n,
 	};
 	facts.returned = returned(s, m, failure, &content, &facts.returned_full);

@@ -15,11 +15,23 @@
 #include "base/check.h"
 #include "sys/file.h"
 
-struct disk disk = { .writes_left = -1, .syncs_left = -1 };
+struct disk disk = { .writes_left = -1, .syncs_left = -1, .dies_in = -1 };
 
 void disk_heal(void)
 {
-	disk = (struct disk){ .writes_left = -1, .syncs_left = -1 };
+	disk = (struct disk){ .writes_left = -1, .syncs_left = -1, .dies_in = -1 };
+}
+
+bool disk_step(void)
+{
+	if (disk.dies_in > 0)
+		disk.dies_in--;
+	return disk.dies_in == 0;
+}
+
+_Noreturn void disk_die(void)
+{
+	_exit(99);
 }
 
 static fault told(void)
@@ -100,6 +112,11 @@ fault file_read_all(int fd, struct buf *to)
 fault file_pwrite(int fd, struct str bytes, uint64_t offset)
 {
 	disk.writes++;
+	if (disk_step()) {
+		ssize_t torn = pwrite(fd, bytes.p, bytes.n / 2, (off_t)offset);
+		(void)torn;
+		disk_die();
+	}
 	if (disk.writes_left == 0)
 		return disk.write_fault;
 	if (disk.writes_left > 0)
@@ -122,6 +139,8 @@ fault file_write(int fd, struct str bytes)
 fault file_sync(int fd)
 {
 	disk.syncs++;
+	if (disk_step())
+		disk_die();
 	if (disk.syncs_left == 0)
 		return disk.sync_fault;
 	if (disk.syncs_left > 0)
