@@ -215,10 +215,14 @@ static void command_bdat(struct smtp_server *s, const struct smtp_command *c, st
 	s->chunk_refused = false;
 	s->data_since_ms = s->since_ms = s->now_ms;
 	enum smtp_say wrong = wrong_place(s, c);
+	if (wrong == SAY_NOTHING && bytes > s->conf.size_bytes_max - (s->state == SMTP_IN_BDAT ? s->content.bytes : 0))
+		wrong = SAY_TOO_BIG;
 	if (wrong != SAY_NOTHING) {
 		s->errors++;
-		smtp_server_chunk_refuse(s, smtp_say(wrong), 1);
+		smtp_server_chunk_refuse(s, smtp_say(wrong), wrong == SAY_TOO_BIG && last && s->conf.lmtp ? s->rcpts : 1);
 		s->phase = PHASE_CHUNK;
+		if (wrong == SAY_TOO_BIG)
+			smtp_server_reset(s, true);
 	} else if (s->state == SMTP_HAS_RCPT) {
 		ask_begin(s, true);
 	} else {
@@ -297,6 +301,10 @@ static void command_line(struct smtp_server *s, struct str line, size_t whole)
 	if (c->verb == VERB_HTTP) {
 		smtp_server_push(s, SMTP_WRONG_PROTOCOL)->u.protocol = SMTP_PROTOCOL_HTTP;
 		smtp_server_end(s, SAY_NOT_HTTP);
+		return;
+	}
+	if (c->verb == VERB_UNKNOWN && wrong != SAY_NOTHING && s->state == SMTP_NEW) {
+		smtp_server_end(s, wrong); /* not a word of SMTP yet, and now this: some other protocol */
 		return;
 	}
 	if (whole > c->line_max)
