@@ -73,16 +73,14 @@ static void auth_begins(struct session *s, const struct smtp_event *e)
 		smtp_server_answer(s->smtp, REPLY(454, 4, 7, 0, STR("Logins are not possible just now: try again later")));
 		return;
 	}
-	char mechanism[24];
-	size_t n = e->u.auth.mechanism.n < sizeof mechanism ? e->u.auth.mechanism.n : sizeof mechanism;
-	for (size_t i = 0; i < n; i++) {
-		char sign = e->u.auth.mechanism.p[i];
-		mechanism[i] = sign >= 'a' && sign <= 'z' ? (char)(sign - 'a' + 'A') : sign;
-	}
+	(void)snprintf(s->mechanism, sizeof s->mechanism, "%.*s", STR_ARG(e->u.auth.mechanism));
+	for (char *sign = s->mechanism; *sign != '\0'; sign++)
+		if (*sign >= 'a' && *sign <= 'z')
+			*sign = (char)(*sign - 'a' + 'A');
 	struct front_auth_start m = {
 		.session = session_ask(s, ASK_AUTH),
 		.listener = s->listener,
-		.mechanism = { mechanism, n }, /* the core takes none over 20 */
+		.mechanism = str_of(s->mechanism),
 		.has_initial = e->u.auth.has_initial,
 		.initial = e->u.auth.initial,
 		.channel_binding = { (const char *)binding, bound ? sizeof binding : 0 },
@@ -112,7 +110,7 @@ static void auth_done(struct session *s, struct str user)
 	}
 	(void)snprintf(s->user, sizeof s->user, "%.*s", STR_ARG(user));
 	log_event(LOG_LOGIN, LOG_U("connection", s->number), LOG_S("user", user), LOG_Z("client", s->client),
-	          LOG_Z("tls", s->tls_text));
+	          LOG_Z("mechanism", s->mechanism), LOG_Z("tls", s->tls_text));
 	smtp_server_answer_ok(s->smtp);
 	session_pump(s);
 }
@@ -228,7 +226,7 @@ static void on_sender(struct front *f, const struct keeper_sender *m)
 		smtp_server_answer_ok(s->smtp);
 		session_pump(s);
 	} else {
-		struct smtp_reply no = REPLY(553, 5, 7, 1, STR("This sender address is not yours"));
+		struct smtp_reply no = REPLY(550, 5, 7, 1, STR("This sender address is not yours"));
 		refused(s, "MAIL", s->letter.sender_text, no);
 		session_answer(s, no);
 	}

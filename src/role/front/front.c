@@ -139,25 +139,32 @@ static fault make_generation(struct front *f, const struct conf *conf, struct ge
 
 /* ---- a new configuration ---- */
 
-static bool is_at(const struct conf_listener *l, enum listen_kind kind, struct str on)
+static bool has_users(const struct conf_listener *l, struct str users)
 {
-	for (size_t i = 0; i < l->on.n; i++)
-		if (l->kind == kind && str_eq(l->on.items[i], on))
-			return true;
-	return false;
+	struct str name;
+	size_t i = 0;
+	while (i < l->auth.n && str_take_word(&users, &name))
+		if (!str_eq(name, l->auth.items[i++]))
+			return false;
+	return i == l->auth.n && str_trim(users).n == 0;
 }
 
-/* A session asks the keeper by the listener's number, which may mean another one now. */
-static void find_listener_again(struct session *s, const struct conf *conf)
+/* A session asks the keeper by the listener's number, which may mean another one now. What the number stands
+ * for are the users tables: any listener with the same ones will do. */
+void session_find_listener(struct session *s)
 {
+	const struct conf *conf = s->front->conf;
+	struct str users = buf_view(&s->users);
+	if (users.n == 0)
+		return;
 	s->listener_gone = true;
 	for (size_t i = 0; i < conf->n_listeners && s->listener_gone; i++) {
-		if (is_at(&conf->listeners[i], s->kind, s->on)) {
+		if (has_users(&conf->listeners[i], users)) {
 			s->listener = i;
 			s->listener_gone = false;
 		}
 	}
-	if (s->listener_gone && s->smtp != NULL)
+	if (s->listener_gone)
 		smtp_server_drain(s->smtp);
 }
 
@@ -175,7 +182,7 @@ static fault on_apply(void *role, const struct conf *conf, struct why *why)
 	f->generation = g;
 	f->conf = conf;
 	LIST_EACH(link, &f->sessions)
-		find_listener_again(LIST_MEMBER(link, struct session, in_front), conf);
+		session_find_listener(LIST_MEMBER(link, struct session, in_front));
 	if (f->draining)
 		listeners_close(&f->coming);
 	else

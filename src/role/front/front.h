@@ -176,8 +176,8 @@ struct session {
 	enum listen_kind kind;
 	bool implicit;                  /* TLS from the first byte */
 	size_t listener;                /* index in the configuration in force */
-	bool listener_gone;             /* none there matches any more */
-	struct str on;                  /* its endpoint, to find it again after a reload; owned */
+	bool listener_gone;             /* no listener there has the same users any more */
+	struct buf users;               /* the names of its users tables, to find one again after a reload */
 	struct stream *stream;
 	struct tls *tls;
 	struct smtp_server *smtp;
@@ -201,6 +201,7 @@ struct session {
 	uint64_t lookup;                /* the resolver's question under way; 0: none */
 	bool asks_address;              /* it is the second one */
 	bool trusted;
+	char mechanism[24];             /* of the last AUTH */
 	char user[256];                 /* logged in, or the account on a local socket */
 	char helo[SMTP_NAME_MAX + 1];
 	bool extended;
@@ -221,6 +222,8 @@ struct session {
 
 /* front.c */
 void front_perhaps_drained(struct front *f);
+
+void session_find_listener(struct session *s);  /* in the configuration in force */
 
 /* session.c */
 void session_new(struct front *f, const struct listener *l, int fd, const struct endpoint *peer, struct str key);

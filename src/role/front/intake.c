@@ -86,8 +86,9 @@ void intake_refuse(struct session *s, struct smtp_reply reply)
 
 static struct str with_word(const struct session *s)
 {
-	return trace_with(s->kind == LISTEN_LMTP, s->extended, s->tls != NULL, smtp_server_logged_in(s->smtp),
-	                  s->letter.params.smtputf8);
+	/* Who has used STARTTLS has said EHLO, though HELO may have followed: RFC 3848 knows no "SMTPS". */
+	return trace_with(s->kind == LISTEN_LMTP, s->extended || s->tls != NULL, s->tls != NULL,
+	                  smtp_server_logged_in(s->smtp), s->letter.params.smtputf8);
 }
 
 static void send_envelope(struct session *s)

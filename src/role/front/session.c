@@ -20,6 +20,7 @@ enum {
 	OUTPUT_BYTES_HIGH = 64 << 10,
 	IN_BYTES_MAX = FRONT_READ_BYTES + (32 << 10),
 	DISCARD_BYTES_MAX = 1 << 20,
+	USERS_BYTES_MAX = 16 << 10,
 };
 
 static const char wrong_port_reply[] = "554 5.7.0 This port expects TLS from the first byte: choose SSL/TLS in the client, "
@@ -42,7 +43,7 @@ static void bury(void *owner)
 	generation_drop(&s->generation);
 	buf_wipe(&s->in);
 	buf_fini(&s->cipher);
-	free((void *)(uintptr_t)s->on.p);
+	buf_fini(&s->users);
 	free(s);
 	f->n_sessions--;
 	front_perhaps_drained(f);
@@ -563,12 +564,12 @@ static struct smtp_server_conf core_conf(const struct session *s, const struct c
 	return c;
 }
 
-static char *copy(struct str text)
+static void name_users(struct session *s, const struct conf_listener *l)
 {
-	char *p = must_alloc(text.n + 1);
-	if (text.n > 0)
-		memcpy(p, text.p, text.n);
-	return p;
+	buf_init(&s->users, USERS_BYTES_MAX);
+	for (size_t i = 0; i < l->auth.n; i++)
+		if (buf_add(&s->users, l->auth.items[i]) != OK || buf_add_char(&s->users, ' ') != OK)
+			return; /* beyond all measure: after a reload it matches none */
 }
 
 void session_new(struct front *f, const struct listener *at, int fd, const struct endpoint *peer, struct str key)
@@ -580,7 +581,7 @@ void session_new(struct front *f, const struct listener *at, int fd, const struc
 	s->generation->refs++;
 	s->kind = l->kind;
 	s->listener = at->index;
-	s->on = (struct str){ copy(l->on.items[at->on]), l->on.items[at->on].n };
+	name_users(s, l);
 	s->implicit = l->kind == LISTEN_SUBMISSIONS && !l->tls_none;
 	s->number = ++f->next_number;
 	(void)snprintf(s->client_key, sizeof s->client_key, "%.*s", STR_ARG(key));
