@@ -72,7 +72,7 @@ class Sealpost:
         self.parts = {"extra": extra, "domain": domain, "mx": mx, "submissions": submissions, "submission": submission,
                       "limits": limits, "queue": queue, "top": top, "route": route, "direct": direct}
         self.process = None
-        self.starts = 0
+        self.user = None      # the account that starts it; None: we
 
     @property
     def conf(self):
@@ -81,7 +81,7 @@ class Sealpost:
     def write_conf(self, **changes):
         self.parts.update(changes)
         p = self.parts
-        as_root = "run-as nobody\nmail-user nobody\n" if os.getuid() == 0 else ""
+        as_root = "run-as nobody\nmail-user nobody\n" if os.getuid() == 0 and not self.user else ""
         limits = f"limits {{\n    {p['limits']}\n}}" if p["limits"] else ""
         direct = f"direct {{\n    {p['direct']}\n}}" if p["direct"] else ""
         self.conf.write_text(f"""\
@@ -136,7 +136,6 @@ control {self.control}
 
     def start(self, wait=True):
         self.write_conf()
-        self.starts += 1
         notify = self.folder / "notify"
         notify.unlink(missing_ok=True)
         environment = {**os.environ, **ENVIRONMENT, "NOTIFY_SOCKET": str(notify)}
@@ -144,7 +143,8 @@ control {self.control}
         self.notify.bind(str(notify))
         notify.chmod(0o666)
         self.process = Process(self.name, [self.program, "serve", "-c", self.conf, "--fronts", self.fronts], self.folder,
-                               env=environment)
+                               env=environment, user=self.user, group=self.user and "nogroup",
+                               extra_groups=[] if self.user else None)
         if wait:
             self.wait_ready()
         return self
