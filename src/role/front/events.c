@@ -226,7 +226,7 @@ static void on_sender(struct front *f, const struct keeper_sender *m)
 		smtp_server_answer_ok(s->smtp);
 		session_pump(s);
 	} else {
-		struct smtp_reply no = REPLY(550, 5, 7, 1, STR("This sender address is not yours"));
+		struct smtp_reply no = REPLY(553, 5, 7, 1, STR("This sender address is not yours"));
 		refused(s, "MAIL", s->letter.sender_text, no);
 		session_answer(s, no);
 	}

@@ -131,7 +131,7 @@ static void a_user_sends_as_nobody_else(void **state)
 {
 	(void)state;
 	log_in(LISTENER_SUBMISSIONS);
-	client_talk(&c, "MAIL FROM:<li@example.org>", "550 5.7.1");
+	client_talk(&c, "MAIL FROM:<li@example.org>", "553 5.7.1");
 	give_letter("jada@example.org", "a@x.example", "From: li@example.org\r\n\r\nhello", "550 5.7.1 From or Sender");
 	give_letter("jada@example.org", "a@x.example", "From: jada@example.org, li@example.org\r\n\r\nhello",
 	            "550 5.7.1 From or Sender");
