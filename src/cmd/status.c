@@ -72,6 +72,28 @@ static void show_roles(json_t *roles)
 	}
 }
 
+static long long count(const json_t *o, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(o, key));
+}
+
+static void show_queue(json_t *roles)
+{
+	size_t i;
+	json_t *role;
+	json_array_foreach(roles, i, role) {
+		if (!str_eq(field(role, "role"), STR("spool")) || json_object_get(role, "queued") == NULL)
+			continue;
+		printf("queue: %lld message%s; recipients: %lld queued, %lld being tried, %lld held; %lld MB free\n",
+		       count(role, "messages"), count(role, "messages") == 1 ? "" : "s", count(role, "queued"),
+		       count(role, "leased"), count(role, "held"), count(role, "disk_free_bytes") >> 20);
+		if (!json_is_true(json_object_get(role, "open")))
+			puts("queue: ITS STORAGE HAS FAILED; mail is refused: see the log");
+		if (json_is_true(json_object_get(role, "short")))
+			puts("queue: THE DISK IS FULL; new mail is refused, deliveries go on");
+	}
+}
+
 static void show_listeners(json_t *listeners)
 {
 	size_t i;
@@ -117,6 +139,7 @@ static void on_row(void *owner, struct str json)
 	put(json_is_true(json_object_get(o, "running")) ? " is running since " : " is starting or stopping; since ",
 	    field(o, "since"), "");
 	printf(", configuration %lld\n", (long long)json_integer_value(json_object_get(o, "generation")));
+	show_queue(json_object_get(o, "roles"));
 	show_roles(json_object_get(o, "roles"));
 	show_listeners(json_object_get(o, "listeners"));
 	show_certificates(json_object_get(o, "certificates"));

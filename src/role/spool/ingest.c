@@ -9,8 +9,9 @@
 
 enum { TEXT_MAX = 1000 };
 
-static void txn_free(struct txn *t)
+static void txn_free(struct txn *t, struct spool *s)
 {
+	s->n_arriving -= t->n_rcpts;
 	if (t->front != NULL)
 		map_remove_u64(t->front->txns, t->number);
 	link_remove(&t->in_list);
@@ -23,7 +24,7 @@ static void txn_drop(struct spool *s, struct txn *t)
 {
 	if (t->draft != NULL && s->store != NULL)
 		s->ops->draft_drop(s->store, &t->draft);
-	txn_free(t);
+	txn_free(t, s);
 }
 
 /* Says no, and that is the last word: what the front has sent meanwhile finds no transaction and is passed over. */
@@ -52,7 +53,7 @@ void spool_txn_answer(struct txn *t, struct spool *s, fault result)
 	if (t->front != NULL)
 		channel_send(t->front->channel, SPOOL_STORED,
 		             &(struct spool_stored){ .txn = t->number, .id = t->message.id });
-	txn_free(t);
+	txn_free(t, s);
 }
 
 /* The front keeps the limits of the RFCs; what it sends beyond them is cut. */
@@ -74,7 +75,8 @@ static bool copy_message(struct txn *t, const struct front_begin *m)
 static void begin(struct front *f, const struct front_begin *m)
 {
 	struct spool *s = f->spool;
-	if (map_get_u64(f->txns, m->txn) != NULL || map_count(f->txns) >= SPOOL_TXNS_MAX) {
+	/* A session has one message at a time; its next may begin before the last word about the one before. */
+	if (map_get_u64(f->txns, m->txn) != NULL || map_count(f->txns) >= 2 * s->conf->limits.connections) {
 		channel_send(f->channel, SPOOL_REFUSED,
 		             &(struct spool_refused){ .txn = m->txn, .code = 451, .status = STR("4.3.0"),
 		                                      .text = STR("Too many messages at a time; try again later") });
@@ -117,7 +119,7 @@ static void rcpt(struct txn *t, const struct front_rcpt *m)
 	struct spool *s = t->front->spool;
 	if (t->finished)
 		return;
-	if (t->n_rcpts == SPOOL_RCPTS_MAX) {
+	if (t->n_rcpts == SPOOL_RCPTS_MAX || s->n_arriving == SPOOL_ARRIVING_MAX) {
 		spool_txn_refuse(t, s, 452, "4.5.3", "Too many recipients in one message");
 		return;
 	}
@@ -145,6 +147,7 @@ static void rcpt(struct txn *t, const struct front_rcpt *m)
 		if (r->state == RCPT_HELD)
 			r->last_reply = STR("held by a route of the configuration");
 		t->n_rcpts++;
+		s->n_arriving++;
 	}
 }
 

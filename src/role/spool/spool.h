@@ -36,8 +36,8 @@
 #include "sys/socket.h"
 
 enum {
-	SPOOL_TXNS_MAX = 65536,          /* messages arriving over one front at a time */
 	SPOOL_RCPTS_MAX = 100000,        /* of one message, after aliases */
+	SPOOL_ARRIVING_MAX = 200000,     /* recipients of all messages that are arriving; messages: see conf->limits */
 	SPOOL_TXN_BYTES_MAX = 64 << 20,  /* envelope of one message, in memory */
 	SPOOL_JOBS_MAX = 500,            /* attempts in hand */
 	SPOOL_JOB_RCPTS_MAX = 100,       /* RFC 5321 4.5.3.1.8: every server takes so many in one transaction */
@@ -150,6 +150,7 @@ struct spool {
 	struct str directory;            /* of the open store; malloc'd */
 
 	struct list fronts;
+	size_t n_arriving;               /* recipients of messages that are not committed yet */
 	struct worker workers[WORKER_KINDS];
 	struct channel *resolver, *keeper;
 	struct list audiences;

@@ -311,6 +311,18 @@ static void one_bad_message_does_not_spoil_the_batch(void **state)
 	assert_str(content_of(f, "taken", 100), "Subject: x\r\n\r\nbody\r\n");
 }
 
+static void an_id_has_a_longest_length(void **state)
+{
+	struct fixture *f = *state;
+	char id[STORE_ID_MAX + 2] = { 0 };
+	memset(id, 'a', STORE_ID_MAX);
+	struct store_rcpt r = rcpt_to("b@y.example", "k", NOW);
+	assert_int_equal(put(f, id, STR("x"), &r, 1), OK);
+	id[STORE_ID_MAX] = 'a';
+	assert_int_equal(put(f, id, STR("x"), &r, 1), F_STATE);
+	assert_int_equal(counts(f).messages, 1);
+}
+
 static void a_lease_is_exclusive_until_it_ends(void **state)
 {
 	struct fixture *f = *state;
@@ -771,6 +783,7 @@ static const struct { const char *name; CMUnitTestFunction run; } cases[] = {
 	CASE(drafts_interleave),
 	CASE(a_draft_without_commit_is_nothing),
 	CASE(one_bad_message_does_not_spoil_the_batch),
+	CASE(an_id_has_a_longest_length),
 	CASE(a_lease_is_exclusive_until_it_ends),
 	CASE(a_renewed_lease_lasts),
 	CASE(later_keeps_what_happened),

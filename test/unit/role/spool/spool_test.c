@@ -189,6 +189,38 @@ static void a_message_too_large_is_refused(void **state)
 	wait_for("front: refused 2 552 5.3.4");
 }
 
+static void too_many_recipients_are_refused(void **state)
+{
+	(void)state;
+	enum { MOST = 100000 };
+	h.hands_off = true;
+	for (uint64_t txn = 1; txn <= 2; txn++) {
+		say_begin(txn, "a@x.example");
+		for (unsigned i = 0; i < MOST; i++)
+			say_rcpt(txn, "b@held.example", 0);
+		say_chunk(txn, "x");
+		wait_for(txn == 1 ? "front: taken 1" : "front: taken 2");
+	}
+	say_begin(3, "a@x.example");
+	say_rcpt(3, "b@y.example", 0);
+	wait_for("front: refused 3 452 4.5.3"); /* the first two take all the room there is */
+	say_rcpt(1, "b@y.example", 0);
+	wait_for("front: refused 1 452 4.5.3"); /* one more than a message may have */
+	send_letter(4, "a@x.example", "b@y.example", 0);
+	wait_for("front: stored 4");
+	channel_send(h.front.channel, FRONT_ABORT, &(struct front_abort){ .txn = 2 });
+}
+
+static void too_many_messages_at_a_time_are_refused(void **state)
+{
+	(void)state;
+	house_open("limits {\n connections 5\n}\n");
+	for (uint64_t txn = 1; txn <= 11; txn++)
+		say_begin(txn, "a@x.example");
+	wait_for("front: begun 10");
+	wait_for("front: refused 11 451 4.3.0");
+}
+
 static void a_front_that_dies_leaves_nothing_half(void **state)
 {
 	(void)state;
@@ -995,6 +1027,8 @@ int main(void)
 		OPEN(what_is_wrong_is_refused),
 		PREPARED(routes_may_refuse),
 		PREPARED(a_message_too_large_is_refused),
+		OPEN(too_many_recipients_are_refused),
+		PREPARED(too_many_messages_at_a_time_are_refused),
 		OPEN(a_front_that_dies_leaves_nothing_half),
 		OPEN(failing_commits_are_told),
 		PREPARED(a_short_disk_refuses_early),
