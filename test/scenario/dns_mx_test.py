@@ -23,6 +23,9 @@ six IN MX 10 mx3
 alias IN CNAME implicit
 literal IN MX 10 127.0.0.1.
 private IN MX 10 a
+backup IN MX 10 mx1
+backup IN MX 20 mx1.example.test.
+own IN MX 10 mx1.example.test.
 """
 
 
@@ -40,7 +43,8 @@ class Mx(harness.Scenario):
         direct = f"port {self.postfix.port}\n    family ipv4\n" + ("    allow-loopback yes\n" if loopback else "")
         self.server = self.start(Sealpost(
             self.folder, authority=self.authority, route="otherwise direct", direct=direct + parts.pop("direct", ""),
-            extra=f"resolver {{\n    server {self.nsd.server}\n    {anchor}\n    {resolver}\n}}", **parts))
+            extra=f"resolver {{\n    server {self.nsd.server}\n    {anchor}\n    {resolver}\n}}\n"
+                  f"{parts.pop('extra_domains', '')}", **parts))
 
     def send(self, *to):
         subject = f"letter {unique_id()}"
@@ -65,6 +69,18 @@ class Mx(harness.Scenario):
     def test_two_domains_of_one_letter(self):
         self.begin()
         self.postfix.wait_for_letter(self.send("one@there.test", "two@implicit.there.test"), count=2)
+
+    def test_backup_mx(self):
+        """deliver mx: only to hosts that are better than we are; and we never speak with ourselves."""
+        self.begin(extra_domains="domain backup.there.test own.there.test {\n recipients any\n deliver mx\n}")
+        subject = f"letter {unique_id()}"
+        with Raw(self.server.port_mx) as client:  # mail for these is taken from strangers
+            client.mail("a@elsewhere.test", "one@backup.there.test")
+            self.assertEqual(client.data(f"Subject: {subject}\r\n\r\nx")[0], 250)
+        self.postfix.wait_for_letter(subject)
+        self.send("one@own.there.test")
+        failed = self.bounce().recipients[0]
+        self.assertEqual((failed["Action"], failed["Status"]), ("failed", "5.4.6"))
 
     def test_null_mx(self):
         self.begin()

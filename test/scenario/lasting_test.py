@@ -8,8 +8,9 @@ import threading
 import time
 
 import harness
-from harness import Sealpost, letter, wait_until
+from harness import Authority, Sealpost, letter, wait_until
 from harness.message import unique_id
+from harness.peers import Postfix
 from harness.ports import free_port
 from harness.raw import Gone, Raw
 
@@ -110,6 +111,40 @@ class Crashes(harness.Scenario):
         self.assertEqual(twice, 0, "a Maildir file's name derives from queue id and recipient")
         for path in box.glob("*"):
             self.assertTrue(path.read_bytes().rstrip().endswith(b"the end"), path)
+
+
+class NextHop(harness.Scenario):
+    LETTERS = 60
+
+    def test_a_next_hop_that_goes_and_comes(self):
+        authority = Authority(self.folder)
+        files = (*authority.issue("localhost", file="peer"), authority.cert)
+        postfix = self.start(Postfix(self.folder, *files))
+        server = self.start(Sealpost(self.folder, authority=authority, queue="retry 1s 2s", route="otherwise relay hop",
+                                     extra=f"relay hop {{\n host localhost:{postfix.port}\n ca {authority.cert}\n}}"))
+        subjects = []
+
+        def send(count):
+            with Raw(server.port_submissions, authority, "implicit", login=JADA) as client:
+                for _ in range(count):
+                    subjects.append(f"letter {unique_id()}")
+                    client.mail("jada@example.test", "one@postfix.test")
+                    code, text = client.data(f"From: jada@example.test\r\nSubject: {subjects[-1]}\r\n\r\nx")
+                    self.assertEqual(code, 250, text)
+
+        def arrived():
+            return [m["Subject"] for m in postfix.maildir(postfix.inbox)]
+        send(self.LETTERS // 3)
+        wait_until(lambda: len(arrived()) >= 5, "the first letters")
+        postfix.stop()
+        send(self.LETTERS // 3)
+        server.wait_for_line("deferred")
+        postfix.start()
+        wait_until(lambda: len(arrived()) >= self.LETTERS // 3, "more letters")
+        os.kill(server.roles()["courier"], signal.SIGKILL)
+        send(self.LETTERS // 3)
+        wait_until(lambda: server.queue_list() == [], "an empty queue")
+        self.assertEqual(set(arrived()), set(subjects))  # none lost; a repeat is allowed where the courier died
 
 
 if __name__ == "__main__":

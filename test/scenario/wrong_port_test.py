@@ -108,6 +108,15 @@ class AtTheStart(harness.Scenario):
         text = self.run_program(server.program, "check", "-c", server.conf, status=None)
         self.assertIn("expired", text)
 
+    def test_expired_at_the_start(self):
+        """It serves all the same: senders that do not look at the date still get through sealed. But it says so."""
+        authority = Authority(self.folder)
+        server = Sealpost(self.folder, authority=authority)
+        server.cert, server.key = authority.issue("mx1.example.test", start="20200101000000Z", end="20200201000000Z", file="old")
+        self.start(server)
+        server.wait_for_line("trouble", "expired", str(server.cert))
+        self.assertIn("2020-02-01", server.command("status"))
+
     def test_a_key_of_another_certificate(self):
         authority = Authority(self.folder)
         server = Sealpost(self.folder, authority=authority)

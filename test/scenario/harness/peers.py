@@ -135,7 +135,9 @@ disable_vrfy_command = yes
         conf = self.folder / "conf"
         for file in conf.iterdir():  # Postfix does not touch files that may still be in the making
             os.utime(file, (0, 0))
-        self.process = Process("postfix-master", ["/usr/lib/postfix/sbin/master", "-c", conf, "-d"], self.folder)
+        # When it ends, it ends the process group of which it must be the leader.
+        self.process = Process("postfix-master", ["/usr/lib/postfix/sbin/master", "-c", conf, "-d"], self.folder,
+                               start_new_session=True)
         wait_until(lambda: listens(self.port), f"{self.name} on port {self.port}")
         return self
 
