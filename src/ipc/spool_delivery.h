@@ -5,7 +5,8 @@
  * JOB, its JOB_RCPTs, then JOB_GO. The worker asks for content with WANT (never more than
  * DELIVERY_CREDIT_BYTES outstanding) and gets BODY, then BODY_END. It reports every recipient
  * with OUTCOME as soon as it is known and ends with DONE; recipients without an outcome are queued
- * again. `job` is chosen by the spool; a worker that dies holds leases that end by themselves.
+ * again: beside others that have one for a moment later, alone as after a failure. `job` is chosen by the
+ * spool; what a worker had in hand when it died is queued again, too.
  */
 #ifndef IPC_SPOOL_DELIVERY_H
 #define IPC_SPOOL_DELIVERY_H

@@ -212,7 +212,7 @@ void job_begin_letter(struct job *j)
 {
 	struct courier *c = j->courier;
 	struct smtp_client *client = hop_client(j->visit->hop);
-	/* Who is over the server's limit gets no outcome and so comes again at once (RFC 9422 4). */
+	/* Who is over the server's limit gets no outcome and so comes again in a moment (RFC 9422 4). */
 	size_t n = collect_rcpts(j, smtp_client_offers(client)->rcpt_max);
 	j->txn = (struct smtp_transaction){
 		.sender = j->sender, .params = j->params, .rcpts = j->txn_rcpts, .n_rcpts = n,
@@ -258,6 +258,7 @@ void job_visit_ready_again(struct job *j)
 	tell_host_failed(j, v, &j->last);
 	j->visit = NULL;
 	v->job = NULL;
+	j->in_clear = false; /* that was about this target's handshake alone */
 	j->at++;
 	job_next(j);
 }

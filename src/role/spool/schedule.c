@@ -147,9 +147,12 @@ void spool_job_free_if_done(struct job *j)
 void spool_job_end(struct job *j)
 {
 	struct spool *s = j->spool;
+	bool some = false;
+	for (size_t i = 0; i < j->n_rcpts; i++)
+		some |= j->rcpts[i].reported;
 	for (size_t i = 0; i < j->n_rcpts; i++)
 		if (!j->rcpts[i].reported)
-			verdict_later(j, i, "the delivery was interrupted", 0);
+			some ? verdict_again(j, i) : verdict_later(j, i, "the delivery was interrupted", 0);
 	job_leave(j);
 	spool_job_free_if_done(j);
 	spool_turn_soon(s);
@@ -402,12 +405,15 @@ static void wait_for_next(struct spool *s)
 void spool_schedule(struct spool *s)
 {
 	struct why why = { "" };
-	size_t n = 1;
+	size_t n = 0;
 	fault f = OK;
 	if (s->store == NULL || s->draining)
 		return;
-	while (f == OK && n > 0 && s->n_jobs < SPOOL_JOBS_MAX)
+	for (bool more = s->n_jobs < SPOOL_JOBS_MAX; more;) {
 		f = lease_some(s, &n, &why);
+		/* What routes decide at once is committed before more of it is leased: a reload may refuse a whole queue. */
+		more = f == OK && n > 0 && s->n_jobs < SPOOL_JOBS_MAX && list_empty(&s->verdicts);
+	}
 	if (f == F_STORE)
 		spool_store_failed(s, why.text[0] != '\0' ? why.text : "the queue cannot be read");
 	else

@@ -235,6 +235,7 @@ struct outcome_facts {
 };
 void verdict_on_outcome(struct job *j, size_t index, const struct outcome_facts *o);
 void verdict_later(struct job *j, size_t index, const char *text, int64_t next_s); /* 0: by the retry list */
+void verdict_again(struct job *j, size_t index); /* there was no attempt: in a moment, and not counted as one */
 void verdict_hold(struct job *j, size_t index, const char *text);
 void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply); /* to the sender, now */
 void verdict_free(struct verdict *v);

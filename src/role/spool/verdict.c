@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 
-enum { TEXT_MAX = 2000, DIALOGUE_MAX = STORE_DIALOGUE_MAX };
+enum { TEXT_MAX = 2000, DIALOGUE_MAX = STORE_DIALOGUE_MAX, AGAIN_S = 2 };
 
 static struct verdict *verdict_new(struct job *j, size_t index, enum settle_kind kind, enum log_event event)
 {
@@ -155,14 +155,29 @@ void verdict_on_outcome(struct job *j, size_t index, const struct outcome_facts 
 	}
 }
 
-void verdict_later(struct job *j, size_t index, const char *text, int64_t next_s)
+static struct verdict *put_off(struct job *j, size_t index, const char *text)
 {
 	struct smtp_reply reply = REPLY(0, 4, 4, 2, str_of(text));
 	struct verdict *v = verdict_new(j, index, SETTLE_LATER, LOG_DEFERRED);
 	keep_reply(v, &reply);
 	make_later(v);
+	return v;
+}
+
+void verdict_later(struct job *j, size_t index, const char *text, int64_t next_s)
+{
+	struct verdict *v = put_off(j, index, text);
 	if (next_s > 0 && v->kind == SETTLE_LATER)
 		v->next_s = next_s;
+}
+
+void verdict_again(struct job *j, size_t index)
+{
+	struct verdict *v = put_off(j, index, "the next server takes fewer recipients at a time; this one follows");
+	if (v->kind != SETTLE_LATER)
+		return;
+	v->next_s = spool_now_s(j->spool) + AGAIN_S;
+	v->counts = false;
 }
 
 void verdict_hold(struct job *j, size_t index, const char *text)

@@ -203,6 +203,21 @@ static void a_broken_handshake_waits_once(void **state)
 	expect(&again, "0 later 0 4.7.10 mx.y.example has lately used TLS for this domain and does not offer it now");
 }
 
+static void clear_text_is_for_one_host_alone(void **state)
+{
+	(void)state;
+	struct job_spec again = to_b;
+	again.attempt = 2;
+	w.zone = two_mx;
+	w.peers[0].script = (struct peer_script){ .ehlo = "STARTTLS", .broken_tls = true, .mail = "451 4.3.0 Not now" };
+	w.peers[1].script = (struct peer_script){ .ehlo = "STARTTLS" };
+	direct("opportunistic");
+	expect(&again, "0 done 250 2.0.0 Ok|");
+	assert_int_equal(w.peers[0].letters, 0);
+	assert_true(str_find_str(buf_view(&w.peers[0].said), STR("MAIL"), &(size_t){ 0 }));
+	assert_int_equal(w.last_level, TLS_OPPORTUNISTIC);
+}
+
 static void encrypt_never_goes_in_clear(void **state)
 {
 	(void)state;
@@ -491,7 +506,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WORLD_TEST(one_letter_in_clear), WORLD_TEST(opportunistic_tls), WORLD_TEST(each_recipient_its_outcome),
 		WORLD_TEST(the_next_host_is_tried), WORLD_TEST(what_the_dns_says), WORLD_TEST(loopback_is_not_remote), WORLD_TEST(only_better_hosts),
-		WORLD_TEST(a_broken_handshake_waits_once), WORLD_TEST(encrypt_never_goes_in_clear),
+		WORLD_TEST(a_broken_handshake_waits_once), WORLD_TEST(clear_text_is_for_one_host_alone),
+		WORLD_TEST(encrypt_never_goes_in_clear),
 		WORLD_TEST(verify_wants_the_right_name), WORLD_TEST(a_ca_without_certificate_is_refused),
 		WORLD_TEST(relays_with_login), WORLD_TEST(a_relay_that_is_not_there), WORLD_TEST(lmtp_over_a_unix_socket),
 		WORLD_TEST(lmtp_over_tcp), WORLD_TEST(connections_are_kept), WORLD_TEST(a_recipient_is_verified),
