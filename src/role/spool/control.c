@@ -269,17 +269,17 @@ static fault bounce(struct control_session *c, uint64_t *n_out)
 	size_t n = 1;
 	fault f = OK;
 	*n_out = 0;
-	while (f == OK && n > 0) {
+	while (f == OK && n > 0 && s->store != NULL) {
 		arena_reset(a);
 		struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, CLAIM_AT_ONCE);
 		f = s->ops->claim(s->store, &c->which, spool_now_s(s), SPOOL_LEASE_S, a, rows, CLAIM_AT_ONCE, &n, &why);
 		if (f == OK)
 			f = spool_return_claimed(s, rows, n, &reply);
 		*n_out += f == OK ? n : 0;
+		spool_turn_now(s); /* some at a time, so that a long queue fills no memory */
 	}
 	arena_free(&a);
-	spool_turn_now(s);
-	return f;
+	return s->store != NULL ? f : F_STORE;
 }
 
 static void run_action(struct control_session *c)
@@ -299,7 +299,7 @@ static void run_action(struct control_session *c)
 	}
 	fault f = c->verb == CONTROL_BOUNCE ? bounce(c, &n) : act(c, actions[c->verb].action, &n);
 	if (f != OK) {
-		end(c, 1, "the queue's storage failed; nothing was changed, see the log");
+		end(c, 1, "the queue's storage failed; see the log, and `sealpost queue list` for what was done");
 		return;
 	}
 	snprintf(said, sizeof said, "%llu recipient%s %s", (unsigned long long)n, n == 1 ? "" : "s",

@@ -6,7 +6,10 @@
 
 #include "base/check.h"
 
-enum { TURN_ARENA_MAX = 512 << 20 };
+enum {
+	TURN_ARENA_MAX = 512 << 20,
+	NOTICE_RCPTS_MAX = 500,          /* with 5 KB each and the message itself they stay below SPOOL_NOTICE_BYTES_MAX */
+};
 
 /* One commit as it is put together. */
 struct turn {
@@ -118,7 +121,8 @@ static void settle_messages(struct turn *t)
 	size_t kept = 0, end;
 	for (size_t first = 0; first < t->n_verdicts; first = end) {
 		struct str id = t->verdicts[first]->job->message.id;
-		for (end = first + 1; end < t->n_verdicts && str_eq(t->verdicts[end]->job->message.id, id) &&
+		for (end = first + 1; end < t->n_verdicts && end - first < NOTICE_RCPTS_MAX &&
+		                      str_eq(t->verdicts[end]->job->message.id, id) &&
 		                      t->verdicts[end]->to_postmaster == t->verdicts[first]->to_postmaster;)
 			end++;
 		kept = settle_message(t, first, end, kept);

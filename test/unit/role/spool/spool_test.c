@@ -421,6 +421,24 @@ static void a_worker_that_says_nothing_is_no_delivery(void **state)
 	assert_true(has(r.last_reply, "interrupted"));
 }
 
+static void who_is_over_a_servers_limit_comes_again_soon(void **state)
+{
+	(void)state;
+	static const char *const to[] = { "b@y.example", "c@y.example" };
+	h.hands_off = true;
+	house_fill("m1", "a@x.example", to, 2, 0, 10, "x");
+	house_open("");
+	wait_for("courier: job a@x.example to b@y.example and 1 more");
+	channel_send(h.courier.channel, FROM_WORKER_OUTCOME,
+	             &(struct from_worker_outcome){ .job = h.jobs[0].job, .class = OUTCOME_DONE, .code = 250 });
+	channel_send(h.courier.channel, FROM_WORKER_DONE, &(struct from_worker_done){ .job = h.jobs[0].job });
+	settle_down();
+	struct store_rcpt r = only_row();
+	assert_str(r.address, "c@y.example");
+	assert_int_equal(r.attempts, 0);
+	assert_true(r.next_s <= clock_wall_s() + 5);
+}
+
 static void nonsense_of_workers_is_passed_over(void **state)
 {
 	(void)state;
@@ -488,6 +506,26 @@ static void a_changed_route_counts_at_the_next_attempt(void **state)
 	assert_str(r.address, "d@held.example");
 	assert_int_equal(r.state, RCPT_HELD);
 	assert_true(has(buf_view(&h.jobs[1].body), "Not any more"));
+}
+
+static void a_route_that_refuses_much_decides_some_at_a_time(void **state)
+{
+	(void)state;
+	static const char *to[200];
+	static char names[200][32];
+	for (size_t i = 0; i < COUNT(to); i++) {
+		snprintf(names[i], sizeof names[i], "u%zu@refused.example", i);
+		to[i] = names[i];
+	}
+	house_fill("m1", "a@x.example", to, COUNT(to), 0, 10, "x");
+	house_fill("m2", "a@x.example", to, COUNT(to), 0, 10, "x");
+	house_fill("m3", "a@x.example", to, COUNT(to), 0, 10, "x");
+	house_open("route {\n to refused.example refuse \"Not any more\"\n otherwise direct\n}\n");
+	wait_for("courier: job  to a@x.example");
+	settle_down();
+	struct store_rcpt r[1];
+	assert_int_equal(rows(r, 1), 0);
+	assert_in_range(h.most_outcomes, 1, 250);
 }
 
 /* ---- telling the sender ---- */
@@ -1040,10 +1078,12 @@ int main(void)
 		OPEN(a_dead_worker_gives_back_at_once),
 		OPEN(a_letter_that_kills_its_worker_waits),
 		OPEN(a_worker_that_says_nothing_is_no_delivery),
+		PREPARED(who_is_over_a_servers_limit_comes_again_soon),
 		OPEN(nonsense_of_workers_is_passed_over),
 		OPEN(damage_is_held_and_never_sent),
 		PREPARED(a_hold_route_holds_until_released),
 		PREPARED(a_changed_route_counts_at_the_next_attempt),
+		PREPARED(a_route_that_refuses_much_decides_some_at_a_time),
 		PREPARED(never_goes_back),
 		PREPARED(one_notice_tells_all),
 		PREPARED(notify_never_means_never),
