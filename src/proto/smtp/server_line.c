@@ -315,8 +315,11 @@ static void command_line(struct smtp_server *s, struct str line, size_t whole)
 		smtp_server_end(s, SAY_TOO_EARLY);
 		return;
 	}
-	if (wrong == SAY_NOTHING && c->verb == VERB_BDAT) {
-		command_bdat(s, c, argument);
+	if (c->verb == VERB_BDAT) {
+		if (wrong == SAY_NOTHING)
+			command_bdat(s, c, argument);
+		else
+			smtp_server_end(s, wrong); /* its octets would be taken for commands */
 		return;
 	}
 	if (wrong == SAY_NOTHING)
