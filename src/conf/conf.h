@@ -169,9 +169,9 @@ void conf_report_fini(struct conf_report *r);
 void conf_includes(const struct conf_text *main_text, struct arena *a, struct conf_list *out);
 
 /* texts[0] is the main file. Where it says `include DIR`, the other texts whose name is DIR/NAME stand, in the
- * order given; only the main file may include. Texts: CONF_TEXTS_MAX, together CONF_BYTES_MAX.
+ * order given; only the main file may include. Texts: CONF_TEXTS_MAX, each CONF_FILE_BYTES_MAX, together CONF_BYTES_MAX.
  * F_SYNTAX with report->errors > 0; *out is set only on OK. */
-enum { CONF_TEXTS_MAX = 1000, CONF_BYTES_MAX = 4 << 20 };
+enum { CONF_TEXTS_MAX = 1000, CONF_BYTES_MAX = 4 << 20, CONF_FILE_BYTES_MAX = 1000 << 10 };
 MUST_USE fault conf_read(const struct conf_text *texts, size_t n, struct conf **out,
                          struct conf_report *report);
 void conf_free(struct conf **conf);

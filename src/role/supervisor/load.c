@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "sys/channel.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 
 enum { ARENA_BYTES_MAX = 64 * CONF_BYTES_MAX };
+_Static_assert((int)CONF_FILE_BYTES_MAX + 8192 <= (int)CHANNEL_FRAME_MAX, "a text goes to the roles in one frame, with its name");
 
 fault load_file(const char *path, size_t bytes_max, struct arena *a, struct str *out, struct why *why)
 {
@@ -70,7 +72,7 @@ static fault add_text(struct conf_texts *texts, struct str name, size_t *room, s
 	struct str text;
 	if (texts->n == CONF_TEXTS_MAX)
 		return why_say(why, F_LIMIT, "%.*s: more than %d files", STR_ARG(name), CONF_TEXTS_MAX);
-	TRY(load_file(name.p, *room, texts->arena, &text, why));
+	TRY(load_file(name.p, *room < CONF_FILE_BYTES_MAX ? *room : CONF_FILE_BYTES_MAX, texts->arena, &text, why));
 	*room -= text.n;
 	texts->items[texts->n++] = (struct conf_text){ name, text };
 	return OK;

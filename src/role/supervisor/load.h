@@ -5,8 +5,9 @@
  * Only reads; conf_read tells what is wrong inside. `check`, `serve` and the other commands use it as the
  * supervisor does.
  *
- * Limits   CONF_TEXTS_MAX files, CONF_BYTES_MAX bytes together.
+ * Limits   CONF_TEXTS_MAX files, each CONF_FILE_BYTES_MAX bytes, together CONF_BYTES_MAX.
  * Errors   F_ABSENT, F_DENIED, F_LIMIT, F_SYS; the why names the file and what to do.
+ * Tests    test/unit/role/load_test.c
  */
 #ifndef ROLE_SUPERVISOR_LOAD_H
 #define ROLE_SUPERVISOR_LOAD_H

@@ -106,6 +106,7 @@ void supervisor_slot_ended(struct slot *s);
 void supervisor_slot_drained(struct slot *s);
 void supervisor_ready(struct supervisor *sv, bool reloaded);
 void supervisor_reload_done(struct supervisor *sv, bool ok, struct str errors);
+void supervisor_reload_failed(struct supervisor *sv, struct str errors); /* and the service manager hears it */
 void supervisor_fail(struct supervisor *sv, int status);
 
 #endif

@@ -123,5 +123,5 @@ void generation_refused(struct slot *s, uint64_t number, struct str text)
 		if (sv->slots[i].running && sv->slots[i].offered == number)
 			slot_offer(&sv->slots[i], &sv->current);
 	bound_drop_unused(sv, sv->current.number);
-	supervisor_reload_done(sv, false, text);
+	supervisor_reload_failed(sv, text);
 }

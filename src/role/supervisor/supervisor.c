@@ -12,6 +12,7 @@
 
 /* Sessions in hand get this long to finish their transaction; then the workers get as long. */
 enum { GRACE_MS = 20000 };
+enum { ERRORS_BYTES_MAX = 64 << 10 };    /* of a refused configuration, for whoever asked for the reload */
 
 static unsigned fronts_wanted(const struct supervisor_options *options)
 {
@@ -107,10 +108,17 @@ void supervisor_reload_done(struct supervisor *sv, bool ok, struct str errors)
 	if (!sv->reload_asked)
 		return;
 	sv->reload_asked = false;
+	errors = str_sub(errors, 0, ERRORS_BYTES_MAX);
 	for (size_t i = 0; i < sv->n_slots; i++)
 		if (sv->slots[i].kind == ROLE_SPOOL && sv->slots[i].control != NULL)
 			channel_send(sv->slots[i].control, TO_ROLE_RELOADED,
 			             &(struct to_role_reloaded){ .request = sv->reload_request, .ok = ok, .errors = errors });
+}
+
+void supervisor_reload_failed(struct supervisor *sv, struct str errors)
+{
+	service_notify("READY=1"); /* as before */
+	supervisor_reload_done(sv, false, errors);
 }
 
 void supervisor_reload(struct supervisor *sv)
@@ -132,8 +140,7 @@ void supervisor_reload(struct supervisor *sv)
 		log_event(LOG_RELOAD_FAILED, LOG_S("text", buf_view(&report.text)));
 		generation_free(&g);
 		bound_drop_unused(sv, sv->current.number);
-		service_notify("READY=1");
-		supervisor_reload_done(sv, false, buf_view(&report.text));
+		supervisor_reload_failed(sv, buf_view(&report.text));
 	}
 	conf_report_fini(&report);
 }

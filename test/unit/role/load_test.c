@@ -92,24 +92,28 @@ static void too_much(void **state)
 	(void)state;
 	struct conf_texts *texts;
 	struct why why;
-	char *text = malloc(CONF_BYTES_MAX + 1);
-	memset(text, '#', CONF_BYTES_MAX + 1);
-	put("big.conf", text, CONF_BYTES_MAX);
+	static char text[CONF_FILE_BYTES_MAX + 1];
+	memset(text, '#', sizeof text);
+	put("big.conf", text, CONF_FILE_BYTES_MAX);
 	assert_int_equal(conf_load(in_top("big.conf"), &texts, &why), OK);
 	conf_texts_free(&texts);
-	put("big.conf", text, CONF_BYTES_MAX + 1);
+	put("big.conf", text, CONF_FILE_BYTES_MAX + 1);
 	assert_refused("big.conf", F_LIMIT, "big.conf");
 
 	/* Together. */
+	size_t left = CONF_BYTES_MAX - CONF_FILE_BYTES_MAX;
 	memcpy(text, "include f\n", 10);
-	put("big.conf", text, CONF_BYTES_MAX - 100);
+	put("big.conf", text, CONF_FILE_BYTES_MAX);
 	assert_int_equal(mkdir(in_top("f"), 0700), 0);
-	put("f/more.conf", text, 100);
+	for (char name[] = "f/1.conf"; left > CONF_FILE_BYTES_MAX; name[2]++, left -= CONF_FILE_BYTES_MAX) {
+		memset(text, '#', 10);
+		put(name, text, CONF_FILE_BYTES_MAX);
+	}
+	put("f/more.conf", text, left);
 	assert_int_equal(conf_load(in_top("big.conf"), &texts, &why), OK);
 	conf_texts_free(&texts);
-	put("f/more.conf", text, 101);
+	put("f/more.conf", text, left + 1);
 	assert_refused("big.conf", F_LIMIT, "more.conf");
-	free(text);
 }
 
 static void too_many(void **state)
