@@ -42,7 +42,8 @@ struct tls_client *tls_client_new(const struct tls_client_options *options, stru
 	/* Where nothing is verified, a small key or a server without RFC 5746 is still better than clear text;
 	 * we never renegotiate. */
 	SSL_CTX_set_security_level(c->ctx, options->verify ? 2 : 1);
-	bool ruled = tls_context_rules(c->ctx, false);
+	/* As for `mx`: what fails here for want of a cipher would go in clear next time. */
+	bool ruled = tls_context_rules(c->ctx, !options->verify);
 	check(ruled);
 	if (!options->verify)
 		(void)SSL_CTX_set_options(c->ctx, SSL_OP_LEGACY_SERVER_CONNECT);

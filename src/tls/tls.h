@@ -8,7 +8,7 @@
  *
  * Source   RFC 8446, RFC 5246 with RFC 7627, RFC 8314, RFC 9266 (tls-exporter), RFC 6066 3 (SNI), RFC 7301 (ALPN).
  * Policy   Server and client: TLS 1.2 is the floor, ECDHE and AEAD only, no renegotiation, compression or early
- *          data. `for_mx` adds ECDHE with AES-CBC, last.
+ *          data. `for_mx` adds ECDHE with AES-CBC, last; so does a client that does not verify.
  * Limits   1 MiB of ciphertext not yet sent (tls_write gives F_LIMIT before that); 256 KeyUpdates from the peer.
  * Errors   F_TLS: the session is over; tls_error() says why in words for a person. tls_output may still hold an
  *          alert for the peer: send it before closing.

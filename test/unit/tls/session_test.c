@@ -364,6 +364,37 @@ static void mx_takes_cbc_last(void **state)
 	tls_server_free(&server);
 }
 
+/* Does the hello at the front of this offer the cipher? (RFC 8446 4.1.2) */
+static bool hello_offers(struct str hello, unsigned cipher)
+{
+	size_t session_id = 5 + 4 + 2 + 32;
+	assert_true(hello.n > session_id + 1);
+	size_t at = session_id + 1 + (unsigned char)hello.p[session_id];
+	size_t n = (size_t)(unsigned char)hello.p[at] << 8 | (unsigned char)hello.p[at + 1];
+	assert_true(at + 2 + n <= hello.n);
+	for (size_t i = at + 2; i < at + 2 + n; i += 2)
+		if (((unsigned)(unsigned char)hello.p[i] << 8 | (unsigned char)hello.p[i + 1]) == cipher)
+			return true;
+	return false;
+}
+
+/* What a client without demands cannot seal would go in clear, so it takes CBC as mx does; one with demands does not. */
+static void only_a_client_without_demands_offers_cbc(void **state)
+{
+	enum { ECDHE_ECDSA_AES128_SHA = 0xC009, ECDHE_ECDSA_AES128_GCM = 0xC02B };
+	(void)state;
+	for (int verify = 0; verify < 2; verify++) {
+		struct tls_client *client = tls_client_new(&(struct tls_client_options){ .verify = verify }, NULL);
+		struct tls *t = tls_connect(client, STR("mx.example.org"));
+		size_t used;
+		assert_int_equal(tls_feed(t, STR_NONE, &used), OK);
+		assert_true(hello_offers(tls_output(t), ECDHE_ECDSA_AES128_GCM));
+		assert_int_equal(hello_offers(tls_output(t), ECDHE_ECDSA_AES128_SHA), verify == 0);
+		tls_free(&t);
+		tls_client_free(&client);
+	}
+}
+
 static void alpn_other_than_smtp_is_refused(void **state)
 {
 	static const struct { const char *list; bool taken; } rows[] = {
@@ -753,6 +784,7 @@ int main(void)
 		cmocka_unit_test(tls12_shakes_hands),
 		cmocka_unit_test(rsa_signs_in_tls12),
 		cmocka_unit_test(mx_takes_cbc_last),
+		cmocka_unit_test(only_a_client_without_demands_offers_cbc),
 		cmocka_unit_test(alpn_other_than_smtp_is_refused),
 		cmocka_unit_test(renegotiation_is_refused),
 		cmocka_unit_test(a_flood_of_key_updates_ends),
