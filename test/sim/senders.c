@@ -24,7 +24,7 @@ struct sender {
 	struct wire *wire;
 	struct timer patience;
 	size_t next;            /* the recipient whose reply is awaited */
-	bool pipelined, chunked, leave_early, leave_after_dot;
+	bool pipelined, chunked, leave_early, leave_after_dot, quick;
 };
 
 static struct {
@@ -40,10 +40,11 @@ static const char *const places[] = { "192.0.2.1:465", "192.0.2.1:25", "192.0.2.
 
 static const char *const local_rcpts[] = { "ann@sim.example", "ben@sim.example", "cleo@sim.example" };
 static const char *const remote_rcpts[] = {
-	"u1@good.example", "u2@good.example", "u3@good.example", "u4@flaky.example", "u5@flaky.example",
-	"u6@grey.example", "u7@bad.example", "u8@worse.example", "u9@gone.example", "ua@down.example", "ub@nullmx.example",
-	"uc@corp.example", "ud@corp.example",
+	"u1@good.example", "u2@good.example", "u3@good.example", "u7@bad.example", "u8@worse.example", "u9@gone.example",
+	"ub@nullmx.example", "uc@corp.example", "ud@corp.example",
+	"u4@flaky.example", "u5@flaky.example", "u6@grey.example", "ua@down.example",
 };
+enum { QUICK_RCPTS = 9 };
 static const char *const listed_rcpts[] = { "news@lists.example", "talk@lists.example", "odd@lists.example" };
 
 static void finish(struct sender *s)
@@ -70,7 +71,7 @@ static void add_rcpts(struct sender *s)
 	for (size_t i = 0; i < n; i++) {
 		uint64_t kind = chance_below(10);
 		if (s->manner == BY_SUBMISSIONS && kind < 6)
-			add_rcpt(s->letter, remote_rcpts[chance_below(COUNT(remote_rcpts))]);
+			add_rcpt(s->letter, remote_rcpts[chance_below(s->quick ? QUICK_RCPTS : COUNT(remote_rcpts))]);
 		else if (kind == 6)
 			add_rcpt(s->letter, "nobody@sim.example");
 		else if (kind == 7 && s->manner != BY_SUBMISSIONS)
@@ -365,7 +366,7 @@ void senders_end(void)
 	tls_client_free(&clients.tls);
 }
 
-void senders_start(void)
+void senders_start(bool quick)
 {
 	struct sender *s = NEW(struct sender);
 	struct endpoint at, from;
@@ -373,8 +374,9 @@ void senders_start(void)
 	s->manner = (enum manner)chance_below(MANNERS);
 	s->pipelined = chance_below(2) == 0;
 	s->chunked = chance_below(3) == 0;
-	s->leave_early = chance_below(12) == 0;
-	s->leave_after_dot = chance_below(12) == 0;
+	s->leave_early = chance_below(12) == 0 && !quick;
+	s->leave_after_dot = chance_below(12) == 0 && !quick;
+	s->quick = quick;
 	make_letter(s);
 	list_add_last(&clients.all, &s->in_all);
 	timer_init(&s->patience, clients.loop, out_of_patience, s);

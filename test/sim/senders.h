@@ -7,8 +7,8 @@
 
 void senders_begin(struct loop *loop);
 void senders_end(void);
-/* One more letter, made up by chance, from now on. */
-void senders_start(void);
+/* One more letter, made up by chance, from now on. quick: to recipients whose mail ends at once, by a client that stays. */
+void senders_start(bool quick);
 size_t senders_at_work(void);
 
 extern unsigned long senders_refused, senders_lost;

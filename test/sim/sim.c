@@ -4,34 +4,32 @@
  * program's, on a world of ours (world.h), with scripted clients (senders.h) and next hops (hosts.h).
  *
  * usage: sim [--seed N] [--seeds FIRST LAST] [--verbose] [--plant lost|twice|unsynced]
+ *        sim --sweep ROLE|power [--every K] [--seed N]
  * exit status 1 if a promise of the queue was broken; with --plant, if the oracle has missed it
  *
  * A run: letters are handed in while connections break, roles crash, disks fill and answers are late; after some hours the
  * weather clears, and then everything that was accepted must end. The seed's remainder by four chooses the weather:
  * 0 fair, 1 a bad network, 2 crashing roles and a power cut, 3 everything, and a
  * failing disk.
+ *
+ * A sweep hands in a few letters in fair weather, again and again, and lets the accident happen after the first turn, the
+ * second, ... until everything has come to its end.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "hosts.h"
+#include "house.h"
 #include "ledger.h"
-#include "proto/sasl/credential.h"
 #include "role/supervisor/supervisor.h"
 #include "senders.h"
 #include "sys/clock.h"
-#include "sys/file.h"
-#include "tls/certificate.h"
 #include "tls/tls.h"
 #include "world.h"
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* RAND_METHOD: the one way to seed a handshake */
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
 
 enum {
@@ -39,25 +37,30 @@ enum {
 	HANDING_IN_MS = 10 * 60 * 1000,
 	ROUGH_MS = 90 * 60 * 1000,
 	LOOK_MS = 10 * 60 * 1000,
+	SWEEP_LETTERS = 5,
+	QUICK_LOOK_MS = 20 * 1000,
 	AFTERWARDS_MS = 3 * 3600 * 1000,
 	LATEST_MS = 4 * 86400 * 1000,
 	CRASHES_MAX = 8,
-	SEEN_MAX = 4096,
 };
+
+/* What the command line asks for. */
+static struct {
+	unsigned long long first, last, every;
+	bool verbose;
+	const char *plant, *sweep;
+} wanted = { .last = 39, .every = 1, .plant = "" };
 
 static struct {
 	struct loop *loop;
 	struct supervisor *supervisor;
-	char dir[64], conf_path[128];
+	char conf_path[128];
 	struct timer letter, calm, look, stop, restart, reload, power, again;
 	unsigned letters_left;
 	bool ready, ended, stopping, restarting, settled;
 	int64_t settled_ms, began_ms;
+	uint64_t began_turn, settled_turn, accident_turn;
 	int status;
-	EVP_PKEY *key;
-	struct buf ca, chain, key_pem;
-	char *seen[SEEN_MAX];
-	size_t n_seen;
 } run;
 
 static struct { unsigned long runs, letters, accepted, crashes, broken, faults, copies, dsns, turns, sessions, violations; } sum;
@@ -77,196 +80,6 @@ static int seeded_status(void)
 
 static const RAND_METHOD seeded = { .bytes = seeded_bytes, .pseudorand = seeded_bytes, .status = seeded_status };
 
-/* --- the peers' certificate: their key is at home, asked for directly --- */
-
-static fault sign_at_home(void *owner, struct str key_id, struct str digest, unsigned padding, struct str message,
-                          struct buf *signature_out)
-{
-	(void)owner;
-	(void)key_id;
-	(void)padding;
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	char name[32] = "";
-	size_t n = 0;
-	check(digest.n < sizeof name);
-	memcpy(name, digest.p, digest.n);
-	const unsigned char *bytes = (const unsigned char *)message.p;
-	check(EVP_DigestSignInit(ctx, NULL, EVP_get_digestbyname(name), NULL, run.key) == 1);
-	check(EVP_DigestSign(ctx, NULL, &n, bytes, message.n) == 1);
-	unsigned char *to = (unsigned char *)buf_reserve(signature_out, n);
-	check(to != NULL && EVP_DigestSign(ctx, to, &n, bytes, message.n) == 1);
-	buf_filled(signature_out, n);
-	EVP_MD_CTX_free(ctx);
-	return OK;
-}
-
-static void make_certificate(void)
-{
-	const struct str names[] = { STR("mx1.sim.example"), STR("relay.corp.example") };
-	struct why why = { "" };
-	buf_init(&run.ca, 16 << 10);
-	buf_init(&run.chain, 16 << 10);
-	buf_init(&run.key_pem, 16 << 10);
-	if (certificate_make(names, COUNT(names), &run.ca, &run.chain, &run.key_pem, &why) != OK)
-		fprintf(stderr, "sim: %s\n", why.text);
-	BIO *pem = BIO_new_mem_buf(buf_view(&run.key_pem).p, (int)buf_view(&run.key_pem).n);
-	run.key = PEM_read_bio_PrivateKey(pem, NULL, NULL, NULL);
-	BIO_free(pem);
-	check(run.key != NULL);
-}
-
-/* --- the files of a run --- */
-
-static void put_file(const char *name, struct str text)
-{
-	char path[128];
-	int fd = -1;
-	(void)snprintf(path, sizeof path, "%s/%s", run.dir, name);
-	check(file_open(FILE_CWD, path, FILE_WRITE | FILE_CREATE, 0600, &fd, NULL) == OK);
-	check(file_write(fd, text) == OK);
-	fd_close(&fd);
-}
-
-static void put_users(void)
-{
-	static const char *const names[] = { "jada", "admin", "ann", "ben", "cleo" };
-	struct buf text;
-	struct credential credential;
-	buf_init(&text, 8192);
-	check(credential_make(STR("secret of jada"), 4096, STR("salt of the sea"), &credential) == OK);
-	for (size_t i = 0; i < COUNT(names); i++)
-		check(buf_addf(&text, "%s:", names[i]) == OK && credential_put(&text, &credential) == OK &&
-		      buf_add_char(&text, '\n') == OK);
-	put_file("users", buf_view(&text));
-	buf_fini(&text);
-}
-
-static void put_configuration(void)
-{
-	struct buf text;
-	buf_init(&text, 8192);
-	check(buf_addf(&text,
-	               "hostname mx1.sim.example\npostmaster admin@sim.example\n"
-	               "tls mx1.sim.example {\n\tcert %s/crt\n\tkey %s/key\n}\n"
-	               "users staff {\n\tsource file %s/users\n}\n"
-	               "domain sim.example {\n\tusers staff\n\tdeliver maildir %s/mail/{local}\n}\n"
-	               "domain lists.example {\n\trecipients any\n\tdeliver lmtp 203.0.113.9:24\n}\n"
-	               "listen mx {\n\ton 192.0.2.1:25\n}\nlisten submissions {\n\ton 192.0.2.1:465\n\tauth staff\n}\n"
-	               "listen lmtp {\n\ton 127.0.0.1:24\n}\n",
-	               run.dir, run.dir, run.dir, run.dir) == OK);
-	check(buf_addf(&text,
-	               "relay corp {\n\thost relay.corp.example:465\n\ttls implicit verify\n\tca %s/ca\n"
-	               "\tlogin mx1 file:%s/secret\n}\n"
-	               "route {\n\tto corp.example relay corp\n\totherwise direct\n}\ndirect {\n\ttls opportunistic\n}\n"
-	               "queue {\n\tretry 5m 15m 1h\n\tgive-up 9h\n\tdelay-warning 4h\n\tdirectory %s/queue\n}\n"
-	               "control %s/control.sock\n",
-	               run.dir, run.dir, run.dir, run.dir) == OK);
-	put_file("conf", buf_view(&text));
-	buf_fini(&text);
-}
-
-static void put_files(void)
-{
-	char path[128];
-	(void)snprintf(run.dir, sizeof run.dir, "/tmp/sealpost-sim-XXXXXX");
-	check(mkdtemp(run.dir) != NULL);
-	(void)snprintf(path, sizeof path, "%s/mail", run.dir);
-	check(directory_make(FILE_CWD, path, 0700) == OK);
-	put_file("crt", buf_view(&run.chain));
-	put_file("key", buf_view(&run.key_pem));
-	put_file("ca", buf_view(&run.ca));
-	put_file("secret", STR("secret of the relay\n"));
-	put_users();
-	put_configuration();
-	power_forget(); /* these lie there since yesterday */
-}
-
-static void remove_all(int at, const char *name)
-{
-	int fd = -1;
-	if (file_remove(at, name) == OK || directory_open(at, name, &fd, NULL) != OK)
-		return;
-	struct directory_reader *d = directory_read(fd);
-	for (struct str inner; directory_next(d, &inner);)
-		remove_all(fd, inner.p);
-	directory_close(&d);
-	fd_close(&fd);
-	char path[512];
-	if (at == FILE_CWD)
-		(void)rmdir(name);
-	else if (snprintf(path, sizeof path, "/proc/self/fd/%d/%s", at, name) > 0)
-		(void)rmdir(path);
-}
-
-/* --- the Maildirs --- */
-
-static bool new_to_us(const char *path)
-{
-	for (size_t i = 0; i < run.n_seen; i++)
-		if (strcmp(run.seen[i], path) == 0)
-			return false;
-	check(run.n_seen < SEEN_MAX);
-	run.seen[run.n_seen++] = strdup(path);
-	return true;
-}
-
-static void look_at_file(int at, const char *user, const char *folder, const char *name)
-{
-	char path[400], recipient[64];
-	int fd = -1;
-	struct buf text;
-	struct str sender = STR_NONE, line, rest;
-	(void)snprintf(path, sizeof path, "%s/%s/%s", user, folder, name);
-	if (!new_to_us(path))
-		return;
-	buf_init(&text, 32 << 20);
-	check(file_open(at, name, FILE_READ, 0, &fd, NULL) == OK && file_read_all(fd, &text) == OK);
-	fd_close(&fd);
-	rest = buf_view(&text);
-	if (str_take_line(&rest, &line) && str_take_nocase(&line, STR("Return-Path: <")) &&
-	    !str_take_until(&line, '>', &sender))
-		sender = STR("?");
-	(void)snprintf(recipient, sizeof recipient, "%s@sim.example", user);
-	struct letter_rcpt *r = ledger_arrival(path, sender, str_of(recipient), buf_view(&text), false);
-	if (r != NULL && ++r->copies > 1)
-		ledger_violation("%s has its letter twice: a file's name should have met the first", recipient);
-	buf_fini(&text);
-}
-
-static void look_into(const char *user, const char *folder)
-{
-	char path[256];
-	int fd = -1;
-	(void)snprintf(path, sizeof path, "%s/mail/%s/%s", run.dir, user, folder);
-	if (directory_open(FILE_CWD, path, &fd, NULL) != OK)
-		return;
-	struct directory_reader *d = directory_read(fd);
-	for (struct str name; directory_next(d, &name);)
-		look_at_file(fd, user, folder, name.p);
-	directory_close(&d);
-	fd_close(&fd);
-}
-
-static void look_at_mail(void)
-{
-	static const char *const users[] = { "jada", "admin", "ann", "ben", "cleo" };
-	for (size_t i = 0; i < COUNT(users); i++) {
-		look_into(users[i], "new");
-		look_into(users[i], "cur");
-	}
-}
-
-/* Nobody takes mail out of these Maildirs, so what was there once is there at the end. */
-static void look_for_vanished(void)
-{
-	char path[600];
-	for (size_t i = 0; i < run.n_seen; i++) {
-		(void)snprintf(path, sizeof path, "%s/mail/%s", run.dir, run.seen[i]);
-		if (access(path, F_OK) != 0)
-			ledger_violation("%s has vanished from its Maildir", run.seen[i]);
-	}
-}
-
 /* --- the course of a run --- */
 
 static void next_letter(void *owner)
@@ -275,8 +88,8 @@ static void next_letter(void *owner)
 	if (run.letters_left == 0)
 		return;
 	run.letters_left--;
-	senders_start();
-	timer_set(&run.letter, world.now_ms + (int64_t)chance_below(2 * HANDING_IN_MS / LETTERS));
+	senders_start(wanted.sweep != NULL);
+	timer_set(&run.letter, world.now_ms + (int64_t)chance_below(wanted.sweep != NULL ? 400 : 2 * HANDING_IN_MS / LETTERS));
 }
 
 static void clear_up(void *owner)
@@ -315,19 +128,21 @@ static void reload(void *owner)
 static void look(void *owner)
 {
 	(void)owner;
-	look_at_mail();
+	house_look();
 	bool done = run.letters_left == 0 && senders_at_work() == 0 && hosts_calm && ledger_settled();
 	if (!done)
 		run.settled = false;
 	else if (!run.settled) {
 		run.settled = true;
 		run.settled_ms = world.now_ms;
+		run.settled_turn = world.turn;
 	}
-	if ((run.settled && world.now_ms - run.settled_ms > AFTERWARDS_MS) || world.now_ms - run.began_ms > LATEST_MS) {
+	int64_t afterwards_ms = wanted.sweep != NULL ? LOOK_MS : AFTERWARDS_MS;
+	if ((run.settled && world.now_ms - run.settled_ms > afterwards_ms) || world.now_ms - run.began_ms > LATEST_MS) {
 		timer_set(&run.stop, world.now_ms);
 		return;
 	}
-	timer_set(&run.look, world.now_ms + LOOK_MS);
+	timer_set(&run.look, world.now_ms + (wanted.sweep != NULL ? QUICK_LOOK_MS : LOOK_MS));
 }
 
 static struct weather weather_of(uint64_t seed)
@@ -380,10 +195,17 @@ static void on_ready(void *owner)
 	if (run.ready)
 		return; /* after a power cut */
 	run.ready = true;
-	world.weather = weather_of(world.seed);
 	run.began_ms = world.now_ms;
-	run.letters_left = LETTERS;
+	run.began_turn = world.turn;
 	timer_set(&run.letter, world.now_ms);
+	if (wanted.sweep != NULL) {
+		hosts_calm = true;
+		run.letters_left = SWEEP_LETTERS;
+		timer_set(&run.look, world.now_ms + QUICK_LOOK_MS);
+		return;
+	}
+	world.weather = weather_of(world.seed);
+	run.letters_left = LETTERS;
 	timer_set(&run.calm, world.now_ms + ROUGH_MS);
 	timer_set(&run.look, world.now_ms + LOOK_MS);
 	if (chance_below(2) == 0)
@@ -410,18 +232,16 @@ static void on_ended(void *owner, int status)
 static void between_turns(void *owner)
 {
 	(void)owner;
+	if (run.ready && run.accident_turn != 0 && world.turn >= run.began_turn + run.accident_turn) {
+		run.accident_turn = 0;
+		if (strcmp(wanted.sweep, "power") == 0)
+			power_cut(NULL);
+		else
+			(void)roles_crash(wanted.sweep);
+		return;
+	}
 	if (world.crashes < CRASHES_MAX && chance_of(world.weather.crash))
 		(void)roles_crash_one();
-}
-
-static struct tls_server *peers_tls(void)
-{
-	struct tls_signer signer = { .sign = sign_at_home, .owner = NULL };
-	const struct str names[] = { STR("mx.example") };
-	struct why why = { "" };
-	struct tls_server *tls = tls_server_new(&signer, true);
-	check(tls_server_add(tls, names, 1, buf_view(&run.chain), &why) == OK);
-	return tls;
 }
 
 static void begin_timers(void)
@@ -446,8 +266,7 @@ static void clear_timers(void)
 static void start_server(void)
 {
 	struct conf_report report;
-	(void)snprintf(run.conf_path, sizeof run.conf_path, "%s/conf", run.dir);
-	struct supervisor_options options = { .conf_path = run.conf_path, .fronts = 2, .ready = on_ready, .ended = on_ended };
+	struct supervisor_options options = { .conf_path = house_path("conf", run.conf_path, sizeof run.conf_path), .fronts = 2, .ready = on_ready, .ended = on_ended };
 	conf_report_init(&report);
 	if (supervisor_new(run.loop, &options, &run.supervisor, &report) != OK) {
 		ledger_violation("the server does not start: %.*s", STR_ARG(buf_view(&report.text)));
@@ -484,8 +303,8 @@ static void judge_run(uint64_t seed)
 		ledger_violation("nothing moves any more, and the server has not ended (%zu roles run)", roles_running());
 	if (run.ended && run.status != 0)
 		ledger_violation("the server ended with status %d", run.status);
-	look_at_mail();
-	look_for_vanished();
+	house_look();
+	house_vanished();
 	ledger_judge((unsigned)world.crashes);
 	count_up();
 	if (ledger.violations == 0)
@@ -494,24 +313,22 @@ static void judge_run(uint64_t seed)
 	       ledger.violations, world.crashes, world.broken, world.faults, STR_ARG(buf_view(&ledger.report)));
 }
 
-struct wanted { unsigned long long first, last; bool verbose; const char *plant; };
-
 /* Returns what tells two runs apart. */
-static uint64_t play(uint64_t seed, const struct wanted *w)
+static uint64_t play(uint64_t seed)
 {
 	world_begin(seed);
-	world.verbose = w->verbose;
-	world.syncs_lie = strcmp(w->plant, "unsynced") == 0;
-	hosts_lose = strcmp(w->plant, "lost") == 0;
-	hosts_repeat = strcmp(w->plant, "twice") == 0;
+	world.verbose = wanted.verbose;
+	world.syncs_lie = strcmp(wanted.plant, "unsynced") == 0;
+	hosts_lose = strcmp(wanted.plant, "lost") == 0;
+	hosts_repeat = strcmp(wanted.plant, "twice") == 0;
 	buf_clear(&world_log);
 	ledger_begin();
 	run.ready = run.ended = run.stopping = run.restarting = run.settled = false;
 	run.status = 0;
-	put_files();
+	house_begin();
 	run.loop = loop_new();
 	begin_timers();
-	struct tls_server *tls = peers_tls();
+	struct tls_server *tls = house_peers();
 	hosts_begin(run.loop, tls);
 	senders_begin(run.loop);
 	start_server();
@@ -533,26 +350,27 @@ static uint64_t play(uint64_t seed, const struct wanted *w)
 	}
 	net_end();
 	power_forget();
-	for (size_t i = 0; i < run.n_seen; i++)
-		free(run.seen[i]);
-	run.n_seen = 0;
 	ledger_end();
-	remove_all(FILE_CWD, run.dir);
+	house_end();
 	return world.chance ^ world.turn;
 }
 
-static bool understood(int argc, char **argv, struct wanted *w)
+static bool understood(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
-			w->first = w->last = strtoull(argv[++i], NULL, 10);
+			wanted.first = wanted.last = strtoull(argv[++i], NULL, 10);
 		} else if (strcmp(argv[i], "--seeds") == 0 && i + 2 < argc) {
-			w->first = strtoull(argv[++i], NULL, 10);
-			w->last = strtoull(argv[++i], NULL, 10);
+			wanted.first = strtoull(argv[++i], NULL, 10);
+			wanted.last = strtoull(argv[++i], NULL, 10);
 		} else if (strcmp(argv[i], "--verbose") == 0) {
-			w->verbose = true;
+			wanted.verbose = true;
 		} else if (strcmp(argv[i], "--plant") == 0 && i + 1 < argc) {
-			w->plant = argv[++i];
+			wanted.plant = argv[++i];
+		} else if (strcmp(argv[i], "--sweep") == 0 && i + 1 < argc) {
+			wanted.sweep = argv[++i];
+		} else if (strcmp(argv[i], "--every") == 0 && i + 1 < argc) {
+			wanted.every = strtoull(argv[++i], NULL, 10);
 		} else {
 			fprintf(stderr, "usage: sim [--seed N] [--seeds FIRST LAST] [--verbose] [--plant lost|twice|unsynced]\n");
 			return false;
@@ -561,35 +379,53 @@ static bool understood(int argc, char **argv, struct wanted *w)
 	return true;
 }
 
+static void play_all(void)
+{
+	uint64_t first = 0;
+	for (unsigned long long seed = wanted.first; seed <= wanted.last; seed++) {
+		uint64_t mark = play(seed);
+		if (seed == wanted.first)
+			first = mark;
+	}
+	if (wanted.first != wanted.last && play(wanted.first) != first) {
+		printf("seed %llu did not repeat its run\n", wanted.first);
+		sum.violations++;
+	}
+}
+
+static void sweep(void)
+{
+	(void)play(wanted.first);
+	uint64_t turns = run.settled_turn - run.began_turn;
+	for (uint64_t turn = 1; turn <= turns && wanted.every > 0; turn += wanted.every) {
+		unsigned long before = sum.violations;
+		run.accident_turn = turn;
+		(void)play(wanted.first);
+		if (sum.violations != before)
+			printf("(that was %s after turn %llu of %llu)\n", wanted.sweep, (unsigned long long)turn,
+			       (unsigned long long)turns);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	struct wanted w = { 0, 39, false, "" };
 	struct why why = { "" };
-	if (!understood(argc, argv, &w))
+	if (!understood(argc, argv))
 		return 2;
 	check(RAND_set_rand_method(&seeded) == 1);
 	check(tls_begin(&why) == OK);
 	vfs_begin();
 	world_begin(0); /* the same certificate for every seed, so that a seed alone gives the run that it gave among others */
-	make_certificate();
-	uint64_t first = 0;
-	for (unsigned long long seed = w.first; seed <= w.last; seed++) {
-		uint64_t mark = play(seed, &w);
-		if (seed == w.first)
-			first = mark;
-	}
-	if (w.first != w.last && play(w.first, &w) != first) {
-		printf("seed %llu did not repeat its run\n", w.first);
-		sum.violations++;
-	}
+	house_certify();
+	if (wanted.sweep != NULL)
+		sweep();
+	else
+		play_all();
 	printf("sim: %lu runs, %lu letters, %lu recipients accepted; %lu copies, %lu bounces and warnings came out; %lu crashes, "
 	       "%lu broken connections, %lu faults; %lu sessions at next hops, %lu turns; %lu violations\n",
 	       sum.runs, sum.letters, sum.accepted, sum.copies, sum.dsns, sum.crashes, sum.broken, sum.faults, sum.sessions,
 	       sum.turns, sum.violations);
-	buf_fini(&run.ca);
-	buf_fini(&run.chain);
-	buf_fini(&run.key_pem);
 	buf_fini(&world_log);
-	EVP_PKEY_free(run.key);
-	return w.plant[0] == '\0' ? sum.violations > 0 : sum.violations == 0;
+	house_forget_certificate();
+	return wanted.plant[0] == '\0' ? sum.violations > 0 : sum.violations == 0;
 }
