@@ -22,8 +22,8 @@
 #include "sys/socket.h"
 
 enum {
-	JOBS_MAX = 100,
-	LETTERS_MAX = 400,             /* open at once, over all jobs: one descriptor each */
+	JOBS_MAX = 1000,               /* more than the spool has in hand */
+	LETTERS_MAX = 400,             /* open at once, over all jobs: one descriptor each; further jobs wait */
 	JOB_RCPTS_MAX = 1000,
 	JOB_BYTES_MAX = 8 << 20,       /* what a job's names may take */
 	RENEW_EVERY_MS = 20 * 1000,
@@ -37,6 +37,8 @@ struct rcpt {
 	struct str address;
 	struct place *place;           /* while the letter is open */
 	struct letter *letter;
+	struct rcpt *twin;             /* the same letter for the same mailbox, written already */
+	bool done;
 	char name[LETTER_NAME_MAX + 1];
 };
 
@@ -47,7 +49,7 @@ struct job {
 	uint64_t number, purpose, size_bytes, attempt;
 	struct str id, template_, sender;
 	int64_t arrived_s;
-	bool going, after_cr;
+	bool ready, going, after_cr;   /* ready: all is known, and it may wait for others */
 	uint64_t credit;               /* bytes that the spool may still send */
 	struct list rcpts;
 	size_t n_rcpts, n_open;
@@ -63,6 +65,7 @@ struct porter {
 	size_t n_jobs, n_letters;
 	uint64_t delivered, put_off;
 	struct timer renew;
+	struct later start_waiting;
 	bool became, draining;
 	uint32_t became_uid;
 };
@@ -77,6 +80,7 @@ static void rcpt_close(struct job *j, struct rcpt *r)
 		letter_free(&r->letter);
 		j->n_open--;
 		j->porter->n_letters--;
+		later_set(j->porter->loop, &j->porter->start_waiting);
 	}
 	free(r->place);
 	r->place = NULL;
@@ -89,7 +93,8 @@ static void rcpt_settle(struct job *j, struct rcpt *r, struct verdict v, struct 
 		channel_send(j->porter->spool, FROM_WORKER_OUTCOME, &(struct from_worker_outcome){
 			.job = j->number, .index = r->index, .class = v.class, .status = str_of(v.status),
 			.text = str_of(v.text), .detail = detail });
-	if (v.class == OUTCOME_DONE)
+	r->done = v.class == OUTCOME_DONE;
+	if (r->done)
 		j->porter->delivered++;
 	else
 		j->porter->put_off++;
@@ -192,7 +197,7 @@ static void on_job(struct porter *p, const struct worker_job *m)
 
 static void on_rcpt(struct job *j, const struct worker_rcpt *m)
 {
-	if (j->going || j->n_rcpts == JOB_RCPTS_MAX)
+	if (j->ready || j->n_rcpts == JOB_RCPTS_MAX)
 		return;
 	struct rcpt *r = arena_try_alloc(j->arena, sizeof *r);
 	struct str address = arena_try_copy(j->arena, m->address);
@@ -213,18 +218,16 @@ static bool is_ours(const struct porter *p, struct str template_)
 	return false;
 }
 
-static bool is_being_written(const struct porter *p, const struct rcpt *r)
+/* The recipient of this job whose letter is the same one: somebody was named twice, or by two aliases. */
+static struct rcpt *twin_of(const struct job *j, const struct rcpt *r)
 {
-	LIST_EACH(l, &p->jobs) {
-		struct job *j = LIST_MEMBER(l, struct job, in_porter);
-		LIST_EACH(k, &j->rcpts) {
-			struct rcpt *other = LIST_MEMBER(k, struct rcpt, in_job);
-			if (other != r && other->letter != NULL && strcmp(other->name, r->name) == 0 &&
-			    strcmp(other->place->below, r->place->below) == 0 && strcmp(other->place->fixed, r->place->fixed) == 0)
-				return true;
-		}
+	LIST_EACH(l, &j->rcpts) {
+		struct rcpt *other = LIST_MEMBER(l, struct rcpt, in_job);
+		if (other != r && other->letter != NULL && strcmp(other->name, r->name) == 0 &&
+		    strcmp(other->place->below, r->place->below) == 0 && strcmp(other->place->fixed, r->place->fixed) == 0)
+			return other;
 	}
-	return false;
+	return NULL;
 }
 
 static fault put_head(struct letter *l, struct str sender, struct str address)
@@ -276,7 +279,10 @@ static void rcpt_begin(struct job *j, struct rcpt *r)
 		rcpt_settle(j, r, (struct verdict){ OUTCOME_DONE, "2.1.5", "this mailbox can be delivered to" }, STR_NONE);
 		return;
 	}
-	if (p->n_letters == LETTERS_MAX || is_being_written(p, r)) {
+	r->twin = twin_of(j, r);
+	if (r->twin != NULL)
+		return;
+	if (p->n_letters == LETTERS_MAX) {
 		rcpt_settle(j, r, busy, STR_NONE);
 		return;
 	}
@@ -301,10 +307,8 @@ static void job_want(struct job *j)
 	channel_send(j->porter->spool, FROM_WORKER_WANT, &(struct from_worker_want){ .job = j->number, .bytes = room });
 }
 
-static void on_go(struct job *j)
+static void job_start(struct job *j)
 {
-	if (j->going)
-		return;
 	j->going = true;
 	LIST_EACH(l, &j->rcpts)
 		rcpt_begin(j, LIST_MEMBER(l, struct rcpt, in_job));
@@ -312,6 +316,43 @@ static void on_go(struct job *j)
 		job_end(j);
 	else
 		job_want(j);
+}
+
+static bool has_room(const struct job *j)
+{
+	return j->porter->n_letters == 0 || j->porter->n_letters + j->n_rcpts <= LETTERS_MAX;
+}
+
+/* Another job of the same message may write the same letter. */
+static bool has_sibling_at_work(const struct job *j)
+{
+	LIST_EACH(l, &j->porter->jobs) {
+		const struct job *other = LIST_MEMBER(l, struct job, in_porter);
+		if (other->going && str_eq(other->id, j->id))
+			return true;
+	}
+	return false;
+}
+
+/* In turn: who needs much room is not overtaken for ever. */
+static void start_waiting(void *owner)
+{
+	struct porter *p = owner;
+	LIST_EACH(l, &p->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_porter);
+		if (!j->ready || j->going)
+			continue;
+		if (!has_room(j))
+			return;
+		if (!has_sibling_at_work(j))
+			job_start(j);
+	}
+}
+
+static void on_go(struct job *j)
+{
+	j->ready = true;
+	start_waiting(j->porter);
 }
 
 /* CRLF to LF, over the border between two chunks. */
@@ -356,26 +397,35 @@ static void on_body(struct job *j, struct str bytes)
 		job_want(j);
 }
 
-static void on_body_end(struct job *j, bool whole)
+/* What became of the letter. A twin whose other half failed has no outcome, and so comes again. */
+static void rcpt_end(struct job *j, struct rcpt *r, bool whole)
 {
 	static const struct verdict torn = { OUTCOME_LATER, "4.3.0", "the stored message could not be read to its end" };
+	struct why why = { "" };
+	if (r->letter == NULL) {
+		if (r->twin != NULL && r->twin->done)
+			rcpt_done(j, r);
+		return;
+	}
+	if (!whole) {
+		rcpt_settle(j, r, torn, STR_NONE);
+		return;
+	}
+	fault f = letter_finish(r->letter, &why);
+	if (f == OK || f == F_EXISTS)
+		rcpt_done(j, r);
+	else
+		rcpt_failed(j, r, f, &why);
+}
+
+static void on_body_end(struct job *j, bool whole)
+{
 	if (!j->going)
 		return;
 	if (whole && j->after_cr)
 		write_all(j, STR("\r"));
-	LIST_EACH(l, &j->rcpts) {
-		struct rcpt *r = LIST_MEMBER(l, struct rcpt, in_job);
-		struct why why = { "" };
-		if (!whole) {
-			rcpt_settle(j, r, torn, STR_NONE);
-			continue;
-		}
-		fault f = letter_finish(r->letter, &why);
-		if (f == OK || f == F_EXISTS)
-			rcpt_done(j, r);
-		else
-			rcpt_failed(j, r, f, &why);
-	}
+	LIST_EACH(l, &j->rcpts)
+		rcpt_end(j, LIST_MEMBER(l, struct rcpt, in_job), whole);
 	job_end(j);
 }
 
@@ -519,6 +569,7 @@ static void on_free(void *role)
 	p->draining = false;
 	drop_jobs(p);
 	timer_clear(&p->renew);
+	later_clear(&p->start_waiting);
 	free(p);
 }
 
@@ -531,6 +582,7 @@ struct role_base *porter_start(struct loop *loop, int control_fd)
 	p->loop = loop;
 	list_init(&p->jobs);
 	timer_init(&p->renew, loop, on_renew, p);
+	later_init(&p->start_waiting, start_waiting, p);
 	p->base = role_base_new(loop, control_fd, &hooks, p);
 	return p->base;
 }

@@ -639,6 +639,69 @@ static void what_does_not_fit_waits(void **state)
 	rig_end(&r);
 }
 
+/* An alias and its target, or the same RCPT a thousand times: one letter, and nobody is put off for it. */
+static void who_is_named_twice_gets_it_once(void **state)
+{
+	(void)state;
+	struct rig r;
+	rig_begin(&r);
+	send_job(&r, 1, "q1", JOB_DELIVER);
+	for (uint64_t i = 0; i < 3; i++)
+		send_rcpt(&r, 1, i, "jada@example.org");
+	go(&r, 1);
+	send_job(&r, 2, "q1", JOB_DELIVER); /* the next hundred of the same message: waits for the first */
+	send_rcpt(&r, 2, 0, "jada@example.org");
+	go(&r, 2);
+	wait_credit(&r);
+	send_body(&r, 1, "x\r\n", true);
+	wait_done(&r, 2);
+	expect_heard(&r, "1/0: 0 2.0.0 /example.org/jada/new;1/1: 0 2.0.0 /example.org/jada/new;"
+	                 "1/2: 0 2.0.0 /example.org/jada/new;1 done;2/0: 0 2.0.0 /example.org/jada/new;2 done;");
+	assert_int_equal(count_files("example.org/jada/new"), 1);
+
+	send_job(&r, 3, "q3", JOB_DELIVER); /* torn: the twin has no outcome and comes again */
+	send_rcpt(&r, 3, 0, "kim@example.org");
+	send_rcpt(&r, 3, 1, "kim@example.org");
+	go(&r, 3);
+	wait_credit(&r);
+	send_body(&r, 3, "x", false);
+	wait_done(&r, 1);
+	expect_heard(&r, "3/0: 1 4.3.0 ;3 done;");
+	assert_int_equal(count_files("example.org/kim/new"), 0);
+	rig_end(&r);
+}
+
+/* 400 letters are open at most: the fifth hundred waits its turn instead of being put off for minutes. */
+static void many_mailboxes_take_turns(void **state)
+{
+	(void)state;
+	struct rig r;
+	char address[64], id[8];
+	rig_begin(&r);
+	for (uint64_t job = 1; job <= 5; job++) {
+		(void)snprintf(id, sizeof id, "q%u", (unsigned)job);
+		send_job(&r, job, id, JOB_DELIVER);
+		for (uint64_t i = 0; i < 100; i++) {
+			(void)snprintf(address, sizeof address, "u%u@example.org", (unsigned)(job * 100 + i));
+			send_rcpt(&r, job, i, address);
+		}
+		go(&r, job);
+	}
+	while (r.credit < 4 * DELIVERY_CREDIT_BYTES)
+		wait_credit(&r);
+	assert_int_equal(r.credit, 4 * DELIVERY_CREDIT_BYTES);
+	send_body(&r, 1, "x\r\n", true);
+	while (r.credit < 5 * DELIVERY_CREDIT_BYTES)
+		wait_credit(&r);
+	for (uint64_t job = 2; job <= 5; job++)
+		send_body(&r, job, "x\r\n", true);
+	wait_done(&r, 5);
+	size_t at;
+	assert_false(str_find_str(buf_view(&r.heard), STR(" 4."), &at));
+	assert_str(only_letter("example.org/u599/new"), "Return-Path: <s@x.example>\nDelivered-To: u599@example.org\nx\n");
+	rig_end(&r);
+}
+
 static void credit_bounds_what_is_on_the_way(void **state)
 {
 	(void)state;
@@ -741,6 +804,8 @@ int main(void)
 		ON_DISK(nothing_torn_or_released_or_forbidden_is_delivered),
 		ON_DISK(a_mailbox_in_trouble_does_not_hold_up_the_others),
 		ON_DISK(what_does_not_fit_waits),
+		ON_DISK(who_is_named_twice_gets_it_once),
+		ON_DISK(many_mailboxes_take_turns),
 		ON_DISK(credit_bounds_what_is_on_the_way),
 		ON_DISK(draining_waits_for_what_is_in_hand),
 	};

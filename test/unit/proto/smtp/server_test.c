@@ -243,6 +243,34 @@ static void a_refused_message_is_read_on_but_not_for_ever(void **state)
 	assert_int_equal(letters, 0);
 }
 
+/* What a client may make of one segment must not become an event for each of its lines. */
+static void lines_that_begin_with_dots_come_in_one_piece(void **state)
+{
+	static const struct { const char *in, *out; } texts[] = {
+		{ "..\r\n..\r\n...\r\na\r\n..b\r\n", ".\r\n.\r\n..\r\na\r\n.b\r\n" },
+		{ "a\r\n..\r\n.a\r\n\r\n", "a\r\n.\r\na\r\n\r\n" },
+		{ "..", "." },
+		{ "\r\n", "\r\n" },
+	};
+	(void)state;
+	smtp_server_greet(server);
+	say(STR("EHLO a\r\n"));
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		struct smtp_event e;
+		say(STR("MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n"));
+		(void)smtp_server_feed(server, str_of(texts[i].in), 0);
+		assert_true(smtp_server_next(server, &e));
+		assert_int_equal(e.kind, SMTP_BODY);
+		assert_int_equal(e.u.body.n, strlen(texts[i].out));
+		assert_memory_equal(e.u.body.p, texts[i].out, e.u.body.n);
+		assert_false(smtp_server_next(server, &e));
+		buf_clear(&heard);
+		say(STR("\r\n.\r\n"));
+		assert_int_equal(last_code(), 250);
+	}
+	assert_int_equal(letters, COUNT(texts));
+}
+
 static void the_same_for_a_refused_chunk(void **state)
 {
 	static char text[64 << 10];
@@ -301,6 +329,7 @@ int main(void)
 		TEST(replies_that_nobody_takes_stop_the_reading),
 		TEST(a_line_without_end_ends_the_session),
 		TEST(a_refused_message_is_read_on_but_not_for_ever),
+		TEST(lines_that_begin_with_dots_come_in_one_piece),
 		TEST(the_same_for_a_refused_chunk),
 		TEST(an_answer_after_the_end_is_harmless),
 		TEST(our_turn_has_no_deadline),
