@@ -138,6 +138,17 @@ struct extent extent_at(struct str packed, size_t i);
 void          extent_pack(struct buf *to, struct extent e);
 enum { EXTENT_PACKED = 12 };
 
+fault sqlite_draft_new(struct store *s, struct store_draft **out);
+fault sqlite_draft_append(struct store *s, struct store_draft *d, struct str bytes);
+void  sqlite_draft_drop(struct store *s, struct store_draft **d);
+void  draft_free(struct store_draft **d);                            /* what it holds lives on */
+fault sqlite_commit(struct store *s, struct store_commit *commits, size_t n_commits, struct store_outcome *outcomes,
+                    size_t n_outcomes, struct why *why);
+
+/* ---- sqlite_tidy.c ---- */
+
+fault sqlite_tidy(struct store *s, bool *more_out, struct why *why);
+
 /* ---- sqlite_lease.c ---- */
 
 void  lease_end(struct store *s, uint64_t rcpt);                     /* harmless if there is none */

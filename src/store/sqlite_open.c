@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: ISC */
+/* store/sqlite_open.c -- opening and closing the queue: its directory, its tables, what is learnt from them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "store/sqlite_inside.h"
+#include "sys/file.h"
+#include "sys/socket.h"
+
+enum {
+	FORMAT = 1,                      /* PRAGMA user_version: of the tables and of the content files */
+	APPLICATION = 0x53504f51,        /* "SPOQ", what file(1) may say about the database */
+	SCRATCH_MAX = 256 << 20,
+	BUSY_MS = 1000,                  /* for an administrator's sqlite3 that writes */
+};
+
+/* The columns are named for an administrator: docs/QUEUE.md shows what to ask. */
+static const char schema[] =
+	"CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+	"INSERT INTO meta VALUES('next-number', 1);"
+	"CREATE TABLE message(number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, sender TEXT NOT NULL,"
+	" arrived_s INTEGER NOT NULL, size_bytes INTEGER NOT NULL, body INTEGER NOT NULL, smtputf8 INTEGER NOT NULL,"
+	" ret INTEGER NOT NULL, envid TEXT NOT NULL, client TEXT NOT NULL, helo TEXT NOT NULL, user TEXT NOT NULL,"
+	" protocol TEXT NOT NULL, tls TEXT NOT NULL, extents BLOB NOT NULL);"
+	"CREATE TABLE rcpt(number INTEGER PRIMARY KEY, address TEXT NOT NULL, original TEXT NOT NULL,"
+	" orcpt TEXT NOT NULL, notify INTEGER NOT NULL, destination TEXT NOT NULL, held INTEGER NOT NULL,"
+	" attempts INTEGER NOT NULL DEFAULT 0, next_s INTEGER NOT NULL, last_reply TEXT NOT NULL DEFAULT '',"
+	" last_dialogue TEXT NOT NULL DEFAULT '', delay_warned INTEGER NOT NULL DEFAULT 0);"
+	"CREATE INDEX rcpt_due ON rcpt(destination, next_s) WHERE held=0;"
+	"CREATE TABLE observation(key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_s INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE VIEW queue AS SELECT m.id, m.sender, r.address AS recipient,"
+	" CASE r.held WHEN 0 THEN 'queued' ELSE 'held' END AS state, r.attempts,"
+	" datetime(r.next_s,'unixepoch') AS next_attempt, datetime(m.arrived_s,'unixepoch') AS arrived,"
+	" r.destination, r.last_reply, m.size_bytes AS size FROM rcpt r JOIN message m ON m.number=r.number>>20;";
+
+static fault run_text(struct store *s, const char *text, struct why *why)
+{
+	return sql_fault(s, sqlite3_exec(s->db, text, NULL, NULL, NULL), why);
+}
+
+static fault ask_number(struct store *s, const char *text, int64_t *out, struct why *why)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(s->db, text, -1, &st, NULL);
+	if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		*out = sqlite3_column_int64(st, 0);
+	fault f = sql_fault(s, rc, why);
+	sqlite3_finalize(st);
+	return f;
+}
+
+static fault open_directory(struct store *s, const char *path, struct why *why)
+{
+	fault f = directory_open(FILE_CWD, path, &s->directory, why);
+	if (f == F_ABSENT) {
+		f = directory_make(FILE_CWD, path, 0700);
+		if (f != OK && f != F_EXISTS)
+			return why_say(why, f, "cannot make the queue's directory %s (%s)", path, fault_name(f));
+		f = directory_open(FILE_CWD, path, &s->directory, why);
+	}
+	TRY(f);
+	uint32_t uid, mode;
+	f = file_owner_mode(s->directory, &uid, &mode);
+	if (f != OK)
+		return why_say(why, f, "cannot look at the queue's directory %s", path);
+	if ((mode & 077) != 0)
+		return why_say(why, F_DENIED, "the queue's directory %s is open to others (mode %o): chmod 700 %s", path,
+		               mode & 07777, path);
+	TRY(file_open(s->directory, "lock", FILE_READ | FILE_WRITE | FILE_CREATE, 0600, &s->lock, why));
+	f = file_lock(s->lock);
+	if (f == F_BUSY)
+		return why_say(why, F_BUSY, "the queue in %s is in use by another process", path);
+	return f == OK ? OK : why_say(why, f, "cannot lock the queue in %s", path);
+}
+
+static fault make_tables(struct store *s, const char *path, struct why *why)
+{
+	int64_t format = 0, application = 0;
+	TRY(ask_number(s, "PRAGMA user_version", &format, why));
+	TRY(ask_number(s, "PRAGMA application_id", &application, why));
+	if (format > FORMAT)
+		return why_say(why, F_STORE,
+		               "the queue in %s has format %d, and this Sealpost knows up to %d: it was written by a newer "
+		               "one. Start that one, or name another directory", path, (int)format, FORMAT);
+	if (format == FORMAT)
+		return application == APPLICATION ? OK
+		                                  : why_say(why, F_STORE, "%s/queue.db is not a Sealpost queue", path);
+	char end[128];
+	TRY(run_text(s, "BEGIN IMMEDIATE", why));
+	TRY(run_text(s, schema, why));
+	snprintf(end, sizeof end, "PRAGMA user_version=%d; PRAGMA application_id=%d; COMMIT", FORMAT, APPLICATION);
+	return run_text(s, end, why);
+}
+
+static fault open_database(struct store *s, const char *path, struct why *why)
+{
+	char file[512];
+	int fd = -1, n = snprintf(file, sizeof file, "%s/queue.db", path);
+	if (n < 0 || (size_t)n >= sizeof file)
+		return why_say(why, F_LIMIT, "the queue directory's name is too long");
+	/* SQLite gives its other files the mode of this one. */
+	TRY(file_open(s->directory, "queue.db", FILE_READ | FILE_WRITE | FILE_CREATE, 0600, &fd, why));
+	fd_close(&fd);
+	char seed[8];
+	sqlite3_randomness(sizeof seed, seed); /* opens /dev/urandom now, not when confined */
+	TRY(sql_fault(s, sqlite3_open_v2(file, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL), why));
+	sqlite3_extended_result_codes(s->db, 1);
+	sqlite3_busy_timeout(s->db, BUSY_MS);
+	/* FULL: the log is flushed at every commit. The rest is size: see docs/QUEUE.md. */
+	TRY(run_text(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
+	                "PRAGMA cache_size=-8000; PRAGMA mmap_size=0; PRAGMA journal_size_limit=16777216", why));
+	return make_tables(s, path, why);
+}
+
+static fault adopt_contents(struct store *s, struct why *why)
+{
+	sqlite3_stmt *st = sql(s, SQL_EXTENTS);
+	bind_u64(st, 1, 0);
+	bind_s64(st, 2, -1);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
+	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct str extents = column_str(st, 2);
+		for (size_t i = 0; i < extents.n / EXTENT_PACKED; i++)
+			content_log_adopt(s->log, extent_at(extents, i));
+	}
+	fault f = sql_fault(s, rc, why);
+	sql_done(st);
+	content_log_adopted(s->log);
+	return f;
+}
+
+static fault learn_schedule(struct store *s, struct why *why)
+{
+	sqlite3_stmt *st = sql(s, SQL_DESTINATIONS);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
+	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		schedule_note(s->schedule, column_str(st, 0), sqlite3_column_int64(st, 1));
+	fault f = sql_fault(s, rc, why);
+	sql_done(st);
+	return f;
+}
+
+static fault learn_numbers(struct store *s, struct why *why)
+{
+	int64_t next = 1;
+	TRY(ask_number(s, "SELECT value FROM meta WHERE key='next-number'", &next, why));
+	s->next_number = s->reserved_to = (uint64_t)next;
+	s->fence = s->next_number << RCPT_INDEX_BITS; /* above every fence of an earlier life */
+	TRY(transaction_begin(s, why));
+	return transaction_end(s, OK, why);
+}
+
+static void sqlite_close(struct store **store)
+{
+	struct store *s = *store;
+	if (s == NULL)
+		return;
+	LIST_EACH(l, &s->drafts) {
+		struct store_draft *d = LIST_MEMBER(l, struct store_draft, in_store);
+		draft_free(&d);
+	}
+	LIST_EACH(l, &s->leases_by_end)
+		free(LIST_MEMBER(l, struct lease, in_order));
+	for (size_t i = 0; i < SQL_COUNT; i++)
+		sqlite3_finalize(s->statements[i]);
+	if (s->db != NULL)
+		sqlite3_close(s->db);
+	content_log_close(&s->log);
+	schedule_free(&s->schedule);
+	map_free(&s->leases);
+	arena_free(&s->scratch);
+	free(s->after.released.items);
+	free(s->after.ended.items);
+	free(s->after.noted.items);
+	fd_close(&s->lock);
+	fd_close(&s->directory);
+	free(s);
+	*store = NULL;
+}
+
+static fault open_parts(struct store *s, const char *path, uint64_t segment_bytes, struct why *why)
+{
+	TRY(open_directory(s, path, why));
+	TRY(open_database(s, path, why));
+	TRY(content_log_open(s->directory, segment_bytes, &s->log, why));
+	TRY(adopt_contents(s, why));
+	TRY(learn_schedule(s, why));
+	return learn_numbers(s, why);
+}
+
+static fault sqlite_open(struct str directory, const struct store_options *options, struct store **out,
+                         struct why *why)
+{
+	char path[480];
+	if (directory.n == 0 || directory.n >= sizeof path || str_has(directory, '\0'))
+		return why_say(why, F_LIMIT, "the queue directory's name is empty or too long");
+	memcpy(path, directory.p, directory.n);
+	path[directory.n] = '\0';
+
+	struct store *s = NEW(struct store);
+	s->directory = s->lock = -1;
+	s->schedule = schedule_new();
+	s->leases = map_new(1);
+	s->scratch = arena_new(SCRATCH_MAX);
+	list_init(&s->leases_by_end);
+	list_init(&s->drafts);
+	uint64_t segment_bytes = options != NULL && options->segment_bytes > 0 ? options->segment_bytes
+	                                                                       : SEGMENT_BYTES_DEFAULT;
+	fault f = open_parts(s, path, segment_bytes, why);
+	if (f != OK) {
+		sqlite_close(&s);
+		return f;
+	}
+	*out = s;
+	return OK;
+}
+
+static fault sqlite_space(struct store *s, uint64_t *bytes_free_out, uint64_t *names_free_out)
+{
+	return file_space(s->directory, bytes_free_out, names_free_out);
+}
+
+const struct store_ops store_sqlite = {
+	.name = "sqlite",
+	.open = sqlite_open,
+	.close = sqlite_close,
+	.draft_new = sqlite_draft_new,
+	.draft_append = sqlite_draft_append,
+	.draft_drop = sqlite_draft_drop,
+	.commit = sqlite_commit,
+	.lease = sqlite_lease,
+	.renew = sqlite_renew,
+	.claim = sqlite_claim,
+	.reclaim = sqlite_reclaim,
+	.next_due = sqlite_next_due,
+	.message = sqlite_message,
+	.content = sqlite_content,
+	.list = sqlite_list,
+	.act = sqlite_act,
+	.clamp = sqlite_clamp,
+	.counts = sqlite_counts,
+	.space = sqlite_space,
+	.tidy = sqlite_tidy,
+	.remember = sqlite_remember,
+	.recall = sqlite_recall,
+};
