@@ -279,7 +279,7 @@ const struct command command_try = {
 	.usage = "[--once] [--port-base N] [DIR]",
 	.summary = "the whole server on loopback, and one sealed letter through it, each step shown",
 	.help = "  --once          end after the letter has arrived (as without a terminal)\n"
-	        "  --port-base N   ports N+465, N+587 and N+25 (N is 2000)\n"
+	        "  --port-base N   ports N+465, N+587 and N+525 (N is 2000)\n"
 	        "  DIR             where certificate, user, queue and mail go (a new folder below /tmp)\n"
 	        "\n"
 	        "Exit status 0 says that the letter arrived.\n",

@@ -35,7 +35,7 @@ void try_house_init(struct try_house *h, const char *directory, unsigned port_ba
 {
 	char word[16];
 	*h = (struct try_house){
-		.port_submissions = port_base + 465, .port_submission = port_base + 587, .port_mx = port_base + 25,
+		.port_submissions = port_base + 465, .port_submission = port_base + 587, .port_mx = port_base + 525,
 		.user = "jada",
 	};
 	random_word(word, 8);

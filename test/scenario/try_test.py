@@ -18,7 +18,7 @@ def free_base():
     while True:
         base = random.randint(20000, 50000)
         try:
-            for offset in (465, 587, 25):
+            for offset in (465, 587, 525):
                 with socket.socket() as s:
                     s.bind(("127.0.0.1", base + offset))
             return base
