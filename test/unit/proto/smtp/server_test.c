@@ -152,7 +152,7 @@ static enum place take_step(const struct step *step, enum place place, const cha
 	return step->in[place].to;
 }
 
-/* ATTACKS: recent audits found their bugs in the state after an error. */
+/* Where others had their bugs lately: in the state after an error. */
 static void every_sequence_of_four_commands(void **state)
 {
 	enum { LENGTH = 4, N = sizeof steps / sizeof steps[0] };
