@@ -3,6 +3,8 @@
  * base/base64.h -- base64 and hexadecimal as SMTP uses them (RFC 4648 4 and 8).
  *
  * Strict: no white space, padding required, the unused bits zero, nothing after the padding.
+ *
+ * Tests    test/unit/base/base64_test.c, fuzz/base64.c
  */
 #ifndef BASE_BASE64_H
 #define BASE_BASE64_H

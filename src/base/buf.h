@@ -6,6 +6,8 @@
  *
  * A call that would pass max returns F_LIMIT and leaves the buffer unchanged. A view is valid
  * until the next call that is not const.
+ *
+ * Tests    test/unit/base/buf_test.c
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H

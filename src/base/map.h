@@ -4,6 +4,8 @@
  *
  * Keys are copied; values belong to the caller. The order of map_each is unspecified, and the
  * map must not change while it runs.
+ *
+ * Tests    test/unit/base/map_test.c
  */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H

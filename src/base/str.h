@@ -7,6 +7,8 @@
  *
  * The _take functions consume from the front of *rest; where the thing asked for is not there
  * they return false and leave *rest untouched.
+ *
+ * Tests    test/unit/base/str_test.c
  */
 #ifndef BASE_STR_H
 #define BASE_STR_H

@@ -4,6 +4,7 @@
  * secrets, accounts.
  *
  * Errors   All go into the report, at the word that names the file.
+ * Tests    test/house/check_test.py
  */
 #ifndef CMD_CHECK_FILES_H
 #define CMD_CHECK_FILES_H

@@ -8,6 +8,7 @@
  *
  * Owns     Everything lives in conf's arena and ends with conf_free.
  * Units    _ms, _s, _bytes in the names.
+ * Tests    test/unit/conf, fuzz/conf.c
  */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H

@@ -18,6 +18,7 @@
  *
  * Errors   ipc_get: F_SYNTAX for an unknown kind, a string past the end, or a single byte too many.
  * Owns     Decoded strings point into the frame.
+ * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_CODEC_H
 #define IPC_CODEC_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * ipc/courier_keeper.h -- courier <-> keeper: log in to a relay without ever holding its password.
+ * ipc/courier_keeper.h -- courier <-> keeper: log in to a relay without having its credentials.
  *
  * START names the relay and what the server offers; the keeper chooses the mechanism and runs the
  * client's side. Steps are decoded bytes.

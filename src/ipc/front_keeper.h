@@ -13,8 +13,7 @@
 /* AUTH_START: listener is the index in conf->listeners (its users tables decide); channel_binding the 32
  * tls-exporter bytes, always given under TLS 1.3 or TLS 1.2 with extended master secret, else empty.
  * has_initial tells an empty initial response from none.
- * RCPT: local_only refuses what is not a local domain (mx, lmtp) -- the answer says RELAY otherwise.
- * SENDER: may user send as this address? asked for MAIL, header From and Sender. */
+ * ASK_SENDER: may user send as this address? asked for MAIL, header From and Sender. */
 #define FRONT_TO_KEEPER(MSG, U, I, S)                                                          \
 	MSG(FRONT_AUTH_START, front_auth_start, U(session) U(listener) S(mechanism)            \
 	    U(has_initial) S(initial) S(channel_binding) S(client))                            \
@@ -31,9 +30,9 @@ enum rcpt_verdict {
 	RCPT_FAILED,   /* could not be looked up now (4yz) */
 };
 
-/* AUTH_MORE: a challenge to send; AUTH_DONE: user is the canonical name, data a last server message
- * that goes out as a challenge first and must be answered by an empty line ("" for none).
- * AUTH_FAILED: delay_ms is to be waited before the reply; code 535, 501, 454 ... */
+/* AUTH_MORE: a challenge to send, and so is the last word of a mechanism that has one: it is answered by an empty
+ * line. AUTH_DONE: user is the canonical name. AUTH_FAILED: delay_ms is to be waited before the reply; code 535,
+ * 501, 454 ... */
 #define KEEPER_TO_FRONT(MSG, U, I, S)                                                     \
 	MSG(KEEPER_AUTH_MORE, keeper_auth_more, U(session) S(challenge))                  \
 	MSG(KEEPER_AUTH_DONE, keeper_auth_done, U(session) S(user))                       \

@@ -2,7 +2,7 @@
 /*
  * ipc/spool_delivery.h -- spool <-> courier and spool <-> porter: an attempt at delivery.
  *
- * JOB, its JOB_RCPTs, then JOB_GO. The worker asks for content with WANT (never more than
+ * JOB, its RCPTs, then GO. The worker asks for content with WANT (never more than
  * DELIVERY_CREDIT_BYTES outstanding) and gets BODY, then BODY_END. It reports every recipient
  * with OUTCOME as soon as it is known and ends with DONE; recipients without an outcome are queued
  * again: beside others that have one for a moment later, alone as after a failure. `job` is chosen by the
@@ -21,7 +21,7 @@ enum job_purpose {
 };
 
 /* JOB: route_kind and route_name as policy/route.h gives them; id the queue id; attempt counts from 1.
- * arrived_s: wall clock. JOB_RCPT: index within the job; address where it goes, original and orcpt for
+ * arrived_s: wall clock. RCPT: index within the job; address where it goes, original and orcpt for
  * DSN. RELEASE: stop as soon as possible (drain, removal); what has been handed over stays so. */
 #define SPOOL_TO_WORKER(MSG, U, I, S)                                                       \
 	MSG(WORKER_JOB, worker_job, U(job) U(purpose) S(id) U(route_kind) S(route_name)     \

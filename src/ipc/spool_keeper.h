@@ -3,7 +3,7 @@
  * ipc/spool_keeper.h -- spool <-> keeper: where does mail for this address of ours go?
  *
  * Asked for the recipients of notices: a sender of ours may be an alias, or carry a tag. What comes in over a front
- * was asked there. Every ASK gets its TARGETs, then one ANSWER, whose verdict is ipc/front_keeper.h's.
+ * was asked there. Every ASK_TARGETS gets its TARGETs, then one TARGETS_END, whose verdict is ipc/front_keeper.h's.
  */
 #ifndef IPC_SPOOL_KEEPER_H
 #define IPC_SPOOL_KEEPER_H

@@ -13,7 +13,7 @@
  * Limits   ALIASES_MAX names, ALIAS_VALUES_MAX values for one.
  * Errors   Told to the report with file, line and column; reading goes on after the line.
  * Owns     What comes out points into the text or lies in the arena.
- * Tests    test/unit/policy/aliases_test.c, fuzz/aliases.c
+ * Tests    test/unit/policy/directory_test.c, fuzz/aliases.c
  */
 #ifndef POLICY_ALIASES_H
 #define POLICY_ALIASES_H

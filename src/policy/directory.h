@@ -13,6 +13,7 @@
  *
  * Owns     The texts and conf must outlive the directory.
  * Limits   DIRECTORY_TARGETS_MAX targets for one address, alias depth 32.
+ * Tests    test/unit/policy/directory_test.c
  */
 #ifndef POLICY_DIRECTORY_H
 #define POLICY_DIRECTORY_H

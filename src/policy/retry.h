@@ -8,6 +8,7 @@
  * Units    Wall-clock seconds.
  * Limits   Each interval is moved by up to a fifth either way, so that what failed together does not come back
  *          together; never below a second.
+ * Tests    test/unit/policy/retry_test.c
  */
 #ifndef POLICY_RETRY_H
 #define POLICY_RETRY_H

@@ -4,6 +4,8 @@
  *
  * A local domain's `deliver` wins; other domains go by the first matching line of `route`; without
  * one, direct.
+ *
+ * Tests    test/unit/policy/route_test.c
  */
 #ifndef POLICY_ROUTE_H
 #define POLICY_ROUTE_H

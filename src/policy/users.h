@@ -11,7 +11,7 @@
  * Limits   USERS_MAX lines with a name.
  * Errors   Told with file and line; a line of a users file is never shown, for it holds a secret.
  * Owns     Slices of the text; the list lies in the arena. The credential is never copied.
- * Tests    test/unit/policy/users_test.c, fuzz/users.c
+ * Tests    test/unit/policy/directory_test.c, fuzz/users.c
  */
 #ifndef POLICY_USERS_H
 #define POLICY_USERS_H

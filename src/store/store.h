@@ -10,7 +10,7 @@
  *
  * The interface leaves room for several machines on one queue: leases carry a fence, ingest and
  * completion are batched, and nothing needs one writer's memory. store_memory is the executable
- * specification; test/unit/store/contract.c holds every store to it.
+ * specification; test/unit/store/contract_test.c holds every store to it.
  *
  * Units    Times in wall-clock seconds, passed in: the store has no clock of its own.
  * Limits   STORE_RCPTS_MAX recipients of a message; STORE_DIALOGUE_MAX bytes of a dialogue are kept.

@@ -8,6 +8,7 @@
  *
  * Limits   frame CHANNEL_FRAME_MAX; unsent bytes CHANNEL_BACKLOG_MAX, over which the channel is
  *          given up as broken: arrows that carry content use credit and never come near.
+ * Tests    test/unit/sys/channel_test.c
  */
 #ifndef SYS_CHANNEL_H
 #define SYS_CHANNEL_H

@@ -7,6 +7,8 @@
  * LOG_EVENTS with the sentence that docs/LOG.md prints; a test holds the two together.
  *
  *     log_event(LOG_ACCEPTED, LOG_S("id", id), LOG_S("client", ip), LOG_U("size", n));
+ *
+ * Tests    test/unit/sys/log_test.c, test/house/log_test.py
  */
 #ifndef SYS_LOG_H
 #define SYS_LOG_H

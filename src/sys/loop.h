@@ -6,6 +6,7 @@
  * virtual clock, so a role asks for time and waits only through here.
  *
  * Units    Monotonic milliseconds; they do not jump with the wall clock.
+ * Tests    test/unit/sys/loop_test.c
  */
 #ifndef SYS_LOOP_H
 #define SYS_LOOP_H

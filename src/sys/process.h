@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * sys/process.h -- other processes, signals, and what the service manager wants to hear.
+ *
+ * Tests    test/unit/sys/process_test.c
  */
 #ifndef SYS_PROCESS_H
 #define SYS_PROCESS_H

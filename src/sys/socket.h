@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * sys/socket.h -- endpoints, listening, connecting.
+ *
+ * Tests    test/unit/sys/stream_test.c, test/unit/sys/endpoint_test.c
  */
 #ifndef SYS_SOCKET_H
 #define SYS_SOCKET_H

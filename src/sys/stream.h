@@ -6,6 +6,8 @@
  * the stream inside the notification. READABLE comes again as long as something waits and reading is
  * wanted. WRITABLE comes once for each want: a write that does not take everything wants it by itself, and a
  * pending connect is waited for with stream_want_write(s, true).
+ *
+ * Tests    test/unit/sys/stream_test.c
  */
 #ifndef SYS_STREAM_H
 #define SYS_STREAM_H

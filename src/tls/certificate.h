@@ -3,6 +3,7 @@
  * tls/certificate.h -- what `check`, `status` and `try` want to know of certificates and keys.
  *
  * Errors   The why says what is wrong and what to do: expired, for another name, key does not fit.
+ * Tests    test/unit/tls/certificate_test.c
  */
 #ifndef TLS_CERTIFICATE_H
 #define TLS_CERTIFICATE_H

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * tls/session.h -- what server.c, client.c and session.c share about one connection. Not for other rooms.
+ *
+ * Tests    test/unit/tls/session_test.c
  */
 #ifndef TLS_SESSION_H
 #define TLS_SESSION_H

@@ -10,6 +10,8 @@
  *
  * A job owns its arena; a visit owns its connection and outlives the job when it is kept for the next one. Nothing of the
  * configuration is kept by a job: a reload may come at any time.
+ *
+ * Tests    test/unit/role/courier/courier_test.c
  */
 #ifndef ROLE_COURIER_COURIER_H
 #define ROLE_COURIER_COURIER_H

@@ -16,6 +16,7 @@
  * Limits   connections and connections-per-client of the configuration (an IPv6 client is its /64);
  *          FRONT_SHAKING_MAX handshakes at once, each for SLOT_MS at most, the others wait; HEADER_BYTES_MAX for a header block;
  *          ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
+ * Tests    test/unit/role/front/front_test.c
  */
 #ifndef ROLE_FRONT_FRONT_H
 #define ROLE_FRONT_FRONT_H

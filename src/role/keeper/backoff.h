@@ -4,6 +4,8 @@
  *
  * Two tables of bounded size, the least recently seen forgotten first. A failure wears off in BACKOFF_WEARS_OFF_MS, one after
  * the other. Pure but for the memory.
+ *
+ * Tests    test/unit/role/keeper_parts_test.c
  */
 #ifndef ROLE_KEEPER_BACKOFF_H
 #define ROLE_KEEPER_BACKOFF_H

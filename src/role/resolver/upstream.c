@@ -48,12 +48,12 @@ static const char *advice(const struct upstream *u)
 	case UPSTREAM_CANNOT:
 		return u->strict ? "no answer of these name servers can be validated with the trust anchor of the configuration: "
 		                   "mail waits; check resolver { server, trust-anchor }"
-		                 : "the name servers strip DNSSEC signatures: answers are used unvalidated and DANE is off; "
+		                 : "the name servers strip DNSSEC signatures: answers are used unvalidated; "
 		                   "name others with resolver { server ... }";
 	case UPSTREAM_SILENT:
 		return "no name server answers: mail to other servers waits; check resolver { server ... } or /etc/resolv.conf";
 	case UPSTREAM_NO_ANCHOR:
-		return "there is no trust anchor: answers are used unvalidated and DANE is off; install the package "
+		return "there is no trust anchor: answers are used unvalidated; install the package "
 		       "dns-root-data or name one with resolver { trust-anchor ... }";
 	default:
 		return "";

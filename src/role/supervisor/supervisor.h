@@ -9,6 +9,7 @@
  *
  * Limits   A role that dies comes back at once, then after 1, 2, 4 ... 60 s while it keeps dying.
  * Owns     The supervisor owns its children, their channels and the listening sockets.
+ * Tests    test/scenario
  */
 #ifndef ROLE_SUPERVISOR_H
 #define ROLE_SUPERVISOR_H
