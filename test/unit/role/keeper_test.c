@@ -633,7 +633,7 @@ static void signs_handshakes_of_the_front(void **state)
 	wait_for(&from_control, 1);
 	assert_ok(buf_add_char(&from_control.heard, '\0'));
 	assert_non_null(strstr(buf_view(&from_control.heard).p, "\"keys\": 1, \"signatures\": 5"));
-	assert_non_null(strstr(buf_view(&from_control.heard).p, "\"names\": \"mx.example.org\", \"key\": \"EC P-256\", \"days_left\": 6"));
+	assert_non_null(strstr(buf_view(&from_control.heard).p, "\"names\": \"mx.example.org\", \"key\": \"EC P-256\", \"days_left\": "));
 	buf_clear(&from_control.heard);
 }
 
