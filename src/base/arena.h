@@ -6,6 +6,8 @@
  * Memory from an arena is zeroed, aligned for any type, and freed only with the arena. At the
  * ceiling arena_try_* return NULL (STR_NONE); a peer must never be able to kill a role, so what
  * a peer can make grow uses these. arena_alloc is for sizes that we know: it aborts at the ceiling.
+ *
+ * Tests    test/unit/base/arena_test.c
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -17,7 +19,6 @@ struct arena;
 struct arena *arena_new(size_t bytes_max);
 void          arena_free(struct arena **a);  /* NULL is fine */
 void          arena_reset(struct arena *a);  /* forgets everything, keeps the first block */
-size_t        arena_used(const struct arena *a);
 
 void      *arena_try_alloc(struct arena *a, size_t n);
 void      *arena_alloc(struct arena *a, size_t n);

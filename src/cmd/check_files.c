@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "cmd/check_files.h"
 
-#include "base/check.h"
 #include "conf/trouble.h"
 #include "policy/aliases.h"
 #include "policy/directory.h"

@@ -3,7 +3,6 @@
 #include "cmd/command.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "cmd/control_client.h"
 #include "cmd/options.h"

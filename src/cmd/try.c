@@ -14,9 +14,7 @@
 #include "cmd/submit.h"
 #include "cmd/try_house.h"
 #include "role/supervisor/supervisor.h"
-#include "sys/clock.h"
 #include "sys/file.h"
-#include "sys/log.h"
 #include "sys/process.h"
 #include "sys/socket.h"
 

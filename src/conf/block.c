@@ -2,21 +2,20 @@
 /* conf/block.c -- what a whole block must be, once its lines are read. */
 #include "conf/block.h"
 
-#include <string.h>
-
 #include "base/check.h"
 #include "conf/reader.h"
 #include "conf/value.h"
 #include "mail/address.h"
 
-bool was_seen(const struct seen *seen, const char *name)
+static bool was_seen(const struct seen *seen, const char *name)
 {
 	const struct directive *d = directive_find(seen->rows, str_of(name));
 	check(d != NULL);
 	return seen->nodes[d - seen->rows] != NULL;
 }
 
-struct conf_place seen_at(const struct seen *seen, const char *name, const struct node *block)
+/* Where a directive of the block was written, or the block itself. */
+static struct conf_place seen_at(const struct seen *seen, const char *name, const struct node *block)
 {
 	const struct directive *d = directive_find(seen->rows, str_of(name));
 	check(d != NULL);

@@ -22,8 +22,5 @@ void check_direct(struct reader *r, const struct node *node, void *object, const
 void check_queue(struct reader *r, const struct node *node, void *object, const struct seen *seen);
 void check_limits(struct reader *r, const struct node *node, void *object, const struct seen *seen);
 
-/* Where a directive of the block was written, or the block itself. */
-struct conf_place seen_at(const struct seen *seen, const char *name, const struct node *block);
-bool was_seen(const struct seen *seen, const char *name);
 
 #endif

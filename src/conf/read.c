@@ -2,7 +2,6 @@
 /* conf/read.c -- walks the tree by the tables and fills a struct conf. */
 #include "conf/reader.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -62,7 +61,8 @@ void expect_directive(struct reader *r, const struct directive *d)
 	buf_fini(&text);
 }
 
-bool has_words(struct reader *r, const struct node *node, size_t n, const char *expected)
+/* True if the node has exactly this many words after its name; told otherwise. */
+static bool has_words(struct reader *r, const struct node *node, size_t n, const char *expected)
 {
 	if (node->n_words == n + 1)
 		return true;
@@ -178,7 +178,7 @@ static bool read_next_hop(struct reader *r, const struct directive *d, const str
 	return true;
 }
 
-bool read_word(struct reader *r, const struct directive *d, const struct word *w, struct str *out)
+static bool read_word(struct reader *r, const struct directive *d, const struct word *w, struct str *out)
 {
 	struct endpoint e;
 	struct conf_network ip;

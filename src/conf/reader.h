@@ -32,14 +32,11 @@ bool list_has(const struct conf_list *list, struct str s);
 
 /* One value, told if wrong. */
 bool read_number(struct reader *r, const struct directive *d, const struct word *w, void *field);
-bool read_word(struct reader *r, const struct directive *d, const struct word *w, struct str *out);
 bool read_address(struct reader *r, const struct word *w, struct str *out);
 bool read_path(struct reader *r, const struct word *w, struct str *out);
 bool read_name(struct reader *r, const struct word *w, struct str *out);
 /* An error at the word after the last one of the line. */
 struct conf_place end_of(const struct node *node);
-/* True if the node has exactly this many words after its name; told otherwise. */
-bool has_words(struct reader *r, const struct node *node, size_t n, const char *expected);
 void expect_directive(struct reader *r, const struct directive *d);
 
 /* The readers that the tables name: special.c, route.c. */

@@ -36,7 +36,7 @@ bool value_size(struct str s, uint64_t *bytes_out)
 	return true;
 }
 
-bool value_port(struct str s, bool zero_too, uint16_t *out)
+static bool take_port(struct str s, bool zero_too, uint16_t *out)
 {
 	uint64_t number;
 	if (!str_u64(s, &number) || number > UINT16_MAX || (number == 0 && !zero_too))
@@ -142,7 +142,7 @@ struct str network_text(const struct conf_network *network, char text[NETWORK_TE
 static bool split_port(struct str s, bool zero_too, struct str *host_out, bool *bracketed_out, uint16_t *port_out)
 {
 	size_t colon;
-	if (!str_rfind(s, ':', &colon) || !value_port(str_from(s, colon + 1), zero_too, port_out))
+	if (!str_rfind(s, ':', &colon) || !take_port(str_from(s, colon + 1), zero_too, port_out))
 		return false;
 	struct str host = str_sub(s, 0, colon);
 	*bracketed_out = host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';

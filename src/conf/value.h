@@ -14,7 +14,6 @@
 
 bool value_duration(struct str s, int64_t *out_s);
 bool value_size(struct str s, uint64_t *bytes_out);
-bool value_port(struct str s, bool zero_too, uint16_t *out);
 
 /* One address is a network of all its bits. */
 bool value_ip(struct str s, struct conf_network *out);

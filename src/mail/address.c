@@ -2,7 +2,6 @@
 #include "mail/address.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <idn2.h>

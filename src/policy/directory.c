@@ -41,7 +41,7 @@ struct zone *directory_zone(const struct directory *d, struct str ascii_domain)
 	return domain != NULL ? &d->zones[domain - d->conf->domains] : NULL;
 }
 
-const struct table *directory_table(const struct directory *d, struct str name)
+static const struct table *directory_table(const struct directory *d, struct str name)
 {
 	for (size_t i = 0; i < d->n_tables; i++)
 		if (str_eq(d->tables[i].conf->name, name))

@@ -2,9 +2,7 @@
 /* policy/directory_build.c -- joins the texts to a directory, and finds what is wrong with them. */
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "base/check.h"
 #include "conf/trouble.h"
 #include "policy/directory_inside.h"
 

@@ -77,7 +77,6 @@ struct hit {
 /* Who is this local part in this zone? */
 struct hit directory_lookup(const struct directory *d, const struct zone *zone, struct str local, bool with_catch_all);
 struct zone *directory_zone(const struct directory *d, struct str ascii_domain); /* NULL: not ours */
-const struct table *directory_table(const struct directory *d, struct str name);
 
 /* A key for the maps: ASCII lower case. Empty if the text is too long for one. */
 struct key { char text[NAME_MAX_BYTES + 1]; size_t n; };

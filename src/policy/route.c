@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "policy/route.h"
 
-#include <string.h>
-
 #include "conf/value.h"
 
 static const struct conf_retry of_the_queue;

@@ -460,14 +460,6 @@ void content_log_unmark(struct content_log *log)
 		log->segments[i]->marked = false;
 }
 
-uint64_t content_log_live_bytes(const struct content_log *log)
-{
-	uint64_t n = 0;
-	for (size_t i = 0; i < log->n_segments; i++)
-		n += log->segments[i]->live;
-	return n;
-}
-
 uint64_t content_log_disk_bytes(const struct content_log *log)
 {
 	uint64_t n = 0;

@@ -61,7 +61,6 @@ bool content_log_mark_sparse(struct content_log *log);
 bool content_log_is_marked(const struct content_log *log, struct extent e);
 void content_log_unmark(struct content_log *log);
 
-uint64_t content_log_live_bytes(const struct content_log *log);
 uint64_t content_log_disk_bytes(const struct content_log *log);
 
 #endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "store/crc32c.h"
 
-#include <string.h>
-
 /* Eight tables, so that eight bytes are taken a step ("slicing by 8", Kounavis and Berry 2005). */
 void crc32c_init(struct crc32c *c)
 {

@@ -12,7 +12,6 @@
 
 #include "base/check.h"
 #include "base/list.h"
-#include "base/map.h"
 
 enum { TEXT_MAX = 64 << 10, MESSAGE_ARENA_MAX = 256 << 20 };
 static const size_t content_bytes_max = (size_t)4 << 30;

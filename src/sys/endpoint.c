@@ -3,7 +3,6 @@
 #include "sys/socket.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 /* --- text --- */

@@ -219,11 +219,6 @@ fault file_size(int fd, uint64_t *out)
 	return OK;
 }
 
-fault file_truncate(int fd, uint64_t size)
-{
-	return ftruncate(fd, (off_t)size) == 0 ? OK : fault_of_errno();
-}
-
 fault file_link(int from_at, const char *from, int to_at, const char *to)
 {
 	return linkat(from_at, from, to_at, to, 0) == 0 ? OK : fault_of_errno();

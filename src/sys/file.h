@@ -4,6 +4,7 @@
  *
  * Errors   F_ABSENT, F_EXISTS, F_DENIED, F_LIMIT (disk full, quota, no descriptor left), else F_SYS.
  *          The why, where given, names the path and the reason.
+ * Tests    test/unit/sys/file_test.c
  */
 #ifndef SYS_FILE_H
 #define SYS_FILE_H
@@ -35,7 +36,6 @@ MUST_USE fault file_pwrite(int fd, struct str bytes, uint64_t offset); /* all of
 MUST_USE fault file_sync(int fd);                       /* fdatasync; after a failure the file is suspect */
 MUST_USE fault file_sync_all(int fd);                   /* fsync: also a directory's names */
 MUST_USE fault file_size(int fd, uint64_t *out);
-MUST_USE fault file_truncate(int fd, uint64_t size);
 MUST_USE fault file_link(int from_at, const char *from, int to_at, const char *to); /* F_EXISTS */
 MUST_USE fault file_rename(int from_at, const char *from, int to_at, const char *to);
 MUST_USE fault file_remove(int at, const char *path);

@@ -35,14 +35,6 @@ static const struct { const char *name; bool scram, plus; } mechanisms[] = {
 	{ "LOGIN", false, false },
 };
 
-bool sasl_mechanism_known(struct str mechanism, bool binding)
-{
-	for (size_t i = 0; i < COUNT(mechanisms); i++)
-		if (str_eq_nocase(mechanism, str_of(mechanisms[i].name)))
-			return binding || !mechanisms[i].plus;
-	return false;
-}
-
 /* ---- who is it ---- */
 
 static void look_up(struct sasl_server *s, const char *login)

@@ -53,7 +53,4 @@ struct str sasl_server_login(const struct sasl_server *s); /* the name as it was
 /* The user is there, but the credential cannot be used (broken, or crypt(3) with SCRAM): for the log. */
 bool sasl_server_useless(const struct sasl_server *s);
 
-/* Is this one of ours? PLUS mechanisms only with a binding. For the EHLO reply and the check of AUTH's argument. */
-bool sasl_mechanism_known(struct str mechanism, bool binding);
-
 #endif

@@ -79,7 +79,8 @@ void client_close(struct smtp_client *c, const struct smtp_reply *reply, enum ou
 	c->closed_due = true;
 }
 
-void client_close_words(struct smtp_client *c, const char *words)
+/* 4.4.2 and our own words. */
+static void close_words(struct smtp_client *c, const char *words)
 {
 	struct smtp_reply reply = REPLY(0, 4, 4, 2, str_of(words));
 	client_close(c, &reply, OUTCOME_LATER);
@@ -127,14 +128,14 @@ void smtp_client_gone(struct smtp_client *c, struct str reason)
 	}
 	(void)snprintf(words, sizeof words, "The connection was lost while we waited for %s: %.*s", waiting_for(c),
 	               STR_ARG(str_sub(reason, 0, 300)));
-	client_close_words(c, words);
+	close_words(c, words);
 }
 
 static void timed_out(struct smtp_client *c)
 {
 	char words[256];
 	(void)snprintf(words, sizeof words, "Waited too long for %s", waiting_for(c));
-	client_close_words(c, words);
+	close_words(c, words);
 }
 
 /* ---- greeting and EHLO ---- */

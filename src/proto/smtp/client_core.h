@@ -76,7 +76,6 @@ struct smtp_client {
 /* client.c */
 void client_command(struct smtp_client *c, struct str line, int64_t wait_until_ms); /* with its CRLF; recorded */
 void client_close(struct smtp_client *c, const struct smtp_reply *reply, enum outcome_class outcome);
-void client_close_words(struct smtp_client *c, const char *words);  /* 4.4.2 and our own words */
 void client_broken(struct smtp_client *c, const char *what);        /* the server said what */
 void client_ready(struct smtp_client *c);
 void keep_reply(struct kept_reply *k, const struct smtp_reply *reply, enum outcome_class outcome);

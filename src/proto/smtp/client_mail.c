@@ -6,7 +6,6 @@
 #include "proto/smtp/client_core.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "proto/smtp/params.h"
 
-#include <string.h>
-
 #include "base/check.h"
 
 enum { ENVID_MAX = 100, ORCPT_MAX = 500, AUTH_MAX = 500, SIZE_DIGITS = 20 };

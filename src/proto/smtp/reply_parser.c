@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "proto/smtp/reply_parser.h"
 
-#include <string.h>
-
 void reply_parser_init(struct reply_parser *p)
 {
 	*p = (struct reply_parser){ .problem = "" };
@@ -19,11 +17,6 @@ void reply_parser_fini(struct reply_parser *p)
 struct smtp_reply reply_parser_reply(const struct reply_parser *p)
 {
 	return (struct smtp_reply){ .code = p->code, .status = p->status, .text = buf_view(&p->text) };
-}
-
-bool reply_parser_midway(const struct reply_parser *p)
-{
-	return !p->whole && (p->code != 0 || buf_view(&p->line).n > 0 || p->after_cr);
 }
 
 const char *reply_parser_problem(const struct reply_parser *p)

@@ -34,7 +34,6 @@ void reply_parser_fini(struct reply_parser *p);
 /* Takes bytes up to the end of one reply. *whole_out: it is complete, look at reply_parser_reply. */
 MUST_USE fault    reply_parser_feed(struct reply_parser *p, struct str bytes, size_t *used_out, bool *whole_out);
 struct smtp_reply reply_parser_reply(const struct reply_parser *p);
-bool              reply_parser_midway(const struct reply_parser *p); /* a reply has begun and is not complete */
 const char       *reply_parser_problem(const struct reply_parser *p);
 
 #endif

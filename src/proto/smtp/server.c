@@ -325,11 +325,6 @@ bool smtp_server_tls_awaited(const struct smtp_server *s)
 	return s->phase == PHASE_TLS;
 }
 
-bool smtp_server_idle(const struct smtp_server *s)
-{
-	return !smtp_server_in_mail(s) && s->asked == ASKED_NOTHING;
-}
-
 bool smtp_server_logged_in(const struct smtp_server *s)
 {
 	return s->logged_in;

@@ -125,7 +125,6 @@ void smtp_server_drain(struct smtp_server *s);
 
 bool smtp_server_done(const struct smtp_server *s);
 bool smtp_server_tls_awaited(const struct smtp_server *s);  /* 220 to STARTTLS was said */
-bool smtp_server_idle(const struct smtp_server *s);         /* between two messages */
 bool smtp_server_logged_in(const struct smtp_server *s);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* proto/smtp/server_answer.c -- what an answer to each question does, and the list of extensions. */
-#include <string.h>
 
 #include "base/base64.h"
 #include "base/check.h"

@@ -2,7 +2,6 @@
 /* proto/smtp/server_data.c -- DATA and BDAT: content in, its end asked about, whatever fails read to its true end. */
 #include <string.h>
 
-#include "base/check.h"
 #include "proto/smtp/server_state.h"
 
 /* How far a message is read on after it has been refused, beyond the size that would have been taken. */

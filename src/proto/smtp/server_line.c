@@ -2,7 +2,6 @@
 /* proto/smtp/server_line.c -- lines: framing, the checks that every command passes, and the commands. */
 #include <string.h>
 
-#include "base/check.h"
 #include "proto/smtp/server_state.h"
 
 /* ---- framing ---- */

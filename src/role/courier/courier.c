@@ -7,7 +7,6 @@
  */
 #include "role/courier/courier.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

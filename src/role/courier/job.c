@@ -6,9 +6,7 @@
  * content has left sends the job to the next target (RFC 5321 5.1). Once content has left there is no other target: the
  * spool hands it out once.
  */
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "role/courier/courier.h"

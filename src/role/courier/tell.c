@@ -2,7 +2,6 @@
 /* Outcomes for the spool, lines for the log. */
 #include <stdio.h>
 
-#include "base/check.h"
 #include "role/courier/courier.h"
 #include "sys/log.h"
 

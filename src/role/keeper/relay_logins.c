@@ -2,7 +2,6 @@
 /* keeper/relay_logins.c -- the courier logs in at a relay, and never holds the password. */
 #include <openssl/crypto.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "proto/sasl/client.h"

@@ -12,7 +12,6 @@
 #include "role/resolver/upstream.h"
 #include "role/role.h"
 #include "sys/file.h"
-#include "sys/log.h"
 #include "sys/socket.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"

@@ -3,7 +3,6 @@
 #include "role/spool/spool.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 

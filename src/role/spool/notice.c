@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#include "base/check.h"
 #include "mail/header.h"
 #include "mail/trace.h"
 #include "sys/clock.h"

@@ -4,8 +4,6 @@
 
 #include <stdlib.h>
 
-#include "base/check.h"
-
 enum {
 	TURN_ARENA_MAX = 512 << 20,
 	NOTICE_RCPTS_MAX = 500,          /* with 5 KB each and the message itself they stay below SPOOL_NOTICE_BYTES_MAX */

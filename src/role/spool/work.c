@@ -2,8 +2,6 @@
 /* role/spool/work.c -- the workers: content goes out by credit, outcomes come back. */
 #include "role/spool/spool.h"
 
-#include "base/check.h"
-
 static const char *const worker_names[] = { "courier", "porter" };
 
 /* ---- content ---- */

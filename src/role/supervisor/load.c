@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "sys/channel.h"
 #include "sys/file.h"
 #include "sys/socket.h"

@@ -7,9 +7,6 @@
  */
 #include "role/supervisor/slot.h"
 
-#include <stdlib.h>
-
-#include "base/check.h"
 #include "sys/log.h"
 
 fault generation_load(struct supervisor *sv, struct generation *out, struct conf_report *report)

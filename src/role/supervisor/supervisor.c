@@ -8,7 +8,6 @@
 #include "role/supervisor/slot.h"
 #include "sys/clock.h"
 #include "sys/log.h"
-#include "sys/socket.h"
 
 /* Sessions in hand get this long to finish their transaction; then the workers get as long. */
 enum { GRACE_MS = 20000 };

@@ -162,11 +162,6 @@ fault file_size(int fd, uint64_t *out)
 	return OK;
 }
 
-fault file_truncate(int fd, uint64_t size)
-{
-	return as_fault(ftruncate(fd, (off_t)size));
-}
-
 fault file_link(int from_at, const char *from, int to_at, const char *to)
 {
 	return as_fault(linkat(from_at, from, to_at, to, 0));

@@ -129,22 +129,6 @@ static void nothing_after_an_error(void **state)
 	reply_parser_fini(&p);
 }
 
-static void midway_is_known(void **state)
-{
-	(void)state;
-	struct reply_parser p;
-	size_t used;
-	bool whole;
-	reply_parser_init(&p);
-	assert_false(reply_parser_midway(&p));
-	assert_int_equal(reply_parser_feed(&p, STR("250-a\r\n"), &used, &whole), OK);
-	assert_true(reply_parser_midway(&p));
-	assert_int_equal(reply_parser_feed(&p, STR("250 b\r\n"), &used, &whole), OK);
-	assert_true(whole);
-	assert_false(reply_parser_midway(&p));
-	reply_parser_fini(&p);
-}
-
 /* One file: the lines are stored with LF; they are CRLF on the wire. */
 static void read_real_reply(const char *path)
 {
@@ -196,7 +180,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replies_read), cmocka_unit_test(limits_hold),
-		cmocka_unit_test(nothing_after_an_error), cmocka_unit_test(midway_is_known),
+		cmocka_unit_test(nothing_after_an_error),
 		cmocka_unit_test(real_replies),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
