@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Mail for other domains finds its way by MX records, which a real nsd serves."""
+import signal
+
 import harness
 from harness import Authority, Sealpost, letter
 from harness.message import unique_id
@@ -26,6 +28,14 @@ private IN MX 10 a
 backup IN MX 10 mx1
 backup IN MX 20 mx1.example.test.
 own IN MX 10 mx1.example.test.
+zero IN A 0.0.0.0
+other127 IN A 127.9.9.9
+mapped IN AAAA ::ffff:127.0.0.1
+six1 IN AAAA ::1
+link IN A 169.254.1.1
+many IN MX 10 zero
+many IN MX 10 six1
+many IN MX 20 literal
 """
 
 
@@ -35,12 +45,12 @@ class Mx(harness.Scenario):
         self.authority = Authority(self.folder)
         self.files = (*self.authority.issue("mx1.there.test", "localhost", file="peer"), self.authority.cert)
 
-    def begin(self, loopback=True, zone=ZONE, signed=("there.test",), resolver="", **parts):
-        self.postfix = self.start(Postfix(self.folder, *self.files, domain="there.test",
+    def begin(self, loopback=True, zone=ZONE, signed=("there.test",), resolver="", family="ipv4", tls="may", **parts):
+        self.postfix = self.start(Postfix(self.folder, *self.files, domain="there.test", tls=tls,
                                           settings="virtual_mailbox_domains = static:all"))
         self.nsd = self.start(Nsd(self.folder, {"there.test": zone}, signed=signed))
         anchor = f"trust-anchor {self.nsd.anchor}" if signed else ""
-        direct = f"port {self.postfix.port}\n    family ipv4\n" + ("    allow-loopback yes\n" if loopback else "")
+        direct = f"port {self.postfix.port}\n    family {family}\n" + ("    allow-loopback yes\n" if loopback else "")
         self.server = self.start(Sealpost(
             self.folder, authority=self.authority, route="otherwise direct", direct=direct + parts.pop("direct", ""),
             extra=f"resolver {{\n    server {self.nsd.server}\n    {anchor}\n    {resolver}\n}}\n"
@@ -95,10 +105,28 @@ class Mx(harness.Scenario):
         self.assertEqual((failed["Action"], failed["Status"]), ("failed", "5.1.2"))
 
     def test_loopback_is_never_dialled_for_remote_mail(self):
-        self.begin(loopback=False)
-        self.send("one@there.test")
-        harness.wait_until(lambda: self.server.lines("deferred") + self.server.lines("bounced"), "a decision")
+        self.begin(loopback=False, family="any")
+        names = ["", "zero.", "other127.", "mapped.", "six1.", "link.", "many.", "literal.", "private."]
+        for name in names:
+            self.send(f"one@{name}there.test")
+        for name in names:
+            harness.wait_until(lambda to=f"to=one@{name}there.test ": [
+                line for line in self.server.lines("deferred") + self.server.lines("bounced") if to in line], f"{name} decided")
         self.assertEqual(self.postfix.maildir(self.postfix.inbox), [])
+        self.assertNotIn(": connect from", self.postfix.log().partition("lost connection after CONNECT")[2])
+
+    def test_a_server_without_tls(self):
+        """Opportunistic takes what there is and says so; the floor `encrypt` waits."""
+        self.begin(tls="none")
+        arrived = self.postfix.wait_for_letter(self.send("one@there.test"))
+        self.assertNotIn("TLS", arrived["Received"])
+        self.server.wait_for_line("downgrade", "there.test")
+        self.server.write_conf(direct=self.server.parts["direct"] + "    tls encrypt\n")
+        self.server.process.popen.send_signal(signal.SIGHUP)
+        self.server.wait_for_line("reloaded")
+        self.send("two@there.test")
+        self.server.wait_for_line("deferred", "two@there.test")
+        self.assertEqual(len(self.postfix.maildir(self.postfix.inbox)), 1)
 
     def test_what_does_not_validate_waits(self):
         """The records are there, but their signatures are of another key."""
