@@ -83,7 +83,7 @@ static fault apply(struct role_base *b, struct why *why)
 static void commit(struct role_base *b, uint64_t generation)
 {
 	struct why why = { "" };
-	fault f = generation == b->coming ? apply(b, &why)
+	fault f = generation == b->coming && b->n_texts > 0 ? apply(b, &why)
 	                                  : why_say(&why, F_STATE, "the configuration did not arrive");
 	forget_texts(b);
 	if (f == OK) {
