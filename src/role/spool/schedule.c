@@ -202,7 +202,7 @@ void spool_forget_jobs(struct spool *s)
 }
 
 /* Renews every lease of the job; recipients that somebody else has now are none of its business any more. */
-static bool job_still_holds(struct job *j, int64_t until_s)
+bool spool_job_still_holds(struct job *j, int64_t until_s)
 {
 	struct spool *s = j->spool;
 	bool any = false;
@@ -226,7 +226,7 @@ void spool_drop_stale_jobs(struct spool *s)
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
 		if (j->purpose == JOB_VERIFY || j->over)
 			continue;
-		if (!job_still_holds(j, j->lease_until_s)) {
+		if (!spool_job_still_holds(j, j->lease_until_s)) {
 			spool_job_release(j);
 			if (!j->sent)
 				spool_job_end(j);
@@ -245,7 +245,7 @@ void spool_watch_leases(struct spool *s)
 			continue;
 		if (!j->sent) {
 			j->lease_until_s = now_s + SPOOL_LEASE_S;
-			(void)job_still_holds(j, j->lease_until_s);
+			(void)spool_job_still_holds(j, j->lease_until_s);
 		} else if (j->lease_until_s <= now_s) {
 			/* Its worker has not been heard of for a whole lease: the store has taken them back. */
 			spool_job_release(j);

@@ -213,6 +213,7 @@ struct route spool_route(struct spool *s, const struct store_message *m, struct 
 void spool_schedule(struct spool *s);            /* leases what is due and hands it out */
 struct job *spool_job_new(struct spool *s, enum job_purpose purpose, struct arena *arena);
 void spool_job_send(struct job *j);                    /* when its worker is there */
+bool spool_job_still_holds(struct job *j, int64_t until_s); /* renews its leases; false: it has none any more */
 void spool_job_release(struct job *j);                 /* tells the worker to stop */
 void spool_job_free_if_done(struct job *j);
 void spool_job_end(struct job *j);                     /* its slot is free; what has no outcome is queued again */

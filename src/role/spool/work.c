@@ -89,11 +89,9 @@ static void renew(struct job *j)
 	struct spool *s = j->spool;
 	if (s->store == NULL || j->purpose != JOB_DELIVER)
 		return;
-	j->lease_until_s = spool_now_s(s) + SPOOL_LEASE_S;
-	for (size_t i = 0; i < j->n_rcpts; i++)
-		if (!j->rcpts[i].reported &&
-		    s->ops->renew(s->store, j->rcpts[i].facts.number, j->rcpts[i].facts.fence, j->lease_until_s) != OK)
-			j->rcpts[i].reported = true; /* an operator or another lease has it now */
+	int64_t until_s = spool_now_s(s) + SPOOL_LEASE_S;
+	if (spool_job_still_holds(j, until_s))
+		j->lease_until_s = until_s; /* a job that holds nothing any more ends with its last lease at the latest */
 }
 
 static void done(struct job *j)
