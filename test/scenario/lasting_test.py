@@ -77,6 +77,7 @@ class Crashes(harness.Scenario):
 
     def test_kills(self):
         server = self.start(Sealpost(self.folder, limits="connections-per-client 1000"))
+        server.roles_may_die = True
         accepted, unfinished, stop = [], [], threading.Event()
         clients = [threading.Thread(target=self.hand_in, args=(server, accepted, unfinished, stop)) for _ in range(self.CLIENTS)]
         for client in clients:
@@ -122,6 +123,7 @@ class NextHop(harness.Scenario):
         postfix = self.start(Postfix(self.folder, *files))
         server = self.start(Sealpost(self.folder, authority=authority, queue="retry 1s 2s", route="otherwise relay hop",
                                      extra=f"relay hop {{\n host localhost:{postfix.port}\n ca {authority.cert}\n}}"))
+        server.roles_may_die = True
         subjects = []
 
         def send(count):

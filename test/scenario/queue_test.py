@@ -93,6 +93,7 @@ class Queue(harness.Scenario):
 
     def test_a_role_that_dies_comes_back(self):
         server = self.start(Sealpost(self.folder))
+        server.roles_may_die = True
         for role in ("front", "keeper", "porter", "resolver", "courier", "spool"):
             with self.subTest(role):
                 pid = server.roles()[role]

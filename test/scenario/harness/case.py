@@ -38,6 +38,10 @@ def need(program, *elsewhere):
     raise AssertionError(f"{program} is missing: dev/setup test installs it")
 
 
+def need_root(what):
+    assert os.geteuid() == 0, f"{what} needs root: run the scenarios as root, as in a container"
+
+
 def children():
     """Pids of our own children, those included that lost their parents; zombies are reaped."""
     while True:
@@ -99,6 +103,7 @@ class SmallDisk:
         self.name, self.folder, self.size, self.owner = "small-disk", pathlib.Path(folder), size, owner
 
     def start(self):
+        need_root("a file system of its own")
         self.folder.mkdir()
         subprocess.run([need("mount"), "-t", "tmpfs", "-o", f"size={self.size},mode=0700", "tmpfs", self.folder], check=True)
         shutil.chown(self.folder, self.owner)
@@ -143,7 +148,8 @@ class Scenario(unittest.TestCase):
         logs = [(thing, thing.log()) for thing in self.started]
         for thing, log in logs:
             troubles += [f"{thing.name}: {line}" for line in log.splitlines()
-                         if any(mark in line for mark in SANITIZER_MARKS)]
+                         if any(mark in line for mark in SANITIZER_MARKS)
+                         or " role-died " in line and not getattr(thing, "roles_may_die", True)]
         try:
             wait_until(lambda: not children(), "the last process to end", 10)
         except AssertionError:

@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 
-from .case import Process, need, wait_until
+from .case import Process, need, need_root, wait_until
 from .message import parse, subject_of
 from .ports import free_port, listens
 
@@ -78,6 +78,7 @@ postlog unix-dgram n - n - 1 postlogd
 
     def __init__(self, folder, cert, key, ca, domain="postfix.test", name="postfix", tls="may", relayhost="",
                  settings="", port=None):
+        need_root("Postfix")
         super().__init__(folder, name)
         self.port, self.domain = port or free_port(), domain
         need("postfix")
@@ -151,6 +152,7 @@ class Exim(Peer):
 
     def __init__(self, folder, cert, key, ca, domain="exim.test", name="exim", next_hop=None, settings="",
                  transport=""):
+        need_root("Exim in a mount namespace")
         super().__init__(folder, name)
         self.port, self.domain = free_port(), domain
         self.binary = self.folder / "exim4"
@@ -255,6 +257,7 @@ class Dovecot(Peer):
     """LMTP over TCP and over a Unix socket; users jada and sam of `domain`."""
 
     def __init__(self, folder, domain="dovecot.test", name="dovecot", settings=""):
+        need_root("Dovecot")
         super().__init__(folder, name)
         self.port, self.domain = free_port(), domain
         self.socket = self.folder / "lmtp.sock"

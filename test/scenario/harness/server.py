@@ -72,7 +72,8 @@ class Sealpost:
         self.parts = {"extra": extra, "domain": domain, "mx": mx, "submissions": submissions, "submission": submission,
                       "limits": limits, "queue": queue, "top": top, "route": route, "direct": direct}
         self.process = None
-        self.user = None      # the account that starts it; None: we
+        self.user = None            # the account that starts it; None: we
+        self.roles_may_die = False  # a scenario that kills some says so
 
     @property
     def conf(self):
