@@ -111,7 +111,8 @@ static void notify_at(const char *path, const char *state)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&at,
+	/* A service manager that does not listen must not stop us. */
+	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&at,
 	             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 	fd_close(&fd);
 }

@@ -93,6 +93,28 @@ class Reload(harness.Scenario):
             client.expect("RCPT TO:<a@x.refused.test>", 550, "not from here")
             client.expect("RCPT TO:<a@other.test>", 250)
 
+    def test_a_refusal_by_a_role_ends_the_reload(self):
+        server = self.server
+        server.key.write_text("no key\n")
+        server.process.popen.send_signal(signal.SIGHUP)
+        server.wait_for_state("RELOADING=1")
+        server.wait_for_state("READY=1")
+        server.wait_for_line("reload-failed")
+
+    def test_a_signal_during_a_reload_is_not_lost(self):
+        """Also with a service manager that hears none of it: here nobody reads the socket."""
+        server = self.server
+
+        def words():
+            with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
+                client.expect("MAIL FROM:<jada@example.test>", 250)
+                return str(client.cmd("RCPT TO:<a@x.refused.test>"))
+        for n in range(5):
+            server.process.popen.send_signal(signal.SIGHUP)
+            server.write_conf(route=f'to *.refused.test refuse "words {n}"\n    otherwise hold')
+            server.process.popen.send_signal(signal.SIGHUP)
+            wait_until(lambda: f"words {n}" in words(), f"configuration {n}")
+
 
 if __name__ == "__main__":
     harness.main()

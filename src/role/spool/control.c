@@ -384,11 +384,14 @@ static struct control_session *session_of(struct spool *s, uint64_t request)
 
 void control_status(struct spool *s, uint64_t request, struct str json)
 {
-	struct control_session *c = session_of(s, request);
-	if (c == NULL || c->verb != CONTROL_STATUS)
-		return;
-	channel_send(c->channel, CONTROL_ROW, &(struct control_row){ .json = json });
-	end(c, 0, "");
+	/* Who asked while an answer was awaited gets the same one. */
+	LIST_EACH(l, &s->controls) {
+		struct control_session *c = LIST_MEMBER(l, struct control_session, in_spool);
+		if (c->phase != ASKING || c->verb != CONTROL_STATUS || c->request > request)
+			continue;
+		channel_send(c->channel, CONTROL_ROW, &(struct control_row){ .json = json });
+		end(c, 0, "");
+	}
 }
 
 void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str errors)

@@ -130,11 +130,8 @@ static void on_message(void *owner, unsigned kind, const void *msg, int fd)
 		break;
 	}
 	case FROM_ROLE_RELOAD:
-		if (s->kind == ROLE_SPOOL) {
-			s->sv->reload_asked = true;
-			s->sv->reload_request = ((const struct from_role_reload *)msg)->request;
-			supervisor_reload(s->sv);
-		}
+		if (s->kind == ROLE_SPOOL)
+			supervisor_reload_for(s->sv, ((const struct from_role_reload *)msg)->request);
 		break;
 	case FROM_ROLE_ASK_STATUS:
 		if (s->kind == ROLE_SPOOL)

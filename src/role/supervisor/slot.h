@@ -63,7 +63,7 @@ struct supervisor {
 	int exit_status;
 
 	/* Questions from the spool, on behalf of the command line; one of each kind at a time. */
-	bool reload_asked, status_asked;
+	bool reload_asked, reload_again, status_asked;
 	uint64_t reload_request, status_request;
 	struct timer status_deadline;
 };
@@ -105,7 +105,7 @@ void status_answer(struct slot *s, uint64_t request, struct str json);
 void supervisor_slot_ended(struct slot *s);
 void supervisor_slot_drained(struct slot *s);
 void supervisor_ready(struct supervisor *sv, bool reloaded);
-void supervisor_reload_done(struct supervisor *sv, bool ok, struct str errors);
+void supervisor_reload_for(struct supervisor *sv, uint64_t request); /* who asks hears how it went */
 void supervisor_reload_failed(struct supervisor *sv, struct str errors); /* and the service manager hears it */
 void supervisor_fail(struct supervisor *sv, int status);
 

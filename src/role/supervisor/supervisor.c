@@ -86,12 +86,38 @@ void supervisor_free(struct supervisor **supervisor)
 
 /* ---- ready and reload ---- */
 
+static void answer_reload(struct supervisor *sv, uint64_t request, bool ok, struct str errors)
+{
+	errors = str_sub(errors, 0, ERRORS_BYTES_MAX);
+	for (size_t i = 0; i < sv->n_slots; i++)
+		if (sv->slots[i].kind == ROLE_SPOOL && sv->slots[i].control != NULL)
+			channel_send(sv->slots[i].control, TO_ROLE_RELOADED,
+			             &(struct to_role_reloaded){ .request = request, .ok = ok, .errors = errors });
+}
+
+/* A signal that came while another generation was on its way: the files may have changed since they were read. */
+static void reload_again(struct supervisor *sv)
+{
+	bool again = sv->reload_again;
+	sv->reload_again = false;
+	if (again)
+		supervisor_reload(sv);
+}
+
+static void reload_done(struct supervisor *sv, bool ok, struct str errors)
+{
+	if (sv->reload_asked)
+		answer_reload(sv, sv->reload_request, ok, errors);
+	sv->reload_asked = false;
+	reload_again(sv);
+}
+
 void supervisor_ready(struct supervisor *sv, bool reloaded)
 {
 	if (reloaded) {
 		log_event(LOG_RELOADED, LOG_U("generation", sv->current.number));
 		service_notify("READY=1");
-		supervisor_reload_done(sv, true, STR_NONE);
+		reload_done(sv, true, STR_NONE);
 		return;
 	}
 	log_event(LOG_READY, LOG_S("hostname", sv->current.conf->hostname),
@@ -100,30 +126,24 @@ void supervisor_ready(struct supervisor *sv, bool reloaded)
 	sv->was_ready = true;
 	if (sv->options.ready != NULL)
 		sv->options.ready(sv->options.owner);
-}
-
-void supervisor_reload_done(struct supervisor *sv, bool ok, struct str errors)
-{
-	if (!sv->reload_asked)
-		return;
-	sv->reload_asked = false;
-	errors = str_sub(errors, 0, ERRORS_BYTES_MAX);
-	for (size_t i = 0; i < sv->n_slots; i++)
-		if (sv->slots[i].kind == ROLE_SPOOL && sv->slots[i].control != NULL)
-			channel_send(sv->slots[i].control, TO_ROLE_RELOADED,
-			             &(struct to_role_reloaded){ .request = sv->reload_request, .ok = ok, .errors = errors });
+	reload_again(sv);
 }
 
 void supervisor_reload_failed(struct supervisor *sv, struct str errors)
 {
 	service_notify("READY=1"); /* as before */
-	supervisor_reload_done(sv, false, errors);
+	reload_done(sv, false, errors);
+}
+
+static bool is_busy(const struct supervisor *sv)
+{
+	return sv->phase != SV_RUNNING || sv->coming.number != 0;
 }
 
 void supervisor_reload(struct supervisor *sv)
 {
-	if (sv->phase != SV_RUNNING || sv->coming.number != 0) {
-		supervisor_reload_done(sv, false, STR("the server is just starting, reloading or stopping: try again\n"));
+	if (is_busy(sv)) {
+		sv->reload_again = true;
 		return;
 	}
 	struct conf_report report;
@@ -142,6 +162,17 @@ void supervisor_reload(struct supervisor *sv)
 		supervisor_reload_failed(sv, buf_view(&report.text));
 	}
 	conf_report_fini(&report);
+}
+
+void supervisor_reload_for(struct supervisor *sv, uint64_t request)
+{
+	if (is_busy(sv)) {
+		answer_reload(sv, request, false, STR("the server is just starting, reloading or stopping: try again\n"));
+		return;
+	}
+	sv->reload_asked = true;
+	sv->reload_request = request;
+	supervisor_reload(sv);
 }
 
 /* ---- the end ---- */
