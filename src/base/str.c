@@ -244,6 +244,17 @@ bool str_take_line(struct str *rest, struct str *out)
 	return true;
 }
 
+bool str_next_line(struct str *rest, struct str *out)
+{
+	if (rest->n == 0)
+		return false;
+	if (!str_take_line(rest, out)) {
+		*out = *rest;
+		*rest = STR_NONE;
+	}
+	return true;
+}
+
 bool str_take_u64(struct str *rest, uint64_t *out)
 {
 	uint64_t value = 0;

@@ -50,6 +50,7 @@ bool str_take_char(struct str *rest, char c);
 bool str_take_until(struct str *rest, char stop, struct str *out); /* stop is consumed, not in out */
 bool str_take_word(struct str *rest, struct str *out); /* skips SP and TAB, then up to the next one */
 bool str_take_line(struct str *rest, struct str *out); /* up to LF; LF and a CR before it are consumed */
+bool str_next_line(struct str *rest, struct str *out); /* the same, and a last line may lack its LF; false: nothing is left */
 bool str_take_u64(struct str *rest, uint64_t *out);   /* decimal, at most 20 digits, no overflow */
 
 bool str_u64(struct str s, uint64_t *out);            /* the whole of s is one decimal number */

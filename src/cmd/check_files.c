@@ -56,7 +56,7 @@ static void read_files(struct checking *c)
 		if (file->use & (CONF_FILE_KEY | CONF_FILE_USERS | CONF_FILE_SECRET))
 			check_mode(c, file);
 		struct str rest = c->contents[i], password = STR_NONE;
-		if ((file->use & CONF_FILE_SECRET) && (!file_line(&rest, &password) || str_trim(password).n == 0))
+		if ((file->use & CONF_FILE_SECRET) && (!str_next_line(&rest, &password) || str_trim(password).n == 0))
 			SAY(c, false, file->at, "no password is in the first line of this file");
 	}
 }

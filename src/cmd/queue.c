@@ -118,11 +118,7 @@ static void show_line(const char *name, struct str value)
 static void show_dialogue(struct str text)
 {
 	struct str line;
-	while (text.n > 0) {
-		if (!str_take_until(&text, '\n', &line)) {
-			line = text;
-			text = STR_NONE;
-		}
+	while (str_next_line(&text, &line)) {
 		fputs("    ", stdout);
 		print_safely(line);
 		putchar('\n');
@@ -190,9 +186,10 @@ static void on_body(void *owner, struct str bytes)
 static void body_as_json(struct queue *q)
 {
 	struct str all = buf_view(&q->body);
+	bool utf8 = str_is_utf8(all);
 	char *copy = must_alloc(all.n + 1);
 	for (size_t i = 0; i < all.n; i++)
-		copy[i] = (unsigned char)all.p[i] > 126 && !str_is_utf8(all) ? '?' : all.p[i];
+		copy[i] = (unsigned char)all.p[i] > 126 && !utf8 ? '?' : all.p[i];
 	json_t *o = json_object();
 	json_object_set_new(o, "body", json_stringn(copy, all.n));
 	json_dumpf(o, stdout, JSON_COMPACT);

@@ -62,20 +62,10 @@ bool dns_server_is_loopback(struct str server)
 	       (str_starts(address, STR("127.")) || str_eq(address, STR("::1")));
 }
 
-/* The last line may lack its end. */
-static bool line_take(struct str *rest, struct str *line_out)
-{
-	if (str_take_line(rest, line_out))
-		return true;
-	*line_out = *rest;
-	*rest = STR_NONE;
-	return line_out->n > 0;
-}
-
 bool dns_nameserver_take(struct str *rest, struct str *server_out)
 {
 	struct str line, word;
-	while (line_take(rest, &line)) {
+	while (str_next_line(rest, &line)) {
 		if (str_take_word(&line, &word) && str_eq(word, STR("nameserver")) &&
 		    str_take_word(&line, server_out))
 			return true;
@@ -87,7 +77,7 @@ bool dns_anchor_take(struct str *rest, struct str *record_out)
 {
 	struct str line;
 	size_t comment;
-	while (line_take(rest, &line)) {
+	while (str_next_line(rest, &line)) {
 		if (str_find(line, ';', &comment))
 			line = str_sub(line, 0, comment);
 		*record_out = str_trim(line);

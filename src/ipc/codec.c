@@ -3,19 +3,7 @@
 
 #include <string.h>
 
-static void put_le(char *to, uint64_t v, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		to[i] = (char)(v >> (8 * i) & 0xff);
-}
-
-static uint64_t get_le(const char *from, size_t n)
-{
-	uint64_t v = 0;
-	for (size_t i = 0; i < n; i++)
-		v |= (uint64_t)(unsigned char)from[i] << (8 * i);
-	return v;
-}
+#include "base/little.h"
 
 static size_t payload_size(const char *shape, const char *at)
 {
@@ -49,7 +37,7 @@ fault ipc_put(struct buf *out, const struct ipc_schema *schema, unsigned kind, c
 		if (*shape == 's') {
 			struct str s;
 			memcpy(&s, at, sizeof s);
-			put_le(to, s.n, 4);
+			put_little(to, s.n, 4);
 			if (s.n > 0)
 				memcpy(to + 4, s.p, s.n);
 			to += 4 + s.n;
@@ -57,7 +45,7 @@ fault ipc_put(struct buf *out, const struct ipc_schema *schema, unsigned kind, c
 		} else {
 			uint64_t v;
 			memcpy(&v, at, sizeof v);
-			put_le(to, v, 8);
+			put_little(to, v, 8);
 			to += 8;
 			at += 8;
 		}
@@ -76,7 +64,7 @@ fault ipc_get(const struct ipc_schema *schema, unsigned kind, struct str payload
 		size_t head = *shape == 's' ? 4 : 8;
 		if (payload.n < head)
 			return F_SYNTAX;
-		uint64_t v = get_le(payload.p, head);
+		uint64_t v = get_little(payload.p, head);
 		payload = str_from(payload, head);
 		if (*shape != 's') {
 			memcpy(at, &v, sizeof v);

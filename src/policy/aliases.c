@@ -19,17 +19,6 @@ struct reading {
 	bool open;                      /* last may go on in this line */
 };
 
-bool file_line(struct str *rest, struct str *out)
-{
-	if (rest->n == 0)
-		return false;
-	if (!str_take_line(rest, out)) {
-		*out = *rest;
-		*rest = STR_NONE;
-	}
-	return true;
-}
-
 static struct conf_place place_in(const struct reading *r, const char *at)
 {
 	struct conf_place place = { r->file, r->line_number, 1 };
@@ -215,7 +204,7 @@ struct alias *aliases_parse(struct str path, struct str text, struct arena *a, s
 {
 	struct reading r = { .arena = a, .scratch = arena_new(SCRATCH_BYTES), .report = report,
 		                 .file = arena_copy(a, path).p };
-	while (file_line(&text, &r.line)) {
+	while (str_next_line(&text, &r.line)) {
 		r.line_number++;
 		arena_reset(r.scratch);
 		struct str trimmed = str_trim(r.line);

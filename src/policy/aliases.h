@@ -37,7 +37,4 @@ struct alias {
 struct alias *aliases_parse(struct str path, struct str text, struct arena *a, struct conf_report *report,
                             unsigned *n_errors_out);
 
-/* The next line of a file, without its end; the last one needs none. */
-bool file_line(struct str *rest, struct str *out);
-
 #endif

@@ -77,7 +77,7 @@ static void begin(struct reading *r, struct str path, struct arena *a, struct co
 /* The next line that says something, without the blanks around it. */
 static bool next_line(struct reading *r, struct str *text, struct str *out)
 {
-	while (file_line(text, out)) {
+	while (str_next_line(text, out)) {
 		r->line_number++;
 		arena_reset(r->scratch);
 		*out = str_trim(*out);

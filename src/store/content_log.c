@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/little.h"
 #include "store/crc32c.h"
 #include "sys/file.h"
 #include "sys/socket.h"
@@ -198,31 +199,17 @@ static fault flush(struct content_log *log, struct why *why)
 	return why_say(why, F_STORE, "writing content-%06u failed", s->number);
 }
 
-static void put_le(char *to, uint64_t v, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		to[i] = (char)(v >> (8 * i) & 0xff);
-}
-
-static uint64_t get_le(const char *from, size_t n)
-{
-	uint64_t v = 0;
-	for (size_t i = 0; i < n; i++)
-		v |= (uint64_t)(unsigned char)from[i] << (8 * i);
-	return v;
-}
-
 /* magic 4, checksum 4, length 4, zero 4, number 8, position 8; the checksum covers what follows it. */
 static void put_header(const struct content_log *log, char *h, uint32_t length, uint64_t number, uint64_t position,
                        struct str a, struct str b)
 {
-	put_le(h, magic, 4);
-	put_le(h + 8, length, 8);
-	put_le(h + 16, number, 8);
-	put_le(h + 24, position, 8);
+	put_little(h, magic, 4);
+	put_little(h + 8, length, 8);
+	put_little(h + 16, number, 8);
+	put_little(h + 24, position, 8);
 	uint32_t crc = crc32c(&log->crc, 0, (struct str){ h + 8, HEADER_BYTES - 8 });
 	crc = crc32c(&log->crc, crc, a);
-	put_le(h + 4, crc32c(&log->crc, crc, b), 4);
+	put_little(h + 4, crc32c(&log->crc, crc, b), 4);
 }
 
 /* Room for a record in the active segment, or in the next one. */
@@ -323,8 +310,8 @@ static bool record_fits(const struct content_log *log, const char *record, struc
                         uint64_t position)
 {
 	uint32_t crc = crc32c(&log->crc, 0, (struct str){ record + 8, HEADER_BYTES - 8 + e.length });
-	return get_le(record, 4) == magic && get_le(record + 4, 4) == crc && get_le(record + 8, 8) == e.length &&
-	       get_le(record + 16, 8) == number && get_le(record + 24, 8) == position;
+	return get_little(record, 4) == magic && get_little(record + 4, 4) == crc && get_little(record + 8, 8) == e.length &&
+	       get_little(record + 16, 8) == number && get_little(record + 24, 8) == position;
 }
 
 fault content_log_read(struct content_log *log, struct extent e, uint64_t number, uint64_t position, struct str *out)

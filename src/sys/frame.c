@@ -1,22 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "sys/frame.h"
 
+#include "base/little.h"
 #include "sys/channel.h"
 
 #define HAS_FD 0x8000u
-
-static uint32_t byte_at(struct str s, size_t i)
-{
-	return (unsigned char)s.p[i];
-}
-
-static void put_head(char *to, size_t n, unsigned kind)
-{
-	for (size_t i = 0; i < 4; i++)
-		to[i] = (char)(n >> (8 * i) & 0xff);
-	to[4] = (char)(kind & 0xff);
-	to[5] = (char)(kind >> 8 & 0xff);
-}
 
 fault frame_put(struct buf *out, const struct ipc_schema *schema, unsigned kind, const void *msg, bool has_fd)
 {
@@ -33,7 +21,9 @@ fault frame_put(struct buf *out, const struct ipc_schema *schema, unsigned kind,
 		buf_cut(out, before);
 		return f;
 	}
-	put_head(out->base + out->head + before, n, has_fd ? kind | HAS_FD : kind);
+	head = out->base + out->head + before; /* the buffer may have moved */
+	put_little(head, n, 4);
+	put_little(head + 4, has_fd ? kind | HAS_FD : kind, 2);
 	return OK;
 }
 
@@ -41,8 +31,8 @@ fault frame_take(struct str bytes, const struct ipc_schema *schema, struct frame
 {
 	if (bytes.n < FRAME_HEAD)
 		return F_BUSY;
-	size_t n = byte_at(bytes, 0) | byte_at(bytes, 1) << 8 | byte_at(bytes, 2) << 16 | byte_at(bytes, 3) << 24;
-	unsigned kind = byte_at(bytes, 4) | byte_at(bytes, 5) << 8;
+	size_t n = (size_t)get_little(bytes.p, 4);
+	unsigned kind = (unsigned)get_little(bytes.p + 4, 2);
 	*out = (struct frame){ kind & ~HAS_FD, (kind & HAS_FD) != 0, STR_NONE };
 	if (n > CHANNEL_FRAME_MAX || out->kind >= schema->n)
 		return F_SYNTAX;

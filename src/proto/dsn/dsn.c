@@ -198,11 +198,7 @@ static void put_header(struct writer *w, const struct dsn_facts *facts, bool eig
 static void put_lines(struct writer *w, struct str text, const char *indent)
 {
 	struct str one;
-	for (size_t n = 0; text.n > 0 && n < DIALOGUE_LINES_MAX; n++) {
-		if (!str_take_line(&text, &one)) {
-			one = text;
-			text = STR_NONE;
-		}
+	for (size_t n = 0; n < DIALOGUE_LINES_MAX && str_next_line(&text, &one); n++) {
 		put(w, str_of(indent));
 		put_foreign(w, one, LINE_MAX - 98);
 		line(w, "");
@@ -422,11 +418,7 @@ static void put_mended(struct writer *w, const struct dsn_facts *facts, struct s
 	struct writer own = *w;
 	struct str one;
 	own.utf8 = may_be_eight_bit(facts);
-	while (headers.n > 0) {
-		if (!str_take_line(&headers, &one)) {
-			one = headers;
-			headers = STR_NONE;
-		}
+	while (str_next_line(&headers, &one)) {
 		put_foreign(&own, one, LINE_MAX - 98);
 		line(&own, "");
 	}

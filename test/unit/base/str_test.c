@@ -107,6 +107,14 @@ static void taking_consumes_or_leaves_alone(void **state)
 	rest = STR("no end");
 	assert_false(str_take_line(&rest, &got));
 	assert_str(rest, "no end");
+	rest = STR("a\r\n\nno end");
+	assert_true(str_next_line(&rest, &got));
+	assert_str(got, "a");
+	assert_true(str_next_line(&rest, &got));
+	assert_str(got, "");
+	assert_true(str_next_line(&rest, &got));
+	assert_str(got, "no end");
+	assert_false(str_next_line(&rest, &got));
 	rest = STR("  \t");
 	assert_false(str_take_word(&rest, &got));
 	assert_str(rest, "  \t");
