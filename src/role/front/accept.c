@@ -8,7 +8,7 @@
 #include "sys/log.h"
 
 enum {
-	ACCEPTS_A_TURN = 64,
+	ACCEPTS_A_TURN = 4, /* few, so that the other fronts at the same socket get their share */
 	REST_MS = 500, /* without descriptors: rest instead of spinning */
 };
 
