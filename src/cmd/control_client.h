@@ -5,6 +5,7 @@
  * Blocks until the server has answered. What it says to a person goes to standard error.
  *
  * Errors   None returned: the result is an exit status of cmd/options.h, EXIT_UNAVAILABLE where no server answers.
+ * Tests    test/scenario/queue_test.py
  */
 #ifndef CMD_CONTROL_CLIENT_H
 #define CMD_CONTROL_CLIENT_H

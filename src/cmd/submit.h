@@ -7,6 +7,7 @@
  * "reply", each with its fact for a person; never a password, never the message.
  *
  * Errors   None returned: the result holds an exit status of cmd/options.h, the final reply and a sentence.
+ * Tests    test/scenario/send_test.py
  */
 #ifndef CMD_SUBMIT_H
 #define CMD_SUBMIT_H

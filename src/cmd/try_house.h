@@ -3,6 +3,8 @@
  * cmd/try_house.h -- what `sealpost try` makes on the spot: a folder with CA, certificate, key, user, configuration.
  *
  *     DIR/sealpost.conf  tls/ca.pem cert.pem key.pem  users  password  mail/  spool/  control.sock
+ *
+ * Tests    test/scenario/try_test.py
  */
 #ifndef CMD_TRY_HOUSE_H
 #define CMD_TRY_HOUSE_H

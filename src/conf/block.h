@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * conf/block.h -- making the object of a block, and checking it when its lines are read.
+ *
+ * Tests    test/unit/conf, fuzz/conf.c
  */
 #ifndef CONF_BLOCK_H
 #define CONF_BLOCK_H

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * conf/reader.h -- what the files of conf/ share while a configuration is read.
+ *
+ * Tests    test/unit/conf, fuzz/conf.c
  */
 #ifndef CONF_READER_H
 #define CONF_READER_H

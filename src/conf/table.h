@@ -4,6 +4,8 @@
  *
  * The rows are read by conf_read, `sealpost explain`, the manual page and the tests. A default is written as one
  * would write it in the file, and read by the same code.
+ *
+ * Tests    test/unit/conf, fuzz/conf.c
  */
 #ifndef CONF_TABLE_H
 #define CONF_TABLE_H

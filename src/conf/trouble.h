@@ -8,6 +8,7 @@
  *       what was expected
  *
  * Limits   TROUBLES_MAX are kept, the rest is counted.
+ * Tests    test/unit/conf, fuzz/conf.c
  */
 #ifndef CONF_TROUBLE_H
 #define CONF_TROUBLE_H

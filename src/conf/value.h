@@ -6,6 +6,7 @@
  * Sizes        a number of bytes, or with K, M or G (powers of 1024): "50M".
  * Addresses    IPv4 "192.0.2.1", IPv6 "2001:db8::1", with a port "192.0.2.1:25" and "[2001:db8::1]:25".
  * Errors       false; *out is untouched.
+ * Tests    test/unit/conf, fuzz/conf.c
  */
 #ifndef CONF_VALUE_H
 #define CONF_VALUE_H

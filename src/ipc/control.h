@@ -4,6 +4,8 @@
  *
  * One REQUEST per connection; ROWs (a JSON object each) and then END, whose status is the command's
  * exit status and whose text, if any, is for the person.
+ *
+ * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_CONTROL_H
 #define IPC_CONTROL_H

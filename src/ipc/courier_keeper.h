@@ -4,6 +4,8 @@
  *
  * START names the relay and what the server offers; the keeper chooses the mechanism and runs the
  * client's side. Steps are decoded bytes.
+ *
+ * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_COURIER_KEEPER_H
 #define IPC_COURIER_KEEPER_H

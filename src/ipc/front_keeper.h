@@ -4,6 +4,8 @@
  *
  * The keeper runs the SASL exchange; the front carries the decoded steps. Every request gets one
  * answer (RCPT: its TARGETs first). Numbers are chosen by the front.
+ *
+ * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_FRONT_KEEPER_H
 #define IPC_FRONT_KEEPER_H

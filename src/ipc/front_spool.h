@@ -6,6 +6,8 @@
  * goes into the Received line) or REFUSED says no. Content follows in CHUNKs, never more than
  * FRONT_CREDIT_BYTES ahead of TAKEN. FINISH asks for durability: STORED or REFUSED is the last word.
  * `txn` is chosen by the front and unique within the channel.
+ *
+ * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_FRONT_SPOOL_H
 #define IPC_FRONT_SPOOL_H

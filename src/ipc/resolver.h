@@ -4,6 +4,8 @@
  *
  * Every request ends with one END, after its records. Record texts: MX "host" with its preference,
  * A and AAAA the address in text, PTR the name. Names are ASCII, lower case, without the last dot.
+ *
+ * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_RESOLVER_H
 #define IPC_RESOLVER_H

@@ -5,6 +5,8 @@
  * Asked with channel_ask on a socketpair of its own, because OpenSSL cannot wait. What is to be
  * signed travels whole, not as a digest: the keeper insists on the shape of a TLS 1.3
  * CertificateVerify or of TLS 1.2 key exchange parameters and so is no oracle for anything else.
+ *
+ * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_SIGN_H
 #define IPC_SIGN_H

@@ -7,6 +7,8 @@
  * with OUTCOME as soon as it is known and ends with DONE; recipients without an outcome are queued
  * again: beside others that have one for a moment later, alone as after a failure. `job` is chosen by the
  * spool; what a worker had in hand when it died is queued again, too.
+ *
+ * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_SPOOL_DELIVERY_H
 #define IPC_SPOOL_DELIVERY_H

@@ -4,6 +4,8 @@
  *
  * Asked for the recipients of notices: a sender of ours may be an alias, or carry a tag. What comes in over a front
  * was asked there. Every ASK_TARGETS gets its TARGETs, then one TARGETS_END, whose verdict is ipc/front_keeper.h's.
+ *
+ * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_SPOOL_KEEPER_H
 #define IPC_SPOOL_KEEPER_H

@@ -6,6 +6,8 @@
  * role may have, then COMMIT; the role answers READY or FAILED and, on FAILED, keeps the old one.
  * The supervisor opens files and passes descriptors: it never reads a key, and a confined role
  * needs no path.
+ *
+ * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_SUPERVISOR_H
 #define IPC_SUPERVISOR_H

@@ -3,6 +3,8 @@
  * policy/directory_inside.h -- what directory.c (lookups) and directory_build.c (making and checking) share.
  *
  * A node is a name that leads to others: an alias in one domain, a domain's catch-all, the postmaster of all.
+ *
+ * Tests    test/unit/policy/directory_test.c
  */
 #ifndef POLICY_DIRECTORY_INSIDE_H
 #define POLICY_DIRECTORY_INSIDE_H

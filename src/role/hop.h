@@ -8,6 +8,7 @@
  * Limits   connecting and each TLS handshake have a deadline; the rest are the client core's. Ciphertext that waits to
  *          be sent stays below HOP_UNSENT_MAX and one record.
  * Owns     hop_free may be called inside a notification.
+ * Tests    test/unit/role/courier/courier_test.c, test/scenario/send_test.py
  */
 #ifndef ROLE_HOP_H
 #define ROLE_HOP_H

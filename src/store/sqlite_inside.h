@@ -8,6 +8,8 @@
  * A recipient's number is its message's number, shifted, and its index: so the recipients of a message lie
  * together in their table, and no index is needed from one to the other. Numbers are never used twice, not even
  * by drafts that came to nothing: a record in the log is recognised by them.
+ *
+ * Tests    test/unit/store/sqlite_test.c, test/unit/store/contract_test.c
  */
 #ifndef STORE_SQLITE_INSIDE_H
 #define STORE_SQLITE_INSIDE_H

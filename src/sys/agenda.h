@@ -6,6 +6,7 @@
  *
  * Units    Monotonic milliseconds.
  * Owns     Neither timers nor laters: they live inside their owners. Timers due together fire in the order of setting.
+ * Tests    test/unit/sys/loop_test.c
  */
 #ifndef SYS_AGENDA_H
 #define SYS_AGENDA_H

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * sys/terminal.h -- asking a person for a secret.
+ *
+ * Tests    test/unit/cmd/passwd_test.py
  */
 #ifndef SYS_TERMINAL_H
 #define SYS_TERMINAL_H

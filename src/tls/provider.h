@@ -9,6 +9,7 @@
  * Source   provider(7), provider-keymgmt(7), provider-signature(7) of OpenSSL 3.0.
  * Safety   Exporting any selection with the private part is refused; otherwise OpenSSL would move the public
  *          half to the default provider and fail there.
+ * Tests    test/unit/tls/session_test.c
  */
 #ifndef TLS_PROVIDER_H
 #define TLS_PROVIDER_H

@@ -5,6 +5,7 @@
  * Each tls_server has its own, so a ticket of one listener is nothing to another, and a reload or restart forgets all.
  *
  * Source   RFC 5077 4 and 5.5, RFC 8446 4.6.1.
+ * Tests    test/unit/tls/session_test.c
  */
 #ifndef TLS_TICKETS_H
 #define TLS_TICKETS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * sasl/client.h -- logging in at another server: a challenge in, a response out.
+ * proto/sasl/client.h -- logging in at another server: a challenge in, a response out.
  *
  * Chooses the strongest mechanism of those offered: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN. Steps are
  * decoded bytes.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * sasl/credential.h -- what a users file keeps of a password, and how a password is measured against it.
+ * proto/sasl/credential.h -- what a users file keeps of a password, and how a password is measured against it.
  *
  * Two forms: the SCRAM verifier `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`, which serves every mechanism
  * and never reveals the password, and a crypt(3) string, which serves PLAIN and LOGIN only.

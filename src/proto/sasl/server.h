@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * sasl/server.h -- one SASL exchange as the server runs it: a response in, a challenge or a verdict out.
+ * proto/sasl/server.h -- one SASL exchange as the server runs it: a response in, a challenge or a verdict out.
  *
  * A new object for each attempt, over GNU SASL: PLAIN, LOGIN, SCRAM-SHA-256, SCRAM-SHA-256-PLUS and nothing else
  * that the library knows. Steps are decoded bytes. An initial response is the first step's response; without one the

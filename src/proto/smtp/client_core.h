@@ -6,6 +6,8 @@
  *     client_mail.c      one transaction: MAIL, RCPT, DATA in groups, verdicts
  *     client_body.c      content: dots and chunks
  *     client_dialogue.c  the transcript
+ *
+ * Tests    test/talk/smtp-client, test/talk/lmtp-client, fuzz/smtp_client.c
  */
 #ifndef PROTO_SMTP_CLIENT_CORE_H
 #define PROTO_SMTP_CLIENT_CORE_H

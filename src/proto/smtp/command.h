@@ -11,6 +11,7 @@
  * Limits     A line of 512 octets with its CRLF (RFC 5321 4.5.3.1.4); MAIL and RCPT 2048 for their parameters
  *            (RFC 3461 4 asks for 1036); AUTH 12288 (RFC 4954 4).
  * Errors     The reply to give, SAY_NOTHING if all is well.
+ * Tests    test/talk/smtp-server, fuzz/smtp_command.c
  */
 #ifndef PROTO_SMTP_COMMAND_H
 #define PROTO_SMTP_COMMAND_H

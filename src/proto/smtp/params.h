@@ -11,6 +11,7 @@
  * Limits   ENVID 100 octets, ORCPT 500 (RFC 3461 4), AUTH 500 (RFC 4954 5), SIZE 20 digits (RFC 1870 4).
  * Errors   The reply to give, SAY_NOTHING if all is well.
  * Owns     What out points to lies in the arena.
+ * Tests    test/talk/smtp-server, fuzz/smtp_command.c
  */
 #ifndef PROTO_SMTP_PARAMS_H
 #define PROTO_SMTP_PARAMS_H

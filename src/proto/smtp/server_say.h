@@ -7,6 +7,7 @@
  *
  * Source   RFC 5321 4.2, RFC 3463, RFC 2034 4 (3yz, the greeting and EHLO carry no status), RFC 4954 6,
  *          RFC 6531 3.5, RFC 5248.
+ * Tests    test/talk/smtp-server, fuzz/smtp_server.c
  */
 #ifndef PROTO_SMTP_SERVER_SAY_H
 #define PROTO_SMTP_SERVER_SAY_H

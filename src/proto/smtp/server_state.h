@@ -5,6 +5,8 @@
  * server.c       the calls, the queue of events, answers
  * server_line.c  lines: framing, the checks that every command passes, the commands
  * server_data.c  DATA and BDAT
+ *
+ * Tests    test/talk/smtp-server, fuzz/smtp_server.c
  */
 #ifndef PROTO_SMTP_SERVER_STATE_H
 #define PROTO_SMTP_SERVER_STATE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* keeper/answers.c -- is this a recipient, may this user send as this? */
+/* role/keeper/answers.c -- is this a recipient, may this user send as this? */
 #include "role/keeper/keeper.h"
 
 enum { QUESTION_BYTES_MAX = 16 << 20 };

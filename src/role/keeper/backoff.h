@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * keeper/backoff.h -- how often has this user name, this client failed to log in lately?
+ * role/keeper/backoff.h -- how often has this user name, this client failed to log in lately?
  *
  * Two tables of bounded size, the least recently seen forgotten first. A failure wears off in BACKOFF_WEARS_OFF_MS, one after
  * the other. Pure but for the memory.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * keeper/keeper.h -- what the keeper's files share. It holds keys and credentials, and answers on its sockets.
+ * role/keeper/keeper.h -- what the keeper's files share. It holds keys and credentials, and answers on its sockets.
  *
  * Tests    test/unit/role/keeper_test.c, test/unit/role/keeper_parts_test.c
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * keeper/keys.h -- the private keys, and the only two things that are ever signed with them.
+ * role/keeper/keys.h -- the private keys, and the only two things that are ever signed with them.
  *
  * What is to be signed arrives whole and must be a TLS 1.3 CertificateVerify or the key exchange of TLS 1.2: whoever
  * owns a front can make handshakes with its help, but no other signature.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* keeper/logins.c -- SASL exchanges of our clients; the fronts carry the steps. */
+/* role/keeper/logins.c -- SASL exchanges of our clients; the fronts carry the steps. */
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* keeper/relay_logins.c -- the courier logs in at a relay, and never holds the password. */
+/* role/keeper/relay_logins.c -- the courier logs in at a relay, and never holds the password. */
 #include <openssl/crypto.h>
 #include <stdlib.h>
 

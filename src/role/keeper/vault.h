@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * keeper/vault.h -- everything the keeper knows by one configuration: keys, users, names, secrets.
+ * role/keeper/vault.h -- everything the keeper knows by one configuration: keys, users, names, secrets.
  *
  * Parsed as a whole beside the one in force: it is either right or not taken.
  *

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * role/supervisor/slot.h -- one place for a role's process: running, dead, or on its way.
+ *
+ * Tests    test/scenario/reload_test.py
  */
 #ifndef ROLE_SUPERVISOR_SLOT_H
 #define ROLE_SUPERVISOR_SLOT_H
