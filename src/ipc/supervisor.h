@@ -27,6 +27,7 @@ enum ipc_arrow {
 	ARROW_COURIER_RESOLVER,
 	ARROW_RESOLVER_SPOOL,
 	ARROW_SPOOL_KEEPER,
+	IPC_ARROW_COUNT
 };
 
 /* CONFIG_TEXT: one per file of the configuration, the main file first; in order.
@@ -48,7 +49,10 @@ enum ipc_arrow {
 
 /* UNIX_CONNECT: please connect to a Unix socket named by the configuration (LMTP next hops).
  * STATUS: this role's share of `sealpost status`, a JSON object; RELOAD and ASK_STATUS come from the
- * spool, which serves the control socket. DRAINED: nothing is in hand any more. */
+ * spool, which serves the control socket. DRAINED: nothing is in hand any more.
+ * LINK_BROKE: this link is closed; where the neighbour lives all the same, a new LINK comes to both. instance: the
+ * neighbour's, if it is a front. links: how many of this arrow and instance have come so far, so that a report of an older
+ * one is recognised. */
 #define ROLE_TO_SUPERVISOR(MSG, U, I, S)                                     \
 	MSG(FROM_ROLE_READY, from_role_ready, U(generation))                 \
 	MSG(FROM_ROLE_FAILED, from_role_failed, U(generation) S(text))       \
@@ -56,7 +60,8 @@ enum ipc_arrow {
 	MSG(FROM_ROLE_STATUS, from_role_status, U(request) S(json))          \
 	MSG(FROM_ROLE_RELOAD, from_role_reload, U(request))                  \
 	MSG(FROM_ROLE_ASK_STATUS, from_role_ask_status, U(request))          \
-	MSG(FROM_ROLE_DRAINED, from_role_drained, U(unused))
+	MSG(FROM_ROLE_DRAINED, from_role_drained, U(unused))                 \
+	MSG(FROM_ROLE_LINK_BROKE, from_role_link_broke, U(arrow) U(instance) U(links))
 
 IPC_DECLARE(SUPERVISOR_TO_ROLE, supervisor_to_role)
 IPC_DECLARE(ROLE_TO_SUPERVISOR, role_to_supervisor)

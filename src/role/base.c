@@ -11,7 +11,7 @@
 #include "sys/process.h"
 #include "sys/socket.h"
 
-enum { TEXTS_MAX = 1000 };
+enum { TEXTS_MAX = 1000, INSTANCES_MAX = 64 };
 
 struct role_base {
 	struct loop *loop;
@@ -22,6 +22,7 @@ struct role_base {
 	void *ended_owner;
 	uint64_t next_request;
 	bool drained;
+	uint16_t links[IPC_ARROW_COUNT][INSTANCES_MAX]; /* how many have come */
 
 	/* The generation that is arriving, and the one in force. */
 	uint64_t coming;
@@ -138,7 +139,9 @@ static void on_control(void *owner, unsigned kind, const void *msg, int fd)
 		break;
 	case TO_ROLE_LINK: {
 		const struct to_role_link *m = msg;
-		if (fd >= 0 && h->link != NULL && m->arrow <= ARROW_SPOOL_KEEPER) {
+		if (fd >= 0 && h->link != NULL && m->arrow < IPC_ARROW_COUNT) {
+			if (m->instance < INSTANCES_MAX)
+				b->links[m->arrow][m->instance]++;
 			h->link(b->role, (enum ipc_arrow)m->arrow, (unsigned)m->instance, fd);
 			fd = -1;
 		}
@@ -212,11 +215,15 @@ uint64_t role_unix_connect(struct role_base *b, struct str path)
 	return request;
 }
 
-void role_link_broke(const char *neighbour, const char *reason)
+void role_link_broke(struct role_base *b, enum ipc_arrow arrow, unsigned instance, const char *neighbour,
+                     const char *reason)
 {
 	/* A neighbour that merely went is started again, or we all end; the supervisor tells which. */
 	bool went = strcmp(reason, CHANNEL_GONE) == 0;
 	log_event(went ? LOG_NEIGHBOUR_GONE : LOG_CHANNEL_BROKEN, LOG_Z("neighbour", neighbour), LOG_Z("reason", reason));
+	struct from_role_link_broke m = { .arrow = arrow, .instance = instance };
+	m.links = instance < INSTANCES_MAX ? b->links[arrow][instance] : 0;
+	channel_send(b->control, FROM_ROLE_LINK_BROKE, &m);
 }
 
 void role_drained(struct role_base *b)

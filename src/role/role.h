@@ -47,7 +47,10 @@ struct role_base *role_base_new(struct loop *loop, int control_fd, const struct 
 struct channel   *role_control(struct role_base *base);
 uint64_t          role_unix_connect(struct role_base *base, struct str path); /* returns the request */
 void              role_drained(struct role_base *base);
-void              role_link_broke(const char *neighbour, const char *reason); /* logs it, as gravely as it is */
+/* Logs it, as gravely as it is, and tells the supervisor, who links anew if the neighbour is still there. instance: the
+ * neighbour's, if it is a front, else 0. */
+void              role_link_broke(struct role_base *base, enum ipc_arrow arrow, unsigned instance, const char *neighbour,
+                                  const char *reason);
 
 struct role_base *front_start(struct loop *loop, int control_fd);
 struct role_base *spool_start(struct loop *loop, int control_fd);

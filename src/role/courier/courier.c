@@ -235,7 +235,7 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 static void on_spool_closed(void *owner, const char *reason)
 {
 	struct courier *c = owner;
-	role_link_broke("spool", reason);
+	role_link_broke(c->base, ARROW_SPOOL_COURIER, 0, "spool", reason);
 	channel_close(&c->spool);
 	forget_jobs(c); /* their leases end by themselves */
 }
@@ -249,7 +249,7 @@ static void on_keeper(void *owner, unsigned kind, const void *msg, int fd)
 static void on_keeper_closed(void *owner, const char *reason)
 {
 	struct courier *c = owner;
-	role_link_broke("keeper", reason);
+	role_link_broke(c->base, ARROW_COURIER_KEEPER, 0, "keeper", reason);
 	channel_close(&c->keeper);
 	visit_keeper_gone(c);
 }
@@ -263,7 +263,7 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 static void on_resolver_closed(void *owner, const char *reason)
 {
 	struct courier *c = owner;
-	role_link_broke("resolver", reason);
+	role_link_broke(c->base, ARROW_COURIER_RESOLVER, 0, "resolver", reason);
 	channel_close(&c->resolver);
 	targets_resolver_gone(c);
 }

@@ -75,6 +75,14 @@ static void on_file(void *role, struct str path, int fd)
 }
 
 /* Every signature is made in the keeper: the answer is awaited, because OpenSSL cannot wait. */
+/* An answer that comes too late must not meet the next question, so the link is of no use any more. */
+static void sign_link_broke(struct front *f, fault how)
+{
+	fd_close(&f->sign_fd);
+	role_link_broke(f->base, ARROW_FRONT_SIGN, 0, "keeper",
+	                how == F_TIMEOUT ? "a signature did not come in time" : CHANNEL_GONE);
+}
+
 static fault sign(void *owner, struct str key_id, struct str digest, unsigned padding, struct str message,
                   struct buf *signature_out)
 {
@@ -91,7 +99,7 @@ static fault sign(void *owner, struct str key_id, struct str digest, unsigned pa
 		e = kind == SIGN_DONE ? buf_add(signature_out, ((const struct sign_done *)(const void *)answer)->signature)
 		                      : F_DENIED;
 	else
-		fd_close(&f->sign_fd); /* an answer that comes too late must not meet the next question */
+		sign_link_broke(f, e);
 	buf_fini(&scratch);
 	return e;
 }
@@ -243,27 +251,37 @@ static void all_in_vain(struct front *f, bool keeper)
 	}
 }
 
-static void keeper_closed(void *owner, const char *reason)
+static void drop_keeper(struct front *f)
 {
-	struct front *f = owner;
-	role_link_broke("keeper", reason);
 	channel_close(&f->keeper);
 	all_in_vain(f, true);
 }
 
-static void spool_closed(void *owner, const char *reason)
+static void keeper_closed(void *owner, const char *reason)
 {
 	struct front *f = owner;
-	role_link_broke("spool", reason);
+	role_link_broke(f->base, ARROW_FRONT_KEEPER, 0, "keeper", reason);
+	drop_keeper(f);
+}
+
+static void drop_spool(struct front *f)
+{
 	channel_close(&f->spool);
 	buf_clear(&f->shortage); /* the next one will say so itself */
 	all_in_vain(f, false);
 }
 
+static void spool_closed(void *owner, const char *reason)
+{
+	struct front *f = owner;
+	role_link_broke(f->base, ARROW_FRONT_SPOOL, 0, "spool", reason);
+	drop_spool(f);
+}
+
 static void resolver_closed(void *owner, const char *reason)
 {
 	struct front *f = owner;
-	(void)reason;
+	role_link_broke(f->base, ARROW_FRONT_RESOLVER, 0, "resolver", reason);
 	channel_close(&f->resolver);
 }
 
@@ -277,12 +295,12 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 	switch (arrow) {
 	case ARROW_FRONT_KEEPER:
 		if (f->keeper != NULL)
-			keeper_closed(f, "a new one has started");
+			drop_keeper(f);
 		f->keeper = channel_new(f->loop, fd, &keeper_to_front, &front_to_keeper, &keeper, f);
 		break;
 	case ARROW_FRONT_SPOOL:
 		if (f->spool != NULL)
-			spool_closed(f, "a new one has started");
+			drop_spool(f);
 		f->spool = channel_new(f->loop, fd, &spool_to_front, &front_to_spool, &spool, f);
 		break;
 	case ARROW_FRONT_RESOLVER:

@@ -159,7 +159,7 @@ static void on_keeper_closed(void *owner, const char *reason)
 {
 	struct spool *s = owner;
 	if (!s->draining)
-		log_event(LOG_CHANNEL_BROKEN, LOG_Z("neighbour", "keeper"), LOG_Z("reason", reason));
+		role_link_broke(s->base, ARROW_SPOOL_KEEPER, 0, "keeper", reason);
 	channel_close(&s->keeper);
 }
 

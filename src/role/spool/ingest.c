@@ -214,7 +214,7 @@ static void on_front_closed(void *owner, const char *reason)
 {
 	struct front *f = owner;
 	if (!f->spool->draining)
-		role_link_broke("front", reason);
+		role_link_broke(f->spool->base, ARROW_FRONT_SPOOL, f->instance, "front", reason);
 	spool_front_drop(f);
 }
 

@@ -36,7 +36,7 @@ static void on_resolver_closed(void *owner, const char *reason)
 {
 	struct spool *s = owner;
 	if (!s->draining)
-		role_link_broke("resolver", reason);
+		role_link_broke(s->base, ARROW_RESOLVER_SPOOL, 0, "resolver", reason);
 	channel_close(&s->resolver);
 }
 

@@ -135,7 +135,8 @@ static void on_worker_closed(void *owner, const char *reason)
 {
 	struct worker *w = owner;
 	if (!w->spool->draining)
-		role_link_broke(worker_names[w->kind], reason);
+		role_link_broke(w->spool->base, w->kind == WORKER_COURIER ? ARROW_SPOOL_COURIER : ARROW_SPOOL_PORTER, 0,
+		                worker_names[w->kind], reason);
 	spool_worker_drop(w);
 }
 

@@ -27,24 +27,6 @@ static const struct {
 	[ROLE_FRONT] = { "front", 2, CONF_FILE_CERT },
 };
 
-/* The picture of docs/ARCHITECTURE.md: who may speak with whom. */
-static const struct {
-	enum ipc_arrow arrow;
-	enum role_kind from, to;
-} arrows[] = {
-	{ ARROW_FRONT_SPOOL, ROLE_FRONT, ROLE_SPOOL },
-	{ ARROW_FRONT_KEEPER, ROLE_FRONT, ROLE_KEEPER },
-	{ ARROW_FRONT_SIGN, ROLE_FRONT, ROLE_KEEPER },
-	{ ARROW_FRONT_RESOLVER, ROLE_FRONT, ROLE_RESOLVER },
-	{ ARROW_SPOOL_COURIER, ROLE_SPOOL, ROLE_COURIER },
-	{ ARROW_SPOOL_PORTER, ROLE_SPOOL, ROLE_PORTER },
-	{ ARROW_COURIER_KEEPER, ROLE_COURIER, ROLE_KEEPER },
-	{ ARROW_COURIER_SIGN, ROLE_COURIER, ROLE_KEEPER },
-	{ ARROW_COURIER_RESOLVER, ROLE_COURIER, ROLE_RESOLVER },
-	{ ARROW_RESOLVER_SPOOL, ROLE_RESOLVER, ROLE_SPOOL },
-	{ ARROW_SPOOL_KEEPER, ROLE_SPOOL, ROLE_KEEPER },
-};
-
 const char *role_kind_name(enum role_kind kind)
 {
 	return kinds[kind].name;
@@ -137,6 +119,11 @@ static void on_message(void *owner, unsigned kind, const void *msg, int fd)
 		if (s->kind == ROLE_SPOOL)
 			status_ask(s->sv, ((const struct from_role_ask_status *)msg)->request);
 		break;
+	case FROM_ROLE_LINK_BROKE: {
+		const struct from_role_link_broke *m = msg;
+		link_broke(s, m->arrow, m->instance, m->links);
+		break;
+	}
 	case FROM_ROLE_DRAINED:
 		s->drained = true;
 		supervisor_slot_drained(s);
@@ -190,37 +177,6 @@ static void on_ended(void *owner, const char *how)
 
 /* ---- starting ---- */
 
-static void link_pair(struct slot *a, struct slot *b, enum ipc_arrow arrow)
-{
-	int pair[2];
-	if (socket_pair(pair) != OK) {
-		log_event(LOG_TROUBLE, LOG_Z("text", "no descriptors left to link the roles"));
-		return;
-	}
-	channel_send_fd(a->control, TO_ROLE_LINK, &(struct to_role_link){ .arrow = arrow, .instance = b->instance },
-	                pair[0]);
-	channel_send_fd(b->control, TO_ROLE_LINK, &(struct to_role_link){ .arrow = arrow, .instance = a->instance },
-	                pair[1]);
-}
-
-static void link_neighbours(struct slot *s)
-{
-	struct supervisor *sv = s->sv;
-	for (size_t i = 0; i < COUNT(arrows); i++) {
-		if (arrows[i].from != s->kind && arrows[i].to != s->kind)
-			continue;
-		for (size_t j = 0; j < sv->n_slots; j++) {
-			struct slot *other = &sv->slots[j];
-			if (other == s || !other->running || other->control == NULL)
-				continue;
-			if (arrows[i].from == s->kind && arrows[i].to == other->kind)
-				link_pair(s, other, arrows[i].arrow);
-			else if (arrows[i].to == s->kind && arrows[i].from == other->kind)
-				link_pair(other, s, arrows[i].arrow);
-		}
-	}
-}
-
 void slot_start(struct slot *s)
 {
 	static const struct channel_handler handler = { on_message, on_closed };
@@ -238,6 +194,7 @@ void slot_start(struct slot *s)
 		return;
 	}
 	s->running = true;
+	memset(s->links, 0, sizeof s->links);
 	s->pid = child_pid(s->child);
 	s->parting_words = "open";
 	s->control = channel_new(sv->loop, fd, &role_to_supervisor, &supervisor_to_role, &handler, s);

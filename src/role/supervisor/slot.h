@@ -37,8 +37,12 @@ struct slot {
 	unsigned restarts, deaths_in_a_row;
 	int64_t started_ms;
 	struct timer restart;
+	uint16_t links[IPC_ARROW_COUNT][FRONTS_MAX]; /* how many this process was given, by the neighbour's instance */
 	char *status;                  /* the role's answer to the status question in hand */
 };
+
+/* A link whose ends both live; it is made again in a moment. */
+struct broken_link { struct slot *from, *to; enum ipc_arrow arrow; int from_pid, to_pid; uint16_t links; };
 
 /* A listening socket, kept over generations so that nobody is turned away by a reload. */
 struct bound {
@@ -64,6 +68,10 @@ struct supervisor {
 	struct timer drain_deadline;
 	int exit_status;
 
+	struct broken_link broken[128];
+	size_t n_broken;
+	struct timer relink;
+
 	/* Questions from the spool, on behalf of the command line; one of each kind at a time. */
 	bool reload_asked, reload_again, status_asked;
 	uint64_t reload_request, status_request;
@@ -84,6 +92,10 @@ void slot_start(struct slot *s);       /* starts the process, links it, offers i
 void slot_offer(struct slot *s, const struct generation *g);
 void slot_fini(struct slot *s);
 unsigned stage_of(enum role_kind kind);
+
+/* links.c */
+void link_neighbours(struct slot *s);
+void link_broke(struct slot *s, uint64_t arrow, uint64_t instance, uint64_t links); /* as s says */
 
 /* stages.c: how a generation passes through the roles */
 fault generation_load(struct supervisor *sv, struct generation *out, struct conf_report *report);

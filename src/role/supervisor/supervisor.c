@@ -81,6 +81,8 @@ void supervisor_free(struct supervisor **supervisor)
 		timer_clear(&sv->drain_deadline);
 	if (sv->status_deadline.loop != NULL)
 		timer_clear(&sv->status_deadline);
+	if (sv->relink.loop != NULL)
+		timer_clear(&sv->relink);
 	free(sv);
 }
 
