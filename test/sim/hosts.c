@@ -225,7 +225,11 @@ static void on_mail(struct visit *v, struct str rest)
 		say(v, "451 4.3.0 not now");
 		return;
 	}
-	check(path_in(rest, v->sender, sizeof v->sender));
+	if (!path_in(rest, v->sender, sizeof v->sender)) {
+		ledger_violation("%s does not understand MAIL FROM:%.*s", v->host->row->name, STR_ARG(rest));
+		say(v, "501 5.5.4 who?");
+		return;
+	}
 	v->in_mail = true;
 	say(v, "250 2.1.0 fine");
 }
@@ -247,7 +251,11 @@ static void on_rcpt(struct visit *v, struct str rest)
 		say(v, "503 5.5.1 MAIL first");
 		return;
 	}
-	check(path_in(rest, address, sizeof address));
+	if (!path_in(rest, address, sizeof address)) {
+		ledger_violation("%s does not understand RCPT TO:%.*s", v->host->row->name, STR_ARG(rest));
+		say(v, "501 5.1.3 whom?");
+		return;
+	}
 	if (v->host->row->temper == REFUSES_RCPT)
 		say(v, "550 5.1.1 nobody here");
 	else if (mood(v, 1500))

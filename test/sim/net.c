@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "sys/agenda.h"
+#include "sys/frame.h"
 #include "sys/stream.h"
 
 enum { CAPACITY = 200 << 10, FDS_MAX = 1 << 16, REAL_NONE = -1 };
@@ -36,6 +37,7 @@ struct sock {
 	struct link in_net;
 	unsigned refs;          /* descriptors, here and travelling */
 	bool listener, tcp, broken, shut, connecting, refused;
+	bool trusted;           /* what is written here is never spoiled: the supervisor's word */
 	struct sock *peer;
 	struct endpoint local, remote;
 	struct list arriving;   /* segments */
@@ -44,7 +46,7 @@ struct sock {
 	int64_t end_at_ms, last_ms, decided_ms;
 	struct list backlog;    /* listener: socks that wait, by in_backlog */
 	struct link in_backlog;
-	uint64_t id;
+	uint64_t id, written, frame_at; /* bytes written here, and where the next frame of a channel begins */
 };
 
 struct stream {
@@ -201,6 +203,12 @@ int fd_dup(int fd)
 		return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	s->refs++;
 	return fd_for(s);
+}
+
+void net_trust(int fd)
+{
+	check(sock_of(fd) != NULL);
+	sock_of(fd)->trusted = true;
 }
 
 size_t net_descriptors(void)
@@ -511,11 +519,46 @@ static void break_both(struct sock *s)
 	}
 }
 
+/* Does this piece begin with a frame? Follows the lengths; a head that is cut in two ends that for good. */
+static bool begins_a_frame(struct sock *s, struct str piece)
+{
+	bool begins = s->frame_at == s->written;
+	uint64_t end = s->written + piece.n;
+	while (s->frame_at >= s->written && s->frame_at + FRAME_HEAD <= end) {
+		const unsigned char *head = (const unsigned char *)piece.p + (s->frame_at - s->written);
+		s->frame_at += FRAME_HEAD + (head[0] | (uint64_t)head[1] << 8 | (uint64_t)head[2] << 16 | (uint64_t)head[3] << 24);
+	}
+	s->written = end;
+	return begins;
+}
+
+/* A neighbour that has been taken over: here a byte, there a length, a number of its messages is another. */
+static void spoil(struct sock *s, struct buf *bytes)
+{
+	struct str all = buf_view(bytes);
+	bool begins = !s->tcp && begins_a_frame(s, all);
+	if (s->tcp || s->trusted || !chance_of(world.weather.spoil))
+		return;
+	if (world.seed % 2 == 0) { /* what is no message at all: the link breaks, and no more */
+		if (begins && all.n > 4) {
+			bytes->base[bytes->head + 4] = 0x7f;
+			world.faults++;
+		}
+		return;
+	}
+	world.faults++;
+	for (uint64_t times = 1 + chance_below(4); times > 0; times--) {
+		char *at = bytes->base + bytes->head + chance_below(all.n);
+		*at = (char)(chance_below(3) == 0 ? chance_below(256) : (unsigned char)*at ^ 1u << chance_below(8));
+	}
+}
+
 static struct segment *send_bytes(struct sock *s, struct str bytes)
 {
 	struct segment *g = NEW(struct segment);
 	buf_init(&g->bytes, bytes.n);
 	check(buf_add(&g->bytes, bytes) == OK);
+	spoil(s, &g->bytes);
 	g->at_ms = arrival(s->peer);
 	g->turn = world.turn;
 	g->fd = (struct meaning){ NULL, REAL_NONE };

@@ -78,6 +78,7 @@ struct child *child_start(struct loop *loop, const char *role, const char *user,
 	timer_init(&c->end, loop, end_role, c);
 	timer_set(&c->start, world.now_ms + (int64_t)chance_below(START_MS_MAX));
 	list_add_last(&children, &c->in_world);
+	net_trust(pair[0]);
 	*control_fd_out = pair[0];
 	return c;
 }

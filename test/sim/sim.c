@@ -38,6 +38,7 @@ enum {
 	ROUGH_MS = 90 * 60 * 1000,
 	LOOK_MS = 10 * 60 * 1000,
 	SWEEP_LETTERS = 5,
+	HEALED_LETTERS = 12,
 	QUICK_LOOK_MS = 20 * 1000,
 	AFTERWARDS_MS = 3 * 3600 * 1000,
 	LATEST_MS = 4 * 86400 * 1000,
@@ -47,7 +48,7 @@ enum {
 /* What the command line asks for. */
 static struct {
 	unsigned long long first, last, every;
-	bool verbose;
+	bool verbose, hostile;
 	const char *plant, *sweep;
 } wanted = { .last = 39, .every = 1, .plant = "" };
 
@@ -59,6 +60,7 @@ static struct {
 	unsigned letters_left;
 	bool ready, ended, stopping, restarting, settled;
 	int64_t settled_ms, began_ms;
+	size_t healed_from;
 	uint64_t began_turn, settled_turn, accident_turn;
 	int status;
 } run;
@@ -88,7 +90,7 @@ static void next_letter(void *owner)
 	if (run.letters_left == 0)
 		return;
 	run.letters_left--;
-	senders_start(wanted.sweep != NULL);
+	senders_start(wanted.sweep != NULL || (wanted.hostile && hosts_calm));
 	timer_set(&run.letter, world.now_ms + (int64_t)chance_below(wanted.sweep != NULL ? 400 : 2 * HANDING_IN_MS / LETTERS));
 }
 
@@ -97,6 +99,12 @@ static void clear_up(void *owner)
 	(void)owner;
 	world.weather = (struct weather){ 0 };
 	hosts_calm = true;
+	if (!wanted.hostile)
+		return;
+	/* Links that were spoiled have to come again: these letters are for the server that has healed. */
+	run.letters_left = HEALED_LETTERS;
+	run.healed_from = ledger.n;
+	timer_set(&run.letter, world.now_ms + 60000);
 }
 
 static void stop_server(void *owner)
@@ -124,12 +132,17 @@ static void reload(void *owner)
 		supervisor_reload(run.supervisor);
 }
 
+static bool anything_goes(void)
+{
+	return wanted.hostile && world.seed % 2 == 1;
+}
+
 /* From time to time: has everything ended? Then wait a while for strays, and stop. */
 static void look(void *owner)
 {
 	(void)owner;
 	house_look();
-	bool done = run.letters_left == 0 && senders_at_work() == 0 && hosts_calm && ledger_settled();
+	bool done = run.letters_left == 0 && senders_at_work() == 0 && hosts_calm && (anything_goes() || ledger_settled());
 	if (!done)
 		run.settled = false;
 	else if (!run.settled) {
@@ -205,9 +218,13 @@ static void on_ready(void *owner)
 		return;
 	}
 	world.weather = weather_of(world.seed);
+	if (wanted.hostile)
+		world.weather.spoil = 100 << chance_below(5);
 	run.letters_left = LETTERS;
 	timer_set(&run.calm, world.now_ms + ROUGH_MS);
 	timer_set(&run.look, world.now_ms + LOOK_MS);
+	if (wanted.hostile)
+		return; /* a start is no good moment: the supervisor waits for a word that nobody meant to send otherwise */
 	if (chance_below(2) == 0)
 		timer_set(&run.reload, world.now_ms + (int64_t)chance_below(HANDING_IN_MS));
 	if (world.weather.crash > 0)
@@ -295,17 +312,36 @@ static void count_up(void)
 	sum.violations += ledger.violations;
 }
 
+/* What a role says may be believed for good, so with odd seeds (net.c) the server only has to live. With even ones links
+ * break: what was accepted ends all the same, and mail is taken again. */
+static void judge_hostile(void)
+{
+	size_t accepted = 0;
+	for (size_t i = run.healed_from; i < ledger.n; i++)
+		accepted += ledger.letters[i].state == LETTER_ACCEPTED;
+	if (world.seed % 2 == 0 && accepted < HEALED_LETTERS / 2)
+		ledger_violation("only %zu of %d letters were accepted when the nonsense was over", accepted, HEALED_LETTERS);
+}
+
 static void judge_run(uint64_t seed)
 {
+	if (anything_goes()) {
+		ledger.violations = 0;
+		buf_clear(&ledger.report);
+	}
+	if (wanted.hostile)
+		judge_hostile();
 	if (!run.ready && ledger.violations == 0)
 		ledger_violation("the server never became ready");
 	if (!run.ended)
 		ledger_violation("nothing moves any more, and the server has not ended (%zu roles run)", roles_running());
 	if (run.ended && run.status != 0)
 		ledger_violation("the server ended with status %d", run.status);
-	house_look();
-	house_vanished();
-	ledger_judge((unsigned)world.crashes);
+	if (!anything_goes()) {
+		house_look();
+		house_vanished();
+		ledger_judge((unsigned)(world.crashes + (wanted.hostile ? world.faults : 0)));
+	}
 	count_up();
 	if (ledger.violations == 0)
 		return;
@@ -365,6 +401,8 @@ static bool understood(int argc, char **argv)
 			wanted.last = strtoull(argv[++i], NULL, 10);
 		} else if (strcmp(argv[i], "--verbose") == 0) {
 			wanted.verbose = true;
+		} else if (strcmp(argv[i], "--hostile") == 0) {
+			wanted.hostile = true;
 		} else if (strcmp(argv[i], "--plant") == 0 && i + 1 < argc) {
 			wanted.plant = argv[++i];
 		} else if (strcmp(argv[i], "--sweep") == 0 && i + 1 < argc) {

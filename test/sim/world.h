@@ -26,6 +26,7 @@ struct weather {
 	unsigned accept_limit;  /* no descriptor left at an accept */
 	unsigned disk_full;     /* a write fails */
 	unsigned sync_fails;
+	unsigned spoil;         /* a role sends something else than it meant to: it has been taken over */
 	unsigned crash;         /* a role crashes, of each turn */
 };
 
@@ -53,6 +54,7 @@ enum { FAKE_FD = 1 << 20 };  /* descriptors from here on are ours, smaller ones 
 bool    net_dispatch(void);  /* tells one stream, chosen by chance, that it may look; false: none is ready */
 bool    net_next_arrival(int64_t *at_ms_out);
 size_t  net_descriptors(void); /* open, ours */
+void    net_trust(int fd);     /* what is written to it is not spoiled */
 void    net_describe(struct buf *out);  /* what is still open, for a run that does not end */
 void    net_end(void);
 /* For ask.c: bytes to the other end and back, at once. */
