@@ -219,7 +219,7 @@ static void on_ready(void *owner)
 	}
 	world.weather = weather_of(world.seed);
 	if (wanted.hostile)
-		world.weather.spoil = 100 << chance_below(5);
+		world.weather.spoil = 100u << chance_below(5);
 	run.letters_left = LETTERS;
 	timer_set(&run.calm, world.now_ms + ROUGH_MS);
 	timer_set(&run.look, world.now_ms + LOOK_MS);
