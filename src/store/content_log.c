@@ -325,9 +325,13 @@ fault content_log_read(struct content_log *log, struct extent e, uint64_t number
 		log->in_scratch.length = 0;
 		if (s == NULL || e.length == 0 || e.length > RECORD_BYTES_MAX)
 			return F_STORE;
-		if (segment_use(log, s, NULL) != OK ||
-		    file_pread(s->fd, log->scratch, record_bytes(e), e.offset, &n) != OK || n != record_bytes(e) ||
-		    !record_fits(log, log->scratch, e, number, position))
+		/* A file that is gone is damage; want of descriptors, or a disk that fails to read now, is not. */
+		fault f = segment_use(log, s, NULL);
+		if (f == OK)
+			f = file_pread(s->fd, log->scratch, record_bytes(e), e.offset, &n);
+		if (f != OK)
+			return f == F_ABSENT ? F_STORE : f;
+		if (n != record_bytes(e) || !record_fits(log, log->scratch, e, number, position))
 			return F_STORE;
 		log->in_scratch = e;
 		log->scratch_number = number;

@@ -48,7 +48,7 @@ bool content_log_holds(const struct content_log *log, struct extent e);
 void content_log_release(struct content_log *log, struct extent e);        /* it lives no more */
 bool content_log_failed(const struct content_log *log);
 
-/* The record's bytes, checked; valid until the next call. F_STORE: damaged. */
+/* The record's bytes, checked; valid until the next call. F_STORE: damaged; other faults: not readable now. */
 MUST_USE fault content_log_read(struct content_log *log, struct extent e, uint64_t number, uint64_t position,
                                 struct str *out);
 

@@ -163,14 +163,29 @@ static void on_keeper_closed(void *owner, const char *reason)
 	channel_close(&s->keeper);
 }
 
+/* The keeper went in the middle of its answer: its successor tells all of it again. */
+static void forget_half_an_answer(struct audience *a, const struct question *q)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < a->n_members; i++)
+		if (a->members[i].original.p != q->address.p)
+			a->members[kept++] = a->members[i];
+	a->n_members = kept;
+}
+
 void audience_link(struct spool *s, int fd)
 {
 	static const struct channel_handler handler = { on_keeper, on_keeper_closed };
 	channel_close(&s->keeper);
 	s->keeper = channel_new(s->loop, fd, &keeper_to_spool, &spool_to_keeper, &handler, s);
-	LIST_EACH(l, &s->audiences)
-		LIST_EACH(k, &LIST_MEMBER(l, struct audience, in_spool)->questions)
-			send_question(s, LIST_MEMBER(k, struct question, in_audience));
+	LIST_EACH(l, &s->audiences) {
+		struct audience *a = LIST_MEMBER(l, struct audience, in_spool);
+		LIST_EACH(k, &a->questions) {
+			struct question *q = LIST_MEMBER(k, struct question, in_audience);
+			forget_half_an_answer(a, q);
+			send_question(s, q);
+		}
+	}
 }
 
 /* Answers grow old, and failures are asked again. */

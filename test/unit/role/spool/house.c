@@ -305,6 +305,10 @@ static void for_keeper(void *owner, unsigned kind, const void *msg, int fd)
 			channel_send(n->channel, KEEPER_TARGET,
 			             &(struct keeper_target){ .request = m->request, .address = str_of(h.alias.targets[i]) });
 	}
+	if (h.alias.goes_before_the_end) {
+		h.alias.goes_before_the_end = false;
+		return;
+	}
 	channel_send(n->channel, KEEPER_TARGETS_END, &(struct keeper_targets_end){ .request = m->request, .verdict = verdict });
 }
 

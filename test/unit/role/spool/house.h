@@ -43,7 +43,7 @@ struct house {
 	size_t n_jobs;
 
 	/* What the keeper says of one address; every other one of ours is itself. */
-	struct { const char *address, *targets[2]; unsigned verdict; } alias;
+	struct { const char *address, *targets[2]; unsigned verdict; bool goes_before_the_end; } alias;
 	int64_t wall_jump_s;             /* the wall clock is wrong by so much */
 
 	struct store *store;

@@ -730,6 +730,22 @@ static void a_notice_waits_for_the_keeper(void **state)
 	assert_int_equal(rows(&r, 1), 0);
 }
 
+static void half_an_answer_of_the_keeper_counts_for_nothing(void **state)
+{
+	(void)state;
+	house_open("");
+	h.alias.address = "sales@example.org";
+	h.alias.targets[0] = "jada@example.org";
+	h.alias.goes_before_the_end = true;
+	answer(OUTCOME_NEVER, 550, "5.1.1", "No");
+	send_letter(1, "sales@example.org", "b@y.example", 0);
+	wait_for("keeper: asked sales@example.org");
+	answer(OUTCOME_DONE, 250, "2.0.0", "ok");
+	link_keeper();
+	settle_down();
+	assert_true(was_heard("porter: job  to jada@example.org and 0 more"));
+}
+
 static void a_notice_to_nobody_goes_to_the_postmaster(void **state)
 {
 	(void)state;
@@ -1094,6 +1110,7 @@ int main(void)
 		PREPARED(a_bounce_that_fails_goes_to_the_postmaster),
 		PREPARED(a_notice_finds_who_is_behind_an_alias),
 		PREPARED(a_notice_waits_for_the_keeper),
+		PREPARED(half_an_answer_of_the_keeper_counts_for_nothing),
 		PREPARED(a_notice_to_nobody_goes_to_the_postmaster),
 		PREPARED(the_postmaster_may_be_an_alias),
 		PREPARED(without_a_way_to_a_postmaster_it_is_held),
