@@ -63,7 +63,7 @@ static int run(int argc, char **argv)
 		         fronts >= 1 && fronts <= 64)
 			i++;
 		else
-			return command_usage(&command_serve, argv[i]);
+			return command_usage(&command_serve, "expected -c FILE, or --fronts with a number from 1 to 64");
 	}
 	return serve(conf_path, (unsigned)fronts);
 }

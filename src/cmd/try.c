@@ -262,7 +262,7 @@ static int run(int argc, char **argv)
 			directory = argv[i];
 		} else {
 			free(t);
-			return command_usage(&command_try, argv[i]);
+			return command_usage(&command_try, "expected --once, --port-base with a number from 1000 to 64000, or a folder");
 		}
 	}
 	try_house_init(&t->house, directory, (unsigned)base);
