@@ -185,6 +185,14 @@ static enum letter_state state_of(const struct letter *l, const struct letter_rc
 	return r->state != LETTER_UNSENT ? r->state : l->state;
 }
 
+bool ledger_was_accepted(const struct letter *l)
+{
+	for (size_t i = 0; i < l->n_rcpts; i++)
+		if (l->rcpts[i].accepted && state_of(l, &l->rcpts[i]) == LETTER_ACCEPTED)
+			return true;
+	return false;
+}
+
 bool ledger_settled(void)
 {
 	for (size_t i = 0; i < ledger.n; i++) {

@@ -56,6 +56,7 @@ void ledger_violation(const char *fmt, ...) PRINTF(1, 2);
  * or NULL for a DSN or a stranger. */
 struct letter_rcpt *ledger_arrival(const char *where, struct str sender, struct str recipient, struct str content,
                                    bool crlf);
+bool ledger_was_accepted(const struct letter *l); /* for one recipient at least */
 bool ledger_settled(void);       /* every accepted recipient has ended */
 void ledger_judge(unsigned crashes); /* at the end of a run */
 

@@ -318,7 +318,7 @@ static void judge_hostile(void)
 {
 	size_t accepted = 0;
 	for (size_t i = run.healed_from; i < ledger.n; i++)
-		accepted += ledger.letters[i].state == LETTER_ACCEPTED;
+		accepted += ledger_was_accepted(&ledger.letters[i]);
 	if (world.seed % 2 == 0 && accepted < HEALED_LETTERS / 2)
 		ledger_violation("only %zu of %d letters were accepted when the nonsense was over", accepted, HEALED_LETTERS);
 }

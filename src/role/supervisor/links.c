@@ -88,12 +88,15 @@ static void relink(void *owner)
 	sv->n_broken = 0;
 }
 
-static bool known(const struct supervisor *sv, const struct broken_link *link)
+/* The place of this link among those to make again: an older report of it, of processes that are gone, is overwritten. */
+static struct broken_link *place_for(struct supervisor *sv, const struct broken_link *link)
 {
-	for (size_t i = 0; i < sv->n_broken; i++)
-		if (sv->broken[i].from == link->from && sv->broken[i].to == link->to && sv->broken[i].arrow == link->arrow)
-			return true;
-	return false;
+	for (size_t i = 0; i < sv->n_broken; i++) {
+		struct broken_link *l = &sv->broken[i];
+		if (l->from == link->from && l->to == link->to && l->arrow == link->arrow)
+			return l;
+	}
+	return sv->n_broken < COUNT(sv->broken) ? &sv->broken[sv->n_broken++] : NULL;
 }
 
 void link_broke(struct slot *s, uint64_t arrow, uint64_t instance, uint64_t links)
@@ -113,11 +116,15 @@ void link_broke(struct slot *s, uint64_t arrow, uint64_t instance, uint64_t link
 	l.to_pid = l.to->pid;
 	l.links = l.from->links[l.arrow][l.to->instance];
 	/* Another count than ours: the report is of a link that has been replaced meanwhile. */
-	if (links != s->links[l.arrow][other->instance] || known(sv, &l) || sv->n_broken == COUNT(sv->broken))
+	if (links != s->links[l.arrow][other->instance])
 		return;
-	if (sv->n_broken == 0) {
-		timer_init(&sv->relink, sv->loop, relink, sv);
-		timer_set(&sv->relink, loop_now_ms(sv->loop) + RELINK_MS);
-	}
-	sv->broken[sv->n_broken++] = l;
+	bool waiting = sv->n_broken > 0;
+	struct broken_link *place = place_for(sv, &l);
+	if (place == NULL)
+		return;
+	*place = l;
+	if (waiting)
+		return;
+	timer_init(&sv->relink, sv->loop, relink, sv);
+	timer_set(&sv->relink, loop_now_ms(sv->loop) + RELINK_MS);
 }
