@@ -116,7 +116,7 @@ const struct command command_passwd = {
 	        "  NAME:SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey\n"
 	        "for a file that `users { source file ... }` names. The password itself cannot be read from it.\n"
 	        "A bare NAME logs in as NAME or NAME@domain; a whole address stands for itself.\n\n"
-	        "  --iterations N   rounds of hashing, 10000 to 10000000 (20000): more makes guessing and logging in slower\n\n",
+	        "  --iterations N   rounds of hashing, 10000 to 10000000 (20000): more makes guessing and logging in slower\n",
 	.example = "  sealpost passwd jada >> /etc/sealpost/users\n"
 	           "  printf '%s\\n' \"$PASSWORD\" | sealpost passwd jada@example.org\n",
 	.run = run,

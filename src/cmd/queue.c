@@ -289,6 +289,8 @@ static int run(int argc, char **argv)
 	struct queue q = { .common = { DEFAULT_CONF_PATH, 0 } };
 	int words = 0;
 	for (int i = 1; i < argc;) {
+		if (strcmp(argv[i], "--help") == 0) /* also after the verb */
+			return command_help(&command_queue);
 		int n = take_option(&q, argc, argv, i, &words);
 		if (n < 0)
 			return refuse(argv[i]);

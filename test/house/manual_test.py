@@ -51,6 +51,10 @@ class Manual(unittest.TestCase):
         for name in listed:
             self.assertRegex(page, rf"(?m)^ +{name}( |$)", name)
 
+    def test_help_of_each_verb(self):
+        whole = output(SEALPOST, "queue", "--help")
+        self.assertEqual(output(SEALPOST, "queue", "hold", "--help"), whole)
+
     def test_every_option_of_sendmail(self):
         page = shown(SENDMAIL8)
         listed = re.findall(r"(?m)^  (-[a-zA-Z]+)", output(SEALPOST, "sendmail", "--help"))
