@@ -42,7 +42,7 @@ static int check_texts(const char *path, const struct conf_texts *texts)
 	if (conf_read(texts->items, texts->n, &conf, &report) == OK)
 		check_files(conf, texts->items, texts->n, clock_wall_s(), a, &report, &checked);
 	struct str text = buf_view(&report.text);
-	fwrite(text.p, 1, text.n, stderr);
+	fprintf(stderr, "%.*s", STR_ARG(text));
 	int status = report.errors > 0;
 	if (status == 0)
 		print_summary(path, conf, &checked);

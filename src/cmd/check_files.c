@@ -180,8 +180,8 @@ static void check_account(struct checking *c, struct str name, const char *direc
 {
 	uint32_t uid, gid;
 	if (user_find(name.p, &uid, &gid) != OK)
-		report_line(c->report, true, (struct conf_place){ c->texts[0].name.p, 0, 0 }, STR_NONE,
-		            "%s: this machine has no user \"%.*s\"; `systemd-sysusers` makes it", directive, SHOWN(name));
+		report_line(c->report, false, (struct conf_place){ c->texts[0].name.p, 0, 0 }, STR_NONE,
+		            "%s: this machine has no user \"%.*s\", and nothing runs as root: `systemd-sysusers` makes it", directive, SHOWN(name));
 }
 
 void check_files(const struct conf *conf, const struct conf_text *texts, size_t n, int64_t now_s, struct arena *a,

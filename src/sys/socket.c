@@ -177,7 +177,8 @@ static fault say_cannot_listen(struct why *why, fault f, const struct endpoint *
 	buf_fini(&text);
 	return why_say(why, f, "cannot listen on %s: %s%s", z, strerror(error),
 	               error == EACCES && at->port != 0 && at->port < 1024
-	                       ? " (ports below 1024 need root or CAP_NET_BIND_SERVICE)" : "");
+	                       ? " (ports below 1024 need root or CAP_NET_BIND_SERVICE)"
+	               : error == ENOENT ? " (make the folder first)" : "");
 }
 
 fault socket_listen(const struct endpoint *at, int backlog, int *fd_out, struct why *why)

@@ -27,10 +27,27 @@ const char *account_of(const struct conf *conf, enum role_kind kind, char *to, s
 	return exists(conf->run_as, role_kind_name(kind), to, room) || exists(conf->run_as, "", to, room) ? to : NULL;
 }
 
+/* Root is for binding ports and opening files; what speaks with strangers never has it. */
+static fault refuse_root(const struct conf *conf, struct conf_report *report)
+{
+	char name[128];
+	for (unsigned kind = 0; process_is_root() && kind < ROLE_KINDS; kind++) {
+		if (kind == ROLE_PORTER || account_of(conf, (enum role_kind)kind, name, sizeof name) != NULL)
+			continue;
+		report->errors++;
+		return buf_addf(&report->text,
+		                "run-as: there is no account \"%.*s\", and no role runs as root: make it (`systemd-sysusers` does, "
+		                "or `useradd --system`), or name another one with run-as\n",
+		                STR_ARG(conf->run_as)) == OK ? F_DENIED : F_LIMIT;
+	}
+	return OK;
+}
+
 fault account_prepare(const struct conf *conf, struct conf_report *report)
 {
 	char path[4096], name[128];
 	uint32_t uid, gid;
+	TRY(refuse_root(conf, report));
 	if (conf->queue.directory.n >= sizeof path)
 		return OK; /* the spool will say so */
 	memcpy(path, conf->queue.directory.p, conf->queue.directory.n);

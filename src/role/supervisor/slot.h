@@ -82,7 +82,8 @@ struct supervisor {
 /* The account that a role runs under: run-as with "-role" behind it if there is one, else run-as; NULL: the caller's. `to`
  * holds the name. */
 const char *account_of(const struct conf *conf, enum role_kind kind, char *to, size_t room);
-/* Makes the queue's directory where it is missing, and gives a new one to the spool's account. */
+/* Refuses to run roles as root; makes the queue's directory where it is missing, and gives a new one to the spool's
+ * account. */
 fault account_prepare(const struct conf *conf, struct conf_report *report);
 
 /* slot.c */

@@ -21,14 +21,9 @@ static unsigned fronts_wanted(const struct supervisor_options *options)
 
 static void say_who_we_are(const struct supervisor *sv)
 {
-	char name[128];
 	log_event(LOG_STARTING, LOG_Z("configuration", sv->options.conf_path),
 	          LOG_Z("as", process_is_root() ? "root, each role under an account of its own"
 	                                        : "an ordinary user: every role runs as the caller"));
-	if (process_is_root() && account_of(sv->coming.conf, ROLE_FRONT, name, sizeof name) == NULL)
-		log_event(LOG_TROUBLE, LOG_S("run-as", sv->coming.conf->run_as),
-		          LOG_Z("text", "there is no such account, so the roles run as root: create it with "
-		                        "systemd-sysusers, or name another one with run-as"));
 }
 
 fault supervisor_new(struct loop *loop, const struct supervisor_options *options, struct supervisor **out,
