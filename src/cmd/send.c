@@ -239,6 +239,9 @@ static void show(const struct send *s, const struct submit_result *r)
 	}
 	FILE *to = r->status == EXIT_ACCEPTED ? stdout : stderr;
 	(void)fprintf(to, "%s%s\n", r->status == EXIT_ACCEPTED ? "" : "sealpost send: ", r->text);
+	if (r->status != EXIT_ACCEPTED && r->n_taken > 0)
+		(void)fprintf(to, "The letter was accepted for %zu of %zu recipients%s%s: do not send it to them again.\n", r->n_taken,
+		              s->o.n_to, r->id[0] != '\0' ? ", queued as " : "", r->id);
 	if (r->tls_version[0] != '\0')
 		(void)fprintf(to, "%s %s %s, certificate %s for %s (%s)\n", r->tls_version, r->cipher, r->group,
 		              r->verified ? "verified" : "NOT verified", r->name, r->peer);

@@ -356,9 +356,9 @@ static void ready(struct submission *s)
 }
 
 /* "queued as ID", as many servers write, ours too. */
-static void find_id(struct submit_result *r)
+static void find_id(struct submit_result *r, const char *line)
 {
-	const char *at = strstr(r->text, "queued as ");
+	const char *at = strstr(line, "queued as ");
 	size_t n = 0;
 	if (at == NULL)
 		return;
@@ -374,10 +374,11 @@ static void rcpt_answered(struct submission *s, const struct smtp_client_event *
 	put_reply(&e->reply, line, sizeof line);
 	if (e->outcome == OUTCOME_DONE) {
 		s->n_taken++;
+		r->n_taken = s->n_taken;
+		find_id(r, line);
 		if (r->status == EXIT_ACCEPTED) {
 			r->code = e->reply.code;
 			(void)snprintf(r->text, sizeof r->text, "%s", line);
-			find_id(r);
 		}
 		return;
 	}

@@ -39,6 +39,7 @@ struct submit_result {
 	int status;                    /* an exit status: EXIT_ACCEPTED when every recipient was taken */
 	int code;                      /* of the final reply; 0 if there was none */
 	char text[512];                /* the final reply, or what went wrong and what to do */
+	size_t n_taken;                /* recipients for whom the server has the letter, whatever the others' fate */
 	char id[64];                   /* the queue id, where the reply tells one */
 	char tls_version[16], cipher[64], group[32], peer[256];
 	char name[256];                /* the name that the certificate was checked for */

@@ -146,6 +146,7 @@ class SendStatuses(harness.Scenario):
         actor = self.actor(replies={"RCPT TO:<nobody@there.test>": "550 5.1.1 no such user"})
         text = self.send("--server", f"localhost:{actor.port}", to=("sam@there.test", "nobody@there.test"), status=67)
         self.assertIn("nobody@there.test: 550 5.1.1 no such user", text)
+        self.assertIn("accepted for 1 of 2 recipients", text)
         self.assertIn(".", actor.lines)
 
     def test_certificates(self):
