@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test storm fuzz install clean help
+.PHONY: run build test fuzz install clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -27,11 +27,6 @@ test:
 	ninja -C build-test
 	ninja -C build-clang sealpost
 	meson test -C build-test --print-errorlogs $(TESTS)
-
-# Kills every role while mail flows, again and again. Not among the tests yet: see test/scenario/meson.build.
-storm: test
-	for i in 1 2 3 4 5 6 7 8 9 10; do SEALPOST=$(CURDIR)/build-test/sealpost PYTHONPATH=test/scenario SCENARIO_KEEP=1 \
-		python3 test/scenario/attack_storm_test.py || exit 1; done
 
 PREFIX ?= /usr/local
 install: build

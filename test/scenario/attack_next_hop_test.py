@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: ISC
 """Next hops that answer with anything at all: never taken for a delivery, never written down raw, never fatal."""
 import re
-import socket
-import threading
 
 import harness
-from harness import Sealpost, wait_until
+from harness import Acted, Sealpost, wait_until
 from harness.message import unique_id
 from harness.raw import Raw
 
@@ -13,42 +11,23 @@ JADA = ("jada", Sealpost.PASSWORDS["jada"])
 OK = b"250 ok\r\n"
 
 
-class Hostile:
+class Hostile(Acted):
     """A server that says what `says` has for each word it hears: bytes, or None to close. "body" is what follows 354."""
 
     def __init__(self, banner=b"220 hostile.test ESMTP\r\n", then_close=False, garbage=None, patience_s=30, **says):
-        self.name, self.banner, self.then_close = "hostile", banner, then_close
+        super().__init__("hostile")
+        self.banner, self.then_close = banner, then_close
         self.garbage, self.patience_s = garbage, patience_s
         self.says = {"ehlo": OK, "lhlo": OK, "mail": OK, "rcpt": OK, "data": b"354 go\r\n", "body": OK, "quit": b"221 bye\r\n",
                      **says}
         self.bodies, self.heard = [], []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-
-    def start(self):
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def stop(self):
-        self.listener.close()
 
     def log(self):
         return "\n".join(map(repr, self.heard))
 
-    def serve(self):
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(peer,), daemon=True).start()
-
     def talk(self, peer):
         peer.settimeout(self.patience_s)
-        try:
-            with peer:
-                self.dialogue(peer)
-        except (OSError, ValueError):
-            pass
+        self.dialogue(peer)
 
     def dialogue(self, peer):
         peer.sendall(self.banner)

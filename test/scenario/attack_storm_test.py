@@ -4,12 +4,11 @@ import os
 import random
 import re
 import signal
-import socket
 import threading
 import time
 
 import harness
-from harness import Sealpost, wait_until
+from harness import Acted, Sealpost, wait_until
 from harness.message import unique_id
 from harness.raw import Gone, Raw
 
@@ -17,50 +16,29 @@ JADA = ("jada", Sealpost.PASSWORDS["jada"])
 ROLES = ("front", "spool", "courier", "porter", "keeper", "resolver")
 
 
-class Sink:
+class Sink(Acted):
     """A next hop that takes everything, and remembers for each 250 it has given to a letter which one that was."""
 
     def __init__(self):
-        self.name, self.taken = "sink", []
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=200)
-        self.port = self.listener.getsockname()[1]
-
-    def start(self):
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def stop(self):
-        self.listener.close()
-
-    def log(self):
-        return ""
-
-    def serve(self):
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(peer,), daemon=True).start()
+        super().__init__("sink")
+        self.taken = []
 
     def talk(self, peer):
-        try:
-            with peer, peer.makefile("rb") as lines:
-                peer.sendall(b"220 sink.test ESMTP\r\n")
-                for line in lines:
-                    word = line.split()[0].upper()
-                    if word == b"DATA":
-                        peer.sendall(b"354 go\r\n")
-                        content = b""
-                        for text in lines:
-                            if text == b".\r\n":
-                                self.taken.append(subject_of(content))
-                                break
-                            content += text
-                        else:
-                            return
-                    peer.sendall(b"250 ok\r\n")
-        except (OSError, IndexError):
-            pass
+        with peer.makefile("rb") as lines:
+            peer.sendall(b"220 sink.test ESMTP\r\n")
+            for line in lines:
+                word = line.strip().upper()
+                if word == b"DATA":
+                    peer.sendall(b"354 go\r\n")
+                    content = b""
+                    for text in lines:
+                        if text == b".\r\n":
+                            self.taken.append(subject_of(content))
+                            break
+                        content += text
+                    else:
+                        return
+                peer.sendall(b"250 ok\r\n")
 
 
 def subject_of(content):

@@ -1,56 +1,34 @@
 # SPDX-License-Identifier: ISC
 """`sealpost send` to a server that does whatever the test wants: steps, JSON, exit statuses."""
 import json
-import socket
 import ssl
-import threading
 
 import harness
-from harness import Authority
+from harness import Acted, Authority
 from harness.ports import free_port
 from harness.server import binary
 
 
-class Actor:
+class Actor(Acted):
     """A small server: `tls` is implicit, starttls or none; `replies` overrides what a verb or a whole line gets; None
     hangs up."""
-    name = "actor"
 
     def __init__(self, files, tls="implicit", replies=None, extensions=("PIPELINING", "8BITMIME", "AUTH PLAIN LOGIN")):
+        super().__init__("actor")
         self.tls, self.replies, self.extensions, self.lines = tls, replies or {}, extensions, []
-        self.port = free_port()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(*files)
 
-    def start(self):
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        self.thread = threading.Thread(target=self.serve)
-        self.thread.start()
-
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.thread.join()
-        self.listener.close()
-
     def log(self):
-        return "\n".join(self.lines)
+        return "\n".join([*self.lines, super().log()])
 
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            try:
-                with client:
-                    self.talk(self.context.wrap_socket(client, server_side=True) if self.tls == "implicit" else client)
-            except OSError as gone:
-                self.lines.append(f"({gone})")
+    def talk(self, peer):
+        self.converse(self.context.wrap_socket(peer, server_side=True) if self.tls == "implicit" else peer)
 
     def say(self, sock, text):
         sock.sendall(text.encode() + b"\r\n")
 
-    def talk(self, sock):
+    def converse(self, sock):
         f, in_tls, in_data = sock.makefile("rb"), self.tls == "implicit", False
         self.say(sock, self.replies.get("greeting", "220 actor"))
         while line := f.readline():

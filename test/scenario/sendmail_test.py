@@ -2,53 +2,34 @@
 """`sealpost sendmail` as cron and PHP call it, against a server that writes down what it is told."""
 import os
 import pwd
-import socket
 import subprocess
-import threading
 
 import harness
-from harness import Sealpost
+from harness import Acted, Sealpost
 from harness.message import unique_id
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 
 
-class Notebook:
+class Notebook(Acted):
     """Speaks SMTP on a Unix socket and keeps envelope and content; `replies` overrides what a verb gets."""
-    name = "notebook"
 
     def __init__(self, path, replies=None):
+        super().__init__("notebook", path)
         self.path, self.replies, self.lines, self.content = path, replies or {}, [], b""
-
-    def start(self):
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(self.path))
-        self.listener.listen()
-        self.thread = threading.Thread(target=self.serve)
-        self.thread.start()
-
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.thread.join()
-        self.listener.close()
 
     def log(self):
         return "\n".join(self.lines)
 
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            with client, client.makefile("rwb") as f:
-                self.talk(f)
+    def talk(self, peer):
+        with peer.makefile("rwb") as f:
+            self.converse(f)
 
     def say(self, f, text):
         f.write(text.encode() + b"\r\n")
         f.flush()
 
-    def talk(self, f):
+    def converse(self, f):
         self.say(f, "220 notebook ESMTP")
         for line in iter(f.readline, b""):
             text = line.decode().rstrip("\r\n")

@@ -5,11 +5,12 @@ Every process is started on ports that were free a moment ago, in a folder of it
 is stopped by its pid. A scenario fails if a peer is not installed, if a sanitizer has reported
 anything, or if a process is left over.
 """
+from .acted import Acted
 from .case import Scenario, main, wait_until
 from .certificates import Authority
 from .message import letter, parse_bounce, unique_id
 from .ports import free_ports
 from .server import Sealpost
 
-__all__ = ["Authority", "Scenario", "Sealpost", "free_ports", "letter", "main", "parse_bounce", "unique_id",
+__all__ = ["Acted", "Authority", "Scenario", "Sealpost", "free_ports", "letter", "main", "parse_bounce", "unique_id",
            "wait_until"]

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: ISC
+"""A server whose part the test itself plays: each connection is a thread that runs the subclass's talk(peer)."""
+import socket
+import threading
+
+
+class Acted:
+    def __init__(self, name, address=("127.0.0.1", 0)):
+        """address: (host, port), or the path of a Unix socket."""
+        self.name, self.talks, self.troubles = name, [], []
+        if isinstance(address, tuple):
+            self.listener = socket.create_server(address, backlog=200)
+            self.port = self.listener.getsockname()[1]
+        else:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(str(address))
+            self.listener.listen()
+
+    def start(self):
+        self.thread = threading.Thread(target=self.accept_all)
+        self.thread.start()
+
+    def stop(self):
+        # Only closed, accept() would go on waiting for a descriptor's number, and that may be another listener's by then.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.listener.close()
+
+    def log(self):
+        return "\n".join(map(str, self.troubles))
+
+    def accept_all(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.one, args=(peer,), daemon=True).start()
+
+    def one(self, peer):
+        try:
+            with peer:
+                self.talk(peer)
+        except (OSError, ValueError) as gone:
+            self.troubles.append(gone)
+
+    def talk(self, peer):
+        """Until it returns or the peer is gone."""
+        raise NotImplementedError
