@@ -50,16 +50,19 @@ def children():
                 break
         except ChildProcessError:
             break
-    me, found = os.getpid(), []
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    me = os.getpid()
+    return [(pid, name) for pid, name, state, parent in processes() if parent == me and state != "Z"]
+
+
+def processes():
+    """(pid, name, state, parent's pid) of each process that lives on while we look."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            text = stat.read_text()
+            text = pathlib.Path("/proc", pid, "stat").read_text()
         except OSError:
             continue
         state, parent = text.rpartition(")")[2].split()[:2]
-        if int(parent) == me and state != "Z":
-            found.append((int(stat.parent.name), text[text.index("(") + 1:text.rindex(")")]))
-    return found
+        yield int(pid), text[text.index("(") + 1:text.rindex(")")], state, int(parent)
 
 
 class Process:

@@ -32,6 +32,12 @@ class Peer:
         if self.process is not None:
             self.process.stop()
 
+    def wait_for_port(self):
+        def served():
+            assert self.process.alive(), f"{self.name} ended early:\n{self.log()}"
+            return listens(self.port)
+        wait_until(served, f"{self.name} on port {self.port}")
+
     def own(self, path, user, mode=0o755):
         path.mkdir(exist_ok=True, parents=True)
         shutil.chown(path, user, account(user).pw_gid)
@@ -139,8 +145,13 @@ disable_vrfy_command = yes
         # When it ends, it ends the process group of which it must be the leader.
         self.process = Process("postfix-master", ["/usr/lib/postfix/sbin/master", "-c", conf, "-d"], self.folder,
                                start_new_session=True)
-        wait_until(lambda: listens(self.port), f"{self.name} on port {self.port}")
+        self.wait_for_port()
         return self
+
+    def stop(self):
+        super().stop()
+        # Its servers inherited the listening socket, and end after their master: a new one could not have the port.
+        wait_until(lambda: not listens(self.port), f"{self.name} to leave port {self.port}")
 
     def wait_for_letter(self, subject, count=1):
         return self.wait_for(self.inbox, subject, count)
@@ -244,9 +255,7 @@ begin retry
                   'shift && exec "$@"')
         self.process = Process("exim-daemon", [need("unshare"), "-m", "sh", "-c", script, "sh", self.folder, self.binary,
                                                "-C", self.conf, "-bdf", "-q2s"], self.folder)
-        wait_until(lambda: self.process.alive() and listens(self.port) or not self.process.alive(),
-                   f"exim on port {self.port}")
-        assert self.process.alive(), self.log()
+        self.wait_for_port()
         return self
 
     def wait_for_letter(self, subject, count=1):
@@ -306,8 +315,7 @@ service stats {{
 
     def start(self):
         self.process = Process("dovecot-master", [need("dovecot"), "-F", "-c", self.conf], self.folder)
-        wait_until(lambda: not self.process.alive() or listens(self.port), f"dovecot on port {self.port}")
-        assert self.process.alive(), self.log()
+        self.wait_for_port()
         return self
 
     def wait_for_letter(self, subject, user="sam", count=1):

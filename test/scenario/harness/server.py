@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 
-from .case import Process, die_with_us, wait_until
+from .case import Process, die_with_us, processes, wait_until
 from .certificates import Authority
 from .message import parse, subject_of
 from .ports import free_ports
@@ -206,17 +206,18 @@ control {self.control}
     def roles(self):
         """Name -> pid of each role's process; the fronts are front, front2 ..."""
         found = {}
-        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parent = int(stat.read_text().rpartition(")")[2].split()[1])
-                words = (stat.parent / "cmdline").read_bytes().split(b"\0")
-            except (OSError, IndexError):
+        for pid, _, _, parent in processes():
+            if parent != self.process.pid:
                 continue
-            if parent == self.process.pid and b"role" in words:
+            try:
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"role" in words:
                 name = words[words.index(b"role") + 1].decode()
                 while name in found:
                     name += "2"
-                found[name] = int(stat.parent.name)
+                found[name] = pid
         return found
 
     # What people do with it.
