@@ -225,8 +225,11 @@ void job_begin_letter(struct job *j)
 	j->in_txn = false;
 	j->visit = NULL;
 	visit_free(v);
-	job_fail_all(j, OUTCOME_NEVER,
-	             &REPLY(0, 5, 1, 3, STR("An address of this message has bytes that must not be sent to a mail server")));
+	if (f == F_SYNTAX)
+		job_fail_all(j, OUTCOME_NEVER, &REPLY(0, 5, 1, 3, STR("An address of this message has bytes that must not be sent "
+		                                                      "to a mail server")));
+	else
+		job_fail_all(j, OUTCOME_LATER, &REPLY(0, 4, 4, 2, STR("The connection was not ready for another message")));
 }
 
 void job_rcpt_event(struct job *j, const struct smtp_client_event *e)
