@@ -19,6 +19,12 @@ int64_t clock_wall_s(void)
 	return clock_wall_ms() / 1000;
 }
 
+void clock_nap_ms(unsigned ms)
+{
+	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+	(void)nanosleep(&t, NULL); /* shorter when a signal comes: whoever naps looks again anyway */
+}
+
 int clock_zone_minutes(int64_t wall_s)
 {
 	time_t then = (time_t)wall_s;

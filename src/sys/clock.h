@@ -14,6 +14,8 @@ int64_t clock_wall_s(void);    /* seconds since 1970, UTC */
 int64_t clock_wall_ms(void);
 int     clock_zone_minutes(int64_t wall_s); /* local offset from UTC then, for Date headers */
 
+void    clock_nap_ms(unsigned ms); /* stops this thread: before there is a loop, and nowhere else */
+
 void     random_bytes(void *to, size_t n);  /* from the kernel; seeded in the simulation */
 uint64_t random_u64(void);
 

@@ -2,7 +2,9 @@
 """SIGHUP takes a new configuration and new certificates without dropping a connection."""
 import hashlib
 import signal
+import socket
 import ssl
+import subprocess
 
 import harness
 from harness import Sealpost, free_ports, wait_until
@@ -114,6 +116,38 @@ class Reload(harness.Scenario):
             server.write_conf(route=f'to *.refused.test refuse "words {n}"\n    otherwise hold')
             server.process.popen.send_signal(signal.SIGHUP)
             wait_until(lambda: f"words {n}" in words(), f"configuration {n}")
+
+
+class Start(harness.Scenario):
+    """What listened there a moment ago, as the roles of a killed supervisor do, is waited for; what stays is told."""
+    STILL = "still in use"
+
+    def listen(self, place):
+        occupant = socket.socket(socket.AF_INET if isinstance(place, tuple) else socket.AF_UNIX)
+        occupant.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.addCleanup(occupant.close)
+        occupant.bind(place)
+        occupant.listen()
+        return occupant
+
+    def test_addresses_that_become_free(self):
+        server = Sealpost(self.folder)
+        occupants = [self.listen(("127.0.0.1", server.port_mx)), self.listen(str(server.control))]
+        self.started.append(server)
+        server.start(wait=False)
+        server.wait_for_line("trouble", self.STILL)
+        for occupant in occupants:
+            occupant.close()
+        server.wait_ready()
+        self.assertEqual(server.queue_list(), [])
+
+    def test_an_address_that_does_not(self):
+        server = Sealpost(self.folder)
+        self.listen(("127.0.0.1", server.port_mx))
+        server.write_conf()
+        done = subprocess.run([server.program, "serve", "-c", server.conf], capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 78)
+        self.assertIn(f"cannot listen on 127.0.0.1:{server.port_mx}: Address already in use", done.stderr.decode())
 
 
 if __name__ == "__main__":

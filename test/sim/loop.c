@@ -58,6 +58,11 @@ int64_t clock_wall_ms(void)
 	return world.wall_start_ms + world.now_ms;
 }
 
+void clock_nap_ms(unsigned ms)
+{
+	world.now_ms += ms;
+}
+
 /* OpenSSL looks at the clock as well: at ours, so that certificates and tickets live in the same time. */
 time_t time(time_t *out)
 {

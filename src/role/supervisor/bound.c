@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/socket.h"
 
-enum { BACKLOG = 1024 };
+enum { BACKLOG = 1024, PATIENCE_MS = 5000, NAP_MS = 20 };
 
 static struct bound *find(struct supervisor *sv, struct str on)
 {
@@ -101,6 +102,28 @@ fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_r
 	}
 	buf_fini(&control);
 	return worst;
+}
+
+/* A supervisor that was killed leaves roles that end a moment after it: their sockets are waited for. */
+fault bound_at_start(struct supervisor *sv, const struct generation *g, struct conf_report *report)
+{
+	for (unsigned waited_ms = 0;; waited_ms += NAP_MS) {
+		struct conf_report attempt;
+		conf_report_init(&attempt);
+		fault f = bound_all(sv, g, &attempt);
+		bool again = f == F_EXISTS && waited_ms < PATIENCE_MS;
+		if (again && waited_ms == 0)
+			log_event(LOG_TROUBLE, LOG_Z("text", "an address to listen on is still in use; waiting for it"));
+		if (!again) {
+			report->errors += attempt.errors;
+			if (buf_add(&report->text, buf_view(&attempt.text)) != OK)
+				report->errors++;
+		}
+		conf_report_fini(&attempt);
+		if (!again)
+			return f;
+		clock_nap_ms(NAP_MS);
+	}
 }
 
 void bound_offer(struct slot *s, const struct generation *g)

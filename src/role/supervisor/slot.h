@@ -107,6 +107,7 @@ void  generation_refused(struct slot *s, uint64_t number, struct str text);
 const struct generation *generation_for(const struct slot *s);        /* what a starting role is offered; or NULL */
 
 /* bound.c */
+fault bound_at_start(struct supervisor *sv, const struct generation *g, struct conf_report *report);
 fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_report *report);
 void  bound_offer(struct slot *s, const struct generation *g);        /* LISTENER to a front, CONTROL to the spool */
 void  bound_drop_unused(struct supervisor *sv, uint64_t generation);

@@ -40,7 +40,7 @@ fault supervisor_new(struct loop *loop, const struct supervisor_options *options
 	if (f == OK)
 		f = account_prepare(first.conf, report);
 	if (f == OK)
-		f = bound_all(sv, &first, report);
+		f = bound_at_start(sv, &first, report);
 	if (f != OK) {
 		generation_free(&first);
 		bound_close_listeners(sv);
