@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "base/str.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/check.h"
 
 struct str str_of(const char *terminated)
 {
@@ -280,4 +283,18 @@ bool str_u64(struct str s, uint64_t *out)
 		return false;
 	*out = value;
 	return true;
+}
+
+struct str str_keep(struct str s)
+{
+	char *p = must_alloc(s.n + 1);
+	if (s.n > 0)
+		memcpy(p, s.p, s.n);
+	return (struct str){ p, s.n };
+}
+
+void str_release(struct str *kept)
+{
+	free((void *)(uintptr_t)kept->p);
+	*kept = STR_NONE;
 }

@@ -2,7 +2,7 @@
 /*
  * base/str.h -- a borrowed slice of bytes: pointer and length.
  *
- * A struct str never owns what it points to, may hold NUL, and is not terminated. An absent
+ * A struct str owns nothing, unless it came from str_keep(); it may hold NUL, and is not terminated. An absent
  * string is { NULL, 0 } and compares equal to an empty one.
  *
  * The _take functions consume from the front of *rest; where the thing asked for is not there
@@ -54,6 +54,11 @@ bool str_next_line(struct str *rest, struct str *out); /* the same, and a last l
 bool str_take_u64(struct str *rest, uint64_t *out);   /* decimal, at most 20 digits, no overflow */
 
 bool str_u64(struct str s, uint64_t *out);            /* the whole of s is one decimal number */
+
+/* A copy on the heap, for whoever holds it longer than its source lives. There is a NUL after it; STR_NONE gives an empty
+ * one. str_release() frees it and leaves STR_NONE; it may be called again. */
+struct str str_keep(struct str s);
+void       str_release(struct str *kept);
 
 unsigned char ascii_lower(unsigned char c);
 bool ascii_is_alpha(unsigned char c);

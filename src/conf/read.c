@@ -10,34 +10,6 @@
 
 enum { ARENA_BYTES_MAX = 1 << 30, ROWS_MAX = 24, PRESET_WORDS_MAX = 8, WORDS_MAX = 8, EXPECTED_MAX = 300 };
 
-void *reader_grow(struct reader *r, void *items_field, size_t *n_field, size_t size)
-{
-	void **items = items_field;
-	size_t n = *n_field;
-	if ((n & (n - 1)) == 0) {
-		char *more = arena_alloc(r->arena, (n == 0 ? 1 : 2 * n) * size);
-		if (n > 0)
-			memcpy(more, *items, n * size);
-		*items = more;
-	}
-	*n_field = n + 1;
-	return (char *)*items + n * size;
-}
-
-void list_add(struct reader *r, struct conf_list *list, struct str s)
-{
-	struct str *slot = GROW(r, list->items, list->n);
-	*slot = s;
-}
-
-bool list_has(const struct conf_list *list, struct str s)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (str_eq(list->items[i], s))
-			return true;
-	return false;
-}
-
 struct conf_place end_of(const struct node *node)
 {
 	const struct word *last = &node->words[node->n_words - 1];
@@ -274,23 +246,6 @@ bool read_number(struct reader *r, const struct directive *d, const struct word 
 		return false;
 	store_number(field, d->size, n);
 	return true;
-}
-
-void note_reference(struct reader *r, const struct word *w, bool relay)
-{
-	struct reference *slot = GROW(r, r->references, r->n_references);
-	*slot = (struct reference){ arena_copy(r->arena, w->text), w->at, relay };
-}
-
-void note_file(struct reader *r, struct str path, unsigned use, struct conf_place at)
-{
-	for (size_t i = 0; i < r->n_files; i++)
-		if (str_eq(r->files[i].path, path)) {
-			r->files[i].use |= use;
-			return;
-		}
-	struct conf_file *slot = GROW(r, r->files, r->n_files);
-	*slot = (struct conf_file){ path, use, at };
 }
 
 static void read_values(struct reader *r, const struct directive *d, const struct node *node, void *object)

@@ -34,18 +34,10 @@ struct role_base {
 static void forget_texts(struct role_base *b)
 {
 	for (size_t i = 0; i < b->n_texts; i++) {
-		free((void *)(uintptr_t)b->texts[i].name.p);
-		free((void *)(uintptr_t)b->texts[i].text.p);
+		str_release(&b->texts[i].name);
+		str_release(&b->texts[i].text);
 	}
 	b->n_texts = 0;
-}
-
-static struct str keep(struct str s)
-{
-	char *p = must_alloc(s.n + 1);
-	if (s.n > 0)
-		memcpy(p, s.p, s.n);
-	return (struct str){ p, s.n };
 }
 
 static void take_text(struct role_base *b, const struct to_role_config_text *m)
@@ -56,7 +48,7 @@ static void take_text(struct role_base *b, const struct to_role_config_text *m)
 	}
 	if (b->n_texts == TEXTS_MAX)
 		return; /* the loader has the same ceiling and has said so */
-	b->texts[b->n_texts++] = (struct conf_text){ keep(m->name), keep(m->text) };
+	b->texts[b->n_texts++] = (struct conf_text){ str_keep(m->name), str_keep(m->text) };
 }
 
 static fault apply(struct role_base *b, struct why *why)

@@ -8,7 +8,6 @@
 #include "role/courier/courier.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "sys/clock.h"
@@ -57,7 +56,7 @@ void trust_drop(struct trust *t)
 	if (t == NULL || --t->refs > 0)
 		return;
 	tls_client_free(&t->client);
-	free((void *)(uintptr_t)t->ca_path.p);
+	str_release(&t->ca_path);
 	free(t);
 }
 
@@ -74,9 +73,7 @@ static fault trust_new(const struct map *texts, struct str ca_path, bool verify,
 	if (client == NULL)
 		return F_TLS;
 	struct trust *t = NEW(struct trust);
-	char *path = must_alloc(ca_path.n + 1);
-	memcpy(path, ca_path.p != NULL ? ca_path.p : "", ca_path.n);
-	*t = (struct trust){ .refs = 1, .client = client, .verify = verify, .ca_path = { path, ca_path.n } };
+	*t = (struct trust){ .refs = 1, .client = client, .verify = verify, .ca_path = str_keep(ca_path) };
 	*out = t;
 	return OK;
 }

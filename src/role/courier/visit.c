@@ -6,7 +6,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "role/courier/courier.h"
@@ -39,8 +38,8 @@ void visit_free(struct visit *v)
 		v->job->visit = NULL;
 	hop_free(&v->hop);
 	trust_drop(v->trust);
-	free((void *)(uintptr_t)v->key.p);
-	free((void *)(uintptr_t)v->host.p);
+	str_release(&v->key);
+	str_release(&v->host);
 	free(v);
 	courier_visit_over(c);
 }
@@ -59,13 +58,6 @@ static void fail_words(struct visit *v, struct status status, bool tls, const ch
 	char text[700];
 	(void)snprintf(text, sizeof text, words, STR_ARG(v->host), detail);
 	fail(v, &REPLY(0, status.class, status.subject, status.detail, str_of(text)), tls);
-}
-
-static struct str keep(struct str s)
-{
-	char *p = must_alloc(s.n + 1);
-	memcpy(p, s.p != NULL ? s.p : "", s.n);
-	return (struct str){ p, s.n };
 }
 
 /* Two jobs share a connection only if nothing that was decided for it differs. */
@@ -140,8 +132,8 @@ static struct visit *visit_new(struct job *j, const struct target *t, struct str
 	struct buf ip;
 	v->courier = c;
 	v->job = j;
-	v->key = keep(key);
-	v->host = keep(t->host);
+	v->key = str_keep(key);
+	v->host = str_keep(t->host);
 	v->level = j->level;
 	v->in_clear = j->in_clear;
 	v->trust = j->trust != NULL ? trust_hold(j->trust) : NULL;

@@ -3,7 +3,6 @@
 #include "role/front/front.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "ipc/sign.h"
@@ -44,7 +43,7 @@ static void forget_chains(struct front *f)
 		struct chain *c = LIST_MEMBER(link, struct chain, in_front);
 		link_remove(&c->in_front);
 		buf_fini(&c->text);
-		free((void *)(uintptr_t)c->path.p);
+		str_release(&c->path);
 		free(c);
 	}
 }
@@ -63,10 +62,7 @@ static void on_file(void *role, struct str path, int fd)
 {
 	struct front *f = role;
 	struct chain *c = NEW(struct chain);
-	char *copy = must_alloc(path.n + 1);
-	if (path.n > 0)
-		memcpy(copy, path.p, path.n);
-	c->path = (struct str){ copy, path.n };
+	c->path = str_keep(path);
 	buf_init(&c->text, CHAIN_BYTES_MAX);
 	if (file_read_all(fd, &c->text) != OK)
 		buf_clear(&c->text); /* apply() says that it holds no certificate */

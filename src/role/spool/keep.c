@@ -2,8 +2,6 @@
 /* role/spool/keep.c -- the queue's clock, its storage, its space, its names. */
 #include "role/spool/spool.h"
 
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "sys/clock.h"
@@ -101,10 +99,8 @@ fault spool_open_store(struct spool *s, struct str directory, struct why *why)
 		return f;
 	}
 	if (s->directory.p != directory.p) {
-		char *copy = must_alloc(directory.n + 1);
-		memcpy(copy, directory.p, directory.n);
-		free((void *)(uintptr_t)s->directory.p);
-		s->directory = (struct str){ copy, directory.n };
+		str_release(&s->directory);
+		s->directory = str_keep(directory);
 	}
 	spool_look_at_space(s);
 	spool_want_tidy(s);
@@ -214,5 +210,5 @@ void spool_keep_fini(struct spool *s)
 	timer_clear(&s->tidy);
 	timer_clear(&s->reopen);
 	s->ops->close(&s->store);
-	free((void *)(uintptr_t)s->directory.p);
+	str_release(&s->directory);
 }

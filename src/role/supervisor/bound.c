@@ -3,7 +3,6 @@
 #include "role/supervisor/slot.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "sys/clock.h"
@@ -26,7 +25,7 @@ static void drop(struct bound *b)
 {
 	link_remove(&b->in_supervisor);
 	fd_close(&b->fd);
-	free((void *)(uintptr_t)b->on.p);
+	str_release(&b->on);
 	free(b);
 }
 
@@ -55,10 +54,8 @@ static fault bind_one(struct supervisor *sv, struct str on, uint64_t generation,
 		fd_close(&fd);
 		return why_say(why, F_DENIED, "%s: its permissions cannot be set", at.path);
 	}
-	char *text = must_alloc(on.n + 1);
-	memcpy(text, on.p, on.n);
 	b = NEW(struct bound);
-	b->on = (struct str){ text, on.n };
+	b->on = str_keep(on);
 	b->fd = fd;
 	b->generation = generation;
 	list_add_last(&sv->bound, &b->in_supervisor);

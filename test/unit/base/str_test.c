@@ -157,6 +157,22 @@ static void faults_have_names_and_reasons_are_cut(void **state)
 	assert_int_equal(str_of(why.text).n, sizeof why.text - 1);
 }
 
+static void kept_copies_outlive_their_source(void **state)
+{
+	(void)state;
+	char text[] = "abc";
+	struct str kept = str_keep((struct str){ text, 2 }), empty = str_keep(STR_NONE);
+	text[0] = 'x';
+	assert_true(str_eq(kept, STR("ab")));
+	assert_int_equal(kept.p[2], '\0');
+	assert_string_equal(empty.p, "");
+	assert_int_equal(empty.n, 0);
+	str_release(&kept);
+	str_release(&kept); /* nothing is left to release */
+	assert_null(kept.p);
+	str_release(&empty);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +183,7 @@ int main(void)
 		cmocka_unit_test(taking_consumes_or_leaves_alone),
 		cmocka_unit_test(numbers_to_the_last_one),
 		cmocka_unit_test(faults_have_names_and_reasons_are_cut),
+		cmocka_unit_test(kept_copies_outlive_their_source),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
