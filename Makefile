@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test fuzz install clean help
+.PHONY: run build test fuzz coverage install clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -9,6 +9,7 @@ help:
 	@echo "make build    build/sealpost, optimised and hardened"
 	@echo "make install  DESTDIR= PREFIX=/usr/local"
 	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
+	@echo "make coverage which lines of the parsers the tests run"
 
 run: build
 	build/sealpost try
@@ -35,11 +36,18 @@ install: build
 	meson install -C build --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 clean:
-	rm -rf build build-test build-clang build-fuzz
+	rm -rf build build-test build-clang build-fuzz build-coverage
 
 FUZZ_SECONDS ?= 60
 fuzz:
 	dev/setup build test
-	@test -f build-fuzz/build.ninja || CC=clang meson setup build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false
+	@test -f build-fuzz/build.ninja || CC="ccache clang" meson setup build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=2
 	ninja -C build-fuzz
 	dev/fuzz build-fuzz $(FUZZ_SECONDS)
+
+coverage:
+	dev/setup build test coverage
+	@test -f build-coverage/build.ninja || CC="ccache gcc" meson setup build-coverage -Db_coverage=true -Doptimization=0
+	ninja -C build-coverage
+	meson test -C build-coverage --no-suite scenario --no-suite house
+	dev/coverage build-coverage
