@@ -3,7 +3,7 @@
  * server.c -- the driver of the SMTP server core: talk_server AT_LEAST FILE-OR-FOLDER...
  *
  * given   lmtp yes, hostname H, starttls no, tls-required yes, auth-required yes, mechanisms A_B, size-max N, rcpts-max N,
- *         text-line-max N, errors-max N, refusals-max N, idle-max N, logins-max N; tls implicit (binding yes: with channel
+ *         text-line-max N, errors-max N, refusals-max N, idle-max N, logins-max N, data-min N; tls implicit (binding yes: with channel
  *         binding); greeting no: only by the order `greet`
  * events  ehlo NAME, helo NAME, starttls, auth MECH [=INITIAL], step RESPONSE, mail ADDRESS [PARAMS], rcpt ADDRESS [PARAMS],
  *         data, bdat, body, end SIZE [8bit] [answers=N], reset, auth-cancelled, smuggling, wrong-protocol tls|http, quit,
@@ -51,6 +51,8 @@ static bool conf_from(const struct talk *t, struct smtp_server_conf *conf)
 		conf->refusals_max = (unsigned)n;
 	if (talk_given_number(t, "idle-max", &n))
 		conf->idle_commands_max = (unsigned)n;
+	if (talk_given_number(t, "data-min", &n))
+		conf->data_bytes_min = n;
 	if (talk_given_number(t, "logins-max", &n))
 		conf->logins_failed_max = (unsigned)n;
 	return true;

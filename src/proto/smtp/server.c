@@ -20,6 +20,7 @@ struct smtp_server_conf smtp_server_conf_usual(void)
 		.logins_failed_max = 5,
 		.command_ms = 5 * 60 * 1000,
 		.data_ms = 3 * 60 * 1000,
+		.data_bytes_min = 4 << 10,
 		.data_total_ms = 2 * 60 * 60 * 1000,
 		.session_ms = 4 * 60 * 60 * 1000,
 	};
@@ -112,6 +113,14 @@ void smtp_server_ask(struct smtp_server *s, enum smtp_question question)
 	s->asked = question;
 }
 
+bool smtp_server_idles(struct smtp_server *s)
+{
+	if (s->idle_commands++ < s->conf.idle_commands_max)
+		return false;
+	smtp_server_end(s, SAY_TOO_MANY_COMMANDS);
+	return true;
+}
+
 bool smtp_server_in_mail(const struct smtp_server *s)
 {
 	return (s->state & (SMTP_HAS_MAIL | SMTP_HAS_RCPT | SMTP_IN_BDAT)) != 0;
@@ -192,17 +201,40 @@ size_t smtp_server_feed(struct smtp_server *s, struct str bytes, int64_t now_ms)
 		release(s);
 	size_t n = bytes.n < buf_room(&s->in) ? bytes.n : buf_room(&s->in);
 	check(buf_add(&s->in, str_sub(bytes, 0, n)) == OK);
-	if (s->phase == PHASE_DATA || s->phase == PHASE_CHUNK)
-		s->since_ms = now_ms;
+	if (s->phase != PHASE_DATA && s->phase != PHASE_CHUNK)
+		return n;
+	s->pace_bytes += n;
+	if (s->pace_bytes >= s->conf.data_bytes_min)
+		smtp_server_forgive(s, now_ms);
 	return n;
+}
+
+void smtp_server_forgive(struct smtp_server *s, int64_t now_ms)
+{
+	s->now_ms = s->pace_since_ms = now_ms;
+	s->pace_bytes = 0;
+	if (s->phase != PHASE_DATA && s->phase != PHASE_CHUNK)
+		s->since_ms = now_ms;
+}
+
+static bool session_is_over(const struct smtp_server *s)
+{
+	return s->now_ms - s->started_ms >= s->conf.session_ms;
 }
 
 static void expire(struct smtp_server *s)
 {
 	if (s->now_ms < smtp_server_deadline_ms(s))
 		return;
+	bool content = s->phase == PHASE_DATA || s->phase == PHASE_CHUNK || s->state == SMTP_IN_BDAT;
 	(void)smtp_server_push(s, SMTP_TIMED_OUT);
-	smtp_server_end(s, SAY_TIMED_OUT);
+	smtp_server_end(s, content ? SAY_TOO_SLOW : session_is_over(s) ? SAY_SESSION_OVER : SAY_TIMED_OUT);
+}
+
+/* A message under way may end, within the time that one may take. */
+static int64_t session_end(const struct smtp_server *s)
+{
+	return s->started_ms + s->conf.session_ms + (smtp_server_in_mail(s) ? s->conf.data_total_ms : 0);
 }
 
 /* False: more input, or room in the output, is needed. */
@@ -218,6 +250,11 @@ static bool step(struct smtp_server *s)
 		return true;
 	if (s->draining && s->phase == PHASE_COMMAND && !smtp_server_in_mail(s)) {
 		smtp_server_end(s, SAY_SHUTTING_DOWN);
+		return true;
+	}
+	/* Who never pauses has no deadline that could fire. */
+	if (s->phase == PHASE_COMMAND && s->state != SMTP_IN_BDAT && s->now_ms >= session_end(s)) {
+		expire(s);
 		return true;
 	}
 	switch (s->phase) {
@@ -279,15 +316,17 @@ int64_t smtp_server_deadline_ms(const struct smtp_server *s)
 {
 	if (s->asked != ASKED_NOTHING)
 		return INT64_MAX;
-	int64_t session = smtp_server_in_mail(s) ? INT64_MAX : s->started_ms + s->conf.session_ms;
+	int64_t message = s->data_since_ms + s->conf.data_total_ms;
+	if (s->state == SMTP_IN_BDAT && s->phase < PHASE_TLS) /* between two chunks as well their message must come on */
+		return earlier(s->pace_since_ms + s->conf.command_ms, message);
 	switch (s->phase) {
 	case PHASE_COMMAND:
 	case PHASE_AUTH:
 	case PHASE_SKIP:
-		return earlier(s->since_ms + s->conf.command_ms, session);
+		return earlier(s->since_ms + s->conf.command_ms, session_end(s));
 	case PHASE_DATA:
 	case PHASE_CHUNK:
-		return earlier(s->since_ms + s->conf.data_ms, s->data_since_ms + s->conf.data_total_ms);
+		return earlier(s->pace_since_ms + s->conf.data_ms, message);
 	case PHASE_GREETING:
 	case PHASE_TLS:
 	case PHASE_ENDED:

@@ -48,12 +48,13 @@ struct smtp_server_conf {
 	size_t text_line_max;   /* without CRLF */
 	unsigned errors_max;        /* 5yz of our own before 421 */
 	unsigned refusals_max;      /* refused recipients before 421: no guessing of addresses */
-	unsigned idle_commands_max; /* NOOP, RSET, VRFY ... between two messages */
+	unsigned idle_commands_max; /* EHLO, NOOP, RSET, VRFY, refused MAIL: between two messages */
 	unsigned logins_failed_max;
 	int64_t command_ms;     /* for one command line, from the reply before it (RFC 5321 4.5.3.2.7) */
-	int64_t data_ms;        /* for the next bytes of a message */
+	int64_t data_ms;        /* for the next data_bytes_min of a message */
+	uint64_t data_bytes_min;
 	int64_t data_total_ms;  /* for a whole message */
-	int64_t session_ms;     /* for everything; a message under way may end */
+	int64_t session_ms;     /* for everything; a message under way may end, within data_total_ms */
 };
 
 /* The usual limits; the rest is to be filled in. */
@@ -117,6 +118,8 @@ void smtp_server_challenge(struct smtp_server *s, struct str bytes); /* AUTH: 33
 struct str smtp_server_output(const struct smtp_server *s);
 void       smtp_server_sent(struct smtp_server *s, size_t n);
 int64_t    smtp_server_deadline_ms(const struct smtp_server *s); /* INT64_MAX: none, it is our turn */
+/* The owner took nothing for a while: that is not the client's slowness. */
+void       smtp_server_forgive(struct smtp_server *s, int64_t now_ms);
 
 /* After the handshake: also of implicit TLS, then before greet(). */
 void smtp_server_tls_started(struct smtp_server *s, bool channel_binding);

@@ -102,7 +102,7 @@ static void answer_rcpt(struct smtp_server *s, struct smtp_reply reply)
 static void answer_begin(struct smtp_server *s, struct smtp_reply reply)
 {
 	bool yes = is_yes(reply);
-	s->data_since_ms = s->since_ms = s->now_ms;
+	s->data_since_ms = s->pace_since_ms = s->now_ms;
 	if (s->chunked) {
 		s->phase = PHASE_CHUNK;
 		if (yes) {
@@ -161,9 +161,11 @@ void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply)
 		answer_auth(s, reply);
 		break;
 	case ASKED_MAIL:
-		smtp_server_put(s, reply);
 		if (is_yes(reply))
 			s->state = SMTP_HAS_MAIL;
+		else if (smtp_server_idles(s))
+			return;
+		smtp_server_put(s, reply);
 		break;
 	case ASKED_RCPT:
 		answer_rcpt(s, reply);

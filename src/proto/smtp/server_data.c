@@ -12,7 +12,8 @@ void smtp_server_content_begin(struct smtp_server *s, bool dots)
 	s->content = (struct content){ .dots = dots, .line_max = s->conf.text_line_max };
 	s->lost_say = SAY_NOTHING;
 	s->lost_bytes = 0;
-	s->data_since_ms = s->now_ms;
+	s->data_since_ms = s->pace_since_ms = s->now_ms;
+	s->pace_bytes = 0;
 }
 
 /* The transaction is void from here; the reply comes when the content has ended. */

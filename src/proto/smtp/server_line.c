@@ -103,6 +103,8 @@ static void command_hello(struct smtp_server *s, struct str argument, bool exten
 		smtp_server_refuse(s, SAY_HELLO_SYNTAX);
 		return;
 	}
+	if (smtp_server_idles(s))
+		return;
 	smtp_server_reset(s, true);
 	struct smtp_event *e = smtp_server_push(s, SMTP_HELLO);
 	e->u.hello.name = name;
@@ -212,7 +214,10 @@ static void command_bdat(struct smtp_server *s, const struct smtp_command *c, st
 	s->chunk_left = bytes;
 	s->chunk_last = last;
 	s->chunk_refused = false;
-	s->data_since_ms = s->since_ms = s->now_ms;
+	if (s->state != SMTP_IN_BDAT) {
+		s->data_since_ms = s->pace_since_ms = s->now_ms;
+		s->pace_bytes = 0;
+	}
 	enum smtp_say wrong = wrong_place(s, c);
 	if (wrong == SAY_NOTHING && bytes > s->conf.size_bytes_max - (s->state == SMTP_IN_BDAT ? s->content.bytes : 0))
 		wrong = SAY_TOO_BIG;
@@ -231,9 +236,7 @@ static void command_bdat(struct smtp_server *s, const struct smtp_command *c, st
 
 static void idle(struct smtp_server *s, const struct smtp_command *c, enum smtp_say what)
 {
-	if (c->idle && s->idle_commands++ >= s->conf.idle_commands_max)
-		smtp_server_end(s, SAY_TOO_MANY_COMMANDS);
-	else
+	if (!c->idle || !smtp_server_idles(s))
 		smtp_server_say(s, what);
 }
 

@@ -30,6 +30,8 @@
 	SAY(SAY_CHALLENGE, 334, 0, 0, 0, "")                                                                           \
 	SAY(SAY_GO_AHEAD, 354, 0, 0, 0, "Send the message, end it with <CR><LF>.<CR><LF>")                             \
 	SAY(SAY_TIMED_OUT, 421, 4, 4, 2, "Nothing came for too long: closing")                                         \
+	SAY(SAY_TOO_SLOW, 421, 4, 4, 2, "The message comes too slowly: closing")                                       \
+	SAY(SAY_SESSION_OVER, 421, 4, 4, 2, "This session has lasted long enough: connect again")                      \
 	SAY(SAY_SHUTTING_DOWN, 421, 4, 3, 2, "Shutting down: try again in a minute")                                   \
 	SAY(SAY_TOO_MANY_ERRORS, 421, 4, 7, 0, "Too many errors: closing")                                             \
 	SAY(SAY_TOO_MANY_COMMANDS, 421, 4, 7, 0, "Too many commands without a message: closing")                       \

@@ -43,6 +43,8 @@ struct smtp_server {
 	size_t n_events;
 
 	int64_t now_ms, started_ms, since_ms, data_since_ms;
+	int64_t pace_since_ms;  /* since then, pace_bytes of the message have come */
+	uint64_t pace_bytes;
 	bool tls, binding, extended, logged_in, draining;
 	bool heard;             /* a first byte has come */
 	bool must_wait;         /* the client may not speak before our reply has left (RFC 2920 3.1) */
@@ -76,6 +78,7 @@ struct smtp_event *smtp_server_push(struct smtp_server *s, enum smtp_event_kind 
 void smtp_server_ask(struct smtp_server *s, enum smtp_question question);
 void smtp_server_reset(struct smtp_server *s, bool tell);
 bool smtp_server_in_mail(const struct smtp_server *s);
+bool smtp_server_idles(struct smtp_server *s); /* counts; true if that was one too many, and the session has ended */
 struct arena *smtp_server_words(struct smtp_server *s);
 
 /* server_line.c: false if more input is needed */

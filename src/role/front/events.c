@@ -39,7 +39,10 @@ void session_drop_asks(struct session *s)
 
 struct session *session_that_asked(struct front *f, uint64_t number)
 {
-	return map_get_u64(f->asks, number);
+	struct session *s = map_get_u64(f->asks, number);
+	if (s != NULL) /* the client's time begins with the reply: it is not charged for ours */
+		(void)smtp_server_feed(s->smtp, STR_NONE, loop_now_ms(f->loop));
+	return s;
 }
 
 struct smtp_reply front_reply(uint64_t code, struct str status, struct str text)
@@ -118,6 +121,7 @@ static void auth_done(struct session *s, struct str user)
 void session_late_reply(struct session *s)
 {
 	s->late = false;
+	(void)smtp_server_feed(s->smtp, STR_NONE, loop_now_ms(s->front->loop));
 	session_answer(s, s->late_reply);
 }
 

@@ -43,7 +43,8 @@ enum {
 	HANDSHAKE_MS = 30 * 1000,
 	SLOT_MS = 3 * 1000,          /* a handshake that takes longer no longer keeps others waiting */
 	PLAIN_HINT_MS = 10 * 1000,   /* a TLS client speaks at once: who is silent waits for a greeting in clear */
-	WRITE_MS = 5 * 60 * 1000,    /* for a client to take what we have said */
+	WRITE_MS = 5 * 60 * 1000,    /* for a client to take what we have said, or at least ... */
+	WRITE_BYTES_MIN = 4 << 10,   /* ... so much of it */
 	LINGER_MS = 5 * 1000,        /* for the last reply to arrive before the connection is gone */
 	ANSWER_MS = 4 * 60 * 1000,   /* for a neighbour: less than a client waits for RCPT (RFC 5321 4.5.3.2.3) */
 };
@@ -191,7 +192,9 @@ struct session {
 	struct later bury;
 	int64_t phase_due_ms;           /* handshake, linger */
 	int64_t stuck_since_ms;         /* output that the client does not read; 0: none */
+	size_t stuck_sent;              /* since then */
 	bool pumping, again;
+	bool held_back;                 /* by a slow spool: the client cannot go on */
 	bool said_all;                  /* lingers, and nothing is left to send */
 	size_t discarded;
 

@@ -142,10 +142,14 @@ static bool flush(struct session *s)
 		tls_sent(s->tls, n);
 	else
 		smtp_server_sent(s->smtp, n);
-	if (n == bytes.n)
+	/* Who takes a few octets now and then is as stuck as who takes none. */
+	s->stuck_sent += n;
+	if (n == bytes.n) {
 		s->stuck_since_ms = 0;
-	else if (n > 0 || s->stuck_since_ms == 0)
+	} else if (s->stuck_since_ms == 0 || s->stuck_sent >= WRITE_BYTES_MIN) {
 		s->stuck_since_ms = loop_now_ms(s->front->loop);
+		s->stuck_sent = 0;
+	}
 	return n > 0;
 }
 
@@ -355,6 +359,8 @@ static bool drain_events(struct session *s)
 {
 	struct smtp_event e;
 	bool any = false;
+	if (s->held_back && intake_takes_more(s))
+		smtp_server_forgive(s->smtp, loop_now_ms(s->front->loop));
 	while (s->phase == SESSION_SPEAKS && intake_takes_more(s) && smtp_server_next(s->smtp, &e)) {
 		if (e.kind == SMTP_WRONG_PROTOCOL)
 			log_event(LOG_WRONG_PORT, LOG_U("connection", s->number), LOG_Z("client", s->client),
@@ -435,8 +441,9 @@ static int64_t earlier(int64_t a, int64_t b)
 static void set_timer(struct session *s)
 {
 	int64_t due = INT64_MAX;
+	s->held_back = s->phase == SESSION_SPEAKS && !intake_takes_more(s);
 	if (s->phase == SESSION_SPEAKS) {
-		if (intake_takes_more(s))
+		if (!s->held_back)
 			due = smtp_server_deadline_ms(s->smtp);
 		if (s->asked != ASK_NOTHING)
 			due = earlier(due, s->ask_due_ms);
