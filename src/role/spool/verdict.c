@@ -128,6 +128,7 @@ static void make_done(struct verdict *v, bool next_hop_notifies)
 {
 	struct job *j = v->job;
 	bool local = j->route.kind == ROUTE_TO_MAILDIR || j->route.kind == ROUTE_TO_LMTP;
+	v->counts = true;
 	/* RFC 3461 5.2.2: a next hop that speaks DSN takes over the duty. */
 	v->notify = (v->rcpt->notify & NOTIFY_SUCCESS) != 0 && j->message.sender.n > 0 && (local || !next_hop_notifies);
 	v->notice = local ? DSN_DELIVERED : DSN_RELAYED;
