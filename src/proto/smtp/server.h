@@ -21,8 +21,10 @@
  * Safety   Only CRLF ends a line. A bare CR, LF or NUL in a message: 550 5.6.11 after the true end, then closed.
  *          A byte after STARTTLS and before the handshake, before the greeting, or past a command that must be
  *          the last of its group while its reply has not been sent: closed. AUTH exists under TLS only. Every
- *          way out of DATA and BDAT passes one reset. No byte of the client is repeated in a reply.
- * Tests    test/talk/smtp-server, test/unit/proto/smtp/server_test.c, fuzz/smtp_server.c
+ *          way out of DATA and BDAT passes one reset. A refused command leaves no trace, but that what is mixed into
+ *          BDAT ends the transaction. No byte of the client is repeated in a reply.
+ * Tests    test/talk/smtp-server, test/unit/proto/smtp/server_test.c, order_test.c and smuggling_test.c beside it,
+ *          fuzz/smtp_server.c
  */
 #ifndef PROTO_SMTP_SERVER_H
 #define PROTO_SMTP_SERVER_H

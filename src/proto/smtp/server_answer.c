@@ -51,14 +51,17 @@ static fault put_extensions(const struct smtp_server *s, struct buf *text)
 	return buf_addf(text, "\nLIMITS RCPTMAX=%zu", s->conf.rcpts_max);
 }
 
+/* RFC 5321 4.1.4: a refused EHLO leaves everything as it was, a good one drops the transaction. */
 static void answer_hello(struct smtp_server *s, struct smtp_reply reply, bool extended)
 {
+	bool was_extended = s->extended;
 	s->extended = false; /* RFC 2034 4: no status in the reply to EHLO itself */
 	if (!is_yes(reply)) {
-		s->state = SMTP_NEW;
 		smtp_server_put(s, reply);
+		s->extended = was_extended;
 		return;
 	}
+	smtp_server_reset(s, true);
 	struct buf text;
 	buf_init(&text, 4096);
 	reply = smtp_say(SAY_HELLO);
@@ -74,8 +77,10 @@ static void answer_hello(struct smtp_server *s, struct smtp_reply reply, bool ex
 static void answer_starttls(struct smtp_server *s, struct smtp_reply reply)
 {
 	smtp_server_put(s, reply);
-	if (is_yes(reply))
-		s->phase = PHASE_TLS;
+	if (!is_yes(reply))
+		return;
+	smtp_server_reset(s, true);
+	s->phase = PHASE_TLS;
 }
 
 static void answer_auth(struct smtp_server *s, struct smtp_reply reply)
@@ -161,10 +166,13 @@ void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply)
 		answer_auth(s, reply);
 		break;
 	case ASKED_MAIL:
-		if (is_yes(reply))
+		if (is_yes(reply)) {
 			s->state = SMTP_HAS_MAIL;
-		else if (smtp_server_idles(s))
-			return;
+		} else {
+			s->mail = (struct mail_params){ 0 };
+			if (smtp_server_idles(s))
+				return;
+		}
 		smtp_server_put(s, reply);
 		break;
 	case ASKED_RCPT:

@@ -105,7 +105,6 @@ static void command_hello(struct smtp_server *s, struct str argument, bool exten
 	}
 	if (smtp_server_idles(s))
 		return;
-	smtp_server_reset(s, true);
 	struct smtp_event *e = smtp_server_push(s, SMTP_HELLO);
 	e->u.hello.name = name;
 	e->u.hello.extended = extended;
@@ -119,7 +118,6 @@ static void command_starttls(struct smtp_server *s)
 	} else if (!s->conf.starttls) {
 		smtp_server_refuse(s, SAY_NO_TLS);
 	} else {
-		smtp_server_reset(s, true);
 		(void)smtp_server_push(s, SMTP_STARTTLS);
 		smtp_server_ask(s, ASKED_STARTTLS);
 	}

@@ -117,7 +117,7 @@ static const struct step {
 } steps[] = {
 	/*                                    NEW_ONE          READY          MAIL           RCPT           BDAT */
 	{ "EHLO a.example\r\n",             { S(250, READY),   S(250, READY), S(250, READY), S(250, READY), S(250, READY) } },
-	{ "EHLO no.example\r\n",            { S(550, NEW_ONE), S(550, NEW_ONE), S(550, NEW_ONE), S(550, NEW_ONE), S(550, NEW_ONE) } },
+	{ "EHLO no.example\r\n",            { ANYWHERE_BUT_BDAT(550), S(550, BDAT) } },
 	{ "MAIL FROM:<a@x.example>\r\n",    { S(503, NEW_ONE), S(250, MAIL),  S(503, MAIL),  S(503, RCPT),  S(503, READY) } },
 	{ "MAIL FROM:<no@x.example>\r\n",   { S(503, NEW_ONE), S(550, READY), S(503, MAIL),  S(503, RCPT),  S(503, READY) } },
 	{ "MAIL FROM:<a@x> SIZE=9999\r\n",  { S(503, NEW_ONE), S(552, READY), S(503, MAIL),  S(503, RCPT),  S(503, READY) } },
@@ -152,7 +152,7 @@ static enum place take_step(const struct step *step, enum place place, const cha
 	return step->in[place].to;
 }
 
-/* Where others had their bugs lately: in the state after an error. */
+/* Without a thought about which states are the same; order_test.c goes on from there. */
 static void every_sequence_of_four_commands(void **state)
 {
 	enum { LENGTH = 4, N = sizeof steps / sizeof steps[0] };

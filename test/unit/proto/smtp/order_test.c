@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Every order of commands: the server core is walked breadth first beside a small model of RFC 5321, and from each state that can be reached
+ * each command is tried in its good and its failing forms. Reply codes must agree, and core and model must agree on which states
+ * are the same, so nothing a command leaves behind goes unseen: where two orders of commands lead to one state of the model they
+ * lead to one state of the core, and what follows need be tried once only. A refused command must leave no trace at all.
+ * Where others had their bugs lately: in the state after an error.
+ */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/smtp/server.h"
+#include "proto/smtp/server_state.h" /* to compare states, not to change them */
+
+enum { SIZE_BYTES_MAX = 12, RCPTS_MAX = 2, CHUNK = 4 };
+
+/* ---- what a client may say ---- */
+
+enum what {
+	EHLO, EHLO_NO, EHLO_BAD, HELO, HELO_NO, STARTTLS, STARTTLS_NO, STARTTLS_BAD, AUTH, AUTH_NO, AUTH_STAR, AUTH_BAD,
+	MAIL, MAIL_UTF8, MAIL_NO, MAIL_UTF8_NO, MAIL_BAD, MAIL_BIG, RCPT, RCPT_UTF8, RCPT_NO, RCPT_BAD, DATA, DATA_NO, DATA_END_NO, DATA_BARE,
+	DATA_BIG, DATA_BAD, BDAT, BDAT_NO, BDAT_LAST, BDAT_EMPTY, BDAT_END_NO, BDAT_BARE, BDAT_BARE_LAST, BDAT_BIG, BDAT_HUGE, BDAT_BAD,
+	RSET, RSET_BAD, NOOP, HELP, VRFY, VRFY_BAD, EXPN, UNKNOWN, BARE_LF, CONTROL, LONG, QUIT, WHATS,
+};
+
+enum { NEVER = -1 }; /* nobody asks the owner something that he would refuse here */
+
+/* In `text` a "|" waits for a 334 or 354. `no` is the question that the owner answers with no. */
+static const struct step { const char *text; int no; } steps[WHATS] = {
+	[EHLO] = { "EHLO a.example\r\n", NEVER },
+	[EHLO_NO] = { "EHLO a.example\r\n", SMTP_HELLO },
+	[EHLO_BAD] = { "EHLO a b\r\n", NEVER },
+	[HELO] = { "HELO a.example\r\n", NEVER },
+	[HELO_NO] = { "HELO a.example\r\n", SMTP_HELLO },
+	[STARTTLS] = { "STARTTLS\r\n", NEVER },
+	[STARTTLS_NO] = { "STARTTLS\r\n", SMTP_STARTTLS },
+	[STARTTLS_BAD] = { "STARTTLS now\r\n", NEVER },
+	[AUTH] = { "AUTH PLAIN AGEAYg==\r\n", NEVER },
+	[AUTH_NO] = { "AUTH PLAIN AGEAYg==\r\n", SMTP_AUTH },
+	[AUTH_STAR] = { "AUTH PLAIN\r\n|*\r\n", NEVER },
+	[AUTH_BAD] = { "AUTH PLAIN %\r\n", NEVER },
+	[MAIL] = { "MAIL FROM:<a@x.example>\r\n", NEVER },
+	[MAIL_UTF8] = { "MAIL FROM:<a@x.example> SMTPUTF8 BODY=8BITMIME RET=HDRS ENVID=e\r\n", NEVER },
+	[MAIL_NO] = { "MAIL FROM:<a@x.example>\r\n", SMTP_MAIL },
+	[MAIL_UTF8_NO] = { "MAIL FROM:<a@x.example> SMTPUTF8 BODY=8BITMIME\r\n", SMTP_MAIL },
+	[MAIL_BAD] = { "MAIL FROM:<a@x.example\r\n", NEVER },
+	[MAIL_BIG] = { "MAIL FROM:<a@x.example> SIZE=13\r\n", NEVER },
+	[RCPT] = { "RCPT TO:<b@y.example>\r\n", NEVER },
+	[RCPT_UTF8] = { "RCPT TO:<\xc3\xa4@y.example>\r\n", NEVER },
+	[RCPT_NO] = { "RCPT TO:<b@y.example>\r\n", SMTP_RCPT },
+	[RCPT_BAD] = { "RCPT TO:<@a,@b:c@y.example>\r\n", NEVER },
+	[DATA] = { "DATA\r\n|hi\r\n.\r\n", NEVER },
+	[DATA_NO] = { "DATA\r\n", SMTP_DATA_BEGIN },
+	[DATA_END_NO] = { "DATA\r\n|hi\r\n.\r\n", SMTP_BODY_END },
+	[DATA_BARE] = { "DATA\r\n|a\n.\r\nb\r\n.\r\n", NEVER },
+	[DATA_BIG] = { "DATA\r\n|0123456789a\r\n.\r\n", NEVER },
+	[DATA_BAD] = { "DATA now\r\n", NEVER },
+	[BDAT] = { "BDAT 4\r\nok\r\n", NEVER },
+	[BDAT_NO] = { "BDAT 4\r\nok\r\n", SMTP_DATA_BEGIN },
+	[BDAT_LAST] = { "BDAT 4 LAST\r\nok\r\n", NEVER },
+	[BDAT_EMPTY] = { "BDAT 0 LAST\r\n", NEVER },
+	[BDAT_END_NO] = { "BDAT 0 LAST\r\n", SMTP_BODY_END },
+	[BDAT_BARE] = { "BDAT 4\r\na\nb\n", NEVER },
+	[BDAT_BARE_LAST] = { "BDAT 2 LAST\r\na\r", NEVER },
+	[BDAT_BIG] = { "BDAT 13\r\nRSET\r\nNOOP\r\n.", NEVER },
+	[BDAT_HUGE] = { "BDAT 18446744073709551616\r\n", NEVER },
+	[BDAT_BAD] = { "BDAT x\r\n", NEVER },
+	[RSET] = { "RSET\r\n", NEVER },
+	[RSET_BAD] = { "RSET all\r\n", NEVER },
+	[NOOP] = { "NOOP\r\n", NEVER },
+	[HELP] = { "HELP\r\n", NEVER },
+	[VRFY] = { "VRFY \xc3\xbc@x\r\n", NEVER },
+	[VRFY_BAD] = { "VRFY\r\n", NEVER },
+	[EXPN] = { "EXPN staff\r\n", NEVER },
+	[UNKNOWN] = { "XYZZY\r\n", NEVER },
+	[BARE_LF] = { "RSET\nRSET\r\n", NEVER },
+	[CONTROL] = { "RSET \x07\r\n", NEVER },
+	[LONG] = { NULL, NEVER },
+	[QUIT] = { "QUIT\r\n", NEVER },
+};
+
+/* ---- the model ---- */
+
+enum hello { HELLO_NONE, HELLO_OLD, HELLO_EXTENDED };
+enum transaction { NO_MAIL, HAS_SENDER, HAS_RCPTS, HAS_CHUNKS };
+
+struct conf { const char *name; bool lmtp, starttls, tls_required, auth_required, tls, mechanisms; };
+
+struct model {
+	bool tls, logged_in, utf8, ended;
+	enum hello hello;
+	enum transaction at;
+	unsigned rcpts, bytes;
+};
+
+static const struct conf *conf;
+
+static void no_mail(struct model *m)
+{
+	m->at = NO_MAIL;
+	m->rcpts = m->bytes = 0;
+	m->utf8 = false;
+}
+
+static int done(struct model *m, int code)
+{
+	no_mail(m);
+	return code;
+}
+
+static int ends(struct model *m, int code)
+{
+	m->ended = true;
+	return code;
+}
+
+/* What comes before a command's own rules; 0: go on. */
+static int not_here(const struct model *m, bool guarded)
+{
+	if (m->hello == HELLO_NONE)
+		return 503;
+	if (guarded && ((conf->tls_required && !m->tls) || (conf->auth_required && !m->logged_in)))
+		return 530;
+	return 0;
+}
+
+/* RFC 3030 2: what is mixed with BDAT is refused, and the transaction is gone. */
+static int mixed(struct model *m)
+{
+	return done(m, 503);
+}
+
+static int model_hello(struct model *m, enum what what)
+{
+	if (conf->lmtp && (what == HELO || what == HELO_NO))
+		return 500;
+	if (what == EHLO_BAD)
+		return 501;
+	if (what == EHLO_NO || what == HELO_NO)
+		return 550; /* RFC 5321 4.1.4: it stays in the state that it was in */
+	no_mail(m);
+	m->hello = what == HELO ? HELLO_OLD : HELLO_EXTENDED;
+	return 250;
+}
+
+static int model_starttls(struct model *m, enum what what)
+{
+	if (what == STARTTLS_BAD)
+		return 501;
+	if (not_here(m, false) != 0)
+		return 503;
+	if (m->at == HAS_CHUNKS)
+		return mixed(m);
+	if (m->tls)
+		return 503;
+	if (!conf->starttls)
+		return 502;
+	if (what == STARTTLS_NO)
+		return 454;
+	*m = (struct model){ .tls = true };
+	return 220;
+}
+
+static int model_auth(struct model *m, enum what what)
+{
+	if (not_here(m, false) != 0)
+		return 503;
+	if (m->at != NO_MAIL)
+		return m->at == HAS_CHUNKS ? mixed(m) : 503;
+	if (!conf->mechanisms)
+		return 502;
+	if (!m->tls)
+		return conf->tls_required ? 530 : 538;
+	if (m->logged_in)
+		return 503;
+	if (what == AUTH_NO)
+		return 535;
+	if (what != AUTH)
+		return 501;
+	m->logged_in = true;
+	return 235;
+}
+
+static int model_mail(struct model *m, enum what what)
+{
+	int no = not_here(m, true);
+	if (no != 0)
+		return no;
+	if (m->at != NO_MAIL)
+		return m->at == HAS_CHUNKS ? mixed(m) : 503;
+	if (what == MAIL_BAD)
+		return 501;
+	if (what != MAIL && what != MAIL_NO && m->hello != HELLO_EXTENDED)
+		return 555;
+	if (what == MAIL_BIG)
+		return 552;
+	if (what == MAIL_NO || what == MAIL_UTF8_NO)
+		return 550;
+	m->at = HAS_SENDER;
+	m->utf8 = what == MAIL_UTF8;
+	return 250;
+}
+
+static int model_rcpt(struct model *m, enum what what)
+{
+	int no = not_here(m, true);
+	if (no != 0)
+		return no;
+	if (m->at == NO_MAIL)
+		return 503;
+	if (m->at == HAS_CHUNKS)
+		return mixed(m);
+	if (what == RCPT_BAD)
+		return 501;
+	if (what == RCPT_UTF8 && !m->utf8)
+		return 553;
+	if (m->rcpts == RCPTS_MAX)
+		return 452;
+	if (what == RCPT_NO)
+		return 550;
+	m->at = HAS_RCPTS;
+	m->rcpts++;
+	return 250;
+}
+
+static int model_data(struct model *m, enum what what)
+{
+	if (what == DATA_BAD)
+		return 501;
+	int no = not_here(m, true);
+	if (no != 0)
+		return no;
+	if (m->at == HAS_CHUNKS)
+		return mixed(m);
+	if (m->at != HAS_RCPTS)
+		return 503;
+	if (what == DATA)
+		return done(m, 250);
+	no_mail(m);
+	return what == DATA_BARE ? ends(m, 550) : what == DATA_BIG ? 552 : 550;
+}
+
+static int model_bdat(struct model *m, enum what what)
+{
+	static const unsigned octets[WHATS] = { [BDAT] = 4, [BDAT_NO] = 4, [BDAT_LAST] = 4, [BDAT_BARE] = 4, [BDAT_BARE_LAST] = 2, [BDAT_BIG] = 13 };
+	bool last = what == BDAT_LAST || what == BDAT_EMPTY || what == BDAT_END_NO || what == BDAT_BARE_LAST;
+	if (what == BDAT_BAD || what == BDAT_HUGE)
+		return ends(m, 501); /* where its octets end, nobody knows */
+	int no = not_here(m, true);
+	if (no == 0 && m->at != HAS_RCPTS && m->at != HAS_CHUNKS)
+		no = 503;
+	if (no != 0)
+		return no;
+	if (m->bytes + octets[what] > SIZE_BYTES_MAX)
+		return done(m, 552);
+	if ((what == BDAT_NO && m->at == HAS_RCPTS) || what == BDAT_BARE || what == BDAT_BARE_LAST || what == BDAT_END_NO)
+		return done(m, 550);
+	if (last)
+		return done(m, 250);
+	m->at = HAS_CHUNKS;
+	m->bytes += octets[what];
+	return 250;
+}
+
+static int model_other(struct model *m, enum what what)
+{
+	switch (what) {
+	case RSET:
+		return done(m, 250);
+	case RSET_BAD:
+	case VRFY_BAD:
+		return 501;
+	case VRFY:
+		return (conf->tls_required && !m->tls) || (conf->auth_required && !m->logged_in) ? 530 : 252;
+	case NOOP:
+		return 250;
+	case HELP:
+		return 214;
+	case EXPN:
+		return 502;
+	case QUIT:
+		return ends(m, 221);
+	default:
+		return 500;
+	}
+}
+
+/* The code of the last reply; 0: none. */
+static int model_take(struct model *m, enum what what)
+{
+	return what <= HELO_NO        ? model_hello(m, what)
+	       : what <= STARTTLS_BAD ? model_starttls(m, what)
+	       : what <= AUTH_BAD     ? model_auth(m, what)
+	       : what <= MAIL_BIG     ? model_mail(m, what)
+	       : what <= RCPT_BAD     ? model_rcpt(m, what)
+	       : what <= DATA_BAD     ? model_data(m, what)
+	       : what <= BDAT_BAD     ? model_bdat(m, what)
+	                              : model_other(m, what);
+}
+
+/* ---- the core, and an owner who sees to it that what he is asked makes sense ---- */
+
+static struct smtp_server *server;
+static struct { bool in_mail, open; unsigned rcpts, answers; } owner;
+
+static void new_server(void)
+{
+	struct smtp_server_conf c = smtp_server_conf_usual();
+	c.hostname = STR("mx1.example.org");
+	c.lmtp = conf->lmtp;
+	c.starttls = conf->starttls;
+	c.tls_required = conf->tls_required;
+	c.auth_required = conf->auth_required;
+	c.mechanisms = conf->mechanisms ? STR("PLAIN") : STR_NONE;
+	c.size_bytes_max = SIZE_BYTES_MAX;
+	c.rcpts_max = RCPTS_MAX;
+	c.idle_commands_max = c.errors_max = c.refusals_max = c.logins_failed_max = 1000000;
+	smtp_server_free(&server);
+	server = smtp_server_new(&c, 0);
+	if (conf->tls)
+		smtp_server_tls_started(server, true);
+	smtp_server_greet(server);
+	smtp_server_sent(server, smtp_server_output(server).n);
+	memset(&owner, 0, sizeof owner);
+}
+
+static void owner_forgets(void)
+{
+	owner.in_mail = owner.open = false;
+	owner.rcpts = 0;
+}
+
+static void answer(const struct smtp_event *e, bool no)
+{
+	if (!no)
+		smtp_server_answer_ok(server);
+	else if (e->kind == SMTP_AUTH)
+		smtp_server_answer(server, REPLY(535, 5, 7, 8, STR("No")));
+	else if (e->kind == SMTP_STARTTLS)
+		smtp_server_answer(server, REPLY(454, 4, 7, 0, STR("No")));
+	else
+		smtp_server_answer(server, REPLY(550, 5, 7, 1, STR("No")));
+}
+
+static void owner_hears(const struct smtp_event *e, bool no)
+{
+	switch (e->kind) {
+	case SMTP_MAIL:
+		assert_false(owner.in_mail);
+		owner.in_mail = !no;
+		break;
+	case SMTP_RCPT:
+		assert_true(owner.in_mail && !owner.open);
+		owner.rcpts += !no;
+		break;
+	case SMTP_DATA_BEGIN:
+		assert_true(owner.in_mail && owner.rcpts > 0 && !owner.open);
+		owner.open = true;
+		if (no)
+			owner_forgets();
+		break;
+	case SMTP_BODY:
+		assert_true(owner.open);
+		break;
+	case SMTP_BODY_END:
+		assert_true(owner.open);
+		assert_int_equal(e->u.end.answers_due, conf->lmtp ? owner.rcpts : 1);
+		owner.answers = (unsigned)e->u.end.answers_due;
+		owner_forgets();
+		break;
+	case SMTP_RESET:
+		assert_true(owner.in_mail);
+		owner_forgets();
+		break;
+	default:
+		break;
+	}
+}
+
+static int take_reply(void)
+{
+	struct str rest = smtp_server_output(server), line = STR_NONE, next;
+	uint64_t code = 0;
+	while (str_take_line(&rest, &next))
+		line = next;
+	(void)str_u64(str_sub(line, 0, 3), &code);
+	smtp_server_sent(server, smtp_server_output(server).n);
+	return (int)code;
+}
+
+static void say(struct str text, int refused)
+{
+	struct smtp_event e;
+	while (text.n > 0) {
+		text = str_from(text, smtp_server_feed(server, text, 0));
+		while (smtp_server_next(server, &e)) {
+			bool no = (int)e.kind == refused;
+			owner_hears(&e, no);
+			if (e.kind == SMTP_AUTH && !e.u.auth.has_initial)
+				smtp_server_challenge(server, STR_NONE);
+			else if (e.kind == SMTP_BODY_END)
+				for (unsigned i = 0; i < owner.answers; i++)
+					answer(&e, no);
+			else if (e.kind < SMTP_BODY_END)
+				answer(&e, no);
+		}
+	}
+	if (smtp_server_tls_awaited(server)) {
+		owner_forgets();
+		assert_int_equal(take_reply(), 220);
+		smtp_server_tls_started(server, true);
+	}
+}
+
+/* The code of the last reply. */
+static int core_take(enum what what)
+{
+	static char long_line[600];
+	struct str rest = what == LONG ? (struct str){ long_line, sizeof long_line } : str_of(steps[what].text), first;
+	bool was_tls = server->tls;
+	memset(long_line, 'a', sizeof long_line - 2);
+	memcpy(long_line + sizeof long_line - 2, "\r\n", 2);
+	if (conf->lmtp && str_starts(rest, STR("EHLO")))
+		rest = what == EHLO_BAD ? STR("LHLO a b\r\n") : STR("LHLO a.example\r\n");
+	if (!str_take_until(&rest, '|', &first)) {
+		first = rest;
+		rest = STR_NONE;
+	}
+	say(first, steps[what].no);
+	if (server->tls != was_tls)
+		return 220;
+	int code = take_reply();
+	if (code != 334 && code != 354)
+		return code;
+	say(rest, steps[what].no);
+	return take_reply();
+}
+
+/* All that may make a difference later, but for what is only counted. */
+static struct str state_of_core(char out[static 300])
+{
+	const struct smtp_server *s = server;
+	int n = snprintf(out, 300, "%d %d %d %d %d %d %d %d %d %d %d %d %zu %zu %zu %zu | %u %d %d %d %.*s %llu", s->phase, s->state, s->asked,
+	                 s->tls, s->binding, s->extended, s->logged_in, s->draining, s->heard || s->tls, s->must_wait, s->early, s->chunked,
+	                 s->rcpts, s->answers_due, s->n_events, buf_view(&s->in).n - s->used, (unsigned)s->mail.smtputf8, (int)s->mail.body,
+	                 (int)s->mail.ret, (int)s->mail.envid.n, STR_ARG(s->mail.envid), (unsigned long long)s->mail.size_bytes);
+	if (s->state == SMTP_IN_BDAT)
+		n += snprintf(out + n, 300 - (size_t)n, " | %d %d %d %d %zu %llu", s->content.place, s->content.dots, s->content.lost,
+		              s->content.eight_bit, s->content.line, (unsigned long long)s->content.bytes);
+	return (struct str){ out, (size_t)n };
+}
+
+/* ---- the walk ---- */
+
+enum { STATES_MAX = 1000 };
+
+struct place { struct model model; char core[300]; int from; enum what by; unsigned length; };
+
+static struct place places[STATES_MAX];
+static size_t n_places;
+
+static void tell_way(size_t place, char out[static 400])
+{
+	if (places[place].from < 0) {
+		out[0] = '\0';
+		return;
+	}
+	tell_way((size_t)places[place].from, out);
+	size_t n = strlen(out);
+	(void)snprintf(out + n, 400 - n, "%.30s/ ", steps[places[place].by].text == NULL ? "long line" : steps[places[place].by].text);
+}
+
+/* A new session, and the shortest way to this place. */
+static void go_to(size_t place)
+{
+	if (places[place].from < 0) {
+		new_server();
+		(void)core_take(UNKNOWN); /* a first byte makes a difference of its own: TLS is not looked for any more */
+		return;
+	}
+	go_to((size_t)places[place].from);
+	(void)core_take(places[place].by);
+}
+
+static bool same_model(const struct model *a, const struct model *b)
+{
+	return a->tls == b->tls && a->logged_in == b->logged_in && a->utf8 == b->utf8 && a->ended == b->ended && a->hello == b->hello &&
+	       a->at == b->at && a->rcpts == b->rcpts && a->bytes == b->bytes;
+}
+
+/* Where the core and the model stand now: a place that is known, or a new one. */
+static void arrive(const struct model *m, size_t from, enum what by)
+{
+	char way[400], now[300];
+	struct str core = state_of_core(now);
+	for (size_t i = 0; i < n_places; i++) {
+		bool same = same_model(&places[i].model, m);
+		if (same != str_eq(core, str_of(places[i].core))) {
+			tell_way(from, way);
+			fail_msg("%s: after %s and %.30s the core is %s the state \"%s\", and the model is not:\n%s", conf->name, way, steps[by].text,
+			         same ? "not in" : "in", places[i].core, now);
+		}
+		if (same)
+			return;
+	}
+	assert_true(n_places < STATES_MAX);
+	struct place *p = &places[n_places++];
+	*p = (struct place){ .model = *m, .from = (int)from, .by = by, .length = places[from].length + 1 };
+	(void)snprintf(p->core, sizeof p->core, "%s", now);
+}
+
+static void try_step(size_t from, enum what what)
+{
+	char way[400], before[300], after[300];
+	struct model m = places[from].model;
+	go_to(from);
+	struct str was = state_of_core(before);
+	int expected = model_take(&m, what), heard = core_take(what);
+	if (expected != heard) {
+		tell_way(from, way);
+		fail_msg("%s: after %s the answer to %.40s is %d, not %d", conf->name, way, steps[what].text, heard, expected);
+	}
+	if (owner.in_mail != (m.at != NO_MAIL) && !m.ended)
+		fail_msg("%s: the owner of the core does not know where he is after %s", conf->name, steps[what].text);
+	assert_int_equal(smtp_server_done(server), m.ended);
+	if (m.ended)
+		return;
+	if (heard >= 400 && same_model(&m, &places[from].model) && !str_eq(was, state_of_core(after)))
+		fail_msg("%s: %s was refused and leaves a trace: %s, %s", conf->name, steps[what].text, before, after);
+	arrive(&m, from, what);
+}
+
+static size_t walk(void)
+{
+	size_t taken = 0;
+	memset(places, 0, sizeof places);
+	n_places = 1;
+	places[0] = (struct place){ .model = { .tls = conf->tls }, .from = -1 };
+	go_to(0);
+	(void)state_of_core(places[0].core);
+	for (size_t i = 0; i < n_places; i++)
+		for (unsigned what = 0; what < WHATS; what++, taken++)
+			try_step(i, what);
+	return taken;
+}
+
+static const struct conf confs[] = {
+	{ .name = "port 25", .starttls = true },
+	{ .name = "port 587", .starttls = true, .tls_required = true, .auth_required = true, .mechanisms = true },
+	{ .name = "port 465", .tls = true, .auth_required = true, .mechanisms = true },
+	{ .name = "a login that nobody asks for", .starttls = true, .mechanisms = true },
+	{ .name = "LMTP", .lmtp = true },
+};
+
+static void test_attack_10_every_order_of_commands(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(confs); i++) {
+		conf = &confs[i];
+		size_t taken = walk();
+		print_message("# %s: %zu states, the farthest after %u commands, %zu steps\n", conf->name, n_places,
+		              places[n_places - 1].length, taken);
+		assert_true(places[n_places - 1].length >= 6);
+	}
+}
+
+/* What the walk leaves out, because it is only counted: long sessions at random, the model beside them. */
+static void test_attack_10_long_sessions(void **state)
+{
+	(void)state;
+	uint64_t chance = 20;
+	for (unsigned session = 0; session < 400; session++) {
+		conf = &confs[session % COUNT(confs)];
+		struct model m = { .tls = conf->tls };
+		new_server();
+		for (unsigned i = 0; i < 200 && !m.ended; i++) {
+			chance = chance * 6364136223846793005u + 1442695040888963407u;
+			enum what what = (enum what)((chance >> 33) % WHATS);
+			if (what == QUIT || what == BDAT_BAD || what == BDAT_HUGE || what == DATA_BARE)
+				what = EHLO;
+			int expected = model_take(&m, what), heard = core_take(what);
+			if (expected != heard)
+				fail_msg("session %u: %.40s is answered %d, not %d", session, steps[what].text, heard, expected);
+		}
+	}
+}
+
+static int close_server(void **state)
+{
+	(void)state;
+	smtp_server_free(&server);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_attack_10_every_order_of_commands, close_server),
+		cmocka_unit_test_teardown(test_attack_10_long_sessions, close_server),
+	};
+	return cmocka_run_group_tests_name("order", tests, NULL, NULL);
+}
