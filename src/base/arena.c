@@ -16,6 +16,7 @@ struct block {
 struct arena {
 	struct block *newest;
 	size_t used, max;
+	bool secret;
 };
 
 static char *block_bytes(struct block *b)
@@ -30,10 +31,25 @@ struct arena *arena_new(size_t bytes_max)
 	return a;
 }
 
+struct arena *arena_new_secret(size_t bytes_max)
+{
+	struct arena *a = arena_new(bytes_max);
+	a->secret = true;
+	return a;
+}
+
+static void forget(const struct arena *a, struct block *b)
+{
+	if (a->secret)
+		explicit_bzero(block_bytes(b), b->used);
+	b->used = 0;
+}
+
 static void free_blocks_down_to(struct arena *a, struct block *keep)
 {
 	while (a->newest != keep) {
 		struct block *older = a->newest->older;
+		forget(a, a->newest);
 		free(a->newest);
 		a->newest = older;
 	}
@@ -55,7 +71,7 @@ void arena_reset(struct arena *a)
 		first = first->older;
 	free_blocks_down_to(a, first);
 	if (first != NULL)
-		first->used = 0;
+		forget(a, first);
 	a->used = 0;
 }
 

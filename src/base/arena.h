@@ -17,6 +17,7 @@
 struct arena;
 
 struct arena *arena_new(size_t bytes_max);
+struct arena *arena_new_secret(size_t bytes_max); /* what is forgotten is overwritten with zeros */
 void          arena_free(struct arena **a);  /* NULL is fine */
 void          arena_reset(struct arena *a);  /* forgets everything, keeps the first block */
 

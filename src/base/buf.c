@@ -14,14 +14,28 @@ void buf_init(struct buf *b, size_t max)
 	*b = (struct buf){ .max = max };
 }
 
+void buf_init_secret(struct buf *b, size_t max)
+{
+	*b = (struct buf){ .max = max, .secret = true };
+}
+
+static void forget(const struct buf *b, size_t at, size_t n)
+{
+	if (b->secret && n > 0)
+		explicit_bzero(b->base + at, n);
+}
+
 void buf_fini(struct buf *b)
 {
+	if (b->base != NULL)
+		forget(b, 0, b->cap);
 	free(b->base);
-	buf_init(b, b->max);
+	*b = (struct buf){ .max = b->max, .secret = b->secret };
 }
 
 void buf_clear(struct buf *b)
 {
+	forget(b, b->head, b->tail - b->head);
 	b->head = b->tail = 0;
 }
 
@@ -51,6 +65,7 @@ size_t buf_room(const struct buf *b)
 void buf_drop(struct buf *b, size_t n)
 {
 	check(n <= b->tail - b->head);
+	forget(b, b->head, n);
 	b->head += n;
 	if (b->head == b->tail)
 		buf_clear(b);
@@ -59,7 +74,23 @@ void buf_drop(struct buf *b, size_t n)
 void buf_cut(struct buf *b, size_t n)
 {
 	check(n <= b->tail - b->head);
+	forget(b, b->head + n, b->tail - b->head - n);
 	b->tail = b->head + n;
+}
+
+/* realloc(3) would leave the old bytes where they were. */
+static void resize(struct buf *b, size_t used, size_t cap)
+{
+	if (b->secret && b->base != NULL) {
+		char *fresh = must_alloc(cap);
+		memcpy(fresh, b->base, used);
+		forget(b, 0, b->cap);
+		free(b->base);
+		b->base = fresh;
+	} else {
+		b->base = must_resize(b->base, cap);
+	}
+	b->cap = cap;
 }
 
 char *buf_reserve(struct buf *b, size_t n)
@@ -72,6 +103,7 @@ char *buf_reserve(struct buf *b, size_t n)
 	size_t used = b->tail - b->head;
 	if (b->head > 0) {
 		memmove(b->base, b->base + b->head, used);
+		forget(b, used, b->head);
 		b->head = 0;
 		b->tail = used;
 	}
@@ -81,8 +113,7 @@ char *buf_reserve(struct buf *b, size_t n)
 			cap = used + n;
 		if (cap > b->max)
 			cap = b->max;
-		b->base = must_resize(b->base, cap);
-		b->cap = cap;
+		resize(b, used, cap);
 	}
 	return b->base + b->tail;
 }
@@ -139,6 +170,8 @@ fault buf_addf(struct buf *b, const char *fmt, ...)
 	(void)vsnprintf(exact, need, fmt, args);
 	va_end(args);
 	fault f = buf_add(b, (struct str){ exact, (size_t)n });
+	if (b->secret)
+		explicit_bzero(exact, need);
 	free(exact);
 	return f;
 }

@@ -7,6 +7,9 @@
  * A call that would pass max returns F_LIMIT and leaves the buffer unchanged. A view is valid
  * until the next call that is not const.
  *
+ * A secret buffer overwrites with zeros whatever leaves it: what is dropped or cut, what stays behind when it grows or
+ * moves, what is freed.
+ *
  * Tests    test/unit/base/buf_test.c
  */
 #ifndef BASE_BUF_H
@@ -15,12 +18,13 @@
 #include "base/fault.h"
 #include "base/str.h"
 
-struct buf { char *base; size_t head, tail, cap, max; };
+struct buf { char *base; size_t head, tail, cap, max; bool secret; };
 
 void buf_init(struct buf *b, size_t max); /* cannot fail; allocates nothing */
-void buf_fini(struct buf *b);             /* frees; the buffer may be used again */
+void buf_init_secret(struct buf *b, size_t max); /* for passwords and keys on their way */
+void buf_fini(struct buf *b);             /* frees; the buffer may be used again, and stays secret */
 void buf_clear(struct buf *b);            /* keeps the memory */
-void buf_wipe(struct buf *b);             /* overwrites with zeros, then frees: for secrets */
+void buf_wipe(struct buf *b);             /* overwrites with zeros, then frees: for what was secret at its end */
 void buf_shrink(struct buf *b);           /* gives the memory back if the buffer is empty */
 
 struct str buf_view(const struct buf *b);

@@ -8,6 +8,7 @@
 #include "role/role.h"
 #include "sys/log.h"
 #include "sys/process.h"
+#include "tls/tls.h"
 
 enum { CONTROL_FD = 3 };
 
@@ -30,8 +31,10 @@ static int run(int argc, char **argv)
 		return 2;
 	}
 	log_begin(argv[1], false);
+	process_hide_memory();
+	(void)tls_wipe_memory(); /* nothing of OpenSSL has run: it cannot be too late */
 	if (strcmp(argv[1], "keeper") == 0)
-		process_hide_memory();
+		(void)process_lock_memory(); /* else at least its keys and files are locked, and it says what is not */
 	struct loop *loop = loop_new();
 	struct role_base *role = role_start(loop, argv[1], CONTROL_FD);
 	if (role == NULL) {

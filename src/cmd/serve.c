@@ -33,6 +33,7 @@ static void on_signal(void *owner, enum signal_kind which)
 
 static int serve(const char *conf_path, unsigned fronts)
 {
+	process_hide_memory();
 	struct serve s = { .loop = loop_new() };
 	struct conf_report report;
 	struct supervisor_options options = { .conf_path = conf_path, .fronts = fronts, .ended = on_ended, .owner = &s };

@@ -51,6 +51,11 @@ struct channel *channel_new(struct loop *loop, int fd, const struct ipc_schema *
 	return c;
 }
 
+void channel_keep_secret(struct channel *c)
+{
+	c->unread.secret = c->unsent.secret = true;
+}
+
 static void drop_unsent(struct channel *c)
 {
 	buf_fini(&c->unsent);

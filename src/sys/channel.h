@@ -36,6 +36,7 @@ struct channel_handler {
 struct channel *channel_new(struct loop *loop, int fd, const struct ipc_schema *in,
                             const struct ipc_schema *out, const struct channel_handler *handler,
                             void *owner);
+void   channel_keep_secret(struct channel *c); /* at once after channel_new: what has passed is overwritten with zeros */
 void   channel_close(struct channel **c); /* what fits into the socket now is still sent */
 void   channel_send(struct channel *c, unsigned kind, const void *msg);
 void   channel_send_fd(struct channel *c, unsigned kind, const void *msg, int fd); /* fd is moved */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,6 +80,11 @@ static bool arrange_descriptors(const struct launch *l)
 	return syscall(SYS_close_range, FIRST_FREE_FD + 1, ~0u, 0) == 0;
 }
 
+static bool keeps_secrets(const char *role)
+{
+	return strcmp(role, "keeper") == 0;
+}
+
 _Noreturn static void run_role(const struct launch *l)
 {
 	char *argv[] = { (char[]){ "sealpost" }, (char[]){ "role" }, (char *)(uintptr_t)l->role, NULL };
@@ -88,6 +94,8 @@ _Noreturn static void run_role(const struct launch *l)
 	ignore_what_is_meant_for_the_supervisor();
 	if (!arrange_descriptors(l))
 		_exit(EXIT_NOT_STARTED);
+	if (keeps_secrets(l->role)) /* it wants to lock them in memory: raised while we still may */
+		(void)setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
 	if (l->become && (setgroups(0, NULL) != 0 || setresgid(l->gid, l->gid, l->gid) != 0 ||
 	                  setresuid(l->uid, l->uid, l->uid) != 0))
 		_exit(EXIT_NOT_STARTED);
@@ -99,16 +107,23 @@ _Noreturn static void run_role(const struct launch *l)
 	_exit(EXIT_NOT_STARTED);
 }
 
+/* The C library overwrites what is given back to it: what libraries copy and do not wipe themselves. It can be told so only
+ * from outside, and passes by its caches then; others than glibc do not listen. */
+static const char wiping[] = "GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.perturb=165";
+
 /* The environment without what is meant for the supervisor alone. */
-static char **role_environment(void)
+static char **role_environment(const char *role)
 {
 	size_t n = 0, kept = 0;
+	bool wipes = keeps_secrets(role);
 	while (environ[n] != NULL)
 		n++;
-	char **copy = must_alloc((n + 1) * sizeof *copy);
+	char **copy = must_alloc((n + 2) * sizeof *copy);
 	for (size_t i = 0; i < n; i++)
-		if (strncmp(environ[i], "NOTIFY_SOCKET=", 14) != 0)
+		if (strncmp(environ[i], "NOTIFY_SOCKET=", 14) != 0 && !(wipes && strncmp(environ[i], "GLIBC_TUNABLES=", 15) == 0))
 			copy[kept++] = environ[i];
+	if (wipes)
+		copy[kept] = (char *)(uintptr_t)wiping;
 	return copy;
 }
 
@@ -134,7 +149,7 @@ static fault fork_role(struct launch *l, const char *user, int *ours_out, pid_t 
 	if (socket_pair(pair) != OK)
 		return why_say(why, F_LIMIT, "cannot make a socketpair: %s", strerror(errno));
 	l->control = pair[1];
-	l->environment = role_environment();
+	l->environment = role_environment(l->role);
 	pid_t pid = fork();
 	if (pid == 0)
 		run_role(l);

@@ -9,9 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __linux__
+#include <sys/mman.h>
 #include <sys/prctl.h>
-#endif
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -37,12 +36,37 @@ uint64_t process_peak_bytes(void)
 	return getrusage(RUSAGE_SELF, &r) == 0 ? (uint64_t)r.ru_maxrss * 1024 : 0;
 }
 
+#ifndef __has_feature /* clang's way to say what gcc says with a macro */
+#define __has_feature(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+/* At the very end the leak checker looks in from outside. */
+static void let_the_leak_checker_in(void)
+{
+	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+enum { SHADOWED = 1 };
+#else
+static void let_the_leak_checker_in(void)
+{
+}
+enum { SHADOWED = 0 }; /* an address sanitizer's terabytes of shadow cannot be locked */
+#endif
+
 void process_hide_memory(void)
 {
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
-#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) /* the leak checker looks in from outside */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
+	(void)atexit(let_the_leak_checker_in);
+}
+
+bool process_lock_memory(void)
+{
+	struct rlimit limit;
+	if (SHADOWED || getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_max != RLIM_INFINITY)
+		return false;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
 }
 
 unsigned process_cores(void)

@@ -33,8 +33,11 @@ MUST_USE fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out)
 /* The account's name, NUL-terminated; F_ABSENT, F_LIMIT. */
 MUST_USE fault user_name(uint32_t uid, char *to, size_t room);
 MUST_USE fault process_become(uint32_t uid, uint32_t gid, struct why *why); /* for good */
-/* No core dump, and no other process of this user may look into the memory: for who holds secrets. */
+/* No core dump, and no other process of this user may look into the memory, trace it or open its descriptors. */
 void process_hide_memory(void);
+/* Nothing of this process, present and future, is ever swapped out: for who holds secrets. False where the limit of
+ * locked memory (RLIMIT_MEMLOCK) is not infinite: then nothing is locked, because allocations would fail at the limit. */
+bool process_lock_memory(void);
 unsigned process_cores(void);
 bool process_has_terminal(void); /* a person sits at standard input and output */
 /* Standard error goes to this file from now on, for this process and those it starts. */

@@ -28,6 +28,9 @@ struct tls_signer {
 	void *owner;
 };
 
+/* From now on OpenSSL overwrites whatever it frees. Before anything else of OpenSSL in this process; false: too late. */
+bool tls_wipe_memory(void);
+
 /* Once per process, before the first context; loads OpenSSL's configuration and the key-less provider. */
 MUST_USE fault tls_begin(struct why *why);
 

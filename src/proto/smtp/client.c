@@ -17,7 +17,7 @@ struct smtp_client *smtp_client_new(const struct smtp_client_conf *conf, int64_t
 	c->tls = conf->tls;
 	(void)snprintf(c->ehlo, sizeof c->ehlo, "%.*s", STR_ARG(conf->ehlo));
 	reply_parser_init(&c->parser);
-	buf_init(&c->out, SMTP_CLIENT_OUTPUT_MAX);
+	buf_init_secret(&c->out, SMTP_CLIENT_OUTPUT_MAX); /* a relay's password may go this way */
 	buf_init(&c->challenge, SMTP_CLIENT_AUTH_MAX);
 	buf_init(&c->closing.text, REPLY_TEXT_MAX);
 	buf_init(&c->verdict.text, REPLY_TEXT_MAX);
@@ -33,7 +33,7 @@ void smtp_client_free(struct smtp_client **c)
 	if (*c == NULL)
 		return;
 	reply_parser_fini(&(*c)->parser);
-	buf_wipe(&(*c)->out);
+	buf_fini(&(*c)->out);
 	buf_fini(&(*c)->challenge);
 	buf_fini(&(*c)->closing.text);
 	buf_fini(&(*c)->verdict.text);
@@ -323,7 +323,7 @@ fault smtp_client_auth(struct smtp_client *c, struct str mechanism, bool has_ini
 	if (!c->offers.auth)
 		return F_ABSENT;
 	struct buf line;
-	buf_init(&line, SMTP_CLIENT_AUTH_MAX);
+	buf_init_secret(&line, SMTP_CLIENT_AUTH_MAX);
 	fault f = buf_addf(&line, "AUTH %.*s", STR_ARG(mechanism));
 	size_t shown = buf_view(&line).n;
 	if (f == OK && has_initial)
@@ -343,7 +343,7 @@ fault smtp_client_auth(struct smtp_client *c, struct str mechanism, bool has_ini
 		c->state = C_AUTH;
 		c->deadline_ms = now_ms + MINUTES(5);
 	}
-	buf_wipe(&line);
+	buf_fini(&line);
 	return f;
 }
 
@@ -352,7 +352,7 @@ fault smtp_client_auth_step(struct smtp_client *c, struct str response, int64_t 
 	if (c->state != C_AUTH_STEP)
 		return F_STATE;
 	struct buf line;
-	buf_init(&line, SMTP_CLIENT_AUTH_MAX);
+	buf_init_secret(&line, SMTP_CLIENT_AUTH_MAX);
 	fault f = base64_put(&line, response);
 	if (f == OK)
 		f = buf_add(&line, STR("\r\n"));
@@ -363,7 +363,7 @@ fault smtp_client_auth_step(struct smtp_client *c, struct str response, int64_t 
 		c->state = C_AUTH;
 		c->deadline_ms = now_ms + MINUTES(5);
 	}
-	buf_wipe(&line);
+	buf_fini(&line);
 	return f;
 }
 

@@ -127,13 +127,13 @@ static bool is_mechanism(struct str name)
 static bool decode(struct str text, struct arena *a, struct str *out)
 {
 	struct buf plain;
-	buf_init(&plain, SMTP_LINE_AUTH_MAX);
+	buf_init_secret(&plain, SMTP_LINE_AUTH_MAX);
 	bool ok = base64_get(&plain, text) == OK;
 	if (ok) {
 		*out = arena_try_copy(a, buf_view(&plain));
 		ok = out->p != NULL;
 	}
-	buf_wipe(&plain);
+	buf_fini(&plain);
 	return ok;
 }
 

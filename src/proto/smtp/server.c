@@ -30,7 +30,7 @@ struct smtp_server *smtp_server_new(const struct smtp_server_conf *conf, int64_t
 {
 	struct smtp_server *s = NEW(struct smtp_server);
 	s->conf = *conf;
-	buf_init(&s->in, SMTP_INPUT_MAX);
+	buf_init_secret(&s->in, SMTP_INPUT_MAX); /* passwords come this way */
 	buf_init(&s->out, OUTPUT_MAX);
 	s->state = SMTP_NEW;
 	s->now_ms = s->started_ms = s->since_ms = now_ms;
@@ -41,7 +41,7 @@ void smtp_server_free(struct smtp_server **s)
 {
 	if (*s == NULL)
 		return;
-	buf_wipe(&(*s)->in); /* a password may lie there */
+	buf_fini(&(*s)->in);
 	buf_fini(&(*s)->out);
 	arena_free(&(*s)->words);
 	free(*s);
@@ -56,7 +56,7 @@ struct str smtp_server_input(const struct smtp_server *s)
 struct arena *smtp_server_words(struct smtp_server *s)
 {
 	if (s->words == NULL)
-		s->words = arena_new(WORDS_MAX);
+		s->words = arena_new_secret(WORDS_MAX);
 	return s->words;
 }
 

@@ -280,6 +280,7 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 		channel_close(&c->keeper);
 		visit_keeper_gone(c);
 		c->keeper = channel_new(c->loop, fd, &keeper_to_courier, &courier_to_keeper, &keeper, c);
+		channel_keep_secret(c->keeper);
 	} else if (arrow == ARROW_COURIER_RESOLVER) {
 		channel_close(&c->resolver);
 		targets_resolver_gone(c);

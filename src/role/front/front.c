@@ -293,6 +293,7 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 		if (f->keeper != NULL)
 			drop_keeper(f);
 		f->keeper = channel_new(f->loop, fd, &keeper_to_front, &front_to_keeper, &keeper, f);
+		channel_keep_secret(f->keeper);
 		break;
 	case ARROW_FRONT_SPOOL:
 		if (f->spool != NULL)

@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "policy/route.h"
@@ -40,7 +41,7 @@ static void bury(void *owner)
 	link_remove(&s->in_front);
 	smtp_server_free(&s->smtp);
 	generation_drop(&s->generation);
-	buf_wipe(&s->in);
+	buf_fini(&s->in);
 	buf_fini(&s->cipher);
 	buf_fini(&s->users);
 	free(s);
@@ -299,6 +300,7 @@ static bool read_stream(struct session *s)
 		take_cipher(s, bytes);
 	else
 		take_clear(s, bytes);
+	explicit_bzero(s->front->scratch, n); /* on a port without TLS a password may have come by */
 	return true;
 }
 
@@ -314,6 +316,7 @@ static bool open_sealed(struct session *s)
 	}
 	if (n > 0) {
 		take_clear(s, (struct str){ s->front->scratch, n });
+		explicit_bzero(s->front->scratch, n); /* a password may have come by */
 		return true;
 	}
 	/* The end of TLS is the end of the session, in whatever state: nothing in clear follows it. */
@@ -591,7 +594,7 @@ void session_new(struct front *f, const struct listener *at, int fd, const struc
 	s->implicit = l->kind == LISTEN_SUBMISSIONS && !l->tls_none;
 	s->number = ++f->next_number;
 	(void)snprintf(s->client_key, sizeof s->client_key, "%.*s", STR_ARG(key));
-	buf_init(&s->in, IN_BYTES_MAX);
+	buf_init_secret(&s->in, IN_BYTES_MAX);
 	buf_init(&s->cipher, IN_BYTES_MAX);
 	name_client(s, fd, peer);
 	s->trusted = s->client[0] != '\0' && route_networks_hold(l->trust, l->n_trust, str_of(s->client));

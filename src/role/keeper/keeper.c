@@ -18,7 +18,7 @@
 #include "sys/log.h"
 #include "sys/socket.h"
 
-enum { SECURE_HEAP_BYTES = 256 << 10, SECURE_HEAP_MIN_BYTES = 32, TROUBLE_BYTES_MAX = 64 << 10, SIGNATURE_BYTES_MAX = 4096 };
+enum { SECURE_HEAP_BYTES = 4 << 20, SECURE_HEAP_MIN_BYTES = 32, TROUBLE_BYTES_MAX = 64 << 10, SIGNATURE_BYTES_MAX = 4096 };
 
 /* ---- links ---- */
 
@@ -144,6 +144,7 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 	l->logins = map_new(random_u64());
 	list_add_last(&k->links, &l->in_keeper);
 	l->channel = channel_new(k->loop, fd, kinds[kind].in, kinds[kind].out, &kinds[kind].handler, l);
+	channel_keep_secret(l->channel);
 }
 
 /* ---- configuration ---- */
@@ -207,10 +208,11 @@ struct role_base *keeper_start(struct loop *loop, int control_fd)
 	static const struct role_hooks hooks = {
 		.name = "keeper", .file = on_file, .apply = on_apply, .link = on_link, .status = on_status, .free = on_free,
 	};
-	/* The private numbers of keys live on pages that are locked, guarded and left out of core dumps. Best effort: where
-	 * the system does not let us lock memory, they live on the ordinary heap. */
-	if (CRYPTO_secure_malloc_initialized() == 0)
-		(void)CRYPTO_secure_malloc_init(SECURE_HEAP_BYTES, SECURE_HEAP_MIN_BYTES);
+	/* The private numbers of keys live on pages that are locked, guarded and left out of core dumps: room for some two
+	 * thousand RSA keys. */
+	if (CRYPTO_secure_malloc_initialized() == 0 && CRYPTO_secure_malloc_init(SECURE_HEAP_BYTES, SECURE_HEAP_MIN_BYTES) != 1)
+		log_event(LOG_TROUBLE, LOG_Z("problem", "the memory for private keys cannot be locked and may be swapped out"),
+		          LOG_Z("do", "raise the limit of locked memory (LimitMEMLOCK=infinity in the unit)"));
 	struct keeper *k = NEW(struct keeper);
 	k->loop = loop;
 	k->coming = files_new();

@@ -10,17 +10,20 @@
 #include "policy/users.h"
 #include "proto/sasl/credential.h"
 #include "sys/file.h"
+#include "sys/secret.h"
 #include "sys/socket.h"
 #include "tls/certificate.h"
 
-enum { FILE_BYTES_MAX = 256 << 20, SECRET_BYTES_MAX = 4096, CERTIFICATES_TEXT_MAX = 1 << 20, DAY_S = 86400, SOON_DAYS = 14 };
+enum { FILE_BYTES_MAX = 256 << 20, GROWTH_BYTES = 4096, SECRET_BYTES_MAX = 4096, CERTIFICATES_TEXT_MAX = 1 << 20, DAY_S = 86400, SOON_DAYS = 14 };
 
 /* ---- files ---- */
 
 struct file {
 	struct link in_files;
 	struct str path;         /* points behind this struct */
-	struct buf bytes;
+	void *pages;             /* secret_new; NULL: read in vain, or wiped */
+	size_t room, n;
+	bool locked;
 	fault problem;
 };
 
@@ -41,35 +44,47 @@ void files_free(struct files **f_)
 	*f_ = NULL;
 	LIST_EACH(l, &f->list) {
 		struct file *file = LIST_MEMBER(l, struct file, in_files);
-		buf_wipe(&file->bytes);
+		secret_free(&file->pages, file->room);
 		free(file);
 	}
 	free(f);
 }
 
-/* All at once and into enough room, so that growing leaves no copies of a key behind. */
-static fault read_whole(int fd, struct buf *to)
+/* Straight into its pages, so that no copy of a key stays anywhere else. */
+static fault read_whole(int fd, struct file *to)
 {
 	uint64_t size = 0;
+	size_t n = 1;
 	TRY(file_size(fd, &size));
 	if (size > FILE_BYTES_MAX)
 		return F_LIMIT;
-	if (buf_reserve(to, (size_t)size + 4096) == NULL)
+	to->room = (size_t)size + GROWTH_BYTES;
+	to->pages = secret_new(to->room, &to->locked);
+	if (to->pages == NULL)
 		return F_LIMIT;
-	return file_read_all(fd, to);
+	for (; n > 0 && to->n < to->room; to->n += n) {
+		char *at = (char *)to->pages + to->n;
+		if (file_pread(fd, at, to->room - to->n, to->n, &n) != OK) /* a pipe has no offsets */
+			TRY(file_read(fd, at, to->room - to->n, &n));
+	}
+	return n == 0 ? OK : F_BUSY; /* it grows while we read */
 }
 
 void files_take(struct files *f, struct str path, int fd)
 {
-	struct file *file = must_alloc(sizeof(*file) + path.n + 1);
+	struct file *file = must_alloc(sizeof(*file) + path.n + 1); /* zeroed */
 	char *kept = (char *)(file + 1);
 	if (path.n > 0)
 		memcpy(kept, path.p, path.n);
 	file->path = (struct str){ kept, path.n };
-	buf_init(&file->bytes, FILE_BYTES_MAX + 8192);
-	file->problem = read_whole(fd, &file->bytes);
+	file->problem = read_whole(fd, file);
 	list_add_last(&f->list, &file->in_files);
 	fd_close(&fd);
+}
+
+static struct str text_in(const struct file *file)
+{
+	return file->pages != NULL ? (struct str){ file->pages, file->n } : STR_NONE;
 }
 
 static fault text_of(const struct files *f, struct str path, struct str *out, struct why *why)
@@ -81,7 +96,7 @@ static fault text_of(const struct files *f, struct str path, struct str *out, st
 		if (file->problem != OK)
 			return why_say(why, file->problem, "%.*s: cannot be read (%s)", STR_ARG(path),
 			               file->problem == F_LIMIT ? "it is larger than 256 MB" : fault_name(file->problem));
-		*out = buf_view(&file->bytes);
+		*out = text_in(file);
 		return OK;
 	}
 	return why_say(why, F_ABSENT, "%.*s: cannot be read: is it there, and may the server read it?", STR_ARG(path));
@@ -135,7 +150,7 @@ static void wipe_key_files(struct vault *v)
 			LIST_EACH(l, &v->files->list) {
 				struct file *file = LIST_MEMBER(l, struct file, in_files);
 				if (str_eq(file->path, v->conf->tls[i].keys.items[j]))
-					buf_wipe(&file->bytes);
+					secret_free(&file->pages, file->room);
 			}
 }
 
@@ -163,7 +178,7 @@ static fault load_directory(struct vault *v, struct why *why)
 	n = 0;
 	LIST_EACH(l, &v->files->list) {
 		const struct file *file = LIST_MEMBER(l, struct file, in_files);
-		texts[n++] = (struct directory_file){ file->path, buf_view(&file->bytes) };
+		texts[n++] = (struct directory_file){ file->path, text_in(file) };
 	}
 	struct conf_report report;
 	conf_report_init(&report);
@@ -245,6 +260,23 @@ static fault check_secrets(const struct vault *v, struct why *why)
 	return OK;
 }
 
+/* Where the limit of locked memory is low. The keys' own files are gone by now. */
+static void judge_locks(const struct vault *v, struct buf *trouble)
+{
+	const struct conf_file *named;
+	size_t n = conf_files(v->conf, &named);
+	LIST_EACH(l, &v->files->list) {
+		const struct file *file = LIST_MEMBER(l, struct file, in_files);
+		for (size_t i = 0; i < n && !file->locked && file->pages != NULL; i++)
+			if ((named[i].use & (CONF_FILE_USERS | CONF_FILE_SECRET)) != 0 && str_eq(named[i].path, file->path)) {
+				fault full = buf_addf(trouble, "%.*s: cannot be locked in memory and may be swapped out: raise the limit of "
+				                      "locked memory (LimitMEMLOCK=infinity in the unit)\n", STR_ARG(file->path));
+				(void)full;
+				break;
+			}
+	}
+}
+
 /* ---- all together ---- */
 
 fault vault_new(const struct conf *conf, struct files **files, int64_t now_s, struct vault **out, struct buf *trouble,
@@ -266,6 +298,7 @@ fault vault_new(const struct conf *conf, struct files **files, int64_t now_s, st
 		return f;
 	}
 	judge_credentials(v, trouble);
+	judge_locks(v, trouble);
 	v->iterations = usual_iterations(v);
 	*out = v;
 	return OK;

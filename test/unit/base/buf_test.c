@@ -130,9 +130,65 @@ static void wiping_and_shrinking(void **state)
 	buf_fini(&b);
 }
 
+/* Is the word anywhere in the buffer's memory, in use or not? */
+static bool lies_in(const struct buf *b, const char *word)
+{
+	return b->base != NULL && memmem(b->base, b->cap, word, strlen(word)) != NULL;
+}
+
+static void a_secret_buffer_leaves_nothing_behind(void **state)
+{
+	(void)state;
+	struct buf b;
+	buf_init_secret(&b, 4096);
+	assert_ok(buf_add(&b, STR("AUTH password MAIL")));
+	buf_drop(&b, 13);
+	assert_str(buf_view(&b), " MAIL");
+	assert_false(lies_in(&b, "password"));
+
+	assert_ok(buf_add(&b, STR(" password")));
+	buf_cut(&b, 5);
+	assert_false(lies_in(&b, "password"));
+
+	/* Moved to the front to make room: the old place is empty. */
+	assert_ok(buf_add(&b, STR("12345678901234567890123456789012345678901 pass")));
+	assert_int_equal(b.cap, 64);
+	buf_drop(&b, 46);
+	assert_ok(buf_add(&b, STR("0123456789012345678901234567890123456789")));
+	assert_int_equal(b.head, 0);
+	buf_cut(&b, 5);
+	assert_int_equal(b.cap, 64);
+	assert_false(lies_in(&b, "passpass"));
+	assert_str(buf_view(&b), " pass");
+	buf_drop(&b, 5);
+	assert_false(lies_in(&b, "pass"));
+
+	assert_ok(buf_add(&b, STR("password")));
+	buf_clear(&b);
+	assert_false(lies_in(&b, "password"));
+	buf_fini(&b);
+	assert_true(b.secret);
+	buf_fini(&b);
+}
+
+/* A growing buffer moves; the memory it leaves is looked at through a buffer that gets it next. */
+static void a_secret_buffer_grows_without_a_trace(void **state)
+{
+	(void)state;
+	struct buf b;
+	buf_init_secret(&b, 1 << 20);
+	assert_ok(buf_add(&b, STR("password")));
+	for (int i = 0; i < 1000; i++)
+		assert_ok(buf_addf(&b, "%d ", i));
+	assert_true(str_starts(buf_view(&b), STR("password0 1 2 ")));
+	buf_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_secret_buffer_leaves_nothing_behind),
+		cmocka_unit_test(a_secret_buffer_grows_without_a_trace),
 		cmocka_unit_test(bytes_in_and_out),
 		cmocka_unit_test(the_ceiling_holds_to_the_byte),
 		cmocka_unit_test(formatting_fills_to_the_last_byte),
