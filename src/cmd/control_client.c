@@ -102,7 +102,7 @@ static void on_limit(void *owner)
 	give_up(owner, "the server does not answer");
 }
 
-static int converse(int fd, const struct control_request *request, const struct control_answers *answers)
+int control_converse(int fd, const struct control_request *request, const struct control_answers *answers)
 {
 	static const struct channel_handler handler = { on_answer, on_closed };
 	struct conversation c = { .loop = loop_new(), .answers = answers };
@@ -117,22 +117,25 @@ static int converse(int fd, const struct control_request *request, const struct 
 	return c.status;
 }
 
+int control_call(const char *conf_path, struct conf **conf_out, int *fd_out, struct why *why_out)
+{
+	*conf_out = NULL;
+	*fd_out = -1;
+	if (read_conf(conf_path, conf_out, why_out) != OK)
+		return EXIT_CONFIGURATION;
+	return connect_to((*conf_out)->control, fd_out, why_out) == OK ? 0 : EXIT_UNAVAILABLE;
+}
+
 int control_command(const char *conf_path, const struct control_request *request, const struct control_answers *answers)
 {
-	struct conf *conf = NULL;
+	struct conf *conf;
 	struct why why = { "" };
-	int fd = -1;
-	if (read_conf(conf_path, &conf, &why) != OK) {
-		fprintf(stderr, "sealpost: %s\n", why.text);
-		return EXIT_CONFIGURATION;
-	}
-	fault f = connect_to(conf->control, &fd, &why);
+	int fd, status = control_call(conf_path, &conf, &fd, &why);
 	conf_free(&conf);
-	if (f != OK) {
-		fprintf(stderr, "sealpost: %s\n", why.text);
-		return EXIT_UNAVAILABLE;
-	}
-	return converse(fd, request, answers);
+	if (status == 0)
+		return control_converse(fd, request, answers);
+	fprintf(stderr, "sealpost: %s\n", why.text);
+	return status;
 }
 
 /* ---- what the commands share ---- */

@@ -10,6 +10,7 @@
 #ifndef CMD_CONTROL_CLIENT_H
 #define CMD_CONTROL_CLIENT_H
 
+#include "conf/conf.h"
 #include "ipc/control.h"
 
 struct control_answers {
@@ -21,6 +22,11 @@ struct control_answers {
 };
 
 int control_command(const char *conf_path, const struct control_request *request, const struct control_answers *answers);
+
+/* The two halves of it. The configuration is read and the server called: 0, or an exit status and why_out. *conf_out is the
+ * caller's even where no server answers; NULL if it could not be read. */
+int control_call(const char *conf_path, struct conf **conf_out, int *fd_out, struct why *why_out);
+int control_converse(int fd, const struct control_request *request, const struct control_answers *answers); /* closes fd */
 
 /* Text of others for a terminal: controls, and characters that hide or reorder text, become '?'. */
 void print_safely(struct str text);

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "cmd/control_client.h"
 #include "cmd/options.h"
+#include "cmd/queue_parts.h"
 #include "conf/value.h"
 
 enum { BODY_MAX = 256 << 20 };
@@ -27,7 +28,7 @@ struct queue {
 static const struct { const char *name; enum control_verb verb; bool needs_which; } verbs[] = {
 	{ "list", CONTROL_LIST, false },     { "show", CONTROL_SHOW, true },      { "retry", CONTROL_RETRY, false },
 	{ "hold", CONTROL_HOLD, true },      { "release", CONTROL_RELEASE, true }, { "bounce", CONTROL_BOUNCE, true },
-	{ "remove", CONTROL_REMOVE, true },
+	{ "remove", CONTROL_REMOVE, true },  { "verify", CONTROL_VERIFY, false },
 };
 
 /* ---- rows for people ---- */
@@ -297,7 +298,10 @@ static int run(int argc, char **argv)
 		i += n;
 	}
 	if (words == 0)
-		return command_usage(&command_queue, "what? list, show, retry, hold, release, bounce or remove");
+		return command_usage(&command_queue, "what? list, show, retry, hold, release, bounce, remove or verify");
+	if (q.request.verb == CONTROL_VERIFY)
+		return !names_something(&q) ? queue_verify(&q.common)
+		                            : command_usage(&command_queue, "verify looks at the whole queue: no ID, no selector");
 	if (q.request.verb == CONTROL_SHOW && q.request.id.n == 0)
 		return command_usage(&command_queue, "show which message? name its ID");
 	for (size_t i = 0; i < COUNT(verbs); i++)
@@ -312,7 +316,7 @@ static int run(int argc, char **argv)
 
 const struct command command_queue = {
 	.name = "queue",
-	.usage = "list|show|retry|hold|release|bounce|remove [ID] [SELECTOR ...] [--json] [-c FILE]",
+	.usage = "list|show|retry|hold|release|bounce|remove|verify [ID] [SELECTOR ...] [--json] [-c FILE]",
 	.summary = "show the queue, and do something about it",
 	.help = "  list              a line for each recipient that waits\n"
 	        "  show ID           everything about one message; --body: its text, too\n"
@@ -320,6 +324,8 @@ const struct command command_queue = {
 	        "  hold, release     keep back until released\n"
 	        "  bounce            return to the sender now\n"
 	        "  remove            take out silently; only the log tells\n"
+	        "  verify            is all of it what was accepted? what is not is set aside: it stays, and is never sent.\n"
+	        "                    Exit status 1 if something was found. Works without a running server, too\n"
 	        "\n"
 	        "  ID                a queue id, as `list` and every 250 reply show it\n"
 	        "  --to ADDRESS      the recipient\n"

@@ -87,6 +87,9 @@ static void show_queue(json_t *roles)
 		printf("queue: %lld message%s; recipients: %lld queued, %lld being tried, %lld held; %lld MB free\n",
 		       count(role, "messages"), count(role, "messages") == 1 ? "" : "s", count(role, "queued"),
 		       count(role, "leased"), count(role, "held"), count(role, "disk_free_bytes") >> 20);
+		if (count(role, "damaged") > 0)
+			printf("queue: %lld recipient%s DAMAGED and set aside: `sealpost queue verify` tells more\n",
+			       count(role, "damaged"), count(role, "damaged") == 1 ? "" : "s");
 		if (!json_is_true(json_object_get(role, "open")))
 			puts("queue: ITS STORAGE HAS FAILED; mail is refused: see the log");
 		if (json_is_true(json_object_get(role, "short")))

@@ -5,6 +5,9 @@
  * One REQUEST per connection; ROWs (a JSON object each) and then END, whose status is the command's
  * exit status and whose text, if any, is for the person.
  *
+ * VERIFY's rows are findings (id, text, set_aside), and now and then its progress (messages, bytes, and of how many);
+ * the last is the sum.
+ *
  * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_CONTROL_H
@@ -14,7 +17,7 @@
 
 enum control_verb {
 	CONTROL_LIST, CONTROL_SHOW, CONTROL_RETRY, CONTROL_HOLD, CONTROL_RELEASE, CONTROL_BOUNCE,
-	CONTROL_REMOVE, CONTROL_STATUS, CONTROL_RELOAD,
+	CONTROL_REMOVE, CONTROL_STATUS, CONTROL_RELOAD, CONTROL_VERIFY,
 };
 
 /* Empty selectors select everything; older_s is an age in seconds, 0 for any. body: show the content,

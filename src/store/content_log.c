@@ -293,7 +293,10 @@ void content_log_release(struct content_log *log, struct extent e)
 	struct segment *s = segment_find(log, e.segment);
 	if (s == NULL)
 		return;
-	check(s->live >= record_bytes(e));
+	if (s->live < record_bytes(e)) { /* what was adopted was damaged: nothing in here is written over any more */
+		s->abandoned = true;
+		return;
+	}
 	s->live -= record_bytes(e);
 	if (segment_is_free(log, s))
 		segment_recycle(s);

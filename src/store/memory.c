@@ -234,7 +234,7 @@ static fault settle(struct store *s, const struct store_outcome *o)
 			message_free(m);
 		return OK;
 	}
-	r->facts.state = o->kind == SETTLE_HELD ? RCPT_HELD : RCPT_QUEUED;
+	r->facts.state = o->kind == SETTLE_HELD ? RCPT_HELD : o->kind == SETTLE_DAMAGED ? RCPT_DAMAGED : RCPT_QUEUED;
 	r->facts.next_s = o->next_s;
 	r->facts.attempts += o->counts;
 	r->facts.delay_warned |= o->delay_warned;
@@ -409,7 +409,7 @@ static fault memory_next_due(struct store *s, const struct store_room *room, int
 	LIST_EACH(l, &s->messages)
 		LIST_EACH(k, &LIST_MEMBER(l, struct message, in_store)->rcpts) {
 			const struct store_rcpt *r = &LIST_MEMBER(k, struct rcpt, in_message)->facts;
-			if (r->state == RCPT_HELD || room_load(room, r->key) >= room->key_max)
+			if (r->state == RCPT_HELD || r->state == RCPT_DAMAGED || room_load(room, r->key) >= room->key_max)
 				continue;
 			int64_t due_s = r->state == RCPT_LEASED ? r->lease_until_s : r->next_s;
 			if (!found || due_s < *due_s_out)
@@ -469,14 +469,16 @@ static bool act_on(struct rcpt *r, enum operator_action action, int64_t now_s)
 			r->facts.next_s = now_s;
 		return state == RCPT_QUEUED;
 	case ACT_HOLD:
+		if (state == RCPT_HELD || state == RCPT_DAMAGED)
+			return false;
 		r->facts.state = RCPT_HELD;
-		return state != RCPT_HELD;
-	case ACT_RELEASE:
-		if (state == RCPT_HELD) {
-			r->facts.state = RCPT_QUEUED;
-			r->facts.next_s = now_s;
-		}
-		return state == RCPT_HELD;
+		return true;
+	case ACT_RELEASE: /* memory is always whole */
+		if (state != RCPT_HELD && state != RCPT_DAMAGED)
+			return false;
+		r->facts.state = RCPT_QUEUED;
+		r->facts.next_s = now_s;
+		return true;
 	case ACT_REMOVE:
 		rcpt_free(r);
 		return true;
@@ -498,6 +500,44 @@ static fault memory_act(struct store *s, const struct store_selector *which, enu
 		if (list_empty(&m->rcpts))
 			message_free(m);
 	}
+	return OK;
+}
+
+/* Nothing here can be torn; what a caller has set aside is whole, and that is told. */
+static fault memory_verify(struct store *s, struct store_round *round, uint64_t bytes, struct arena *a,
+                           struct store_finding *out, size_t max, size_t *n_out, struct why *why)
+{
+	(void)bytes, (void)why;
+	uint64_t at = 0;
+	*n_out = 0;
+	LIST_EACH(l, &s->messages) {
+		struct message *m = LIST_MEMBER(l, struct message, in_store);
+		bool aside = false;
+		if (++at <= round->message)
+			continue;
+		if (*n_out == max)
+			return OK;
+		LIST_EACH(k, &m->rcpts)
+			aside |= LIST_MEMBER(k, struct rcpt, in_message)->facts.state == RCPT_DAMAGED;
+		if (aside)
+			out[(*n_out)++] = (struct store_finding){ .id = arena_copy(a, m->facts.id),
+				.text = STR("was set aside, and is whole: release it") };
+		round->message++;
+		round->messages++;
+		round->bytes += buf_view(&m->content).n;
+	}
+	round->over = true;
+	return OK;
+}
+
+static fault memory_set_aside(struct store *s, uint64_t rcpt, struct str text, struct why *why)
+{
+	struct rcpt *r = rcpt_by_number(s, rcpt);
+	if (r == NULL)
+		return why_say(why, F_ABSENT, "no such recipient");
+	r->facts.state = RCPT_DAMAGED;
+	set_text(&r->reply, text);
+	show_texts(r);
 	return OK;
 }
 
@@ -531,6 +571,7 @@ static fault memory_counts(struct store *s, struct store_counts *out)
 			out->queued += state == RCPT_QUEUED;
 			out->leased += state == RCPT_LEASED;
 			out->held += state == RCPT_HELD;
+			out->damaged += state == RCPT_DAMAGED;
 		}
 	}
 	return OK;
@@ -602,6 +643,8 @@ const struct store_ops store_memory = {
 	.content = memory_content,
 	.list = memory_list,
 	.act = memory_act,
+	.verify = memory_verify,
+	.set_aside = memory_set_aside,
 	.clamp = memory_clamp,
 	.counts = memory_counts,
 	.space = memory_space,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/little.h"
 
 enum {
 	NUMBERS_AT_ONCE = 1 << 20,
@@ -33,6 +34,7 @@ fault sql_fault(struct store *s, int rc, struct why *why)
 	case SQLITE_LOCKED:
 		return why_say(why, F_BUSY, "the queue's database is locked by another program");
 	default:
+		s->index_damaged |= rc == SQLITE_CORRUPT_INDEX;
 		s->failed = true;
 		return why_say(why, F_STORE, "the queue's database failed: %s", text);
 	}
@@ -129,9 +131,44 @@ static void release_all(struct store *s, struct str extents)
 		content_log_release(s->log, extent_at(extents, i));
 }
 
+/* ---- checksums ---- */
+
+static uint32_t sum_number(const struct crc32c *crc, uint32_t sum, int type, uint64_t v)
+{
+	char bytes[9] = { (char)type };
+	put_little(bytes + 1, v, 8);
+	return crc32c(crc, sum, (struct str){ bytes, sizeof bytes });
+}
+
+/* Type, length and bytes of every argument, so that nothing can slip from one into the next. */
+static void checksum(sqlite3_context *c, int n, sqlite3_value **values)
+{
+	const struct crc32c *crc = sqlite3_user_data(c);
+	uint32_t sum = 0;
+	for (int i = 0; i < n; i++) {
+		int type = sqlite3_value_type(values[i]);
+		if (type == SQLITE_INTEGER) {
+			sum = sum_number(crc, sum, type, (uint64_t)sqlite3_value_int64(values[i]));
+			continue;
+		}
+		const void *p = sqlite3_value_blob(values[i]);
+		size_t bytes = p != NULL ? (size_t)sqlite3_value_bytes(values[i]) : 0;
+		sum = sum_number(crc, sum, type, bytes);
+		sum = crc32c(crc, sum, (struct str){ p, bytes });
+	}
+	sqlite3_result_int64(c, sum);
+}
+
+fault sqlite_checksum(sqlite3 *db, struct crc32c *crc)
+{
+	crc32c_init(crc);
+	return sqlite3_create_function_v2(db, "checksum", -1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, crc,
+	                                  checksum, NULL, NULL, NULL) == SQLITE_OK ? OK : F_STORE;
+}
+
 /* ---- transactions ---- */
 
-static void *grown(void *items, size_t n, size_t *cap, size_t size)
+void *array_grown(void *items, size_t n, size_t *cap, size_t size)
 {
 	if (n < *cap)
 		return items;
@@ -143,7 +180,7 @@ void after_release(struct store *s, struct str extents)
 {
 	struct released *r = &s->after.released;
 	for (size_t i = 0; i < extents.n / EXTENT_PACKED; i++) {
-		r->items = grown(r->items, r->n, &r->cap, sizeof *r->items);
+		r->items = array_grown(r->items, r->n, &r->cap, sizeof *r->items);
 		r->items[r->n++] = extent_at(extents, i);
 	}
 }
@@ -154,14 +191,14 @@ void after_end(struct store *s, uint64_t rcpt)
 	struct lease *lease = lease_find(s, rcpt);
 	if (lease != NULL)
 		lease->ending = true;
-	e->items = grown(e->items, e->n, &e->cap, sizeof *e->items);
+	e->items = array_grown(e->items, e->n, &e->cap, sizeof *e->items);
 	e->items[e->n++] = rcpt;
 }
 
 void after_note(struct store *s, struct str key, int64_t due_s)
 {
 	struct noted *n = &s->after.noted;
-	n->items = grown(n->items, n->n, &n->cap, sizeof *n->items);
+	n->items = array_grown(n->items, n->n, &n->cap, sizeof *n->items);
 	n->items[n->n++] = (struct note){ arena_copy(s->scratch, key), due_s };
 }
 
@@ -191,6 +228,16 @@ static fault reserve_numbers(struct store *s, struct why *why, uint64_t *to_out)
 	return sql_run(s, st, why);
 }
 
+/* The tables are the truth, and their rows have checksums: an index that does not agree is made anew from them. */
+static fault build_indexes(struct store *s, struct why *why)
+{
+	s->index_damaged = false;
+	if (sqlite3_exec(s->db, "REINDEX", NULL, NULL, NULL) != SQLITE_OK)
+		return sql_fault(s, sqlite3_extended_errcode(s->db), why);
+	s->failed = false;
+	return why_say(why, F_BUSY, "an index of the queue's database was damaged; it has been built anew");
+}
+
 fault transaction_end(struct store *s, fault f, struct why *why)
 {
 	uint64_t reserved_to;
@@ -207,7 +254,7 @@ fault transaction_end(struct store *s, fault f, struct why *why)
 				lease->ending = false;
 		}
 		after_clear(s);
-		return f;
+		return s->index_damaged ? build_indexes(s, why) : f;
 	}
 	s->reserved_to = reserved_to;
 	for (size_t i = 0; i < s->after.released.n; i++)
@@ -424,7 +471,7 @@ static fault settle(struct store *s, struct store_outcome *o, struct why *why)
 
 	sqlite3_stmt *st = sql(s, SQL_LATER);
 	bind_u64(st, 1, o->rcpt);
-	bind_u64(st, 2, o->kind == SETTLE_HELD);
+	bind_u64(st, 2, o->kind == SETTLE_HELD ? 1 : o->kind == SETTLE_DAMAGED ? 2 : 0);
 	bind_s64(st, 3, o->next_s);
 	bind_u64(st, 4, o->counts);
 	bind_u64(st, 5, o->delay_warned);

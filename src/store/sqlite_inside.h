@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "store/content_log.h"
+#include "store/crc32c.h"
 #include "store/schedule.h"
 #include "store/store.h"
 
@@ -32,41 +33,71 @@ static inline uint64_t rcpts_from(uint64_t message)
 	return message << RCPT_INDEX_BITS;
 }
 
+/* Every row carries checksums of itself, as every record of the content does: a flipped byte is found, not believed.
+ * They are made by checksum(), which sqlite_checksum() teaches the database. A recipient has two, one of what never
+ * changes and is never made anew (so that no update can make damage look right), one of its state. */
+#define MESSAGE_SUM(p, arrived, extents)                                                           \
+	"checksum(" p "number," p "id," p "sender," arrived "," p "size_bytes," p "body," p "smtputf8," p "ret," p "envid," \
+	p "client," p "helo," p "user," p "protocol," p "tls," extents ")"
+#define MESSAGE_OK(p) p "sum=" MESSAGE_SUM(p, p "arrived_s", p "extents")
+#define RCPT_SUM(p) "checksum(" p "number," p "address," p "original," p "orcpt," p "notify)"
+#define STATE_SUM(p) "checksum(" p "number," p "destination," p "held," p "attempts," p "next_s," p "last_reply,"  \
+	p "last_dialogue," p "delay_warned)"
+#define ROW_OK "(r.sum=" RCPT_SUM("r.") " AND r.state_sum=" STATE_SUM("r.") " AND " MESSAGE_OK("m.") ")"
+
 /* Every statement that is run: prepared once, when first needed. */
 #define SQL_STATEMENTS(SQL)                                                                        \
 	SQL(SQL_BEGIN, "BEGIN IMMEDIATE")                                                          \
 	SQL(SQL_COMMIT, "COMMIT")                                                                  \
 	SQL(SQL_ROLLBACK, "ROLLBACK")                                                              \
-	SQL(SQL_RESERVE, "UPDATE meta SET value = ?1 WHERE key = 'next-number'")                   \
-	SQL(SQL_ADD_MESSAGE, "INSERT INTO message VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)") \
-	SQL(SQL_ADD_RCPT, "INSERT INTO rcpt(number,address,original,orcpt,notify,destination,held,next_s,last_reply)" \
-	                  " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)")                                   \
+	SQL(SQL_RESERVE, "UPDATE meta SET value = ?1 WHERE key IN ('next-number', 'next-number-copy')")       \
+	SQL(SQL_ADD_MESSAGE, "INSERT INTO message VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15," \
+	                     "checksum(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15))")      \
+	SQL(SQL_ADD_RCPT, "INSERT INTO rcpt(number,address,original,orcpt,notify,destination,held,next_s,last_reply,"  \
+	                  "sum,state_sum) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,"                      \
+	                  "checksum(?1,?2,?3,?4,?5),checksum(?1,?6,?7,0,?8,?9,'',0))")             \
 	SQL(SQL_LATER, "UPDATE rcpt SET held=?2, next_s=?3, attempts=attempts+?4, delay_warned=delay_warned|?5,"      \
 	               " destination=coalesce(?6,destination), last_reply=coalesce(?7,last_reply),"        \
-	               " last_dialogue=coalesce(?8,last_dialogue) WHERE number=?1 RETURNING destination") \
+	               " last_dialogue=coalesce(?8,last_dialogue),"                                \
+	               " state_sum=checksum(number,coalesce(?6,destination),?2,attempts+?4,?3,"    \
+	               "coalesce(?7,last_reply),coalesce(?8,last_dialogue),delay_warned|?5)"       \
+	               " WHERE number=?1 RETURNING destination")                                   \
 	SQL(SQL_REMOVE_RCPT, "DELETE FROM rcpt WHERE number=?1")                                   \
 	SQL(SQL_HAS_RCPTS, "SELECT 1 FROM rcpt WHERE number BETWEEN ?1 AND ?2 LIMIT 1")            \
 	SQL(SQL_REMOVE_MESSAGE, "DELETE FROM message WHERE number=?1 RETURNING extents")           \
 	SQL(SQL_DUE, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"    \
-	             "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned FROM rcpt r INDEXED BY rcpt_due"         \
-	             " CROSS JOIN message m ON m.number=r.number>>20"                              \
+	             "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK                \
+	             " FROM rcpt r INDEXED BY rcpt_due CROSS JOIN message m ON m.number=r.number>>20"       \
 	             " WHERE r.destination=?1 AND r.held=0 ORDER BY r.next_s,r.number")            \
 	SQL(SQL_WALK, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"   \
-	              "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned,m.sender,m.arrived_s,m.user"      \
+	              "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK ",m.sender,m.arrived_s,m.user"   \
 	              " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"                 \
 	              " WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")                       \
 	SQL(SQL_WHEN, "SELECT destination,next_s,held FROM rcpt WHERE number=?1")                  \
 	SQL(SQL_DESTINATIONS, "SELECT destination,min(next_s) FROM rcpt INDEXED BY rcpt_due WHERE held=0 GROUP BY destination") \
-	SQL(SQL_EXTENTS, "SELECT number,size_bytes,extents FROM message WHERE number>?1 ORDER BY number LIMIT ?2")    \
-	SQL(SQL_MOVE, "UPDATE message SET extents=?2 WHERE number=?1")                             \
+	SQL(SQL_EXTENTS, "SELECT number,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE number>?1"   \
+	                 " ORDER BY number LIMIT ?2")                                              \
+	SQL(SQL_MOVE, "UPDATE message SET extents=?2, sum=" MESSAGE_SUM("", "arrived_s", "?2")     \
+	              " WHERE number=?1 AND " MESSAGE_OK(""))                                      \
 	SQL(SQL_MESSAGE, "SELECT number,id,sender,arrived_s,size_bytes,body,smtputf8,ret,envid,client,helo,user,"     \
-	                 "protocol,tls,extents FROM message WHERE id=?1")                          \
-	SQL(SQL_CONTENT, "SELECT number,size_bytes,extents FROM message WHERE id=?1")              \
-	SQL(SQL_SET, "UPDATE rcpt SET held=?2, next_s=?3 WHERE number=?1")                         \
-	SQL(SQL_CLAMP_ARRIVED, "UPDATE message SET arrived_s=?1 WHERE arrived_s>?1")               \
-	SQL(SQL_CLAMP_NEXT, "UPDATE rcpt SET next_s=?1 WHERE next_s>?2 RETURNING destination")     \
+	                 "protocol,tls," MESSAGE_OK("") " FROM message WHERE id=?1")               \
+	SQL(SQL_CONTENT, "SELECT number,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE id=?1")      \
+	SQL(SQL_SET, "UPDATE rcpt SET held=?2, next_s=?3, state_sum="                              \
+	             "checksum(number,destination,?2,attempts,?3,last_reply,last_dialogue,delay_warned) WHERE number=?1") \
+	SQL(SQL_ASIDE, "UPDATE rcpt SET held=2, last_reply=?2, state_sum="                         \
+	               "checksum(number,destination,2,attempts,next_s,?2,last_dialogue,delay_warned) WHERE number=?1") \
+	SQL(SQL_CLAMP_ARRIVED, "UPDATE message SET arrived_s=?1, sum=" MESSAGE_SUM("", "?1", "extents")       \
+	                       " WHERE arrived_s>?1 AND " MESSAGE_OK(""))                          \
+	SQL(SQL_CLAMP_NEXT, "UPDATE rcpt SET next_s=?1, state_sum="                                \
+	                    "checksum(number,destination,held,attempts,?1,last_reply,last_dialogue,delay_warned)"     \
+	                    " WHERE next_s>?2 RETURNING destination")                              \
 	SQL(SQL_COUNT_MESSAGES, "SELECT count(*),total(size_bytes) FROM message")                  \
-	SQL(SQL_COUNT_RCPTS, "SELECT count(*),(SELECT count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0) FROM rcpt")  \
+	SQL(SQL_COUNT_RCPTS, "SELECT count(*),(SELECT count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0),"          \
+	                     "(SELECT count(*) FROM rcpt INDEXED BY rcpt_aside WHERE held>1) FROM rcpt")      \
+	SQL(SQL_VERIFY_MESSAGE, "SELECT number,id,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE number>=?1" \
+	                        " ORDER BY number LIMIT 1")                                        \
+	SQL(SQL_VERIFY_RCPTS, "SELECT number,address,held,sum=" RCPT_SUM("") ",state_sum=" STATE_SUM("")      \
+	                      " FROM rcpt WHERE number BETWEEN ?1 AND ?2")                         \
 	SQL(SQL_REMEMBER, "INSERT INTO observation VALUES(?1,?2,?3) ON CONFLICT(key)"              \
 	                  " DO UPDATE SET value=excluded.value, expires_s=excluded.expires_s")     \
 	SQL(SQL_FORGET, "DELETE FROM observation WHERE expires_s<=?1")                             \
@@ -109,6 +140,8 @@ struct store {
 	uint64_t next_number, reserved_to; /* numbers below reserved_to are ours, durably */
 	uint64_t fence;
 	bool failed;
+	bool index_damaged;              /* an index does not agree with its table: it can be built anew */
+	struct crc32c crc;
 	struct after after;
 	struct arena *scratch;           /* of one transaction */
 	uint64_t moving_after;           /* tidying: messages up to this one have been moved */
@@ -128,8 +161,11 @@ void  bind_s64(sqlite3_stmt *st, int at, int64_t v);
 struct str column_str(sqlite3_stmt *st, int at);                     /* until the next step */
 uint64_t column_u64(sqlite3_stmt *st, int at);
 
+MUST_USE fault sqlite_checksum(sqlite3 *db, struct crc32c *crc); /* teaches this database checksum(); crc outlives it */
+void *array_grown(void *items, size_t n, size_t *cap, size_t size); /* with room for one more than n */
 fault transaction_begin(struct store *s, struct why *why);
-/* Commits if f is OK and applies what was put off, else rolls back. Returns f or what went wrong. */
+/* Commits if f is OK and applies what was put off, else rolls back. Returns f or what went wrong; F_BUSY also
+ * where an index had to be built anew: the same again may work. */
 fault transaction_end(struct store *s, fault f, struct why *why);
 void  after_release(struct store *s, struct str extents);
 void  after_end(struct store *s, uint64_t rcpt);
@@ -150,6 +186,14 @@ fault sqlite_commit(struct store *s, struct store_commit *commits, size_t n_comm
 /* ---- sqlite_tidy.c ---- */
 
 fault sqlite_tidy(struct store *s, bool *more_out, struct why *why);
+
+/* ---- sqlite_verify.c ---- */
+
+fault sqlite_verify(struct store *s, struct store_round *round, uint64_t bytes, struct arena *a,
+                    struct store_finding *out, size_t max, size_t *n_out, struct why *why);
+fault sqlite_set_aside(struct store *s, uint64_t rcpt, struct str text, struct why *why);
+/* Is all of this recipient's message what was committed? */
+fault message_is_whole(struct store *s, uint64_t rcpt, bool *whole_out);
 
 /* ---- sqlite_lease.c ---- */
 
@@ -176,6 +220,7 @@ fault sqlite_counts(struct store *s, struct store_counts *out);
 fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t expires_s);
 fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
                     void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner);
+enum rcpt_state state_of(int held);
 /* One row of SQL_DUE or SQL_WALK; false: no room in the arena. */
 bool  row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_rcpt *out);
 /* The next row of SQL_WALK that matches, with as much of its message as selectors look at. F_ABSENT: no more. */

@@ -89,7 +89,7 @@ static fault lease_destination(struct store *s, struct leasing *g, struct str ke
 	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		uint64_t number = column_u64(st, 0);
 		int64_t next_s = sqlite3_column_int64(st, 9);
-		if (lease_find(s, number) != NULL)
+		if (lease_find(s, number) != NULL || sqlite3_column_int(st, 7) != 0) /* the index may be damaged */
 			continue;
 		bool same = last_message == message_of(number) && last_next_s == next_s;
 		*waits_out = true;
@@ -180,6 +180,8 @@ fault sqlite_claim(struct store *s, const struct store_selector *which, int64_t 
 			continue;
 		if (!row_rcpt(s, w.st, a, &out[*n_out]))
 			break;
+		if (out[*n_out].damaged) /* to whom, and whose it was, is not known for sure */
+			continue;
 		lease_give(s, &out[(*n_out)++], now_s + lease_s);
 	}
 	walk_end(&w);

@@ -34,6 +34,7 @@ fault sqlite_message(struct store *s, struct str id, struct arena *a, struct sto
 			.body = sqlite3_column_int(st, 5) != 0 ? BODY_8BIT : BODY_7BIT,
 			.smtputf8 = sqlite3_column_int(st, 6) != 0,
 			.ret = (enum dsn_ret)sqlite3_column_int(st, 7),
+			.damaged = sqlite3_column_int(st, 14) == 0,
 		};
 		f = copy_columns(st, a, texts, columns, COUNT(columns)) ? OK : F_LIMIT;
 	}
@@ -68,13 +69,20 @@ fault sqlite_content(struct store *s, struct str id, uint64_t offset, char *to, 
 	bind_str(st, 1, id);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
 	fault f = rc == SQLITE_DONE ? F_ABSENT : sql_fault(s, rc, NULL);
-	if (rc == SQLITE_ROW && room > 0 && offset < column_u64(st, 1))
+	if (rc == SQLITE_ROW && sqlite3_column_int(st, 3) == 0)
+		f = F_STORE; /* where its records lie is not known for sure */
+	else if (rc == SQLITE_ROW && room > 0 && offset < column_u64(st, 1))
 		f = read_at(s, column_u64(st, 0), column_str(st, 2), offset, to, room, n_out);
 	sql_done(st);
 	return f;
 }
 
 /* ---- recipients ---- */
+
+enum rcpt_state state_of(int held)
+{
+	return held == 0 ? RCPT_QUEUED : held == 1 ? RCPT_HELD : RCPT_DAMAGED;
+}
 
 bool row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_rcpt *out)
 {
@@ -84,11 +92,14 @@ bool row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_r
 	*out = (struct store_rcpt){
 		.number = column_u64(st, 0),
 		.notify = (unsigned)sqlite3_column_int(st, 5),
-		.state = sqlite3_column_int(st, 7) != 0 ? RCPT_HELD : RCPT_QUEUED,
+		.state = state_of(sqlite3_column_int(st, 7)),
+		.damaged = sqlite3_column_int(st, 13) == 0,
 		.attempts = (unsigned)sqlite3_column_int(st, 8),
 		.next_s = sqlite3_column_int64(st, 9),
 		.delay_warned = sqlite3_column_int(st, 12) != 0,
 	};
+	if (out->damaged)
+		out->state = RCPT_DAMAGED;
 	const struct lease *l = lease_find(s, out->number);
 	if (l != NULL) {
 		out->state = RCPT_LEASED;
@@ -136,8 +147,8 @@ fault walk_next(struct store *s, struct walk *w, uint64_t *rcpt_out)
 {
 	int rc;
 	while ((rc = sqlite3_step(w->st)) == SQLITE_ROW) {
-		struct store_message m = { .id = column_str(w->st, 1), .sender = column_str(w->st, 13),
-			                   .arrived_s = sqlite3_column_int64(w->st, 14), .user = column_str(w->st, 15) };
+		struct store_message m = { .id = column_str(w->st, 1), .sender = column_str(w->st, 14),
+			                   .arrived_s = sqlite3_column_int64(w->st, 15), .user = column_str(w->st, 16) };
 		struct store_rcpt r = { .address = column_str(w->st, 2) };
 		*rcpt_out = column_u64(w->st, 0);
 		if (selector_matches(w->which, &m, &r))
@@ -182,17 +193,19 @@ static fault set_state(struct store *s, uint64_t rcpt, bool held, int64_t next_s
 static fault act_on(struct store *s, const struct store_rcpt *r, enum operator_action action, int64_t now_s,
                     bool *did_out)
 {
-	bool held = r->state == RCPT_HELD, leased = lease_find(s, r->number) != NULL;
+	bool leased = lease_find(s, r->number) != NULL;
 	*did_out = false;
 	switch (action) {
 	case ACT_RETRY:
-		*did_out = !held && !leased;
+		*did_out = r->state == RCPT_QUEUED && !leased;
 		break;
 	case ACT_HOLD:
-		*did_out = !held || leased;
+		*did_out = r->state == RCPT_QUEUED || (r->state == RCPT_HELD && leased);
 		break;
 	case ACT_RELEASE:
-		*did_out = held && !leased;
+		*did_out = r->state == RCPT_HELD && !leased;
+		if (r->state == RCPT_DAMAGED)
+			TRY(message_is_whole(s, r->number, did_out));
 		break;
 	case ACT_REMOVE:
 		*did_out = true;
@@ -231,7 +244,7 @@ static fault matching(struct store *s, const struct store_selector *which, struc
 		struct store_rcpt *r = &rows[(*n_out)++];
 		r->number = rcpt;
 		r->key = arena_try_copy(s->scratch, column_str(w.st, 6));
-		r->state = sqlite3_column_int(w.st, 7) != 0 ? RCPT_HELD : RCPT_QUEUED;
+		r->state = sqlite3_column_int(w.st, 13) == 0 ? RCPT_DAMAGED : state_of(sqlite3_column_int(w.st, 7));
 		r->next_s = sqlite3_column_int64(w.st, 9);
 		f = r->key.p != NULL ? OK : F_LIMIT;
 	}
@@ -240,8 +253,8 @@ static fault matching(struct store *s, const struct store_selector *which, struc
 	return f == F_ABSENT ? OK : f;
 }
 
-fault sqlite_act(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
-                 uint64_t *n_out)
+static fault act_once(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
+                      uint64_t *n_out)
 {
 	struct store_rcpt *rows;
 	size_t n;
@@ -257,6 +270,13 @@ fault sqlite_act(struct store *s, const struct store_selector *which, enum opera
 	f = transaction_end(s, f, NULL);
 	*n_out = f == OK ? done : 0;
 	return f;
+}
+
+fault sqlite_act(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
+                 uint64_t *n_out)
+{
+	fault f = act_once(s, which, action, now_s, n_out);
+	return f == F_BUSY ? act_once(s, which, action, now_s, n_out) : f;
 }
 
 fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out)
@@ -297,19 +317,21 @@ fault sqlite_counts(struct store *s, struct store_counts *out)
 	st = sql(s, SQL_COUNT_RCPTS);
 	rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
 	uint64_t all = rc == SQLITE_ROW ? column_u64(st, 0) : 0, queued = rc == SQLITE_ROW ? column_u64(st, 1) : 0;
+	out->damaged = rc == SQLITE_ROW ? column_u64(st, 2) : 0;
 	f = sql_fault(s, rc, NULL);
 	sql_done(st);
 	TRY(f);
 
 	out->queued = queued;
-	out->held = all - queued;
+	out->held = all - queued - out->damaged;
 	LIST_EACH(l, &s->leases_by_end) {
 		st = sql(s, SQL_WHEN);
 		bind_u64(st, 1, LIST_MEMBER(l, struct lease, in_order)->rcpt);
 		if (st != NULL && sqlite3_step(st) == SQLITE_ROW) {
-			bool held = sqlite3_column_int(st, 2) != 0;
-			out->held -= held;
-			out->queued -= !held;
+			enum rcpt_state state = state_of(sqlite3_column_int(st, 2));
+			out->held -= state == RCPT_HELD;
+			out->damaged -= state == RCPT_DAMAGED;
+			out->queued -= state == RCPT_QUEUED;
 			out->leased++;
 		}
 		sql_done(st);

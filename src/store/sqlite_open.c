@@ -10,30 +10,45 @@
 #include "sys/socket.h"
 
 enum {
-	FORMAT = 1,                      /* PRAGMA user_version: of the tables and of the content files */
+	FORMAT = 2,                      /* PRAGMA user_version: of the tables and of the content files */
 	APPLICATION = 0x53504f51,        /* "SPOQ", what file(1) may say about the database */
 	SCRATCH_MAX = 256 << 20,
+	NUMBER_BITS = 63 - RCPT_INDEX_BITS,
 	BUSY_MS = 1000,                  /* for an administrator's sqlite3 that writes */
 };
 
 /* The columns are named for an administrator: docs/QUEUE.md shows what to ask. */
 static const char schema[] =
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-	"INSERT INTO meta VALUES('next-number', 1);"
+	"INSERT INTO meta VALUES('next-number', 1), ('next-number-copy', 1);"
 	"CREATE TABLE message(number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, sender TEXT NOT NULL,"
 	" arrived_s INTEGER NOT NULL, size_bytes INTEGER NOT NULL, body INTEGER NOT NULL, smtputf8 INTEGER NOT NULL,"
 	" ret INTEGER NOT NULL, envid TEXT NOT NULL, client TEXT NOT NULL, helo TEXT NOT NULL, user TEXT NOT NULL,"
-	" protocol TEXT NOT NULL, tls TEXT NOT NULL, extents BLOB NOT NULL);"
+	" protocol TEXT NOT NULL, tls TEXT NOT NULL, extents BLOB NOT NULL, sum INTEGER NOT NULL);"
 	"CREATE TABLE rcpt(number INTEGER PRIMARY KEY, address TEXT NOT NULL, original TEXT NOT NULL,"
 	" orcpt TEXT NOT NULL, notify INTEGER NOT NULL, destination TEXT NOT NULL, held INTEGER NOT NULL,"
 	" attempts INTEGER NOT NULL DEFAULT 0, next_s INTEGER NOT NULL, last_reply TEXT NOT NULL DEFAULT '',"
-	" last_dialogue TEXT NOT NULL DEFAULT '', delay_warned INTEGER NOT NULL DEFAULT 0);"
+	" last_dialogue TEXT NOT NULL DEFAULT '', delay_warned INTEGER NOT NULL DEFAULT 0,"
+	" sum INTEGER NOT NULL, state_sum INTEGER NOT NULL);"
 	"CREATE INDEX rcpt_due ON rcpt(destination, next_s) WHERE held=0;"
-	"CREATE TABLE observation(key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_s INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE observation(key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_s INTEGER NOT NULL) WITHOUT ROWID;";
+
+static const char view[] =
+	"CREATE INDEX rcpt_aside ON rcpt(number) WHERE held>1;"
 	"CREATE VIEW queue AS SELECT m.id, m.sender, r.address AS recipient,"
-	" CASE r.held WHEN 0 THEN 'queued' ELSE 'held' END AS state, r.attempts,"
+	" CASE r.held WHEN 0 THEN 'queued' WHEN 1 THEN 'held' ELSE 'damaged' END AS state, r.attempts,"
 	" datetime(r.next_s,'unixepoch') AS next_attempt, datetime(m.arrived_s,'unixepoch') AS arrived,"
 	" r.destination, r.last_reply, m.size_bytes AS size FROM rcpt r JOIN message m ON m.number=r.number>>20;";
+
+/* Format 1 had no checksums of rows. What is there is taken as it is. */
+static const char from_format_1[] =
+	"ALTER TABLE message ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE rcpt ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE rcpt ADD COLUMN state_sum INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE message SET sum=" MESSAGE_SUM("", "arrived_s", "extents") ";"
+	"UPDATE rcpt SET sum=" RCPT_SUM("") ", state_sum=" STATE_SUM("") ";"
+	"INSERT INTO meta SELECT 'next-number-copy', value FROM meta WHERE key='next-number';"
+	"DROP VIEW queue;";
 
 static fault run_text(struct store *s, const char *text, struct why *why)
 {
@@ -75,43 +90,90 @@ static fault open_directory(struct store *s, const char *path, struct why *why)
 	return f == OK ? OK : why_say(why, f, "cannot lock the queue in %s", path);
 }
 
-static fault make_tables(struct store *s, const char *path, struct why *why)
+/* Only what this program knows is opened, and nothing of the rest is touched. */
+static fault check_format(struct store *s, const char *path, int64_t *format_out, struct why *why)
 {
-	int64_t format = 0, application = 0;
-	TRY(ask_number(s, "PRAGMA user_version", &format, why));
+	int64_t application = 0;
+	TRY(ask_number(s, "PRAGMA user_version", format_out, why));
 	TRY(ask_number(s, "PRAGMA application_id", &application, why));
-	if (format > FORMAT)
+	if (*format_out > FORMAT)
 		return why_say(why, F_STORE,
 		               "the queue in %s has format %d, and this Sealpost knows up to %d: it was written by a newer "
-		               "one. Start that one, or name another directory", path, (int)format, FORMAT);
-	if (format == FORMAT)
-		return application == APPLICATION ? OK
-		                                  : why_say(why, F_STORE, "%s/queue.db is not a Sealpost queue", path);
+		               "one. Start that one, or name another directory", path, (int)*format_out, FORMAT);
+	if (*format_out < 0 || (*format_out > 0 && application != APPLICATION))
+		return why_say(why, F_STORE, "%s/queue.db is not a Sealpost queue", path);
+	return OK;
+}
+
+static fault make_tables(struct store *s, int64_t format, struct why *why)
+{
 	char end[128];
+	if (format == FORMAT)
+		return OK;
 	TRY(run_text(s, "BEGIN IMMEDIATE", why));
-	TRY(run_text(s, schema, why));
+	TRY(run_text(s, format == 0 ? schema : from_format_1, why));
+	TRY(run_text(s, view, why));
 	snprintf(end, sizeof end, "PRAGMA user_version=%d; PRAGMA application_id=%d; COMMIT", FORMAT, APPLICATION);
 	return run_text(s, end, why);
+}
+
+/* An empty directory is a new queue. Contents without their database are not: they would be overwritten. */
+static fault check_is_new(struct store *s, const char *path, struct why *why)
+{
+	struct directory_reader *d = directory_read(s->directory);
+	struct str name;
+	bool contents = false;
+	while (d != NULL && directory_next(d, &name)) {
+		struct str rest = name;
+		contents |= str_take(&rest, STR("content-")) || str_eq(name, STR("queue.db-wal"));
+	}
+	bool read = d != NULL;
+	directory_close(&d);
+	if (!read)
+		return why_say(why, F_SYS, "cannot read the queue's directory %s", path);
+	return !contents ? OK : why_say(why, F_STORE,
+	                                "%s/queue.db is missing or empty, but other files of a queue are there. Put queue.db back "
+	                                "from a backup; or, to begin anew, move all of them away", path);
+}
+
+static fault make_database_file(struct store *s, const char *path, struct why *why)
+{
+	int fd = -1;
+	uint64_t bytes = 0;
+	fault f = file_open(s->directory, "queue.db", FILE_READ | FILE_WRITE, 0600, &fd, why);
+	if (f == OK)
+		f = file_size(fd, &bytes);
+	fd_close(&fd);
+	if (f != OK && f != F_ABSENT)
+		return f;
+	if (bytes > 0)
+		return OK;
+	TRY(check_is_new(s, path, why));
+	/* SQLite gives its other files the mode of this one. */
+	TRY(file_open(s->directory, "queue.db", FILE_READ | FILE_WRITE | FILE_CREATE, 0600, &fd, why));
+	fd_close(&fd);
+	return OK;
 }
 
 static fault open_database(struct store *s, const char *path, struct why *why)
 {
 	char file[512];
-	int fd = -1, n = snprintf(file, sizeof file, "%s/queue.db", path);
+	int64_t format = 0;
+	int n = snprintf(file, sizeof file, "%s/queue.db", path);
 	if (n < 0 || (size_t)n >= sizeof file)
 		return why_say(why, F_LIMIT, "the queue directory's name is too long");
-	/* SQLite gives its other files the mode of this one. */
-	TRY(file_open(s->directory, "queue.db", FILE_READ | FILE_WRITE | FILE_CREATE, 0600, &fd, why));
-	fd_close(&fd);
+	TRY(make_database_file(s, path, why));
 	char seed[8];
 	sqlite3_randomness(sizeof seed, seed); /* opens /dev/urandom now, not when confined */
 	TRY(sql_fault(s, sqlite3_open_v2(file, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL), why));
 	sqlite3_extended_result_codes(s->db, 1);
 	sqlite3_busy_timeout(s->db, BUSY_MS);
+	TRY(sqlite_checksum(s->db, &s->crc));
+	TRY(check_format(s, path, &format, why));
 	/* FULL: the log is flushed at every commit. The rest is size: see docs/QUEUE.md. */
 	TRY(run_text(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
 	                "PRAGMA cache_size=-8000; PRAGMA mmap_size=0; PRAGMA journal_size_limit=16777216", why));
-	return make_tables(s, path, why);
+	return make_tables(s, format, why);
 }
 
 static fault adopt_contents(struct store *s, struct why *why)
@@ -144,8 +206,15 @@ static fault learn_schedule(struct store *s, struct why *why)
 
 static fault learn_numbers(struct store *s, struct why *why)
 {
-	int64_t next = 1;
-	TRY(ask_number(s, "SELECT value FROM meta WHERE key='next-number'", &next, why));
+	int64_t next = 0, low = 0, last = 0;
+	TRY(ask_number(s, "SELECT max(value) FROM meta WHERE key IN ('next-number','next-number-copy')", &next, why));
+	TRY(ask_number(s, "SELECT min(value) FROM meta WHERE key IN ('next-number','next-number-copy')", &low, why));
+	TRY(ask_number(s, "SELECT max(number) FROM message", &last, why));
+	/* Too high is harmless, so of two that differ the higher is taken, unless it cannot be. */
+	if (next >> NUMBER_BITS != 0)
+		next = low;
+	if (next <= 0 || next >> NUMBER_BITS != 0 || next <= last)
+		return why_say(why, F_STORE, "the queue's database is damaged: its next number cannot be right");
 	s->next_number = s->reserved_to = (uint64_t)next;
 	s->fence = s->next_number << RCPT_INDEX_BITS; /* above every fence of an earlier life */
 	TRY(transaction_begin(s, why));
@@ -239,6 +308,8 @@ const struct store_ops store_sqlite = {
 	.content = sqlite_content,
 	.list = sqlite_list,
 	.act = sqlite_act,
+	.verify = sqlite_verify,
+	.set_aside = sqlite_set_aside,
 	.clamp = sqlite_clamp,
 	.counts = sqlite_counts,
 	.space = sqlite_space,

@@ -50,7 +50,7 @@ static fault moves_find(struct store *s, struct move *moves, size_t *n_out, stru
 		s->moving_after = m->number = column_u64(st, 0);
 		buf_init(&m->extents, 64 << 20);
 		buf_init(&m->old, 64 << 20);
-		if (buf_add(&m->old, column_str(st, 2)) == OK &&
+		if (sqlite3_column_int(st, 3) != 0 && buf_add(&m->old, column_str(st, 2)) == OK &&
 		    move_extents(s, m->number, buf_view(&m->old), &m->extents, &bytes)) {
 			++*n_out;
 		} else {

@@ -6,6 +6,7 @@
  *     staged   content is arriving; a crash here loses nothing that we said 250 to
  *     queued   committed and durable; ours (held: queued, and nobody may lease it)
  *     leased   one worker holds it under a fencing token until the lease ends, then it is queued again
+ *     damaged  set aside: what is kept is not what was committed; never leased, kept for a person to look at
  *     settled  delivered, relayed, bounced or removed; content leaves with the last recipient
  *
  * The interface leaves room for several machines on one queue: leases carry a fence, ingest and
@@ -13,6 +14,8 @@
  * specification; test/unit/store/contract_test.c holds every store to it.
  *
  * Units    Times in wall-clock seconds, passed in: the store has no clock of its own.
+ * Damage   Rows and contents carry checksums. What lease and list give may be damaged, and says so: the caller sets it
+ *          aside. What claim gives is not (its content may be).
  * Limits   STORE_RCPTS_MAX recipients of a message; STORE_DIALOGUE_MAX bytes of a dialogue are kept.
  * Errors   F_LIMIT: no room (disk full); the store stays usable. F_STORE: the storage failed; what was asked
  *          for did not happen, and the store refuses to take anything until it is opened again (from content:
@@ -29,7 +32,7 @@
 
 struct store;
 
-enum { STORE_ID_MAX = 32, STORE_RCPTS_MAX = 1 << 20, STORE_DIALOGUE_MAX = 8 << 10 };
+enum { STORE_ID_MAX = 32, STORE_RCPTS_MAX = 1 << 20, STORE_DIALOGUE_MAX = 8 << 10, STORE_FINDINGS_MIN = 4 };
 
 /* What is known about a message when it is committed. Strings are canonical text. */
 struct store_message {
@@ -41,9 +44,10 @@ struct store_message {
 	bool smtputf8;
 	enum dsn_ret ret;
 	struct str envid, client, helo, user, with, tls;
+	bool damaged;                    /* out: these are not the facts that were committed */
 };
 
-enum rcpt_state { RCPT_QUEUED, RCPT_LEASED, RCPT_HELD };
+enum rcpt_state { RCPT_QUEUED, RCPT_LEASED, RCPT_HELD, RCPT_DAMAGED };
 
 struct store_rcpt {
 	uint64_t number;                 /* unique in the store; set by the store */
@@ -59,6 +63,7 @@ struct store_rcpt {
 	bool delay_warned;
 	uint64_t fence;                  /* of the current or last lease */
 	int64_t lease_until_s;
+	bool damaged;                    /* out: these facts, or those of the message, are not what was committed */
 };
 
 struct store_draft;                      /* content that is arriving */
@@ -75,6 +80,7 @@ enum settle_kind {
 	SETTLE_DONE,                     /* delivered, relayed, bounced or removed: the recipient is gone */
 	SETTLE_LATER,                    /* queued again, for next_s */
 	SETTLE_HELD,                     /* kept until somebody releases it */
+	SETTLE_DAMAGED,                  /* set aside */
 };
 
 struct store_outcome {
@@ -101,7 +107,16 @@ struct store_selector {
 struct store_load { struct str key; unsigned messages; };
 struct store_room { const struct store_load *loads; size_t n_loads; unsigned key_max; };
 
-struct store_counts { uint64_t messages, queued, leased, held, content_bytes, disk_bytes; };
+struct store_counts { uint64_t messages, queued, leased, held, damaged, content_bytes, disk_bytes; };
+
+/* How far verify() has come: begins with zeros. */
+struct store_round { uint64_t message, offset, messages, bytes; bool over; };
+/* Something that is not as it was committed, in words for a person. */
+struct store_finding {
+	struct str id;                   /* "" where even that is unknown */
+	struct str text;
+	uint64_t set_aside;              /* recipients, by this call; others were before */
+};
 
 struct store_options {
 	uint64_t segment_bytes;          /* of one content file; 0: the default of 64 MB */
@@ -151,9 +166,17 @@ struct store_ops {
 	fault (*list)(struct store *s, const struct store_selector *which, uint64_t after_number, struct arena *a,
 	              struct store_rcpt *out, size_t max, size_t *n_out);
 	/* Acts on all that match and are not leased (remove and hold also mark leased ones: the lease's fence
-	 * becomes stale). RETRY sets next_s to now_s. */
+	 * becomes stale). RETRY sets next_s to now_s. RELEASE of what is damaged looks at all of it first: it is done only
+	 * if it is whole (again). */
 	fault (*act)(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
 	             uint64_t *n_out);
+
+	/* Reads all that lies in the queue, about so many bytes a call, and sets aside what is not as it was committed (leases of
+	 * it become stale). Everything damaged is found in every round, set aside before or not. */
+	fault (*verify)(struct store *s, struct store_round *round, uint64_t bytes, struct arena *a,
+	                struct store_finding *out, size_t max, size_t *n_out, struct why *why);
+	/* This recipient is set aside, leased or not; text says why. F_BUSY: not yet; its lease goes on. */
+	fault (*set_aside)(struct store *s, uint64_t rcpt, struct str text, struct why *why);
 
 	/* For a clock that was wrong once: next_s beyond latest_s and arrived_s beyond now_s become now_s. */
 	fault (*clamp)(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out);

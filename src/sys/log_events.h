@@ -37,7 +37,7 @@
 	EVENT(LOG_DEFERRED, "deferred", INFO, "A recipient waits: the reason and the next try.")   \
 	EVENT(LOG_BOUNCED, "bounced", INFO, "A recipient failed for good; the sender is told.")    \
 	EVENT(LOG_NOTICE, "notice", INFO, "A notice for a sender is in the queue: what became of a message.") \
-	EVENT(LOG_QUEUE_DAMAGED, "queue-damaged", ERROR, "A message's content in the queue does not match its checksum; it is held.") \
+	EVENT(LOG_QUEUE_DAMAGED, "queue-damaged", ERROR, "What lies in the queue is not what was committed; it is set aside: see `sealpost queue verify`.") \
 	EVENT(LOG_DELAY_WARNED, "delay-warned", INFO, "The sender is told that a letter is late.") \
 	EVENT(LOG_HELD, "held", INFO, "A recipient is held until somebody releases it.")          \
 	EVENT(LOG_REMOVED, "removed", INFO, "A recipient was removed by the operator.")           \

@@ -15,11 +15,12 @@ enum {
 	ROWS_AT_ONCE = 100, CLAIM_AT_ONCE = 200,
 	BACKLOG_MAX = 256 << 10,         /* unsent rows, before we wait for the other end */
 	WAIT_MS = 10, IDLE_MS = 30000,
+	VERIFY_REST_MS = 2,              /* between two steps: mail comes first */
 	ARENA_MAX = 64 << 20, BODY_CHUNK = 64 << 10,
 	STATUS_MAX = 1 << 20,
 };
 
-enum phase { AWAITING, LISTING, SENDING_BODY, ASKING, ENDED };
+enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, ASKING, ENDED };
 
 struct control_session {
 	struct link in_spool;
@@ -32,6 +33,7 @@ struct control_session {
 	struct store_selector which;
 	bool body;
 	uint64_t after, rows, offset, request;
+	struct check_round *check;
 };
 
 static void session_free(struct control_session *c)
@@ -39,6 +41,7 @@ static void session_free(struct control_session *c)
 	link_remove(&c->in_spool);
 	c->spool->n_controls--;
 	timer_clear(&c->timer);
+	check_end(&c->check);
 	channel_close(&c->channel);
 	arena_free(&c->arena);
 	free(c);
@@ -79,7 +82,9 @@ static json_t *date(int64_t wall_s)
 
 static const char *state_name(enum rcpt_state state)
 {
-	return state == RCPT_LEASED ? "leased" : state == RCPT_HELD ? "held" : "queued";
+	static const char *const names[] = { [RCPT_QUEUED] = "queued", [RCPT_LEASED] = "leased", [RCPT_HELD] = "held",
+		                             [RCPT_DAMAGED] = "damaged" };
+	return names[state];
 }
 
 static json_t *row_of(const struct store_message *m, const struct store_rcpt *r)
@@ -92,7 +97,7 @@ static json_t *row_of(const struct store_message *m, const struct store_rcpt *r)
 	json_object_set_new(o, "attempts", json_integer(r->attempts));
 	json_object_set_new(o, "next_attempt", r->state == RCPT_QUEUED ? date(r->next_s) : json_null());
 	json_object_set_new(o, "arrived", date(m->arrived_s));
-	json_object_set_new(o, "last_reply", text(r->last_reply));
+	json_object_set_new(o, "last_reply", text(r->damaged ? STR("its envelope in the queue is damaged") : r->last_reply));
 	json_object_set_new(o, "size", json_integer((json_int_t)m->size_bytes));
 	return o;
 }
@@ -189,6 +194,16 @@ static void body_some(struct control_session *c)
 	c->offset += n;
 }
 
+static void verify_some(struct control_session *c)
+{
+	struct why last_words = { "" };
+	int status = 0;
+	if (c->check == NULL)
+		c->check = check_begin(c->spool, c->channel);
+	if (!check_some(c->check, &status, &last_words))
+		end(c, status, last_words.text);
+}
+
 /* A little at a time: a long list does not keep mail waiting, and fills no memory. */
 static void go_on(void *owner)
 {
@@ -198,7 +213,8 @@ static void go_on(void *owner)
 		end(c, 1, "the server did not answer in time; see its log");
 		return;
 	}
-	if (c->phase != LISTING && c->phase != SENDING_BODY) {
+	bool going = c->phase == LISTING || c->phase == SENDING_BODY || c->phase == VERIFYING;
+	if (!going) {
 		session_free(c);
 		return;
 	}
@@ -209,11 +225,14 @@ static void go_on(void *owner)
 	if (channel_backlog(c->channel) < BACKLOG_MAX) {
 		if (c->phase == LISTING)
 			list_some(c);
+		else if (c->phase == VERIFYING)
+			verify_some(c);
 		else
 			body_some(c);
 	}
-	if (c->phase == LISTING || c->phase == SENDING_BODY)
-		timer_set(&c->timer, now_ms + (channel_backlog(c->channel) < BACKLOG_MAX ? 0 : WAIT_MS));
+	int64_t rest_ms = channel_backlog(c->channel) >= BACKLOG_MAX ? WAIT_MS : c->phase == VERIFYING ? VERIFY_REST_MS : 0;
+	if (c->phase != ENDED)
+		timer_set(&c->timer, now_ms + rest_ms);
 }
 
 /* ---- actions ---- */
@@ -304,7 +323,7 @@ static void run_action(struct control_session *c)
 	}
 	snprintf(said, sizeof said, "%llu recipient%s %s", (unsigned long long)n, n == 1 ? "" : "s",
 	         actions[c->verb].done);
-	end(c, 0, n > 0 ? said : "nothing to change: what matches is in that state, or being delivered at this moment");
+	end(c, 0, n > 0 ? said : "nothing to change: what matches is in that state, or damaged, or being delivered at this moment");
 }
 
 /* ---- requests ---- */
@@ -324,9 +343,9 @@ static void ask_supervisor(struct control_session *c)
 static void take_request(struct control_session *c, const struct control_request *m)
 {
 	static const char *const verbs[] = { "list", "show", "retry", "hold", "release", "bounce", "remove", "status",
-		                             "reload" };
+		                             "reload", "verify" };
 	struct spool *s = c->spool;
-	if (m->verb > CONTROL_RELOAD) {
+	if (m->verb > CONTROL_VERIFY) {
 		end(c, 2, "this server does not know the command: is it an older one?");
 		return;
 	}
@@ -349,6 +368,9 @@ static void take_request(struct control_session *c, const struct control_request
 		end(c, 2, "which message? `sealpost queue list` shows the ids");
 	} else if (c->verb == CONTROL_LIST || c->verb == CONTROL_SHOW) {
 		c->phase = LISTING;
+		go_on(c);
+	} else if (c->verb == CONTROL_VERIFY) {
+		c->phase = VERIFYING;
 		go_on(c);
 	} else {
 		run_action(c);

@@ -380,8 +380,13 @@ static fault lease_some(struct spool *s, size_t *n_out, struct why *why)
 	struct dispatch d = { .jobs = ARENA_ARRAY(a, struct job *, SPOOL_LEASE_MAX) };
 	*n_out = 0;
 	fault f = s->ops->lease(s->store, spool_now_s(s), SPOOL_LEASE_S, &room, a, rows, SPOOL_LEASE_MAX, n_out, why);
-	for (size_t i = 0; i < *n_out && f == OK; i++)
-		f = dispatch_one(s, &d, &rows[i], a);
+	for (size_t i = 0; i < *n_out && f == OK; i++) {
+		f = rows[i].damaged ? check_set_aside(s, &rows[i], why) : dispatch_one(s, &d, &rows[i], a);
+		if (f == F_ABSENT || f == F_BUSY) { /* an index is damaged: when the lease ends, it is tried again */
+			log_event(LOG_QUEUE_DAMAGED, LOG_S("id", rows[i].id), LOG_Z("text", "an index of the queue's database"));
+			f = OK;
+		}
+	}
 	for (size_t i = 0; i < d.n; i++)
 		job_start(d.jobs[i]);
 	arena_free(&a);

@@ -5,7 +5,7 @@
  *     ingest.c    fronts hand in messages            verify.c    would the next hop take this recipient?
  *     schedule.c  leases become jobs for workers     work.c      workers fetch content and report outcomes
  *     verdict.c   an outcome becomes a decision      notice.c    a decision becomes a notice to the sender
- *     audience.c  where that notice goes
+ *     audience.c  where that notice goes              check.c     is all of the queue whole?
  *     turn.c      the group commit                   control.c   the operator's socket
  *     keep.c      opening, space, clock, tidying     spool.c     the role's hooks
  *
@@ -238,6 +238,7 @@ void verdict_on_outcome(struct job *j, size_t index, const struct outcome_facts 
 void verdict_later(struct job *j, size_t index, const char *text, int64_t next_s); /* 0: by the retry list */
 void verdict_again(struct job *j, size_t index); /* there was no attempt: in a moment, and not counted as one */
 void verdict_hold(struct job *j, size_t index, const char *text);
+void verdict_damaged(struct job *j, size_t index, const char *text);
 void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply); /* to the sender, now */
 void verdict_free(struct verdict *v);
 
@@ -281,5 +282,14 @@ void control_listen(struct spool *s, int fd);
 void control_status(struct spool *s, uint64_t request, struct str json);
 void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str errors);
 void control_fini(struct spool *s);
+
+/* ---- check.c ---- */
+struct check_round;
+struct check_round *check_begin(struct spool *s, struct channel *to);
+/* A little of it; false: it is over, and the status and the last words are there. */
+bool check_some(struct check_round *c, int *status_out, struct why *last_words);
+void check_end(struct check_round **c);
+/* This row is not what was committed: it goes nowhere from now on. */
+fault check_set_aside(struct spool *s, const struct store_rcpt *r, struct why *why);
 
 #endif

@@ -137,7 +137,7 @@ static void make_done(struct verdict *v, bool next_hop_notifies)
 void verdict_on_outcome(struct job *j, size_t index, const struct outcome_facts *o)
 {
 	if (j->damaged && o->class != OUTCOME_DONE) {
-		verdict_hold(j, index, "its content in the queue is damaged");
+		verdict_damaged(j, index, "its content in the queue is damaged");
 		return;
 	}
 	struct verdict *v = verdict_new(j, index, SETTLE_DONE, LOG_DELIVERED);
@@ -181,12 +181,24 @@ void verdict_again(struct job *j, size_t index)
 	v->counts = false;
 }
 
-void verdict_hold(struct job *j, size_t index, const char *text)
+static struct verdict *keep_back(struct job *j, size_t index, enum settle_kind kind, const char *text)
 {
 	struct smtp_reply reply = REPLY(0, 0, 0, 0, str_of(text));
-	struct verdict *v = verdict_new(j, index, SETTLE_HELD, LOG_HELD);
+	struct verdict *v = verdict_new(j, index, kind, LOG_HELD);
 	keep_reply(v, &reply);
 	v->next_s = v->rcpt->next_s;
+	return v;
+}
+
+void verdict_hold(struct job *j, size_t index, const char *text)
+{
+	(void)keep_back(j, index, SETTLE_HELD, text);
+}
+
+/* Set aside: the log has it as `held` like all that waits for a person, after `queue-damaged`. */
+void verdict_damaged(struct job *j, size_t index, const char *text)
+{
+	(void)keep_back(j, index, SETTLE_DAMAGED, text);
 }
 
 void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply)

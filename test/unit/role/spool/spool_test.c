@@ -462,7 +462,7 @@ static void nonsense_of_workers_is_passed_over(void **state)
 	assert_int_equal(rows(r, 1), 0);
 }
 
-static void damage_is_held_and_never_sent(void **state)
+static void test_p6_damage_is_set_aside_and_never_sent(void **state)
 {
 	(void)state;
 	answer(OUTCOME_LATER, 0, "4.3.0", "the content broke off");
@@ -471,7 +471,7 @@ static void damage_is_held_and_never_sent(void **state)
 	wait_for("courier: body 0 broken");
 	settle_down();
 	struct store_rcpt r = only_row();
-	assert_int_equal(r.state, RCPT_HELD);
+	assert_int_equal(r.state, RCPT_DAMAGED);
 	assert_true(has(r.last_reply, "damaged"));
 }
 
@@ -1096,7 +1096,7 @@ int main(void)
 		OPEN(a_worker_that_says_nothing_is_no_delivery),
 		PREPARED(who_is_over_a_servers_limit_comes_again_soon),
 		OPEN(nonsense_of_workers_is_passed_over),
-		OPEN(damage_is_held_and_never_sent),
+		OPEN(test_p6_damage_is_set_aside_and_never_sent),
 		PREPARED(a_hold_route_holds_until_released),
 		PREPARED(a_changed_route_counts_at_the_next_attempt),
 		PREPARED(a_route_that_refuses_much_decides_some_at_a_time),

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * cmd/queue_parts.h -- the parts of `sealpost queue` that look at the queue's files themselves.
+ *
+ * Errors   None returned: the result is an exit status. What is said to a person goes to standard output and error.
+ * Tests    test/scenario/queue_verify_test.py
+ */
+#ifndef CMD_QUEUE_PARTS_H
+#define CMD_QUEUE_PARTS_H
+
+#include "cmd/control_client.h"
+
+/* Is all that lies in the queue what was accepted? Through the server that runs, or without one. 0, 1 if something was found. */
+int queue_verify(const struct common_options *options);
+
+#endif
