@@ -148,12 +148,18 @@ fault file_read(int fd, void *to, size_t n, size_t *n_out)
 
 fault file_pread(int fd, void *to, size_t n, uint64_t offset, size_t *n_out)
 {
-	ssize_t got;
-	do
-		got = pread(fd, to, n, (off_t)offset);
-	while (got < 0 && errno == EINTR);
-	*n_out = got > 0 ? (size_t)got : 0;
-	return got >= 0 ? OK : fault_of_errno();
+	*n_out = 0;
+	while (*n_out < n) {
+		ssize_t got = pread(fd, (char *)to + *n_out, n - *n_out, (off_t)(offset + *n_out));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return fault_of_errno();
+		if (got == 0)
+			break;
+		*n_out += (size_t)got;
+	}
+	return OK;
 }
 
 fault file_read_all(int fd, struct buf *to)

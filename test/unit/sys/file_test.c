@@ -235,6 +235,20 @@ static void a_directory_is_given_but_no_link(void **state)
 	assert_int_equal(directory_give(path, geteuid(), getegid()), F_ABSENT);
 }
 
+/* The kernel gives a file of /proc in pieces of about a page, as any file may come. */
+static void a_read_in_pieces_is_one_read(void **state)
+{
+	(void)state;
+	char room[12 << 10];
+	size_t n = 0;
+	int fd = -1;
+	assert_int_equal(file_open(FILE_CWD, "/proc/self/smaps", FILE_READ, 0, &fd, NULL), OK);
+	assert_true(pread(fd, room, sizeof room, 0) < (ssize_t)sizeof room);
+	assert_int_equal(file_pread(fd, room, sizeof room, 0, &n), OK);
+	assert_int_equal(n, sizeof room);
+	fd_close(&fd);
+}
+
 #define WITH_A_PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -244,6 +258,7 @@ int main(void)
 		WITH_A_PLACE(a_pipe_is_read_to_its_end),
 		WITH_A_PLACE(faults_are_told_apart),
 		WITH_A_PLACE(beneath_stays_beneath),
+		cmocka_unit_test(a_read_in_pieces_is_one_read),
 		WITH_A_PLACE(a_lock_is_for_one_opening),
 		WITH_A_PLACE(a_directory_is_given_but_no_link),
 		WITH_A_PLACE(a_directory_tells_its_names_every_time),
