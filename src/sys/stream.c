@@ -146,6 +146,10 @@ static fault written(struct stream *s, ssize_t n, size_t offered, size_t *n_out)
 {
 	*n_out = n > 0 ? (size_t)n : 0;
 	fault f = n >= 0 ? OK : fault_of_transfer();
+	/* The kernel may refuse although the other end lives (no buffers, too many descriptors under way). What is missing
+	 * then must not look like silence, neither there nor here: both find the end when they have read what came before. */
+	if (f == F_PEER)
+		(void)shutdown(s->fd, SHUT_RDWR);
 	if (f == F_BUSY || (f == OK && *n_out < offered))
 		stream_want_write(s, true);
 	return f == F_BUSY ? OK : f;

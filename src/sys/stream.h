@@ -31,7 +31,8 @@ int            stream_detach(struct stream **s);  /* gives the descriptor back *
 
 /* F_BUSY: nothing now. F_PEER: reset. OK with *n_out == 0: the other end has closed. */
 MUST_USE fault stream_read(struct stream *s, char *to, size_t room, size_t *n_out);
-/* Writes what fits; *n_out may be less than offered, then WRITABLE follows. F_PEER: broken. */
+/* Writes what fits; *n_out may be less than offered, then WRITABLE follows. F_PEER: broken; what came
+ * before can still be read, and then the end. */
 MUST_USE fault stream_write(struct stream *s, struct str bytes, size_t *n_out);
 void           stream_want_read(struct stream *s, bool want); /* back-pressure */
 void           stream_want_write(struct stream *s, bool want);

@@ -370,6 +370,23 @@ static void send_raw(int fd, const char *bytes, size_t n, int passed)
 	assert_int_equal(sendmsg(fd, &msg, MSG_NOSIGNAL), n);
 }
 
+/* The kernel may refuse to send although the neighbour lives (no buffers, too many descriptors under way). What is lost
+ * then must not look like silence: both ends hear of it. */
+static void a_send_that_fails_ends_the_channel_at_both_ends(void **state)
+{
+	(void)state;
+	struct pair p;
+	begin(&p, &supervisor_to_role);
+	int closed = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(closed >= 0);
+	(void)close(closed);
+	channel_send_fd(p.a.channel, TO_ROLE_LINK, &(struct to_role_link){ 0 }, closed);
+	until(&p.b, 0, true);
+	until(&p.a, 0, true);
+	assert_int_equal(p.b.messages, 0);
+	end_pair(&p);
+}
+
 static void what_is_no_message_closes_this_channel_and_nothing_else(void **state)
 {
 	(void)state;
@@ -534,6 +551,7 @@ int main(void)
 		cmocka_unit_test(closing_inside_a_message_is_safe),
 		cmocka_unit_test(each_descriptor_comes_with_its_message),
 		cmocka_unit_test(all_descriptors_arrive_when_the_sender_lives),
+		cmocka_unit_test(a_send_that_fails_ends_the_channel_at_both_ends),
 		cmocka_unit_test(what_is_no_message_closes_this_channel_and_nothing_else),
 		cmocka_unit_test(frames_may_be_cut_at_every_byte),
 		cmocka_unit_test(descriptors_without_messages_are_closed),
