@@ -149,8 +149,12 @@ struct dns_question *dns_ask(struct dns *dns, enum dns_kind kind, struct str nam
 		refuse(q, DNS_NXDOMAIN, STR("no such name can exist"));
 		return q;
 	}
+	q->id = -1;
 	int error = ub_resolve_async(dns->ub, q->name, dns_kind_number(kind), CLASS_IN, q, on_result, &q->id);
 	if (error != 0) {
+		/* The library may have failed after it had passed the question on: then an answer would still come. */
+		if (q->id != -1)
+			ub_cancel(dns->ub, q->id);
 		refuse(q, DNS_FAILED, str_of(ub_strerror(error)));
 		return q;
 	}
