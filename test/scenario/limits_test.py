@@ -83,6 +83,13 @@ class OrdinaryUser(harness.Scenario):
         for role, pid in server.roles().items():
             self.assertEqual(os.stat(f"/proc/{pid}").st_uid, nobody.pw_uid, role)
 
+    def test_a_queue_directory_that_was_made_but_not_given_away(self):
+        """As a start leaves it that is killed just then."""
+        server = Sealpost(self.folder)
+        server.spool.mkdir(mode=0o700)
+        self.start(server)
+        self.assertEqual(server.spool.stat().st_uid, pwd.getpwnam("nobody").pw_uid)
+
 
 if __name__ == "__main__":
     harness.main()

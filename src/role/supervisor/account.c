@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sys/file.h"
+#include "sys/socket.h"
 
 static bool exists(struct str name, const char *suffix, char *to, size_t room)
 {
@@ -43,6 +44,22 @@ static fault refuse_root(const struct conf *conf, struct conf_report *report)
 	return OK;
 }
 
+/* As it is if we were killed between making it and giving it away. */
+static bool is_ours_and_empty(const char *path)
+{
+	uint32_t owner = 0, mode = 0;
+	struct str name;
+	int fd = -1;
+	if (directory_open(FILE_CWD, path, &fd, NULL) != OK)
+		return false;
+	bool ours = file_owner_mode(fd, &owner, &mode) == OK && owner == process_user();
+	struct directory_reader *d = directory_read(fd);
+	bool empty = !directory_next(d, &name);
+	directory_close(&d);
+	fd_close(&fd);
+	return ours && empty;
+}
+
 fault account_prepare(const struct conf *conf, struct conf_report *report)
 {
 	char path[4096], name[128];
@@ -54,11 +71,12 @@ fault account_prepare(const struct conf *conf, struct conf_report *report)
 	path[conf->queue.directory.n] = '\0';
 
 	fault f = directory_make(FILE_CWD, path, 0700);
-	if (f == F_EXISTS)
+	if (f == F_EXISTS && !is_ours_and_empty(path))
 		return OK;
-	if (f == OK && account_of(conf, ROLE_SPOOL, name, sizeof name) != NULL && user_find(name, &uid, &gid) == OK)
+	if ((f == OK || f == F_EXISTS) && account_of(conf, ROLE_SPOOL, name, sizeof name) != NULL &&
+	    user_find(name, &uid, &gid) == OK)
 		f = directory_give(path, uid, gid);
-	if (f == OK)
+	if (f == OK || f == F_EXISTS)
 		return OK;
 	report->errors++;
 	return buf_addf(&report->text, "queue directory %s: cannot be made (%s): make it, owned by the spool's account, mode 0700\n",
