@@ -34,14 +34,17 @@ enum rcpt_verdict {
 
 /* AUTH_MORE: a challenge to send, and so is the last word of a mechanism that has one: it is answered by an empty
  * line. AUTH_DONE: user is the canonical name. AUTH_FAILED: delay_ms is to be waited before the reply; code 535,
- * 501, 454 ... */
+ * 501, 454 ...
+ * TICKET_SEEDS: unasked, when the link is new and whenever they change: for the session tickets that all fronts share
+ * (tls/tls.h). past is empty, or the one before the present one, whose tickets are still good. */
 #define KEEPER_TO_FRONT(MSG, U, I, S)                                                     \
 	MSG(KEEPER_AUTH_MORE, keeper_auth_more, U(session) S(challenge))                  \
 	MSG(KEEPER_AUTH_DONE, keeper_auth_done, U(session) S(user))                       \
 	MSG(KEEPER_AUTH_FAILED, keeper_auth_failed, U(session) U(code) S(status) S(text) U(delay_ms)) \
 	MSG(KEEPER_RCPT_TARGET, keeper_rcpt_target, U(request) S(address))                \
 	MSG(KEEPER_RCPT, keeper_rcpt, U(request) U(verdict) S(text))                      \
-	MSG(KEEPER_SENDER, keeper_sender, U(request) U(allowed))
+	MSG(KEEPER_SENDER, keeper_sender, U(request) U(allowed))                          \
+	MSG(KEEPER_TICKET_SEEDS, keeper_ticket_seeds, S(present) S(past))
 
 IPC_DECLARE(FRONT_TO_KEEPER, front_to_keeper)
 IPC_DECLARE(KEEPER_TO_FRONT, keeper_to_front)

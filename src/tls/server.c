@@ -14,6 +14,7 @@ struct block {
 	struct block *next;
 	char *names;              /* joined by spaces, as given: recognises further chains for the same names */
 	unsigned kinds;           /* bit set of the key types that have a chain */
+	unsigned char certificates[32]; /* a digest of all leaves, in order */
 };
 
 struct tls_server {
@@ -23,7 +24,6 @@ struct tls_server {
 	struct block *blocks, *last;
 	struct map *exact;        /* name -> block */
 	struct map *below;        /* "x.example" -> block, for *.x.example */
-	struct tickets tickets;
 };
 
 struct tls_server *tls_server_new(const struct tls_signer *signer, bool for_mx)
@@ -56,7 +56,6 @@ void tls_server_free(struct tls_server **s_)
 	}
 	map_free(&s->exact);
 	map_free(&s->below);
-	tickets_wipe(&s->tickets);
 	free(s);
 }
 
@@ -83,6 +82,63 @@ static struct block *block_for(const struct tls_server *s, struct str name)
 	if (b == NULL && str_find(name, '.', &dot))
 		b = map_get(s->below, str_from(name, dot + 1));
 	return b;
+}
+
+/* A field of a hello: a length of so many bytes, and what it counts. */
+static bool take_counted(struct str *from, size_t width, struct str *out)
+{
+	size_t n = 0;
+	if (from->n < width)
+		return false;
+	for (size_t i = 0; i < width; i++)
+		n = n << 8 | (unsigned char)from->p[i];
+	if (from->n - width < n)
+		return false;
+	*out = str_sub(*from, width, n);
+	*from = str_from(*from, width + n);
+	return true;
+}
+
+static struct str extension(SSL *ssl, unsigned type)
+{
+	const unsigned char *p = NULL;
+	size_t n = 0;
+	return SSL_client_hello_get0_ext(ssl, type, &p, &n) == 1 ? (struct str){ (const char *)p, n } : STR_NONE;
+}
+
+/* RFC 6066 3: a list of names, each with a type; of type 0, which has one at most. OpenSSL judges the form later. */
+static struct str name_in_hello(SSL *ssl)
+{
+	struct str rest = extension(ssl, TLSEXT_TYPE_server_name), list, name;
+	if (!take_counted(&rest, 2, &list) || !str_take_char(&list, TLSEXT_NAMETYPE_host_name) || !take_counted(&list, 2, &name))
+		return STR_NONE;
+	return name;
+}
+
+/* RFC 8446 4.2.1. */
+static bool offers_tls13(SSL *ssl)
+{
+	struct str rest = extension(ssl, TLSEXT_TYPE_supported_versions), list;
+	if (!take_counted(&rest, 1, &list))
+		return false;
+	for (; list.n >= 2; list = str_from(list, 2))
+		if (list.p[0] == TLS1_3_VERSION >> 8 && list.p[1] == (TLS1_3_VERSION & 0xff))
+			return true;
+	return false;
+}
+
+/* Before OpenSSL looks for a session to resume: its ticket must be one of the certificate that is asked for now. */
+static int on_hello(SSL *ssl, int *alert, void *server)
+{
+	struct str asked = name_in_hello(ssl);
+	char lower[256];
+	(void)alert;
+	if (!offers_tls13(ssl))
+		(void)SSL_set_options(ssl, SSL_OP_NO_TICKET);
+	if (!tls_is_host_name(asked))
+		return SSL_CLIENT_HELLO_SUCCESS;
+	const struct block *b = block_for(server, (struct str){ lower, name_lower(asked, lower) });
+	return b == NULL || SSL_set_SSL_CTX(ssl, b->ctx) != NULL ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
 }
 
 /* An unknown name gets the first block: senders put all kinds of names there (RFC 8314 says nothing against it),
@@ -127,10 +183,12 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-struct tickets *tickets_of(SSL *ssl)
+bool tickets_of(SSL *ssl, struct ticket_binding *out)
 {
-	struct tls *t = SSL_get_app_data(ssl);
-	return t != NULL && t->server != NULL ? &t->server->tickets : NULL;
+	const struct tls *t = SSL_get_app_data(ssl);
+	const struct block *b = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	*out = (struct ticket_binding){ t->tickets, t->listener, b->certificates };
+	return tickets_any(t->tickets) && SSL_version(ssl) >= TLS1_3_VERSION;
 }
 
 /* ---- building ---- */
@@ -142,10 +200,12 @@ static struct block *block_new(struct tls_server *s)
 	b->ctx = SSL_CTX_new_ex(tls_library(), NULL, TLS_server_method());
 	check(b->ctx != NULL);
 	SSL_CTX_set_security_level(b->ctx, 2);
-	bool ruled = tls_context_rules(b->ctx, s->for_mx) && SSL_CTX_set_num_tickets(b->ctx, 1) == 1 &&
+	bool ruled = tls_context_rules(b->ctx, s->for_mx) && SSL_CTX_set_num_tickets(b->ctx, 0) == 1 &&
 	             SSL_CTX_set_session_id_context(b->ctx, session_context, sizeof(session_context) - 1) == 1;
 	check(ruled);
 	tickets_use(b->ctx);
+	(void)SSL_CTX_set_app_data(b->ctx, b);
+	SSL_CTX_set_client_hello_cb(b->ctx, on_hello, s);
 	(void)SSL_CTX_set_tlsext_servername_callback(b->ctx, choose_block);
 	(void)SSL_CTX_set_tlsext_servername_arg(b->ctx, s);
 	SSL_CTX_set_alpn_select_cb(b->ctx, choose_protocol, NULL);
@@ -188,6 +248,16 @@ static unsigned kind_bit(EVP_PKEY *key)
 	return EVP_PKEY_is_a(key, "EC") ? 1 : EVP_PKEY_is_a(key, "RSA") ? 2 : 4;
 }
 
+/* Two digests become one: the order counts, and is the configuration's. */
+static bool block_add_leaf(struct block *b, X509 *leaf)
+{
+	unsigned char both[64];
+	unsigned n = 0;
+	memcpy(both, b->certificates, 32);
+	return X509_digest(leaf, EVP_sha256(), both + 32, &n) == 1 && n == 32 &&
+	       EVP_Digest(both, sizeof(both), b->certificates, NULL, EVP_sha256(), NULL) == 1;
+}
+
 static fault block_add_chain(struct block *b, const struct tls_signer *signer, struct str chain_pem, struct why *why)
 {
 	BIO *pem = BIO_new_mem_buf(chain_pem.p, chain_pem.n < INT32_MAX ? (int)chain_pem.n : 0);
@@ -202,7 +272,7 @@ static fault block_add_chain(struct block *b, const struct tls_signer *signer, s
 		f = F_SYNTAX;
 	else if ((b->kinds & kind_bit(key)) != 0)
 		f = why_say(why, F_EXISTS, "these names already have a certificate with a key of this type");
-	else if (SSL_CTX_use_certificate(b->ctx, leaf) != 1 || SSL_CTX_use_PrivateKey(b->ctx, key) != 1)
+	else if (SSL_CTX_use_certificate(b->ctx, leaf) != 1 || SSL_CTX_use_PrivateKey(b->ctx, key) != 1 || !block_add_leaf(b, leaf))
 		f = why_say(why, F_SYNTAX, "OpenSSL refuses the certificate: %s", ERR_reason_error_string(ERR_peek_last_error()));
 	if (f == OK) {
 		b->kinds |= kind_bit(key);
@@ -251,4 +321,15 @@ struct tls *tls_accept(struct tls_server *s)
 	if (t->ssl == NULL)
 		tls_break(t, "no certificate is configured");
 	return t;
+}
+
+void tls_use_tickets(struct tls *t, const struct tls_tickets *tickets, const char *listener)
+{
+	if (t->ssl == NULL || !tickets_any(tickets))
+		return;
+	t->tickets = tickets;
+	t->listener = listener;
+	bool set = SSL_set_num_tickets(t->ssl, 1) == 1 &&
+	           SSL_set_session_id_context(t->ssl, (const unsigned char *)listener, (unsigned)strlen(listener)) == 1;
+	check(set);
 }

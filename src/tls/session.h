@@ -23,6 +23,8 @@ struct tls {
 	char *problem, *peer;     /* client, once open */
 	char *error;
 	struct tls_server *server;
+	const struct tls_tickets *tickets;
+	const char *listener;     /* whose tickets */
 	struct tls_client *of_client;
 };
 

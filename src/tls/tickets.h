@@ -1,31 +1,36 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * tls/tickets.h -- the keys of session tickets: random, in memory only, changed every TICKETS_KEY_S, two kept.
+ * tls/tickets.h -- the keys of session tickets, from seeds that all fronts share. Not for other rooms.
  *
- * Each tls_server has its own, so a ticket of one listener is nothing to another, and a reload or restart forgets all.
+ * A seed is TLS_TICKET_SEED_BYTES of the keeper's randomness. The key of a ticket is derived from it, from the kind of
+ * listener and from the certificates behind the name that the client asked for, so a ticket is nothing to another
+ * listener or another certificate, and any front with the seed can open it. Two seeds are in use, the present one and the
+ * one before it; tickets are sealed with the former.
  *
- * Source   RFC 5077 4 and 5.5, RFC 8446 4.6.1.
- * Tests    test/unit/tls/session_test.c
+ * Only TLS 1.3 has tickets, and resumes with a fresh key exchange (psk_dhe_ke): whoever learns a seed later cannot read what was
+ * said. In TLS 1.2 the ticket holds all that the session's secrecy hangs on.
+ *
+ * Source   RFC 8446 4.6.1, 2.2 and 4.2.9; RFC 5077 4 (the ticket's form) and 5.5; RFC 5869 (HKDF).
+ * Tests    test/unit/tls/tickets_test.c
  */
 #ifndef TLS_TICKETS_H
 #define TLS_TICKETS_H
 
 #include <openssl/ssl.h>
-#include <stdint.h>
 
-enum { TICKETS_KEY_S = 6 * 3600 };
+#include "tls/tls.h"
 
-struct ticket_key { unsigned char name[16], cipher[32], mac[32]; };
-struct tickets {
-	struct ticket_key keys[2];  /* the present one, and the one before it */
-	unsigned n;
-	int64_t since_s;            /* wall clock, of the present one */
+/* What a session's tickets are bound to; without seeds there are none. */
+struct ticket_binding {
+	const struct tls_tickets *seeds;
+	const char *listener;
+	const unsigned char *certificates;   /* 32 bytes */
 };
 
-void tickets_wipe(struct tickets *t);
-void tickets_use(SSL_CTX *ctx); /* sessions of this context find their tickets with tickets_of */
-void tickets_rotate(struct tickets *t, int64_t now_s); /* now, whatever the age */
+void tickets_use(SSL_CTX *ctx);              /* sessions of this context find their keys with tickets_of */
+bool tickets_any(const struct tls_tickets *t);
 
-struct tickets *tickets_of(SSL *ssl); /* server.c */
+/* server.c: false, the session has no tickets */
+bool tickets_of(SSL *ssl, struct ticket_binding *out);
 
 #endif

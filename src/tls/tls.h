@@ -45,6 +45,14 @@ void tls_server_free(struct tls_server **s);    /* sessions in flight hold their
 MUST_USE fault tls_server_add(struct tls_server *s, const struct str *names, size_t n_names, struct str chain_pem,
                               struct why *why);
 
+/* Seeds of session tickets (tls/tickets.h), shared by servers and sessions, which they outlive. Without a seed nobody gets a
+ * ticket. F_SYNTAX: present, or past where there is one, is not TLS_TICKET_SEED_BYTES long, or all zeros; nothing changes. */
+enum { TLS_TICKET_SEED_BYTES = 32 };
+struct tls_tickets;
+struct tls_tickets *tls_tickets_new(void);
+void tls_tickets_free(struct tls_tickets **t);
+MUST_USE fault tls_tickets_set(struct tls_tickets *t, struct str present, struct str past);
+
 /* ---- client ---- */
 struct tls_client;   /* trust anchors and the protocol floor */
 struct tls_client_options {
@@ -59,6 +67,8 @@ struct tls;
 enum tls_state { TLS_SHAKING, TLS_OPEN, TLS_ENDED, TLS_BROKEN };
 
 struct tls *tls_accept(struct tls_server *s);
+/* Right after tls_accept: this session may resume, and be resumed, at a listener of this kind (a name that lasts). */
+void tls_use_tickets(struct tls *t, const struct tls_tickets *tickets, const char *listener);
 /* name: SNI and, when verifying, the name that the certificate must carry. */
 struct tls *tls_connect(struct tls_client *c, struct str name);
 void tls_free(struct tls **t);

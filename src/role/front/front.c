@@ -203,8 +203,15 @@ static void on_listener(void *role, size_t listener, size_t on, int fd)
 
 static void keeper_message(void *owner, unsigned kind, const void *msg, int fd)
 {
+	struct front *f = owner;
 	fd_close(&fd);
-	session_on_keeper(owner, kind, msg);
+	if (kind != KEEPER_TICKET_SEEDS) {
+		session_on_keeper(f, kind, msg);
+		return;
+	}
+	const struct keeper_ticket_seeds *m = msg;
+	if (tls_tickets_set(f->tickets, m->present, m->past) != OK)
+		log_event(LOG_TROUBLE, LOG_Z("problem", "the keeper's seeds for session tickets are no seeds: they are not used"));
 }
 
 static void spool_message(void *owner, unsigned kind, const void *msg, int fd)
@@ -373,6 +380,7 @@ static void on_free(void *role)
 	channel_close(&f->resolver);
 	fd_close(&f->sign_fd);
 	generation_drop(&f->generation);
+	tls_tickets_free(&f->tickets);
 	buf_fini(&f->shortage);
 	map_free(&f->clients);
 	map_free(&f->asks);
@@ -390,6 +398,7 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	struct front *f = NEW(struct front);
 	f->loop = loop;
 	f->sign_fd = -1;
+	f->tickets = tls_tickets_new();
 	buf_init(&f->shortage, SHORTAGE_BYTES_MAX);
 	list_init(&f->listeners);
 	list_init(&f->coming);

@@ -64,6 +64,8 @@ struct front {
 	const struct conf *conf;        /* in force; NULL before the first */
 	struct generation *generation;
 
+	struct tls_tickets *tickets;    /* of the keeper, for all fronts the same */
+
 	struct channel *spool, *keeper, *resolver;
 	int sign_fd;
 	struct buf shortage;            /* the spool's words; empty: there is room */

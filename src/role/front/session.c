@@ -167,6 +167,7 @@ static void shake(struct session *s)
 	struct buf kept = s->cipher;
 	buf_init(&s->cipher, IN_BYTES_MAX);
 	s->tls = tls_accept(certificates(s));
+	tls_use_tickets(s->tls, s->front->tickets, listen_kind_name(s->kind));
 	s->phase = SESSION_SHAKES;
 	s->has_slot = true;
 	s->slot_until_ms = loop_now_ms(s->front->loop) + SLOT_MS;

@@ -11,11 +11,13 @@
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "ipc/sign.h"
 #include "sys/clock.h"
 #include "sys/log.h"
+#include "sys/secret.h"
 #include "sys/socket.h"
 
 enum { SECURE_HEAP_BYTES = 4 << 20, SECURE_HEAP_MIN_BYTES = 32, TROUBLE_BYTES_MAX = 64 << 10, SIGNATURE_BYTES_MAX = 4096 };
@@ -111,6 +113,33 @@ static void on_sign(void *owner, unsigned kind, const void *msg, int fd)
 	buf_fini(&signature);
 }
 
+/* ---- session tickets ---- */
+
+static void tell_ticket_seeds(struct keeper_link *l)
+{
+	const struct ticket_seeds *t = l->keeper->tickets;
+	struct str present = { t->seeds[0], sizeof(t->seeds[0]) }, past = { t->seeds[1], sizeof(t->seeds[1]) };
+	channel_send(l->channel, KEEPER_TICKET_SEEDS,
+	             &(struct keeper_ticket_seeds){ .present = present, .past = t->n > 1 ? past : STR_NONE });
+}
+
+static void rotate_tickets(void *role)
+{
+	struct keeper *k = role;
+	struct ticket_seeds *t = k->tickets;
+	memcpy(t->seeds[1], t->seeds[0], sizeof(t->seeds[1]));
+	random_bytes(t->seeds[0], sizeof(t->seeds[0]));
+	t->n = t->n == 0 ? 1 : 2;
+	LIST_EACH(link, &k->links) {
+		struct keeper_link *l = LIST_MEMBER(link, struct keeper_link, in_keeper);
+		if (l->arrow == ARROW_FRONT_KEEPER)
+			tell_ticket_seeds(l);
+	}
+	timer_set(&k->rotation, loop_now_ms(k->loop) + (int64_t)TICKET_SEED_S * 1000);
+}
+
+/* ---- links come ---- */
+
 static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 {
 	static const struct {
@@ -145,6 +174,8 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 	list_add_last(&k->links, &l->in_keeper);
 	l->channel = channel_new(k->loop, fd, kinds[kind].in, kinds[kind].out, &kinds[kind].handler, l);
 	channel_keep_secret(l->channel);
+	if (arrow == ARROW_FRONT_KEEPER)
+		tell_ticket_seeds(l);
 }
 
 /* ---- configuration ---- */
@@ -196,6 +227,9 @@ static void on_free(void *role)
 	vault_free(&k->now);
 	files_free(&k->coming);
 	backoff_free(&k->backoff);
+	timer_clear(&k->rotation);
+	void *tickets = k->tickets;
+	secret_free(&tickets, sizeof(*k->tickets));
 	k->work->keeper_gone = true;
 	if (k->work->running == 0)
 		free(k->work);
@@ -220,6 +254,11 @@ struct role_base *keeper_start(struct loop *loop, int control_fd)
 	k->backoff = backoff_new(random_u64());
 	list_init(&k->links);
 	random_bytes(k->pepper, sizeof(k->pepper));
+	bool locked; /* as well as it goes: a seed opens no recorded session */
+	k->tickets = secret_new(sizeof(*k->tickets), &locked);
+	check(k->tickets != NULL);
+	timer_init(&k->rotation, loop, rotate_tickets, k);
+	rotate_tickets(k);
 	k->base = role_base_new(loop, control_fd, &hooks, k);
 	return k->base;
 }

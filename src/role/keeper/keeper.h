@@ -15,14 +15,19 @@
 #include "role/keeper/backoff.h"
 #include "role/keeper/vault.h"
 #include "role/role.h"
+#include "tls/tls.h"
 
 enum {
 	LOGINS_OF_LINK_MAX = 10000,  /* open exchanges of one front */
+	TICKET_SEED_S = 6 * 3600,    /* a new one, the one before it still good; at most a day in all */
 	WORK_MAX = 64,               /* passwords being measured at once: what comes beyond is asked to come again */
 };
 
 /* Threads may outlast the keeper itself, in a simulation: the last one of both frees this. */
 struct work_count { unsigned running; bool keeper_gone; };
+
+/* For session tickets, which the fronts seal and open. */
+struct ticket_seeds { unsigned n; char seeds[2][TLS_TICKET_SEED_BYTES]; };
 
 struct keeper {
 	struct role_base *base;
@@ -32,6 +37,8 @@ struct keeper {
 	struct vault *now;      /* NULL until the first configuration */
 	uint64_t number;             /* counts generations: an exchange does not outlive its own */
 	struct backoff *backoff;
+	struct ticket_seeds *tickets;   /* on pages of their own */
+	struct timer rotation;
 	struct list links;
 	struct work_count *work;
 	uint64_t signatures, refused_signatures, logins, refused_logins;

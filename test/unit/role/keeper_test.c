@@ -29,7 +29,16 @@
 enum { PATIENCE_MS = 30000 };
 
 /* Everything that has arrived, as text: "READY 1;" "AUTH_FAILED 7 535 5.7.8 500;" ... */
-struct ear { struct buf heard; unsigned messages; struct str challenge; struct buf kept; struct str initial; };
+struct ear {
+	struct buf heard;
+	unsigned messages;
+	struct str challenge;
+	struct buf kept;
+	struct str initial;
+	char seed[TLS_TICKET_SEED_BYTES];
+	size_t past_n;
+	unsigned seeds;
+};
 
 static struct loop *loop;
 static struct timer patience;
@@ -75,10 +84,24 @@ static void on_control(void *owner, unsigned kind, const void *msg, int fd)
 		fail_msg("kind %u", kind);
 }
 
+/* They come unasked, and stay for the test that asks about them. */
+static void take_seeds(struct ear *e, const struct keeper_ticket_seeds *m)
+{
+	assert_int_equal(m->present.n, sizeof e->seed);
+	memcpy(e->seed, m->present.p, sizeof e->seed);
+	e->past_n = m->past.n;
+	e->seeds++;
+	loop_stop(loop);
+}
+
 static void on_front(void *owner, unsigned kind, const void *msg, int fd)
 {
-	struct ear *e = ear_of(owner);
 	(void)fd;
+	if (kind == KEEPER_TICKET_SEEDS) {
+		take_seeds(owner, msg);
+		return;
+	}
+	struct ear *e = ear_of(owner);
 	if (kind == KEEPER_AUTH_MORE) {
 		const struct keeper_auth_more *m = msg;
 		keep(e, m->challenge);
@@ -687,9 +710,61 @@ static void a_neighbour_may_vanish_in_the_middle(void **state)
 	start(3, "PLAIN", PLAIN("\0jada\0pencil"), "192.0.2.1"); /* still measured when the keeper ends */
 }
 
+static void wait_for_seeds(struct ear *e)
+{
+	timer_set(&patience, loop_now_ms(loop) + PATIENCE_MS);
+	while (e->seeds == 0)
+		loop_run(loop);
+	timer_clear(&patience);
+	e->seeds = 0;
+}
+
+/* Also to one that comes later, or again; and not to the courier. */
+static void every_front_gets_the_same_ticket_seeds(void **state)
+{
+	static const struct channel_handler as_front = { on_front, on_closed };
+	static const char zeros[TLS_TICKET_SEED_BYTES];
+	struct ear second, other;
+	int pair[2];
+	(void)state;
+	ear_init(&second);
+	ear_init(&other);
+	assert_ok(socket_pair(pair));
+	channel_send_fd(control, TO_ROLE_LINK, &(struct to_role_link){ .arrow = ARROW_FRONT_KEEPER, .instance = 1 }, pair[1]);
+	struct channel *two = channel_new(loop, pair[0], &keeper_to_front, &front_to_keeper, &as_front, &second);
+	wait_for_seeds(&second);
+	channel_close(&front);
+	memset(from_front.seed, 0, sizeof from_front.seed);
+	from_front.seeds = 0;
+	front = channel_new(loop, linked(ARROW_FRONT_KEEPER), &keeper_to_front, &front_to_keeper, &as_front, &from_front);
+	wait_for_seeds(&from_front);
+	assert_memory_equal(from_front.seed, second.seed, sizeof second.seed);
+	assert_memory_not_equal(second.seed, zeros, sizeof zeros);
+	assert_int_equal(second.past_n, 0); /* there has been no other yet */
+
+	/* Another keeper has others. */
+	assert_ok(socket_pair(pair));
+	struct role_base *keeper2 = keeper_start(loop, pair[1]);
+	struct channel *control2 = channel_new(loop, pair[0], &role_to_supervisor, &supervisor_to_role,
+	                                       &(struct channel_handler){ on_control, on_closed }, &from_control);
+	int more[2];
+	assert_ok(socket_pair(more));
+	channel_send_fd(control2, TO_ROLE_LINK, &(struct to_role_link){ .arrow = ARROW_FRONT_KEEPER, .instance = 0 }, more[1]);
+	struct channel *elsewhere = channel_new(loop, more[0], &keeper_to_front, &front_to_keeper, &as_front, &other);
+	wait_for_seeds(&other);
+	assert_memory_not_equal(other.seed, second.seed, sizeof second.seed);
+	channel_close(&elsewhere);
+	channel_close(&two);
+	role_free(&keeper2);
+	channel_close(&control2);
+	ear_fini(&second);
+	ear_fini(&other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_front_gets_the_same_ticket_seeds),
 		cmocka_unit_test(knows_recipients),           cmocka_unit_test(knows_who_may_send),
 		cmocka_unit_test(logs_in_by_plain),           cmocka_unit_test(logs_in_by_scram),
 		cmocka_unit_test(refuses_what_is_not_offered), cmocka_unit_test(cancelling_leaves_nothing),

@@ -11,12 +11,10 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "tls/provider.h"
 #include "tls/session.h"
-#include "tls/tickets.h"
 #include "tls/home.h"
 
 struct place {
@@ -706,61 +704,6 @@ static void the_private_part_is_nowhere(void **state)
 	buf_fini(&pem);
 }
 
-/* A handshake with the raw client, with this session to resume (or none); the session to resume next comes out. */
-static bool resumes(struct tls_server *server, int version, SSL_SESSION *old, SSL_SESSION **next_out, struct tickets *rotate)
-{
-	struct raw r;
-	struct tls *s = tls_accept(server);
-	char got[64];
-	raw_init(&r, version, "ALL");
-	if (old != NULL)
-		assert_int_equal(SSL_set_session(r.ssl, old), 1);
-	raw_pump(&r, s);
-	if (tls_state(s) != TLS_OPEN)
-		fail_msg("%s", tls_error(s));
-	(void)SSL_read(r.ssl, got, sizeof(got)); /* tickets come after the handshake */
-	bool resumed = SSL_session_reused(r.ssl) == 1;
-	if (next_out != NULL)
-		*next_out = SSL_get1_session(r.ssl);
-	if (rotate != NULL)
-		tickets_rotate(tickets_of(s->ssl), rotate->since_s);
-	SSL_set_shutdown(r.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* or the session counts as broken */
-	raw_fini(&r);
-	tls_free(&s);
-	return resumed;
-}
-
-static void tickets_resume_until_their_keys_are_gone(void **state)
-{
-	struct place *p = *state;
-	struct tls_signer signer = home_signer(&p->home);
-	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-		struct tls_server *here = tls_server_new(&signer, false), *there = tls_server_new(&signer, true);
-		add(p, here, "mx.example.org", &ordinary);
-		add(p, there, "mx.example.org", &ordinary);
-		SSL_SESSION *session, *unused;
-		struct tickets now = { .since_s = (int64_t)time(NULL) };
-		assert_false(resumes(here, version, NULL, &session, NULL));
-		unsigned asked = p->home.asked;
-		assert_true(resumes(here, version, session, NULL, NULL));
-		assert_int_equal(p->home.asked, asked); /* no signature was needed */
-		assert_false(resumes(there, version, session, NULL, NULL)); /* another listener */
-		SSL_SESSION_free(session);
-
-		assert_false(resumes(here, version, NULL, &session, &now)); /* rotated once afterwards */
-		assert_true(resumes(here, version, session, &unused, NULL));
-		SSL_SESSION_free(session);
-		SSL_SESSION_free(unused);
-		assert_false(resumes(here, version, NULL, &session, &now));
-		assert_false(resumes(here, version, NULL, &unused, &now)); /* and once more */
-		assert_false(resumes(here, version, session, NULL, NULL));
-		SSL_SESSION_free(session);
-		SSL_SESSION_free(unused);
-		tls_server_free(&here);
-		tls_server_free(&there);
-	}
-}
-
 static void tls_is_recognised_on_a_plain_port(void **state)
 {
 	(void)state;
@@ -797,7 +740,6 @@ int main(void)
 		cmocka_unit_test(a_damaged_chain_is_refused),
 		cmocka_unit_test(a_dead_keeper_fails_cleanly),
 		cmocka_unit_test(the_private_part_is_nowhere),
-		cmocka_unit_test(tickets_resume_until_their_keys_are_gone),
 		cmocka_unit_test(tls_is_recognised_on_a_plain_port),
 	};
 	return cmocka_run_group_tests_name("tls/session", tests, place_setup, place_teardown);
