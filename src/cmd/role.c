@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: ISC */
-/* cmd/role.c -- one role's process, as the supervisor starts it: descriptor 3 is its control channel. */
+/*
+ * cmd/role.c -- one role's process, as the supervisor starts it: descriptor 3 is its control channel, the arguments are the
+ * folders that it may use. It takes what it needs of the system (OpenSSL's configuration, resolv.conf), is confined, and
+ * only then looks at what anybody says.
+ */
 #include "cmd/command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "role/role.h"
@@ -24,9 +29,15 @@ static void ignore(void *owner, enum signal_kind which)
 	(void)which;
 }
 
+static void start_pool(void *owner)
+{
+	work_begin(owner);
+}
+
 static int run(int argc, char **argv)
 {
-	if (argc != 2) {
+	struct why why = { "" };
+	if (argc < 2) {
 		fprintf(stderr, "sealpost role is started by the supervisor; you want `sealpost serve`\n");
 		return 2;
 	}
@@ -35,6 +46,8 @@ static int run(int argc, char **argv)
 	(void)tls_wipe_memory(); /* nothing of OpenSSL has run: it cannot be too late */
 	if (strcmp(argv[1], "keeper") == 0)
 		(void)process_lock_memory(); /* else at least its keys and files are locked, and it says what is not */
+	/* What a ring does, no list of system calls sees. */
+	(void)setenv("UV_USE_IO_URING", "0", 1);
 	struct loop *loop = loop_new();
 	struct role_base *role = role_start(loop, argv[1], CONTROL_FD);
 	if (role == NULL) {
@@ -44,6 +57,10 @@ static int run(int argc, char **argv)
 	}
 	role_on_end(role, stop, loop);
 	signals_watch(loop, ignore, NULL);
+	if (confine(role_rules(argv[1]), (const char *const *)argv + 2, (size_t)argc - 2, start_pool, loop, &why) != OK) {
+		log_event(LOG_TROUBLE, LOG_Z("text", why.text));
+		return 71;
+	}
 	loop_run(loop);
 	role_free(&role);
 	loop_free(&loop);
@@ -52,7 +69,7 @@ static int run(int argc, char **argv)
 
 const struct command command_role = {
 	.name = "role",
-	.usage = "NAME",
+	.usage = "NAME [FOLDER...]",
 	.summary = "one role's process",
 	.help = "",
 	.example = "",

@@ -63,3 +63,16 @@ size_t conf_files(const struct conf *conf, const struct conf_file **out)
 	*out = conf->files;
 	return conf->n_files;
 }
+
+struct str conf_maildir_fixed(struct str template_)
+{
+	size_t end = template_.n, slash;
+	while (end > 1 && template_.p[end - 1] == '/')
+		end--;
+	size_t word = end, at;
+	if (str_find_str(template_, STR("{domain}"), &at) && at < word)
+		word = at;
+	if (str_find_str(template_, STR("{local}"), &at) && at < word)
+		word = at;
+	return str_sub(template_, 0, str_rfind(str_sub(template_, 0, word), '/', &slash) ? slash : 0);
+}

@@ -189,5 +189,8 @@ enum conf_file_use {
 };
 struct conf_file { struct str path; unsigned use; struct conf_place at; };
 size_t conf_files(const struct conf *conf, const struct conf_file **out);
+/* What a Maildir's template has before its first component with {domain} or {local}, or, without one, before its last: the
+ * folder that must be there already. "" for the root. */
+struct str conf_maildir_fixed(struct str template_);
 
 #endif

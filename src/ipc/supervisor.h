@@ -45,14 +45,17 @@ enum ipc_arrow {
 	MSG(TO_ROLE_ASK_STATUS, to_role_ask_status, U(request))              \
 	MSG(TO_ROLE_RELOADED, to_role_reloaded, U(request) U(ok) S(errors))  \
 	MSG(TO_ROLE_STATUS, to_role_status, U(request) S(json))              \
-	MSG(TO_ROLE_DRAIN, to_role_drain, U(grace_ms))
+	MSG(TO_ROLE_DRAIN, to_role_drain, U(grace_ms))                       \
+	MSG(TO_ROLE_USER, to_role_user, U(request) S(name))
 
 /* UNIX_CONNECT: please connect to a Unix socket named by the configuration (LMTP next hops).
  * STATUS: this role's share of `sealpost status`, a JSON object; RELOAD and ASK_STATUS come from the
  * spool, which serves the control socket. DRAINED: nothing is in hand any more.
  * LINK_BROKE: this link is closed; where the neighbour lives all the same, a new LINK comes to both. instance: the
  * neighbour's, if it is a front. links: how many of this arrow and instance have come so far, so that a report of an older
- * one is recognised. */
+ * one is recognised.
+ * STALE: a folder of this role is another one than when it was confined; only a new process can use it.
+ * ASK_USER: what is this account's name? A front may not look itself. The answer is USER, its name empty if there is none. */
 #define ROLE_TO_SUPERVISOR(MSG, U, I, S)                                     \
 	MSG(FROM_ROLE_READY, from_role_ready, U(generation))                 \
 	MSG(FROM_ROLE_FAILED, from_role_failed, U(generation) S(text))       \
@@ -61,7 +64,9 @@ enum ipc_arrow {
 	MSG(FROM_ROLE_RELOAD, from_role_reload, U(request))                  \
 	MSG(FROM_ROLE_ASK_STATUS, from_role_ask_status, U(request))          \
 	MSG(FROM_ROLE_DRAINED, from_role_drained, U(unused))                 \
-	MSG(FROM_ROLE_LINK_BROKE, from_role_link_broke, U(arrow) U(instance) U(links))
+	MSG(FROM_ROLE_LINK_BROKE, from_role_link_broke, U(arrow) U(instance) U(links)) \
+	MSG(FROM_ROLE_STALE, from_role_stale, U(unused))                     \
+	MSG(FROM_ROLE_ASK_USER, from_role_ask_user, U(request) U(uid))
 
 IPC_DECLARE(SUPERVISOR_TO_ROLE, supervisor_to_role)
 IPC_DECLARE(ROLE_TO_SUPERVISOR, role_to_supervisor)

@@ -21,7 +21,7 @@ struct role_base {
 	void (*ended)(void *owner);
 	void *ended_owner;
 	uint64_t next_request;
-	bool drained;
+	bool drained, told_confinement, is_stale;
 	uint16_t links[IPC_ARROW_COUNT][INSTANCES_MAX]; /* how many have come */
 
 	/* The generation that is arriving, and the one in force. */
@@ -51,6 +51,18 @@ static void take_text(struct role_base *b, const struct to_role_config_text *m)
 	b->texts[b->n_texts++] = (struct conf_text){ str_keep(m->name), str_keep(m->text) };
 }
 
+/* Here, because only the configuration says in which form events are logged. */
+static void tell_confinement(struct role_base *b)
+{
+	const struct confine_facts *facts = confine_facts();
+	if (b->told_confinement || !facts->confined)
+		return;
+	b->told_confinement = true;
+	log_event(LOG_CONFINED, LOG_U("user", facts->user), LOG_Z("root", facts->empty_root ? "empty" : "whole"),
+	          LOG_Z("calls", facts->seccomp ? "listed" : "all"), LOG_U("landlock", facts->landlock),
+	          LOG_Z("less", facts->less));
+}
+
 static fault apply(struct role_base *b, struct why *why)
 {
 	struct conf_report report;
@@ -63,6 +75,7 @@ static fault apply(struct role_base *b, struct why *why)
 	TRY(f);
 
 	log_begin(b->hooks->name, conf->log_json);
+	tell_confinement(b);
 	f = b->hooks->apply(b->role, conf, why);
 	if (f != OK) {
 		conf_free(&conf);
@@ -97,7 +110,12 @@ static void tell_status(struct role_base *b, uint64_t request)
 	if (f == OK && b->hooks->status != NULL)
 		b->hooks->status(b->role, &json);
 	if (f == OK)
-		f = buf_addf(&json, "%s\"peak_bytes\":%" PRIu64 "}", buf_view(&json).n > 1 ? "," : "", process_peak_bytes());
+		f = buf_addf(&json, "%s\"peak_bytes\":%" PRIu64 ",\"confinement\":", buf_view(&json).n > 1 ? "," : "",
+		             process_peak_bytes());
+	if (f == OK)
+		f = confine_put_json(&json);
+	if (f == OK)
+		f = buf_add_char(&json, '}');
 	channel_send(b->control, FROM_ROLE_STATUS,
 	             &(struct from_role_status){ .request = request,
 	                                         .json = f == OK ? buf_view(&json) : STR("{}") });
@@ -224,6 +242,14 @@ void role_drained(struct role_base *b)
 		return;
 	b->drained = true;
 	channel_send(b->control, FROM_ROLE_DRAINED, &(struct from_role_drained){ 0 });
+}
+
+void role_folder_refused(struct role_base *b)
+{
+	if (b->is_stale || !confine_is_stale())
+		return;
+	b->is_stale = true;
+	channel_send(b->control, FROM_ROLE_STALE, &(struct from_role_stale){ 0 });
 }
 
 void role_free(struct role_base **base)

@@ -12,6 +12,7 @@
 #include "conf/conf.h"
 #include "ipc/supervisor.h"
 #include "sys/channel.h"
+#include "sys/confine.h"
 #include "sys/loop.h"
 
 struct role_base;
@@ -38,6 +39,8 @@ struct role_hooks {
 /* The table of roles: name, start. Returns the role's base; used by `sealpost role` and the simulation. */
 struct role_base *role_start(struct loop *loop, const char *name, int control_fd);
 void              role_free(struct role_base **base);
+/* What a role may do once it is confined: the table in role/table.c. NULL: there is no such role. */
+const struct confine_rules *role_rules(const char *name);
 /* Told when the supervisor is gone: the process then ends. Nobody needs to listen. */
 void              role_on_end(struct role_base *base, void (*ended)(void *owner), void *owner);
 
@@ -47,6 +50,9 @@ struct role_base *role_base_new(struct loop *loop, int control_fd, const struct 
 struct channel   *role_control(struct role_base *base);
 uint64_t          role_unix_connect(struct role_base *base, struct str path); /* returns the request */
 void              role_drained(struct role_base *base);
+/* Something in a folder of ours cannot be used. If that is because the folder is another one than when this process was
+ * confined, a new process is asked for, and this one will soon be ended. */
+void              role_folder_refused(struct role_base *base);
 /* Logs it, as gravely as it is, and tells the supervisor, who links anew if the neighbour is still there. instance: the
  * neighbour's, if it is a front, else 0. */
 void              role_link_broke(struct role_base *base, enum ipc_arrow arrow, unsigned instance, const char *neighbour,

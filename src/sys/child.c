@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@
 #include "sys/loop_uv.h"
 #include "sys/socket.h"
 
-enum { CONTROL_FD = 3, FIRST_FREE_FD = 4, EXIT_NOT_STARTED = 71 };
+enum { CONTROL_FD = 3, FIRST_FREE_FD = 4, EXIT_NOT_STARTED = 71, ROLE_ARGUMENT = 2 };
 
 struct child {
 	uv_signal_t watch;
@@ -31,9 +32,9 @@ struct child {
 
 /* All that the new process needs, made ready before the fork: afterwards only async-signal-safe calls are allowed. */
 struct launch {
-	const char *role;
+	char **arguments;
 	int control, program, null;
-	bool become;
+	bool become, keeps_chroot;
 	uint32_t uid, gid;
 	pid_t parent;
 	char **environment;
@@ -85,25 +86,47 @@ static bool keeps_secrets(const char *role)
 	return strcmp(role, "keeper") == 0;
 }
 
+/* The one right that an empty root takes survives the change of user and the new program. Without it, there is no such root. */
+static void keep_chroot(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	const uint32_t one = 1u << CAP_SYS_CHROOT;
+	struct __user_cap_data_struct these[_LINUX_CAPABILITY_U32S_3] = { { .effective = one, .permitted = one, .inheritable = one } };
+	if (syscall(SYS_capset, &head, these) == 0)
+		(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0);
+}
+
+static bool become_user(const struct launch *l)
+{
+	if (l->keeps_chroot && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
+		return false;
+	if (setgroups(0, NULL) != 0 || setresgid(l->gid, l->gid, l->gid) != 0 || setresuid(l->uid, l->uid, l->uid) != 0)
+		return false;
+	if (l->keeps_chroot)
+		keep_chroot();
+	return true;
+}
+
 _Noreturn static void run_role(const struct launch *l)
 {
-	char *argv[] = { (char[]){ "sealpost" }, (char[]){ "role" }, (char *)(uintptr_t)l->role, NULL };
 	sigset_t none;
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	ignore_what_is_meant_for_the_supervisor();
 	if (!arrange_descriptors(l))
 		_exit(EXIT_NOT_STARTED);
-	if (keeps_secrets(l->role)) /* it wants to lock them in memory: raised while we still may */
+	if (keeps_secrets(l->arguments[ROLE_ARGUMENT])) /* it wants to lock them in memory: raised while we still may */
 		(void)setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
-	if (l->become && (setgroups(0, NULL) != 0 || setresgid(l->gid, l->gid, l->gid) != 0 ||
-	                  setresuid(l->uid, l->uid, l->uid) != 0))
+	if (l->become && !become_user(l))
+		_exit(EXIT_NOT_STARTED);
+	/* A program file with capabilities of its own gives the role none. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		_exit(EXIT_NOT_STARTED);
 	/* After the change of user, which resets it. No role outlives the supervisor. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != l->parent)
 		_exit(EXIT_NOT_STARTED);
-	(void)syscall(SYS_execveat, FIRST_FREE_FD, "", argv, l->environment, AT_EMPTY_PATH);
+	(void)syscall(SYS_execveat, FIRST_FREE_FD, "", l->arguments, l->environment, AT_EMPTY_PATH);
 	_exit(EXIT_NOT_STARTED);
 }
 
@@ -127,12 +150,28 @@ static char **role_environment(const char *role)
 	return copy;
 }
 
-static fault prepare(struct launch *l, const char *user, struct why *why)
+/* "sealpost role NAME FOLDER ...", as ps(1) shows it. */
+static char **role_arguments(const struct child_plan *plan)
 {
-	if (user != NULL && process_is_root()) {
-		if (user_find(user, &l->uid, &l->gid) != OK)
-			return why_say(why, F_ABSENT, "there is no user \"%s\" (run-as names the account of the roles)", user);
+	static const char *const first[] = { "sealpost", "role" };
+	char **arguments = must_alloc((COUNT(first) + plan->n_folders + 2) * sizeof *arguments);
+	size_t n = 0;
+	for (size_t i = 0; i < COUNT(first); i++)
+		arguments[n++] = (char *)(uintptr_t)first[i];
+	arguments[n++] = (char *)(uintptr_t)plan->role;
+	for (size_t i = 0; i < plan->n_folders; i++)
+		arguments[n++] = (char *)(uintptr_t)plan->folders[i];
+	return arguments;
+}
+
+static fault prepare(struct launch *l, const struct child_plan *plan, struct why *why)
+{
+	if (plan->user != NULL && process_is_root()) {
+		if (user_find(plan->user, &l->uid, &l->gid) != OK)
+			return why_say(why, F_ABSENT, "there is no user \"%s\" (run-as and mail-user name the accounts of the roles)",
+			               plan->user);
 		l->become = true;
+		l->keeps_chroot = plan->keeps_chroot;
 	}
 	l->program = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	l->null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -142,19 +181,21 @@ static fault prepare(struct launch *l, const char *user, struct why *why)
 	return OK;
 }
 
-static fault fork_role(struct launch *l, const char *user, int *ours_out, pid_t *pid_out, struct why *why)
+static fault fork_role(struct launch *l, const struct child_plan *plan, int *ours_out, pid_t *pid_out, struct why *why)
 {
 	int pair[2];
-	TRY(prepare(l, user, why));
+	TRY(prepare(l, plan, why));
 	if (socket_pair(pair) != OK)
 		return why_say(why, F_LIMIT, "cannot make a socketpair: %s", strerror(errno));
 	l->control = pair[1];
-	l->environment = role_environment(l->role);
+	l->environment = role_environment(plan->role);
+	l->arguments = role_arguments(plan);
 	pid_t pid = fork();
 	if (pid == 0)
 		run_role(l);
 	int error = errno;
 	free(l->environment);
+	free(l->arguments);
 	fd_close(&pair[1]);
 	if (pid < 0) {
 		fd_close(&pair[0]);
@@ -170,7 +211,7 @@ static void free_child(uv_handle_t *watch)
 	free(watch->data);
 }
 
-struct child *child_start(struct loop *loop, const char *role, const char *user, int *control_fd_out,
+struct child *child_start(struct loop *loop, const struct child_plan *plan, int *control_fd_out,
                           void (*ended)(void *owner, const char *how), void *owner, struct why *why)
 {
 	struct child *c = NEW(struct child);
@@ -181,8 +222,8 @@ struct child *child_start(struct loop *loop, const char *role, const char *user,
 	/* Before the fork, so that no end is missed. */
 	check(uv_signal_start(&c->watch, on_sigchld, SIGCHLD) == 0);
 
-	struct launch l = { .role = role, .control = -1, .program = -1, .null = -1, .parent = getpid() };
-	fault f = fork_role(&l, user, control_fd_out, &c->pid, why);
+	struct launch l = { .control = -1, .program = -1, .null = -1, .parent = getpid() };
+	fault f = fork_role(&l, plan, control_fd_out, &c->pid, why);
 	fd_close(&l.program);
 	fd_close(&l.null);
 	if (f != OK)

@@ -14,7 +14,14 @@
  * socketpair as descriptor 3 and nothing else but standard error. In the simulation the role is
  * made in the same process instead. */
 struct child;
-struct child *child_start(struct loop *loop, const char *role, const char *user, int *control_fd_out,
+struct child_plan {
+	const char *role;
+	const char *user;                /* the account that it becomes, where we are root; NULL: ours */
+	bool keeps_chroot;               /* it may take another root once, before it gives up everything (sys/confine.h) */
+	const char *const *folders;      /* told to it behind its name: those that it may use */
+	size_t n_folders;
+};
+struct child *child_start(struct loop *loop, const struct child_plan *plan, int *control_fd_out,
                           void (*ended)(void *owner, const char *how), void *owner, struct why *why);
 void child_kill(struct child *c);       /* SIGKILL; ended follows */
 void child_free(struct child **c);      /* after it has ended, or to forget it */
@@ -32,7 +39,8 @@ uint32_t process_user(void);
 MUST_USE fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out);
 /* The account's name, NUL-terminated; F_ABSENT, F_LIMIT. */
 MUST_USE fault user_name(uint32_t uid, char *to, size_t room);
-MUST_USE fault process_become(uint32_t uid, uint32_t gid, struct why *why); /* for good */
+/* Starts the threads of work_start() now; of any process, only once it is confined could it start none. */
+void work_begin(struct loop *loop);
 /* No core dump, and no other process of this user may look into the memory, trace it or open its descriptors. */
 void process_hide_memory(void);
 /* Nothing of this process, present and future, is ever swapped out: for who holds secrets. False where the limit of

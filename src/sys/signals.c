@@ -65,3 +65,14 @@ void work_start(struct loop *loop, void (*run)(void *job), void (*done)(void *jo
 	w->request.data = w;
 	check(uv_queue_work(loop_uv(loop), &w->request, run_work, work_done) == 0);
 }
+
+static void nothing(void *job)
+{
+	(void)job;
+}
+
+/* libuv starts its threads with the first piece of work, and waits until they are there. */
+void work_begin(struct loop *loop)
+{
+	work_start(loop, nothing, nothing, NULL);
+}

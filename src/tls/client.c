@@ -16,8 +16,21 @@ struct tls_client {
 	bool verify;
 };
 
-static fault load_anchors(SSL_CTX *ctx, struct str ca_pem, struct why *why)
+const char *tls_system_ca_file(size_t i)
 {
+	const char *const places[] = {
+		getenv(X509_get_default_cert_file_env()), X509_get_default_cert_file(), "/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem",
+	};
+	if (places[0] == NULL)
+		i++;
+	return i < COUNT(places) ? places[i] : NULL;
+}
+
+static fault load_anchors(SSL_CTX *ctx, struct str ca_pem, bool only_these, struct why *why)
+{
+	if (ca_pem.n == 0 && only_these)
+		return OK; /* nobody is trusted */
 	if (ca_pem.n == 0)
 		return SSL_CTX_set_default_verify_paths(ctx) == 1
 		               ? OK : why_say(why, F_TLS, "the system's CA certificates cannot be loaded");
@@ -49,7 +62,7 @@ struct tls_client *tls_client_new(const struct tls_client_options *options, stru
 		(void)SSL_CTX_set_options(c->ctx, SSL_OP_LEGACY_SERVER_CONNECT);
 	/* Also without SSL_VERIFY_PEER OpenSSL verifies and remembers the result, which becomes a fact. */
 	SSL_CTX_set_verify(c->ctx, options->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-	if (load_anchors(c->ctx, options->ca_pem, why) != OK)
+	if (load_anchors(c->ctx, options->ca_pem, options->only_these, why) != OK)
 		tls_client_free(&c);
 	return c;
 }

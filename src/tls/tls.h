@@ -56,11 +56,15 @@ MUST_USE fault tls_tickets_set(struct tls_tickets *t, struct str present, struct
 /* ---- client ---- */
 struct tls_client;   /* trust anchors and the protocol floor */
 struct tls_client_options {
-	struct str ca_pem;          /* empty: the system's store, loaded from its usual place */
+	struct str ca_pem;          /* empty: the system's store, loaded from its usual place ... */
+	bool only_these;            /* ... but not with this: a confined process has none */
 	bool verify;                /* refuse an unverifiable chain or another name */
 };
 struct tls_client *tls_client_new(const struct tls_client_options *options, struct why *why);
 void tls_client_free(struct tls_client **c);
+
+/* Where the system keeps its trust anchors in one file, as OpenSSL and the distributions have it; NULL after the last place. */
+const char *tls_system_ca_file(size_t i);
 
 /* ---- one connection ---- */
 struct tls;

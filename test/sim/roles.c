@@ -62,18 +62,17 @@ static void end_role(void *owner)
 	c->ended(c->owner, c->how);
 }
 
-struct child *child_start(struct loop *loop, const char *role, const char *user, int *control_fd_out,
+struct child *child_start(struct loop *loop, const struct child_plan *plan, int *control_fd_out,
                           void (*ended)(void *owner, const char *how), void *owner, struct why *why)
 {
 	int pair[2];
-	(void)user;
 	if (socket_pair(pair) != OK) {
 		(void)why_say(why, F_LIMIT, "no socketpair");
 		return NULL;
 	}
 	struct child *c = NEW(struct child);
 	*c = (struct child){ .loop = loop, .control = pair[1], .pid = ++last_pid, .ended = ended, .owner = owner };
-	(void)snprintf(c->name, sizeof c->name, "%s", role);
+	(void)snprintf(c->name, sizeof c->name, "%s", plan->role);
 	timer_init(&c->start, loop, start_role, c);
 	timer_init(&c->end, loop, end_role, c);
 	timer_set(&c->start, world.now_ms + (int64_t)chance_below(START_MS_MAX));
@@ -217,14 +216,6 @@ fault user_name(uint32_t uid, char *to, size_t room)
 	return OK;
 }
 
-fault process_become(uint32_t uid, uint32_t gid, struct why *why)
-{
-	(void)uid;
-	(void)gid;
-	(void)why;
-	return OK;
-}
-
 unsigned process_cores(void)
 {
 	return 2;
@@ -288,4 +279,22 @@ void log_facts(enum log_event event, size_t n, const struct log_fact *facts)
 	if (buf_add(&world_log, buf_view(&line)) != OK)
 		buf_clear(&world_log);
 	buf_fini(&line);
+}
+
+/* --- nobody is confined here: all roles are one process --- */
+
+const struct confine_facts *confine_facts(void)
+{
+	static const struct confine_facts none = { .less = "" };
+	return &none;
+}
+
+fault confine_put_json(struct buf *out)
+{
+	return buf_addf(out, "null");
+}
+
+bool confine_is_stale(void)
+{
+	return false;
 }

@@ -120,7 +120,7 @@ static void begin(struct boss *b, uint64_t seed)
 	int fd = -1;
 	world_begin(seed);
 	*b = (struct boss){ .loop = loop_new() };
-	b->child = child_start(b->loop, "any", NULL, &fd, boss_ended, b, NULL);
+	b->child = child_start(b->loop, &(struct child_plan){ .role = "any" }, &fd, boss_ended, b, NULL);
 	b->control = channel_new(b->loop, fd, &role_to_supervisor, &supervisor_to_role, &handler, b);
 	world.weather = (struct weather){ .short_io = 5000, .delay = 5000, .delay_ms_max = 2000 };
 	world.between_turns = maybe_crash;

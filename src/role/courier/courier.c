@@ -62,12 +62,17 @@ void trust_drop(struct trust *t)
 
 static fault trust_new(const struct map *texts, struct str ca_path, bool verify, struct trust **out, struct why *why)
 {
-	struct tls_client_options o = { .verify = verify };
-	if (ca_path.n > 0) {
-		const struct buf *text = map_get(texts, ca_path);
-		if (text == NULL || buf_view(text).n == 0)
-			return why_say(why, F_ABSENT, "the CA file %.*s is empty or could not be read", STR_ARG(ca_path));
+	/* The supervisor sends the system's anchors under the name "". */
+	struct tls_client_options o = { .verify = verify, .only_these = true };
+	const struct buf *text = map_get(texts, ca_path);
+	if (text != NULL)
 		o.ca_pem = buf_view(text);
+	if (o.ca_pem.n == 0) {
+		if (ca_path.n > 0)
+			return why_say(why, F_ABSENT, "the CA file %.*s is empty or could not be read", STR_ARG(ca_path));
+		if (verify)
+			log_event(LOG_TROUBLE, LOG_Z("text", "the system's CA certificates were not found: no server can be verified; install the "
+			                                     "package ca-certificates, or name a file with ca"));
 	}
 	struct tls_client *client = tls_client_new(&o, why);
 	if (client == NULL)

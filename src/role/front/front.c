@@ -388,11 +388,18 @@ static void on_free(void *role)
 	free(f);
 }
 
+static void on_message(void *role, unsigned kind, const void *msg, int fd)
+{
+	fd_close(&fd);
+	if (kind == TO_ROLE_USER)
+		session_on_user(role, msg);
+}
+
 struct role_base *front_start(struct loop *loop, int control_fd)
 {
 	static const struct role_hooks hooks = {
 		.name = "front", .file = on_file, .listener = on_listener, .apply = on_apply, .link = on_link,
-		.status = on_status, .drain = on_drain, .free = on_free,
+		.message = on_message, .status = on_status, .drain = on_drain, .free = on_free,
 	};
 	struct why why = { "" };
 	struct front *f = NEW(struct front);

@@ -43,6 +43,7 @@ enum {
 	HANDSHAKE_MS = 30 * 1000,
 	SLOT_MS = 3 * 1000,          /* a handshake that takes longer no longer keeps others waiting */
 	PLAIN_HINT_MS = 10 * 1000,   /* a TLS client speaks at once: who is silent waits for a greeting in clear */
+	NAME_MS = 5 * 1000,          /* for the name of a local user */
 	WRITE_MS = 5 * 60 * 1000,    /* for a client to take what we have said, or at least ... */
 	WRITE_BYTES_MIN = 4 << 10,   /* ... so much of it */
 	LINGER_MS = 5 * 1000,        /* for the last reply to arrive before the connection is gone */
@@ -165,6 +166,7 @@ struct intake {
 };
 
 enum session_phase {
+	SESSION_UNNAMED,    /* on a local socket: the supervisor looks for the user's name */
 	SESSION_EXPECTS,    /* the first bytes of TLS */
 	SESSION_WAITS,      /* has them, and waits for its turn to shake hands */
 	SESSION_SHAKES,
@@ -233,6 +235,7 @@ void session_find_listener(struct session *s);  /* in the configuration in force
 
 /* session.c */
 void session_new(struct front *f, const struct listener *l, int fd, const struct endpoint *peer, struct str key);
+void session_named(struct session *s, struct str name);        /* "": nobody knows the user's name */
 void session_pump(struct session *s);           /* goes on after an answer came */
 void session_abandon(struct session *s);        /* closes at once */
 void session_free_now(struct session *s);       /* the role ends */
@@ -242,6 +245,8 @@ void session_give_turn(struct front *f);        /* the next one may shake hands 
 void session_look_up(struct session *s);
 void session_drop_lookup(struct session *s);
 void session_on_resolver(struct front *f, unsigned kind, const void *msg);
+void session_ask_user(struct session *s, uint32_t uid);        /* session_named follows */
+void session_on_user(struct front *f, const struct to_role_user *m);
 
 /* events.c */
 void session_event(struct session *s, const struct smtp_event *e);

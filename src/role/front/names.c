@@ -4,6 +4,9 @@
  *
  * The name that the address has (PTR) counts only if that name has the address, too. Nobody waits for it: what is
  * not known when a letter comes is left out.
+ *
+ * On a local socket the kernel says which account it is; its name, which decides what it may send as, is in files that a
+ * front cannot open: the supervisor looks.
  */
 #include <stdio.h>
 #include <string.h>
@@ -59,4 +62,19 @@ void session_on_resolver(struct front *f, unsigned kind, const void *msg)
 		on_record(s, ((const struct resolved_record *)msg)->text);
 	else if (kind == RESOLVED_END)
 		on_end(s);
+}
+
+void session_ask_user(struct session *s, uint32_t uid)
+{
+	struct front *f = s->front;
+	s->lookup = ++f->next_number;
+	(void)map_set_u64(f->lookups, s->lookup, s);
+	channel_send(role_control(f->base), FROM_ROLE_ASK_USER, &(struct from_role_ask_user){ .request = s->lookup, .uid = uid });
+}
+
+void session_on_user(struct front *f, const struct to_role_user *m)
+{
+	struct session *s = map_get_u64(f->lookups, m->request);
+	if (s != NULL)
+		session_named(s, m->name);
 }

@@ -354,7 +354,7 @@ static bool take_kept(struct session *s)
 static bool may_read(const struct session *s)
 {
 	return s->phase == SESSION_LINGERS || s->phase == SESSION_EXPECTS ||
-	       (s->phase != SESSION_WAITS && buf_view(&s->in).n == 0 && buf_view(&s->cipher).n == 0);
+	       (s->phase != SESSION_WAITS && s->phase != SESSION_UNNAMED && buf_view(&s->in).n == 0 && buf_view(&s->cipher).n == 0);
 }
 
 /* ---- turns ---- */
@@ -515,6 +515,9 @@ static void on_timer(void *owner)
 			session_asked_in_vain(s);
 		(void)smtp_server_feed(s->smtp, STR_NONE, now);
 		break;
+	case SESSION_UNNAMED:
+		session_named(s, STR_NONE);
+		break;
 	case SESSION_EXPECTS:
 		if (s->implicit)
 			tell_wrong_port(s);
@@ -549,9 +552,9 @@ static void name_client(struct session *s, int fd, const struct endpoint *peer)
 		struct str literal = buf_view(&text);
 		(void)str_take_nocase(&literal, STR("IPv6:"));
 		(void)snprintf(s->client, sizeof s->client, "%.*s", f == OK ? (int)literal.n : 0, literal.p);
-	} else if (s->kind == LISTEN_LOCAL && socket_peer_user(fd, &uid, &pid) == OK &&
-	           user_name(uid, s->user, sizeof s->user) != OK) {
+	} else if (s->kind == LISTEN_LOCAL && socket_peer_user(fd, &uid, &pid) == OK) {
 		(void)snprintf(s->user, sizeof s->user, "uid-%u", uid);
+		session_ask_user(s, uid);
 	}
 	buf_fini(&text);
 }
@@ -582,6 +585,19 @@ static void name_users(struct session *s, const struct conf_listener *l)
 			return; /* beyond all measure: after a reload it matches none */
 }
 
+/* The user's name is known, or will not be; what then counts is the number. */
+void session_named(struct session *s, struct str name)
+{
+	if (s->phase != SESSION_UNNAMED)
+		return;
+	session_drop_lookup(s);
+	if (name.n > 0 && name.n < sizeof s->user)
+		(void)snprintf(s->user, sizeof s->user, "%.*s", STR_ARG(name));
+	s->phase = SESSION_SPEAKS;
+	smtp_server_greet(s->smtp);
+	session_pump(s);
+}
+
 void session_new(struct front *f, const struct listener *at, int fd, const struct endpoint *peer, struct str key)
 {
 	const struct conf_listener *l = &f->conf->listeners[at->index];
@@ -609,13 +625,14 @@ void session_new(struct front *f, const struct listener *at, int fd, const struc
 
 	struct smtp_server_conf conf = core_conf(s, l);
 	s->smtp = smtp_server_new(&conf, loop_now_ms(f->loop));
-	s->phase = SESSION_SPEAKS;
+	s->phase = s->lookup != 0 ? SESSION_UNNAMED : SESSION_SPEAKS;
+	s->phase_due_ms = loop_now_ms(f->loop) + NAME_MS;
 	log_event(LOG_CONNECTED, LOG_U("connection", s->number), LOG_Z("client", s->client),
 	          LOG_Z("listener", listen_kind_name(s->kind)));
 	session_look_up(s);
 	if (s->implicit)
 		expect_tls(s);
-	else
+	else if (s->phase == SESSION_SPEAKS)
 		smtp_server_greet(s->smtp);
 	session_pump(s);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/conf.h"
+
 struct path { char *text; size_t n; };
 
 static fault path_add(struct path *p, struct str s)
@@ -59,20 +61,6 @@ static bool next_component(struct str *rest, struct str *out)
 	return true;
 }
 
-/* How much of the template is fixed: up to the component with the first word, else all but the last. */
-static size_t fixed_length(struct str template_)
-{
-	size_t end = template_.n, slash;
-	while (end > 1 && template_.p[end - 1] == '/')
-		end--;
-	size_t word = end, at;
-	if (str_find_str(template_, STR("{domain}"), &at) && at < word)
-		word = at;
-	if (str_find_str(template_, STR("{local}"), &at) && at < word)
-		word = at;
-	return str_rfind(str_sub(template_, 0, word), '/', &slash) ? slash : 0;
-}
-
 static fault split_address(struct str text, struct arena *a, struct str *domain, struct str *local)
 {
 	struct address address;
@@ -87,9 +75,9 @@ static fault split_address(struct str text, struct arena *a, struct str *domain,
 static fault find(struct str template_, struct str domain, struct str local, struct place *out)
 {
 	struct path fixed = { out->fixed, 0 }, below = { out->below, 0 };
-	size_t n = fixed_length(template_);
-	struct str rest = str_from(template_, n), component;
-	TRY(path_add(&fixed, n > 0 ? str_sub(template_, 0, n) : STR("/")));
+	struct str root = conf_maildir_fixed(template_);
+	struct str rest = str_from(template_, root.n), component;
+	TRY(path_add(&fixed, root.n > 0 ? root : STR("/")));
 	while (next_component(&rest, &component)) {
 		if (below.n > 0)
 			TRY(path_add(&below, STR("/")));

@@ -18,7 +18,6 @@
 #include "role/role.h"
 #include "sys/clock.h"
 #include "sys/log.h"
-#include "sys/process.h"
 #include "sys/socket.h"
 
 enum {
@@ -66,8 +65,7 @@ struct porter {
 	uint64_t delivered, put_off;
 	struct timer renew;
 	struct later start_waiting;
-	bool became, draining;
-	uint32_t became_uid;
+	bool draining;
 };
 
 /* -- outcomes ---------------------------------------------------------------------------------- */
@@ -123,6 +121,8 @@ static void rcpt_failed(struct job *j, struct rcpt *r, fault f, const struct why
 		v = (struct verdict){ OUTCOME_LATER, "4.2.2", "the mailbox is over its quota" };
 	else if (f == F_DENIED)
 		v.text = "the mailbox cannot be opened: permission denied";
+	if (f == F_DENIED || f == F_ABSENT)
+		role_folder_refused(j->porter->base); /* mounted since, perhaps */
 	log_event(LOG_TROUBLE, LOG_S("id", j->id), LOG_S("rcpt", r->address), LOG_Z("fault", fault_name(f)),
 	          LOG_Z("text", why->text[0] != '\0' ? why->text : v.text));
 	rcpt_settle(j, r, v, STR_NONE);
@@ -491,41 +491,10 @@ static void on_renew(void *owner)
 
 /* -- the role -------------------------------------------------------------------------------------------- */
 
-static bool delivers_to_maildirs(const struct conf *conf)
-{
-	for (size_t i = 0; i < conf->n_domains; i++)
-		if (conf->domains[i].deliver == DELIVER_MAILDIR)
-			return true;
-	return false;
-}
-
-/* Started as root the porter becomes the owner of the mail, once and for good. */
-static fault become_owner(struct porter *p, const struct conf *conf, struct why *why)
-{
-	char name[128];
-	uint32_t uid = 0, gid = 0;
-	if ((!process_is_root() && !p->became) || !delivers_to_maildirs(conf))
-		return OK;
-	if (conf->mail_user.n == 0 || conf->mail_user.n >= sizeof name)
-		return why_say(why, F_SYNTAX, "mail-user: name the account that owns the Maildirs");
-	memcpy(name, conf->mail_user.p, conf->mail_user.n);
-	name[conf->mail_user.n] = '\0';
-	if (user_find(name, &uid, &gid) != OK)
-		return why_say(why, F_ABSENT, "mail-user: there is no account \"%s\": make it, or name another", name);
-	if (uid == 0)
-		return why_say(why, F_DENIED, "mail-user: mail is not delivered as root: name another account");
-	if (p->became)
-		return uid == p->became_uid ? OK : why_say(why, F_STATE, "mail-user has changed: this takes a restart");
-	TRY(process_become(uid, gid, why));
-	p->became = true;
-	p->became_uid = uid;
-	return OK;
-}
-
 static fault on_apply(void *role, const struct conf *conf, struct why *why)
 {
 	struct porter *p = role;
-	TRY(become_owner(p, conf, why));
+	(void)why;
 	p->conf = conf;
 	return OK;
 }

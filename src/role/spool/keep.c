@@ -113,6 +113,7 @@ static void reopen(void *owner)
 	struct why why = { "" };
 	if (s->store == NULL && spool_open_store(s, s->directory, &why) != OK) {
 		log_event(LOG_QUEUE_FAILED, LOG_Z("text", why.text));
+		role_folder_refused(s->base); /* another file system may be mounted there now */
 		timer_set(&s->reopen, loop_now_ms(s->loop) + REOPEN_MS);
 		return;
 	}

@@ -92,8 +92,6 @@ static fault apply(void *role, const struct conf *conf, struct why *why)
 			s->conf = NULL;
 			return f;
 		}
-	} else if (!str_eq(s->directory, conf->queue.directory)) {
-		log_event(LOG_TROUBLE, LOG_Z("text", "queue directory: a change takes effect when the server is restarted"));
 	}
 	audience_forget(s); /* aliases may have changed */
 	spool_turn_soon(s);

@@ -20,26 +20,45 @@ static bool exists(struct str name, const char *suffix, char *to, size_t room)
 	return user_find(to, &uid, &gid) == OK;
 }
 
+static bool delivers_to_maildirs(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_domains; i++)
+		if (conf->domains[i].deliver == DELIVER_MAILDIR)
+			return true;
+	return false;
+}
+
 const char *account_of(const struct conf *conf, enum role_kind kind, char *to, size_t room)
 {
-	/* The porter stays who we are until it has become the owner of the mail. */
-	if (!process_is_root() || kind == ROLE_PORTER)
+	if (!process_is_root())
 		return NULL;
+	if (kind == ROLE_PORTER && delivers_to_maildirs(conf))
+		return exists(conf->mail_user, "", to, room) ? to : NULL;
 	return exists(conf->run_as, role_kind_name(kind), to, room) || exists(conf->run_as, "", to, room) ? to : NULL;
 }
 
-/* Root is for binding ports and opening files; what speaks with strangers never has it. */
-static fault refuse_root(const struct conf *conf, struct conf_report *report)
+static fault refuse(struct conf_report *report, const char *directive, struct str name, const char *problem)
+{
+	report->errors++;
+	return buf_addf(&report->text,
+	                "%s: %s \"%.*s\", and no role runs as root: make it (`systemd-sysusers` does, or `useradd --system`), or "
+	                "name another one with %s\n",
+	                directive, problem, STR_ARG(name), directive) == OK ? F_DENIED : F_LIMIT;
+}
+
+/* Root is for binding ports and opening files; what speaks with strangers, or owns their mail, never has it. */
+fault account_check(const struct conf *conf, struct conf_report *report)
 {
 	char name[128];
+	uint32_t uid, gid;
 	for (unsigned kind = 0; process_is_root() && kind < ROLE_KINDS; kind++) {
-		if (kind == ROLE_PORTER || account_of(conf, (enum role_kind)kind, name, sizeof name) != NULL)
-			continue;
-		report->errors++;
-		return buf_addf(&report->text,
-		                "run-as: there is no account \"%.*s\", and no role runs as root: make it (`systemd-sysusers` does, "
-		                "or `useradd --system`), or name another one with run-as\n",
-		                STR_ARG(conf->run_as)) == OK ? F_DENIED : F_LIMIT;
+		bool mail = kind == ROLE_PORTER && delivers_to_maildirs(conf);
+		const char *directive = mail ? "mail-user" : "run-as";
+		struct str wanted = mail ? conf->mail_user : conf->run_as;
+		if (account_of(conf, (enum role_kind)kind, name, sizeof name) == NULL)
+			return refuse(report, directive, wanted, "there is no account");
+		if (user_find(name, &uid, &gid) == OK && uid == 0)
+			return refuse(report, directive, wanted, "this is root's account:");
 	}
 	return OK;
 }
@@ -60,11 +79,10 @@ static bool is_ours_and_empty(const char *path)
 	return ours && empty;
 }
 
-fault account_prepare(const struct conf *conf, struct conf_report *report)
+fault account_prepare_queue(const struct conf *conf, struct conf_report *report)
 {
 	char path[4096], name[128];
 	uint32_t uid, gid;
-	TRY(refuse_root(conf, report));
 	if (conf->queue.directory.n >= sizeof path)
 		return OK; /* the spool will say so */
 	memcpy(path, conf->queue.directory.p, conf->queue.directory.n);

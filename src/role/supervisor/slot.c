@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "role/role.h"
 #include "sys/file.h"
 #include "sys/log.h"
 #include "sys/socket.h"
+#include "tls/tls.h"
 
 /* A role that dies this often before the server was ever ready will not come up. */
-enum { BACKOFF_MAX_MS = 60000, STEADY_MS = 60000, DEATHS_AT_START_MAX = 5 };
+enum { REPLACE_MS = 1000, BACKOFF_MAX_MS = 60000, STEADY_MS = 60000, DEATHS_AT_START_MAX = 5 };
 
 static const struct {
 	const char *name;
@@ -62,6 +64,14 @@ static bool path_is_a_next_hop(const struct conf *conf, struct str path)
 	return false;
 }
 
+static void tell_user(struct slot *s, const struct from_role_ask_user *m)
+{
+	char name[128];
+	bool known = m->uid <= UINT32_MAX && user_name((uint32_t)m->uid, name, sizeof name) == OK;
+	channel_send(s->control, TO_ROLE_USER,
+	             &(struct to_role_user){ .request = m->request, .name = known ? str_of(name) : STR_NONE });
+}
+
 /* Connecting to a Unix socket is decided at once, so the supervisor can do it without waiting. */
 static void connect_for(struct slot *s, const struct from_role_unix_connect *m)
 {
@@ -88,6 +98,15 @@ static void connect_for(struct slot *s, const struct from_role_unix_connect *m)
 		channel_send_fd(s->control, TO_ROLE_UNIX, &answer, fd);
 	else
 		channel_send(s->control, TO_ROLE_UNIX, &answer);
+}
+
+static void replace(struct slot *s)
+{
+	if (s->replaced || s->child == NULL)
+		return;
+	s->replaced = true;
+	log_event(LOG_ROLE_REPLACED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", s->pid));
+	child_kill(s->child); /* as if it had died: what is in hand is tried again */
 }
 
 static void on_message(void *owner, unsigned kind, const void *msg, int fd)
@@ -124,6 +143,14 @@ static void on_message(void *owner, unsigned kind, const void *msg, int fd)
 		link_broke(s, m->arrow, m->instance, m->links);
 		break;
 	}
+	case FROM_ROLE_STALE:
+		if (s->kind == ROLE_SPOOL || s->kind == ROLE_PORTER)
+			replace(s);
+		break;
+	case FROM_ROLE_ASK_USER:
+		if (s->kind == ROLE_FRONT)
+			tell_user(s, msg);
+		break;
 	case FROM_ROLE_DRAINED:
 		s->drained = true;
 		supervisor_slot_drained(s);
@@ -147,7 +174,7 @@ static void on_ended(void *owner, const char *how)
 {
 	struct slot *s = owner;
 	struct supervisor *sv = s->sv;
-	if (sv->phase != SV_ENDING)
+	if (sv->phase != SV_ENDING && !s->replaced)
 		log_event(LOG_ROLE_DIED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", s->pid), LOG_Z("how", how),
 		          LOG_Z("channel", s->parting_words));
 	child_free(&s->child);
@@ -160,6 +187,13 @@ static void on_ended(void *owner, const char *how)
 	}
 
 	int64_t now = loop_now_ms(sv->loop);
+	if (s->replaced) {
+		/* Not faster than this, whatever a role says about its folders. */
+		s->replaced = false;
+		timer_set(&s->restart, s->started_ms + REPLACE_MS > now ? s->started_ms + REPLACE_MS : now);
+		supervisor_slot_ended(s);
+		return;
+	}
 	s->deaths_in_a_row = now - s->started_ms > STEADY_MS ? 0 : s->deaths_in_a_row + 1;
 	int64_t wait = s->deaths_in_a_row <= 1 ? 0 : 500;
 	for (unsigned i = 1; i < s->deaths_in_a_row && wait < BACKOFF_MAX_MS; i++)
@@ -177,17 +211,36 @@ static void on_ended(void *owner, const char *how)
 
 /* ---- starting ---- */
 
+/* A generation that comes after this one may need a new process again. */
+static void take_terms(struct slot *s)
+{
+	const struct supervisor *sv = s->sv;
+	const struct generation *g = generation_for(s);
+	const struct conf *conf = g != NULL ? g->conf : sv->coming.conf;
+	terms_free(&s->terms);
+	terms_of(conf, s->kind, &s->terms);
+	if (s->kind == ROLE_SPOOL && sv->was_ready) { /* somebody may have removed it; if it cannot be made, the spool says so */
+		struct conf_report unheard;
+		conf_report_init(&unheard);
+		fault f = account_prepare_queue(conf, &unheard);
+		(void)f;
+		conf_report_fini(&unheard);
+	}
+}
+
 void slot_start(struct slot *s)
 {
 	static const struct channel_handler handler = { on_message, on_closed };
 	struct supervisor *sv = s->sv;
-	char user[128];
 	struct why why = { "" };
 	int fd = -1;
 	s->started_ms = loop_now_ms(sv->loop);
-	const struct conf *conf = sv->current.number != 0 ? sv->current.conf : sv->coming.conf;
-	s->child = child_start(sv->loop, role_kind_name(s->kind), account_of(conf, s->kind, user, sizeof user), &fd,
-	                       on_ended, s, &why);
+	take_terms(s);
+	struct child_plan plan = {
+		.role = role_kind_name(s->kind), .user = s->terms.user, .keeps_chroot = role_rules(role_kind_name(s->kind))->empty_root,
+		.folders = s->terms.folders, .n_folders = s->terms.n_folders,
+	};
+	s->child = child_start(sv->loop, &plan, &fd, on_ended, s, &why);
 	if (s->child == NULL) {
 		log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)), LOG_Z("text", why.text));
 		timer_set(&s->restart, s->started_ms + 1000);
@@ -203,6 +256,18 @@ void slot_start(struct slot *s)
 	const struct generation *g = generation_for(s);
 	if (g != NULL)
 		slot_offer(s, g);
+}
+
+/* The courier verifies servers with them, and has no path to them: the first place that there is, under the name "". */
+static void offer_system_cas(struct slot *s, const struct generation *g)
+{
+	const char *path;
+	int fd = -1;
+	for (size_t i = 0; fd < 0 && (path = tls_system_ca_file(i)) != NULL; i++)
+		if (file_open(FILE_CWD, path, FILE_READ, 0, &fd, NULL) != OK)
+			fd = -1;
+	if (fd >= 0)
+		channel_send_fd(s->control, TO_ROLE_FILE, &(struct to_role_file){ .generation = g->number, .path = STR("") }, fd);
 }
 
 /* Opened anew for each role and generation: the descriptor's offset is shared, so it cannot serve two. */
@@ -230,10 +295,23 @@ static void offer_files(struct slot *s, const struct generation *g)
 	}
 }
 
+static bool terms_have_changed(const struct slot *s, const struct generation *g)
+{
+	struct terms wanted;
+	terms_of(g->conf, s->kind, &wanted);
+	bool changed = !terms_equal(&s->terms, &wanted);
+	terms_free(&wanted);
+	return changed;
+}
+
 void slot_offer(struct slot *s, const struct generation *g)
 {
-	if (s->control == NULL || s->offered == g->number)
+	if (s->control == NULL || s->replaced || s->offered == g->number)
 		return;
+	if (terms_have_changed(s, g)) {
+		replace(s);
+		return;
+	}
 	s->offered = g->number;
 	for (size_t i = 0; i < g->texts->n; i++)
 		channel_send(s->control, TO_ROLE_CONFIG_TEXT,
@@ -241,6 +319,8 @@ void slot_offer(struct slot *s, const struct generation *g)
 		                                            .name = g->texts->items[i].name,
 		                                            .text = g->texts->items[i].text });
 	offer_files(s, g);
+	if ((kinds[s->kind].files & CONF_FILE_CA) != 0)
+		offer_system_cas(s, g);
 	bound_offer(s, g);
 	channel_send(s->control, TO_ROLE_COMMIT, &(struct to_role_commit){ .generation = g->number });
 }
@@ -250,6 +330,7 @@ void slot_fini(struct slot *s)
 	timer_clear(&s->restart);
 	channel_close(&s->control);
 	child_free(&s->child);
+	terms_free(&s->terms);
 	free(s->status);
 	s->status = NULL;
 }

@@ -17,6 +17,14 @@ enum role_kind { ROLE_KEEPER, ROLE_RESOLVER, ROLE_SPOOL, ROLE_COURIER, ROLE_PORT
 
 enum { FRONTS_MAX = 64, SLOTS_MAX = ROLE_FRONT + FRONTS_MAX, STAGES = 3 };
 
+/* What a role is started with, beside its name: a process cannot get another account or other folders later. */
+struct terms {
+	struct arena *arena;
+	const char *user;                    /* NULL: the caller's */
+	const char **folders;                /* sorted, each once */
+	size_t n_folders;
+};
+
 /* One generation of the configuration, as it was read. */
 struct generation {
 	uint64_t number;
@@ -33,6 +41,8 @@ struct slot {
 	int pid;
 	const char *parting_words;     /* why the control channel was closed; static text */
 	bool running, drained;
+	struct terms terms;            /* of the process that runs */
+	bool replaced;                 /* it was told to end, to make room for one with other terms */
 	uint64_t offered, accepted;    /* generation numbers; 0: none */
 	unsigned restarts, deaths_in_a_row;
 	int64_t started_ms;
@@ -79,17 +89,26 @@ struct supervisor {
 };
 
 /* account.c */
-/* The account that a role runs under: run-as with "-role" behind it if there is one, else run-as; NULL: the caller's. `to`
- * holds the name. */
+/* The account that a role runs under: run-as with "-role" behind it if there is one, else run-as; for a porter with Maildirs
+ * their owner, mail-user; NULL: the caller's. `to` holds the name. */
 const char *account_of(const struct conf *conf, enum role_kind kind, char *to, size_t room);
-/* Refuses to run roles as root; makes the queue's directory where it is missing, and gives a new one to the spool's
- * account. */
-fault account_prepare(const struct conf *conf, struct conf_report *report);
+/* Refuses to run roles as root. */
+fault account_check(const struct conf *conf, struct conf_report *report);
+/* Makes the queue's directory where it is missing, and gives a new one to the spool's account. */
+fault account_prepare_queue(const struct conf *conf, struct conf_report *report);
+
+/* terms.c */
+void terms_of(const struct conf *conf, enum role_kind kind, struct terms *out);
+bool terms_equal(const struct terms *a, const struct terms *b);
+void terms_free(struct terms *t);
+/* What a running server cannot change: the queue's place, the accounts of all roles but the porter. */
+fault terms_check(const struct conf *now, const struct conf *coming, struct conf_report *report);
 
 /* slot.c */
 const char *role_kind_name(enum role_kind kind);
 void slot_init(struct slot *s, struct supervisor *sv, enum role_kind kind, unsigned instance);
 void slot_start(struct slot *s);       /* starts the process, links it, offers it a generation if it is its turn */
+/* A process whose terms are others than this generation's is replaced by one with the right terms, which is then offered it. */
 void slot_offer(struct slot *s, const struct generation *g);
 void slot_fini(struct slot *s);
 unsigned stage_of(enum role_kind kind);

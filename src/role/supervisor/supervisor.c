@@ -22,8 +22,8 @@ static unsigned fronts_wanted(const struct supervisor_options *options)
 static void say_who_we_are(const struct supervisor *sv)
 {
 	log_event(LOG_STARTING, LOG_Z("configuration", sv->options.conf_path),
-	          LOG_Z("as", process_is_root() ? "root, each role under an account of its own"
-	                                        : "an ordinary user: every role runs as the caller"));
+	          LOG_Z("as", process_is_root() ? "root, each role confined, under an account of its own"
+	                                        : "an ordinary user: every role runs as the caller, confined all the same"));
 }
 
 fault supervisor_new(struct loop *loop, const struct supervisor_options *options, struct supervisor **out,
@@ -38,7 +38,9 @@ fault supervisor_new(struct loop *loop, const struct supervisor_options *options
 	log_begin("supervisor", false);
 	fault f = generation_load(sv, &first, report);
 	if (f == OK)
-		f = account_prepare(first.conf, report);
+		f = account_check(first.conf, report);
+	if (f == OK)
+		f = account_prepare_queue(first.conf, report);
 	if (f == OK)
 		f = bound_at_start(sv, &first, report);
 	if (f != OK) {
@@ -148,6 +150,10 @@ void supervisor_reload(struct supervisor *sv)
 	conf_report_init(&report);
 	service_notify("RELOADING=1");
 	fault f = generation_load(sv, &g, &report);
+	if (f == OK)
+		f = account_check(g.conf, &report);
+	if (f == OK)
+		f = terms_check(sv->current.conf, g.conf, &report);
 	if (f == OK)
 		f = bound_all(sv, &g, &report);
 	if (f == OK) {

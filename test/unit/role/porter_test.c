@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -749,38 +750,15 @@ static void draining_waits_for_what_is_in_hand(void **state)
 	rig_end(&r);
 }
 
-/* As root the porter becomes the mail user and stays it. The test after this one does the same for all the rest. */
-static void root_becomes_the_mail_user(void **state)
-{
-	(void)state;
-	if (geteuid() != 0) {
-		print_message("# not root: nobody to become somebody from\n");
-		return;
-	}
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		struct rig r;
-		rig_begin(&r);
-		bool good = geteuid() != 0 && getuid() == geteuid() && getegid() != 0 && r.ready == 1;
-		configure(&r, 2, "/elsewhere/{local}");
-		good = good && r.ready == 2 && r.failed == 0;
-		rig_end(&r);
-		_exit(good ? 0 : 1);
-	}
-	int status;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-static void the_rest_runs_as_nobody(void **state)
+/* As the supervisor starts a porter: never as root. */
+static void nobody_is_root(void **state)
 {
 	uint32_t uid, gid;
 	(void)state;
 	if (geteuid() != 0)
 		return;
 	assert_ok(user_find("nobody", &uid, &gid));
-	assert_ok(process_become(uid, gid, NULL));
+	assert_int_equal(setgroups(0, NULL) | setresgid(gid, gid, gid) | setresuid(uid, uid, uid), 0);
 }
 
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
@@ -788,8 +766,7 @@ static void the_rest_runs_as_nobody(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_DISK(root_becomes_the_mail_user),
-		cmocka_unit_test(the_rest_runs_as_nobody),
+		cmocka_unit_test(nobody_is_root),
 		cmocka_unit_test(templates_lead_to_folders_and_nowhere_else),
 		cmocka_unit_test(names_follow_from_id_and_recipient),
 		ON_DISK(a_letter_arrives_in_a_new_maildir),

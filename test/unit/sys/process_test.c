@@ -66,7 +66,7 @@ static void ends(const char *name, bool kill, const char *how)
 	struct watch w = { .loop = loop_new() };
 	int control = -1;
 	struct why why;
-	struct child *c = child_start(w.loop, name, NULL, &control, on_ended, &w, &why);
+	struct child *c = child_start(w.loop, &(struct child_plan){ .role = name }, &control, on_ended, &w, &why);
 	assert_non_null(c);
 	assert_true(child_pid(c) > 0);
 	if (kill)
@@ -97,7 +97,7 @@ static void a_child_has_four_descriptors(void **state)
 	struct watch w = { .loop = loop_new() };
 	int control = -1, extra = dup(2);
 	char got[64] = "";
-	struct child *c = child_start(w.loop, "tell", NULL, &control, on_ended, &w, NULL);
+	struct child *c = child_start(w.loop, &(struct child_plan){ .role = "tell" }, &control, on_ended, &w, NULL);
 	assert_non_null(c);
 	loop_run(w.loop);
 	assert_true(read(control, got, sizeof got - 1) > 0);
@@ -113,8 +113,8 @@ static void two_children_are_told_apart(void **state)
 	(void)state;
 	struct watch a = { .loop = loop_new() }, b = { .loop = a.loop };
 	int ca = -1, cb = -1;
-	struct child *first = child_start(a.loop, "wait", NULL, &ca, on_ended, &a, NULL);
-	struct child *second = child_start(a.loop, "wait", NULL, &cb, on_ended, &b, NULL);
+	struct child *first = child_start(a.loop, &(struct child_plan){ .role = "wait" }, &ca, on_ended, &a, NULL);
+	struct child *second = child_start(a.loop, &(struct child_plan){ .role = "wait" }, &cb, on_ended, &b, NULL);
 	fd_close(&ca);
 	fd_close(&cb);
 	loop_run(a.loop);
@@ -143,7 +143,7 @@ static void an_unknown_user_is_told(void **state)
 	struct watch w = { .loop = loop_new() };
 	int control = -1;
 	struct why why;
-	assert_null(child_start(w.loop, "wait", "no-such-user-here", &control, on_ended, &w, &why));
+	assert_null(child_start(w.loop, &(struct child_plan){ .role = "wait", .user = "no-such-user-here" }, &control, on_ended, &w, &why));
 	assert_non_null(strstr(why.text, "no-such-user-here"));
 	assert_int_equal(control, -1);
 	loop_free(&w.loop);
