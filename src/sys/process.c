@@ -3,6 +3,7 @@
 #include "sys/process.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -109,6 +110,16 @@ fault user_name(uint32_t uid, char *to, size_t room)
 	if (n >= room)
 		return F_LIMIT;
 	memcpy(to, found->pw_name, n + 1);
+	return OK;
+}
+
+fault process_become(uint32_t uid, uint32_t gid, struct why *why)
+{
+	if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+		return why_say(why, F_SYS, "cannot become user %u, group %u: %s", (unsigned)uid, (unsigned)gid,
+		               strerror(errno));
+	if (uid != 0 && setresuid(0, 0, 0) == 0)
+		return why_say(why, F_SYS, "could become root again");
 	return OK;
 }
 
