@@ -9,6 +9,7 @@ help:
 	@echo "make build    build/sealpost, optimised and hardened"
 	@echo "make install  DESTDIR= PREFIX=/usr/local"
 	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
+	@echo "make inject   kill and fail every process at each of its system calls (hours; see test/inject/README.md)"
 	@echo "make coverage which lines of the parsers the tests run"
 
 run: build
@@ -51,3 +52,11 @@ coverage:
 	ninja -C build-coverage
 	meson test -C build-coverage --no-suite scenario --no-suite house
 	dev/coverage build-coverage
+
+# INJECT: options, as --role spool, --kind KILL, --seconds 600, --point spool.fdatasync.3.EIO.first
+INJECT ?=
+inject:
+	dev/setup build test unpack
+	@test -f build-test/build.ninja || CC="ccache gcc" meson setup build-test --werror -Db_sanitize=address,undefined -Doptimization=1
+	ninja -C build-test sealpost test/inject/short
+	SEALPOST=build-test/sealpost SHORT=build-test/test/inject/short PYTHONPATH=test/inject:test/scenario nice -n 19 python3 test/inject/inject.py $(INJECT)

@@ -38,20 +38,20 @@ def missing(reference):
         return None if there and not name else "no such fuzz target, or it has no corpus"
     if kind == "talk":
         return None if rest and list((TOP / "test/talk").glob(rest + ".talk")) and not name else "no such dialogue"
-    if kind == "sim" and not name:
-        text = (TOP / "test/sim/meson.build").read_text()
+    if kind in ("sim", "inject") and not name:
+        text = (TOP / "test" / kind / "meson.build").read_text()
         names = re.findall(r"test\('([\w-]+)'(?!\s*\+)", text) + sweeps(text)
-        return None if rest in names else "no such test in test/sim/meson.build"
-    if kind not in ("unit", "sim", "scenario", "house"):
+        return None if rest in names else f"no such test in test/{kind}/meson.build"
+    if kind not in ("unit", "sim", "scenario", "inject", "house"):
         return "what kind of test is this?"
-    file = TOP / "test" / (path + {"scenario": "_test.py", "house": ".py"}.get(kind, ".c"))
+    file = TOP / "test" / (path + {"scenario": "_test.py", "inject": "_test.py", "house": ".py"}.get(kind, ".c"))
     if not file.exists():
         return f"no file {file.relative_to(TOP)}"
     if not name:
         return None if kind == "house" else "which test of this file?"
     if not re.search(DEFINED[file.suffix].replace("{}", re.escape(name)), file.read_text(), re.M):
         return f"no such test in {file.relative_to(TOP)}"
-    if kind != "scenario" and len(re.findall(rf"\b{re.escape(name)}\b", file.read_text())) < 2:
+    if kind not in ("scenario", "inject") and len(re.findall(rf"\b{re.escape(name)}\b", file.read_text())) < 2:
         return "it is never run"
     return None
 
@@ -82,7 +82,7 @@ def finds_what_is_planted(text):
     row = next(line for line in text.splitlines() if line.startswith("| 1 |"))
     start = row.rpartition(" | ")[0]
     for tests in ("none yet", "`unit/mail/address_test:no_such_test`", "`talk/smtp-server/no-such-*`", "`fuzz/no_such`",
-                  "`sim/no-such`", "`scenario/no_such:test_x`", "`scenario/relay:test_no_such`", "smuggling", "`other/x:y`"):
+                  "`sim/no-such`", "`inject/no-such`", "`inject/accept:test_no_such`", "`scenario/no_such:test_x`", "`scenario/relay:test_no_such`", "smuggling", "`other/x:y`"):
         if not any(trouble.startswith("1") for trouble in troubles(text.replace(row, f"{start} | {tests} |"))):
             yield f"the test of this table does not see: {tests}"
     if not any(trouble == "1 is there 0 times" for trouble in troubles(text.replace(row + "\n", ""))):
