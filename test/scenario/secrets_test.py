@@ -7,12 +7,12 @@ import pathlib
 import pwd
 import resource
 import signal
-import ssl
 import subprocess
 import sys
 
 import harness
-from harness import Acted, Authority, Sealpost
+from harness import Authority, Sealpost
+from harness.acted import Relay
 from harness.raw import Raw
 from harness.server import users_line
 
@@ -54,33 +54,6 @@ def memory(pid):
                     yield mem.read(region[1] - region[0]), words[1:]
                 except OSError:
                     pass  # the kernel's own pages
-
-
-class Hop(Acted):
-    """A relay with implicit TLS that wants a PLAIN login and believes everything."""
-
-    def __init__(self, certificate):
-        super().__init__("hop")
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(*certificate)
-        self.heard = []
-
-    def talk(self, peer):
-        with self.context.wrap_socket(peer, server_side=True) as wrapped, wrapped.makefile("rb") as file:
-            self.dialogue(wrapped, file)
-
-    def dialogue(self, peer, file):
-        says = {b"EHLO": b"250-hop\r\n250 AUTH PLAIN\r\n", b"DATA": b"354 go\r\n", b"AUTH": b"235 2.7.0 well\r\n",
-                b"QUIT": b"221 bye\r\n"}
-        peer.sendall(b"220 hop ESMTP\r\n")
-        while line := file.readline():
-            self.heard.append(line)
-            word = line.split()[0].upper()
-            peer.sendall(says.get(word, b"250 2.0.0 well\r\n"))
-            if word == b"DATA":
-                while file.readline() != b".\r\n":
-                    pass
-                peer.sendall(b"250 2.0.0 taken\r\n")
 
 
 def b64(*parts):
@@ -195,7 +168,7 @@ relay hop {
 
     def test_a_relay_login_leaves_no_password_in_the_courier(self):
         authority = Authority(self.folder)
-        hop = self.start(Hop(authority.issue("localhost", file="hop")))
+        hop = self.start(Relay(authority.issue("localhost", file="hop")))
         server = self.serve(f"""
 relay hop {{
     host localhost:{hop.port}

@@ -11,6 +11,7 @@ from .certificates import Authority
 from .message import letter, parse_bounce, unique_id
 from .ports import free_ports
 from .server import Sealpost
+from .wire import Wire
 
-__all__ = ["Acted", "Authority", "Scenario", "Sealpost", "free_ports", "letter", "main", "parse_bounce", "unique_id",
+__all__ = ["Acted", "Authority", "Scenario", "Sealpost", "Wire", "free_ports", "letter", "main", "parse_bounce", "unique_id",
            "wait_until"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A server whose part the test itself plays: each connection is a thread that runs the subclass's talk(peer)."""
 import socket
+import ssl
 import threading
 
 
@@ -47,3 +48,31 @@ class Acted:
     def talk(self, peer):
         """Until it returns or the peer is gone."""
         raise NotImplementedError
+
+
+class Relay(Acted):
+    """A relay with implicit TLS that wants a PLAIN login and believes everything."""
+
+    def __init__(self, certificate, keylog=None):
+        super().__init__("hop")
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(*certificate)
+        self.context.keylog_filename = keylog
+        self.heard = []
+
+    def talk(self, peer):
+        with self.context.wrap_socket(peer, server_side=True) as wrapped, wrapped.makefile("rb") as file:
+            self.dialogue(wrapped, file)
+
+    def dialogue(self, peer, file):
+        says = {b"EHLO": b"250-hop\r\n250 AUTH PLAIN\r\n", b"DATA": b"354 go\r\n", b"AUTH": b"235 2.7.0 well\r\n",
+                b"QUIT": b"221 bye\r\n"}
+        peer.sendall(b"220 hop ESMTP\r\n")
+        while line := file.readline():
+            self.heard.append(line)
+            word = line.split()[0].upper()
+            peer.sendall(says.get(word, b"250 2.0.0 well\r\n"))
+            if word == b"DATA":
+                while file.readline() != b".\r\n":
+                    pass
+                peer.sendall(b"250 2.0.0 taken\r\n")
