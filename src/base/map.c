@@ -35,7 +35,7 @@ static void sip_round(uint64_t v[4])
 	v[2] += v[1]; v[1] = rotate(v[1], 17); v[1] ^= v[2]; v[2] = rotate(v[2], 32);
 }
 
-static uint64_t hash_bytes(uint64_t seed, struct str key)
+uint64_t map_hash(uint64_t seed, struct str key)
 {
 	uint64_t k1 = seed * 0x9E3779B97F4A7C15u;
 	uint64_t v[4] = { 0x736f6d6570736575u ^ seed, 0x646f72616e646f6du ^ k1,
@@ -115,7 +115,7 @@ void *map_get(const struct map *m, struct str key)
 {
 	if (m->count == 0)
 		return NULL;
-	struct entry *e = *find(m, key, hash_bytes(m->seed, key));
+	struct entry *e = *find(m, key, map_hash(m->seed, key));
 	return e != NULL ? e->value : NULL;
 }
 
@@ -124,7 +124,7 @@ void *map_set(struct map *m, struct str key, void *value)
 	check(value != NULL);
 	if (m->count >= m->n_buckets)
 		grow(m);
-	uint64_t hash = hash_bytes(m->seed, key);
+	uint64_t hash = map_hash(m->seed, key);
 	struct entry **at = find(m, key, hash);
 	if (*at != NULL) {
 		void *old = (*at)->value;
@@ -146,7 +146,7 @@ void *map_remove(struct map *m, struct str key)
 {
 	if (m->count == 0)
 		return NULL;
-	struct entry **at = find(m, key, hash_bytes(m->seed, key));
+	struct entry **at = find(m, key, map_hash(m->seed, key));
 	struct entry *e = *at;
 	if (e == NULL)
 		return NULL;

@@ -24,6 +24,9 @@ void *map_remove(struct map *m, struct str key);               /* returns what w
 
 bool map_each(const struct map *m, size_t *cursor, struct str *key_out, void **value_out);
 
+/* SipHash-1-3 of the key: whoever does not know the seed cannot make two collide. */
+uint64_t map_hash(uint64_t seed, struct str key);
+
 /* The same with a number as the key. */
 void *map_get_u64(const struct map *m, uint64_t key);
 void *map_set_u64(struct map *m, uint64_t key, void *value);

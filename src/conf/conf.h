@@ -128,7 +128,7 @@ struct conf_resolver {
 };
 
 struct conf_limits {
-	uint64_t message_bytes, recipients, connections, connections_per_client;
+	uint64_t message_bytes, recipients, connections, connections_per_client, connections_per_network;
 };
 
 struct conf_file;

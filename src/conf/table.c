@@ -175,7 +175,11 @@ static const struct directive limits_rows[] = {
 	{ .name = "connections", .argument = "NUMBER", .type = VALUE_NUMBER, .min = 1, .max = 1000000, AT(conf_limits, connections),
 	  .preset = "10000", .example = "10000", .help = "Clients at a time, together." },
 	{ .name = "connections-per-client", .argument = "NUMBER", .type = VALUE_NUMBER, .min = 1, .max = 1000000,
-	  AT(conf_limits, connections_per_client), .preset = "100", .example = "100", .help = "Clients at a time from one address." },
+	  AT(conf_limits, connections_per_client), .preset = "100", .example = "100",
+	  .help = "Clients at a time from one IPv4 address, or one IPv6 /64." },
+	{ .name = "connections-per-network", .argument = "NUMBER", .type = VALUE_NUMBER, .min = 1, .max = 1000000,
+	  AT(conf_limits, connections_per_network), .preset = "500", .example = "500",
+	  .help = "Clients at a time from one IPv4 /24, or one IPv6 /48; never less than connections-per-client." },
 	{ .name = NULL },
 };
 

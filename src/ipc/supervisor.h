@@ -33,7 +33,8 @@ enum ipc_arrow {
 /* CONFIG_TEXT: one per file of the configuration, the main file first; in order.
  * FILE: `path` is written as the configuration writes it; the fd is open for reading.
  * LISTENER: `listener` is the index in conf->listeners, `on` the index of its endpoint.
- * LINK: `instance` numbers the fronts (0 for roles that exist once). */
+ * LINK: `instance` numbers the fronts (0 for roles that exist once).
+ * CROWD: the page on which the front `instance` counts its clients (policy/crowd.h), to write if own is 1, else to read. */
 #define SUPERVISOR_TO_ROLE(MSG, U, I, S)                                     \
 	MSG(TO_ROLE_CONFIG_TEXT, to_role_config_text, U(generation) S(name) S(text)) \
 	MSG(TO_ROLE_FILE, to_role_file, U(generation) S(path))               \
@@ -46,7 +47,8 @@ enum ipc_arrow {
 	MSG(TO_ROLE_RELOADED, to_role_reloaded, U(request) U(ok) S(errors))  \
 	MSG(TO_ROLE_STATUS, to_role_status, U(request) S(json))              \
 	MSG(TO_ROLE_DRAIN, to_role_drain, U(grace_ms))                       \
-	MSG(TO_ROLE_USER, to_role_user, U(request) S(name))
+	MSG(TO_ROLE_USER, to_role_user, U(request) S(name))                    \
+	MSG(TO_ROLE_CROWD, to_role_crowd, U(instance) U(own) U(seed))
 
 /* UNIX_CONNECT: please connect to a Unix socket named by the configuration (LMTP next hops).
  * STATUS: this role's share of `sealpost status`, a JSON object; RELOAD and ASK_STATUS come from the

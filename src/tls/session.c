@@ -348,3 +348,28 @@ bool tls_looks_like(struct str bytes)
 	return bytes.n >= 1 && bytes.p[0] == SSL3_RT_HANDSHAKE && (bytes.n < 2 || bytes.p[1] == 3) &&
 	       (bytes.n < 6 || bytes.p[5] == SSL3_MT_CLIENT_HELLO);
 }
+
+/* RFC 8446 5.1: a hello may lie in several records, and 4 is the size of its own header. */
+bool tls_hello_is_whole(struct str bytes)
+{
+	size_t message = 4, have = 0, header_n = 0;
+	unsigned char header[4];
+	if (bytes.n >= HELLO_BYTES_MAX || (bytes.n > 0 && !tls_looks_like(bytes)))
+		return true;
+	while (bytes.n >= SSL3_RT_HEADER_LENGTH) {
+		const unsigned char *p = (const unsigned char *)bytes.p;
+		size_t record = (size_t)p[3] << 8 | p[4];
+		if (p[0] != SSL3_RT_HANDSHAKE || record == 0)
+			return true;
+		size_t here = record < bytes.n - SSL3_RT_HEADER_LENGTH ? record : bytes.n - SSL3_RT_HEADER_LENGTH;
+		for (size_t i = 0; i < here && header_n < sizeof header; i++)
+			header[header_n++] = p[SSL3_RT_HEADER_LENGTH + i];
+		if (header_n == sizeof header)
+			message = 4 + ((size_t)header[1] << 16 | (size_t)header[2] << 8 | header[3]);
+		have += here;
+		if (header_n == sizeof header && have >= message)
+			return true;
+		bytes = str_from(bytes, SSL3_RT_HEADER_LENGTH + here);
+	}
+	return false;
+}

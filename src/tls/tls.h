@@ -105,5 +105,8 @@ MUST_USE fault tls_channel_binding(const struct tls *t, unsigned char out[32]);
 
 /* Is this the beginning of a TLS record? To recognise TLS on a plain port. */
 bool tls_looks_like(struct str bytes);
+/* Is nothing of a client's hello missing? True for what is none, and from HELLO_BYTES_MAX on: the library tells. */
+enum { HELLO_BYTES_MAX = 18 << 10 };
+bool tls_hello_is_whole(struct str bytes);
 
 #endif

@@ -1,64 +1,35 @@
 /* SPDX-License-Identifier: ISC */
 /* role/front/accept.c -- listeners, and who may connect. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "role/front/front.h"
 #include "sys/log.h"
+#include "sys/shared.h"
 
 enum {
 	ACCEPTS_A_TURN = 4, /* few, so that the other fronts at the same socket get their share */
 	REST_MS = 500, /* without descriptors: rest instead of spinning */
 };
 
-/* One count for each IPv4 address and each IPv6 /64: who has a /64 has all of it. */
-static struct str client_key(const struct endpoint *peer, char to[static 64])
+static struct crowd_who who_is(const struct front *f, const struct endpoint *peer)
 {
-	struct buf text;
-	struct endpoint e = *peer;
-	buf_init(&text, 63);
-	if (e.kind == ENDPOINT_UNIX)
-		return STR_NONE;
-	if (e.kind == ENDPOINT_IPV6)
-		memset(e.ip + 8, 0, 8);
-	fault f = endpoint_put_literal(&text, &e);
-	struct str s = buf_view(&text);
-	if (f == OK && s.n > 0)
-		memcpy(to, s.p, s.n);
-	buf_fini(&text);
-	return (struct str){ to, f == OK ? s.n : 0 };
-}
-
-/* Counts are kept in the pointer itself: the map owns nothing. */
-static uintptr_t connections_of(const struct front *f, struct str key)
-{
-	return (uintptr_t)map_get(f->clients, key);
-}
-
-static void client_comes(struct front *f, struct str key)
-{
-	if (key.n > 0)
-		(void)map_set(f->clients, key, (void *)(connections_of(f, key) + 1));
-}
-
-void client_leaves(struct front *f, struct str key)
-{
-	if (key.n == 0)
-		return;
-	uintptr_t n = connections_of(f, key);
-	if (n > 1)
-		(void)map_set(f->clients, key, (void *)(n - 1));
-	else
-		(void)map_remove(f->clients, key);
+	if (peer->kind == ENDPOINT_UNIX)
+		return (struct crowd_who){ 0, 0 };
+	return crowd_who(f->crowd.seed, peer->ip, peer->kind == ENDPOINT_IPV6);
 }
 
 /* Said in clear even on a TLS port: a handshake for a refusal is what a flood wants. */
-static void turn_away(struct front *f, int fd, struct str key, const char *reason, struct str line)
+static void turn_away(struct front *f, int fd, const struct endpoint *peer, const char *reason, struct str line)
 {
 	size_t n;
 	f->refused_connections++;
-	log_event(LOG_REFUSED, LOG_S("client", key), LOG_Z("reason", reason));
+	struct buf client;
+	buf_init(&client, 64);
+	if (peer->kind == ENDPOINT_UNIX || endpoint_put_literal(&client, peer) != OK)
+		buf_clear(&client);
+	log_event(LOG_REFUSED, LOG_S("client", buf_view(&client)), LOG_Z("reason", reason));
+	buf_fini(&client);
 	struct stream *stream = stream_new(f->loop, fd, NULL, NULL);
 	stream_want_read(stream, false);
 	fault ignored = stream_write(stream, line, &n);
@@ -66,21 +37,77 @@ static void turn_away(struct front *f, int fd, struct str key, const char *reaso
 	stream_close(&stream);
 }
 
+static const char *too_many(const struct front *f, struct crowd_who who, struct str *say)
+{
+	const struct conf_limits *limits = &f->conf->limits;
+	uint64_t of_network = limits->connections_per_network;
+	if (of_network < limits->connections_per_client)
+		of_network = limits->connections_per_client;
+	*say = STR("421 Too many connections: try again later\r\n");
+	if (crowd_total(&f->crowd) >= limits->connections)
+		return "limits connections";
+	*say = STR("421 Too many connections from your address\r\n");
+	if (crowd_count(&f->crowd, who.client) >= limits->connections_per_client)
+		return "limits connections-per-client";
+	*say = STR("421 Too many connections from your network\r\n");
+	if (crowd_count(&f->crowd, who.network) >= of_network)
+		return "limits connections-per-network";
+	return NULL;
+}
+
 static void greet(struct listener *l, int fd, const struct endpoint *peer)
 {
 	struct front *f = l->front;
-	char room[64];
-	struct str key = client_key(peer, room);
-	const struct conf_limits *limits = &f->conf->limits;
-	if (f->n_sessions >= limits->connections) {
-		turn_away(f, fd, key, "limits connections", STR("421 Too many connections: try again later\r\n"));
-	} else if (key.n > 0 && connections_of(f, key) >= limits->connections_per_client) {
-		turn_away(f, fd, key, "limits connections-per-client",
-		          STR("421 Too many connections from your address\r\n"));
-	} else {
-		client_comes(f, key);
-		session_new(f, l, fd, peer, key);
+	struct str say;
+	struct crowd_who who = who_is(f, peer);
+	const char *reason = too_many(f, who, &say);
+	if (reason == NULL && crowd_enter(&f->crowd, who) != OK) {
+		reason = "no room to count one more client";
+		say = STR("421 Too many clients: try again later\r\n");
 	}
+	if (reason != NULL)
+		turn_away(f, fd, peer, reason, say);
+	else
+		session_new(f, l, fd, peer, who);
+}
+
+/* ---- the pages that the fronts count on ---- */
+
+static void drop_own_page(struct front *f)
+{
+	if (f->crowd_is_shared)
+		shared_unmap(f->crowd.own, sizeof *f->crowd.own);
+	else
+		free(f->crowd.own);
+	f->crowd.own = NULL;
+}
+
+/* Pages come before the first configuration, so nobody has been counted yet. */
+void accept_page(struct front *f, const struct to_role_crowd *m, int fd)
+{
+	void *map = NULL;
+	if (fd < 0 || m->instance >= CROWD_PAGES_MAX || f->n_sessions > 0 ||
+	    shared_map(fd, sizeof(struct crowd_page), m->own == 1, &map) != OK) {
+		fd_close(&fd);
+		return;
+	}
+	fd_close(&fd);
+	f->crowd.seed = m->seed;
+	if (m->own == 1) {
+		drop_own_page(f);
+		f->crowd.own = map;
+		f->crowd_is_shared = true;
+	} else {
+		shared_unmap((void *)(uintptr_t)f->crowd.others[m->instance], sizeof(struct crowd_page));
+		f->crowd.others[m->instance] = map;
+	}
+}
+
+void accept_forget_pages(struct front *f)
+{
+	drop_own_page(f);
+	for (size_t i = 0; i < CROWD_PAGES_MAX; i++)
+		shared_unmap((void *)(uintptr_t)f->crowd.others[i], sizeof(struct crowd_page));
 }
 
 static void rested(void *owner)

@@ -358,11 +358,21 @@ static void on_status(void *role, struct buf *json)
 	struct front *f = role;
 	/* A buffer without room keeps what it has: still an object. */
 	fault e = buf_addf(json,
-	                   "\"sessions\": %zu, \"handshakes\": %zu, \"connections\": %llu, \"refused\": %llu, "
+	                   "\"sessions\": %zu, \"handshakes\": %zu, \"late_handshakes\": %zu, \"connections\": %llu, \"refused\": %llu, "
 	                   "\"messages\": %llu",
-	                   f->n_sessions, f->shaking, (unsigned long long)f->connections,
+	                   f->n_sessions, f->shaking, f->n_late, (unsigned long long)f->connections,
 	                   (unsigned long long)f->refused_connections, (unsigned long long)f->messages);
 	(void)e;
+}
+
+static void on_message(void *role, unsigned kind, const void *msg, int fd)
+{
+	if (kind == TO_ROLE_CROWD)
+		accept_page(role, msg, fd); /* and closes it */
+	else
+		fd_close(&fd);
+	if (kind == TO_ROLE_USER)
+		session_on_user(role, msg);
 }
 
 static void on_free(void *role)
@@ -382,17 +392,11 @@ static void on_free(void *role)
 	generation_drop(&f->generation);
 	tls_tickets_free(&f->tickets);
 	buf_fini(&f->shortage);
-	map_free(&f->clients);
+	accept_forget_pages(f);
+	map_free(&f->neighbourhoods);
 	map_free(&f->asks);
 	map_free(&f->lookups);
 	free(f);
-}
-
-static void on_message(void *role, unsigned kind, const void *msg, int fd)
-{
-	fd_close(&fd);
-	if (kind == TO_ROLE_USER)
-		session_on_user(role, msg);
 }
 
 struct role_base *front_start(struct loop *loop, int control_fd)
@@ -411,8 +415,11 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	list_init(&f->coming);
 	list_init(&f->chains);
 	list_init(&f->sessions);
-	list_init(&f->shakers);
-	f->clients = map_new(random_u64());
+	list_init(&f->wanting);
+	list_init(&f->late);
+	f->neighbourhoods = map_new(random_u64());
+	f->crowd.seed = random_u64();
+	f->crowd.own = NEW(struct crowd_page);
 	f->asks = map_new(0);
 	f->lookups = map_new(0);
 	timer_init(&f->grace, loop, grace_is_over, f);

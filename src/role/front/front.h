@@ -4,6 +4,7 @@
  *
  * front.c      the role: configuration, neighbours, limits, drain
  * accept.c     listeners, and who may connect
+ * turns.c      whose turn it is to shake hands
  * session.c    one connection: bytes, TLS and time, between the stream and the SMTP core
  * names.c      the client's name, confirmed both ways
  * events.c     what the core tells and asks: hello, login, sender, recipients
@@ -13,8 +14,9 @@
  * It holds no key, password, queue or file. Every question goes to a neighbour under a number of its own, and
  * an answer to a number that nobody waits for is dropped. At most one question of a session is open at a time.
  *
- * Limits   connections and connections-per-client of the configuration (an IPv6 client is its /64);
- *          FRONT_SHAKING_MAX handshakes at once, each for SLOT_MS at most, the others wait; HEADER_BYTES_MAX for a header block;
+ * Limits   connections, connections-per-client and connections-per-network of the configuration, in all fronts together;
+ *          FRONT_SHAKING_MAX handshakes at once, each for SLOT_MS at most, SHAKING_NETWORK_MAX of one network, the others wait;
+ *          FRONT_LATE_MAX that took longer; HELLO_BYTES_MAX for a hello; HEADER_BYTES_MAX for a header block;
  *          ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
  * Tests    test/unit/role/front/front_test.c
  */
@@ -27,6 +29,7 @@
 #include "ipc/front_spool.h"
 #include "ipc/resolver.h"
 #include "mail/envelope.h"
+#include "policy/crowd.h"
 #include "proto/smtp/command.h"
 #include "proto/smtp/server.h"
 #include "role/role.h"
@@ -36,13 +39,16 @@
 
 enum {
 	FRONT_SHAKING_MAX = 64,
+	SHAKING_NETWORK_MAX = 16,    /* of them; and from so many late ones on ... */
+	SHAKING_NETWORK_MIN = 2,     /* ... these */
+	FRONT_LATE_MAX = 192,        /* handshakes that go on without a slot: then the oldest of them ends */
 	FRONT_READ_BYTES = 32 << 10,
 	ENVELOPE_BYTES_MAX = 1 << 20,
 	RECEIVED_MAX = 100,          /* RFC 5321 6.3 */
 	FROM_ADDRESSES_MAX = 20,
-	HANDSHAKE_MS = 30 * 1000,
-	SLOT_MS = 3 * 1000,          /* a handshake that takes longer no longer keeps others waiting */
-	PLAIN_HINT_MS = 10 * 1000,   /* a TLS client speaks at once: who is silent waits for a greeting in clear */
+	HELLO_MS = 10 * 1000,        /* for a client's whole hello: a TLS client speaks at once; who is silent waits for a greeting in clear */
+	HANDSHAKE_MS = 20 * 1000,    /* for the rest, and for its turn */
+	SLOT_MS = 1000,              /* a handshake that takes longer no longer keeps others waiting */
 	NAME_MS = 5 * 1000,          /* for the name of a local user */
 	WRITE_MS = 5 * 60 * 1000,    /* for a client to take what we have said, or at least ... */
 	WRITE_BYTES_MIN = 4 << 10,   /* ... so much of it */
@@ -75,9 +81,12 @@ struct front {
 	struct list chains;             /* certificate files of it */
 	struct list sessions;
 	size_t n_sessions;
-	struct map *clients;            /* connections by client */
-	struct list shakers;            /* sessions that wait for a handshake */
-	size_t shaking;
+	struct crowd crowd;             /* who is here, in all fronts */
+	bool crowd_is_shared;
+	struct map *neighbourhoods;     /* turns.c: network -> its handshakes */
+	struct list wanting;            /* of them, those whose next one may go */
+	struct list late;               /* sessions that had to give their slot back */
+	size_t shaking, n_late;
 	bool giving_turns;
 	struct map *asks, *lookups;     /* number -> session */
 	uint64_t next_number;
@@ -101,7 +110,8 @@ struct listener {
 void listener_add(struct front *f, size_t index, size_t on, int fd);
 void listeners_use(struct front *f);    /* the coming ones, instead of those in force */
 void listeners_close(struct list *list);
-void client_leaves(struct front *f, struct str key);
+void accept_page(struct front *f, const struct to_role_crowd *m, int fd); /* fd is taken over */
+void accept_forget_pages(struct front *f);
 
 /* header.c */
 struct header_facts {
@@ -176,7 +186,7 @@ enum session_phase {
 };
 
 struct session {
-	struct link in_front, in_shakers;
+	struct link in_front, in_turns;
 	struct front *front;
 	struct generation *generation;
 	enum listen_kind kind;
@@ -192,6 +202,7 @@ struct session {
 	struct buf cipher;              /* bytes that TLS has not taken */
 	bool has_slot;                  /* counts among the handshakes under way ... */
 	int64_t slot_until_ms;          /* ... until then at most */
+	bool is_late;                   /* and after that here */
 	struct timer timer;
 	struct later bury;
 	int64_t phase_due_ms;           /* handshake, linger */
@@ -203,7 +214,8 @@ struct session {
 	size_t discarded;
 
 	char client[64];                /* "192.0.2.1"; "" on a local socket */
-	char client_key[64];
+	struct crowd_who who;           /* as what it is counted */
+	char network_key[64];           /* the client's /24 or /48 */
 	char name[256];                 /* the client's, if its address and its name agree; "" as long as unknown */
 	char name_claimed[256];         /* by the address; not yet confirmed by the name */
 	uint64_t lookup;                /* the resolver's question under way; 0: none */
@@ -234,12 +246,18 @@ void front_perhaps_drained(struct front *f);
 void session_find_listener(struct session *s);  /* in the configuration in force */
 
 /* session.c */
-void session_new(struct front *f, const struct listener *l, int fd, const struct endpoint *peer, struct str key);
+void session_new(struct front *f, const struct listener *l, int fd, const struct endpoint *peer, struct crowd_who who);
 void session_named(struct session *s, struct str name);        /* "": nobody knows the user's name */
 void session_pump(struct session *s);           /* goes on after an answer came */
 void session_abandon(struct session *s);        /* closes at once */
 void session_free_now(struct session *s);       /* the role ends */
-void session_give_turn(struct front *f);        /* the next one may shake hands */
+void session_shake(struct session *s);          /* its turn has come */
+void session_too_slow(struct session *s);       /* a handshake is given up */
+
+/* turns.c */
+bool turn_wish(struct session *s);              /* its hello is whole; true: it may shake hands now */
+void turn_is_late(struct session *s);           /* it used up the time of its slot */
+void turn_over(struct session *s);
 
 /* names.c */
 void session_look_up(struct session *s);

@@ -56,31 +56,16 @@ void session_free_now(struct session *s)
 	bury(s);
 }
 
-static void give_slot_back(struct session *s)
-{
-	if (!s->has_slot)
-		return;
-	s->has_slot = false;
-	s->front->shaking--;
-	session_give_turn(s->front);
-}
-
-static void stop_shaking(struct session *s)
-{
-	link_remove(&s->in_shakers);
-	give_slot_back(s);
-}
-
 void session_abandon(struct session *s)
 {
 	if (s->phase == SESSION_GONE)
 		return;
-	stop_shaking(s);
+	turn_over(s);
 	s->phase = SESSION_GONE;
 	session_drop_asks(s);
 	session_drop_lookup(s);
 	intake_reset(s);
-	client_leaves(s->front, str_of(s->client_key));
+	crowd_leave(&s->front->crowd, s->who);
 	tls_free(&s->tls);
 	stream_close(&s->stream);
 	timer_clear(&s->timer);
@@ -92,7 +77,7 @@ void session_abandon(struct session *s)
  * client are still unread. */
 static void linger(struct session *s)
 {
-	stop_shaking(s);
+	turn_over(s);
 	s->phase = SESSION_LINGERS;
 	s->phase_due_ms = loop_now_ms(s->front->loop) + LINGER_MS;
 	session_drop_asks(s);
@@ -162,51 +147,21 @@ static struct tls_server *certificates(const struct session *s)
 	return public_port ? s->generation->tls_mx : s->generation->tls;
 }
 
-static void shake(struct session *s)
+void session_shake(struct session *s)
 {
 	struct buf kept = s->cipher;
 	buf_init(&s->cipher, IN_BYTES_MAX);
 	s->tls = tls_accept(certificates(s));
 	tls_use_tickets(s->tls, s->front->tickets, listen_kind_name(s->kind));
 	s->phase = SESSION_SHAKES;
-	s->has_slot = true;
-	s->slot_until_ms = loop_now_ms(s->front->loop) + SLOT_MS;
-	s->front->shaking++;
 	take_cipher(s, buf_view(&kept));
 	buf_fini(&kept);
-}
-
-/* Many handshakes at once cost memory that never comes back: the rest wait their turn. A slot is taken when
- * the client's hello has come, so that who connects and is silent takes none. */
-static void wish_to_shake(struct session *s)
-{
-	if (s->front->shaking < FRONT_SHAKING_MAX) {
-		shake(s);
-		return;
-	}
-	s->phase = SESSION_WAITS;
-	list_add_last(&s->front->shakers, &s->in_shakers);
-}
-
-/* A loop, not a recursion: whoever fails at once gives the turn on from here. */
-void session_give_turn(struct front *f)
-{
-	struct session *s;
-	if (f->giving_turns)
-		return;
-	f->giving_turns = true;
-	while (f->shaking < FRONT_SHAKING_MAX && (s = LIST_FIRST(&f->shakers, struct session, in_shakers)) != NULL) {
-		link_remove(&s->in_shakers);
-		shake(s);
-		session_pump(s);
-	}
-	f->giving_turns = false;
 }
 
 static void expect_tls(struct session *s)
 {
 	s->phase = SESSION_EXPECTS;
-	s->phase_due_ms = loop_now_ms(s->front->loop) + HANDSHAKE_MS;
+	s->phase_due_ms = loop_now_ms(s->front->loop) + HELLO_MS;
 }
 
 static void shaken(struct session *s)
@@ -218,7 +173,7 @@ static void shaken(struct session *s)
 	               STR_ARG(facts.cipher), facts.group.n > 0 ? " " : "", STR_ARG(facts.group));
 	log_event(LOG_TLS_STARTED, LOG_U("connection", s->number), LOG_Z("client", s->client),
 	          LOG_Z("tls", s->tls_text), LOG_S("sni", facts.sni));
-	stop_shaking(s);
+	turn_over(s);
 	s->phase = SESSION_SPEAKS;
 	smtp_server_tls_started(s->smtp, tls_channel_binding(s->tls, binding) == OK);
 	smtp_server_greet(s->smtp); /* harmless after STARTTLS: nobody is greeted twice */
@@ -245,14 +200,22 @@ static void tell_wrong_port(struct session *s)
 
 /* ---- input ---- */
 
+static void wish_to_shake(struct session *s)
+{
+	s->phase_due_ms = loop_now_ms(s->front->loop) + HANDSHAKE_MS;
+	s->phase = SESSION_WAITS;
+	if (turn_wish(s))
+		session_shake(s);
+}
+
 /* The first bytes where TLS is expected. */
 static void take_hello(struct session *s, struct str bytes)
 {
-	if (s->implicit && !tls_looks_like(bytes))
+	if (s->implicit && buf_view(&s->cipher).n == 0 && !tls_looks_like(bytes))
 		tell_wrong_port(s);
 	else if (buf_add(&s->cipher, bytes) != OK)
 		session_abandon(s);
-	else
+	else if (tls_hello_is_whole(buf_view(&s->cipher)))
 		wish_to_shake(s);
 }
 
@@ -455,8 +418,6 @@ static void set_timer(struct session *s)
 			due = earlier(due, s->late_until_ms);
 	} else {
 		due = s->phase_due_ms;
-		if (s->phase == SESSION_EXPECTS && s->implicit)
-			due -= HANDSHAKE_MS - PLAIN_HINT_MS;
 		if (s->has_slot)
 			due = earlier(due, s->slot_until_ms);
 	}
@@ -492,10 +453,10 @@ static void on_stream(void *owner, enum stream_event event)
 	session_pump(owner);
 }
 
-static void too_slow(struct session *s)
+void session_too_slow(struct session *s)
 {
 	log_event(LOG_TLS_FAILED, LOG_U("connection", s->number), LOG_Z("client", s->client),
-	          LOG_Z("reason", s->phase == SESSION_WAITS ? "too many handshakes at once" : "the handshake took too long"));
+	          LOG_Z("reason", s->phase == SESSION_WAITS || s->front->n_late > FRONT_LATE_MAX ? "too many handshakes at once" : "the handshake took too long"));
 	session_abandon(s);
 }
 
@@ -519,17 +480,17 @@ static void on_timer(void *owner)
 		session_named(s, STR_NONE);
 		break;
 	case SESSION_EXPECTS:
-		if (s->implicit)
+		if (s->implicit && buf_view(&s->cipher).n == 0)
 			tell_wrong_port(s);
 		else
-			too_slow(s);
+			session_too_slow(s);
 		break;
 	case SESSION_WAITS:
 	case SESSION_SHAKES:
 		if (now >= s->phase_due_ms)
-			too_slow(s);
+			session_too_slow(s);
 		else
-			give_slot_back(s);
+			turn_is_late(s);
 		break;
 	case SESSION_LINGERS:
 	case SESSION_GONE:
@@ -556,6 +517,20 @@ static void name_client(struct session *s, int fd, const struct endpoint *peer)
 		(void)snprintf(s->user, sizeof s->user, "uid-%u", uid);
 		session_ask_user(s, uid);
 	}
+	buf_fini(&text);
+}
+
+static void name_network(struct session *s, const struct endpoint *peer)
+{
+	struct endpoint network = *peer;
+	struct buf text;
+	if (peer->kind == ENDPOINT_UNIX)
+		return;
+	memset(network.ip + (peer->kind == ENDPOINT_IPV6 ? 6 : 3), 0, peer->kind == ENDPOINT_IPV6 ? 10 : 1);
+	buf_init(&text, sizeof s->network_key - 1);
+	fault f = endpoint_put_literal(&text, &network);
+	struct str literal = buf_view(&text);
+	(void)snprintf(s->network_key, sizeof s->network_key, "%.*s", f == OK ? (int)literal.n : 0, literal.p);
 	buf_fini(&text);
 }
 
@@ -598,7 +573,7 @@ void session_named(struct session *s, struct str name)
 	session_pump(s);
 }
 
-void session_new(struct front *f, const struct listener *at, int fd, const struct endpoint *peer, struct str key)
+void session_new(struct front *f, const struct listener *at, int fd, const struct endpoint *peer, struct crowd_who who)
 {
 	const struct conf_listener *l = &f->conf->listeners[at->index];
 	struct session *s = NEW(struct session);
@@ -610,12 +585,13 @@ void session_new(struct front *f, const struct listener *at, int fd, const struc
 	name_users(s, l);
 	s->implicit = l->kind == LISTEN_SUBMISSIONS && !l->tls_none;
 	s->number = ++f->next_number;
-	(void)snprintf(s->client_key, sizeof s->client_key, "%.*s", STR_ARG(key));
+	s->who = who;
+	name_network(s, peer);
 	buf_init_secret(&s->in, IN_BYTES_MAX);
 	buf_init(&s->cipher, IN_BYTES_MAX);
 	name_client(s, fd, peer);
 	s->trusted = s->client[0] != '\0' && route_networks_hold(l->trust, l->n_trust, str_of(s->client));
-	link_init(&s->in_shakers);
+	link_init(&s->in_turns);
 	list_add_last(&f->sessions, &s->in_front);
 	f->n_sessions++;
 	f->connections++;

@@ -179,6 +179,7 @@ static void on_ended(void *owner, const char *how)
 		          LOG_Z("channel", s->parting_words));
 	child_free(&s->child);
 	channel_close(&s->control);
+	pages_wipe(s);
 	s->running = false;
 	s->offered = s->accepted = 0;
 	if (sv->phase == SV_ENDING) {
@@ -253,6 +254,7 @@ void slot_start(struct slot *s)
 	s->control = channel_new(sv->loop, fd, &role_to_supervisor, &supervisor_to_role, &handler, s);
 	log_event(LOG_ROLE_STARTED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", child_pid(s->child)));
 	link_neighbours(s);
+	pages_give(s);
 	const struct generation *g = generation_for(s);
 	if (g != NULL)
 		slot_offer(s, g);

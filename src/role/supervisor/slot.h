@@ -54,6 +54,9 @@ struct slot {
 /* A link whose ends both live; it is made again in a moment. */
 struct broken_link { struct slot *from, *to; enum ipc_arrow arrow; int from_pid, to_pid; uint16_t links; };
 
+/* What a front counts on; map: ours, to wipe it. */
+struct shared_page { int write_fd, read_fd; void *map; };
+
 /* A listening socket, kept over generations so that nobody is turned away by a reload. */
 struct bound {
 	struct link in_supervisor;
@@ -71,6 +74,9 @@ struct supervisor {
 	struct slot slots[SLOTS_MAX];
 	size_t n_slots;
 	struct list bound;
+	struct shared_page pages[FRONTS_MAX];
+	unsigned n_pages;
+	uint64_t crowd_seed;
 	int64_t started_s;
 	bool was_ready;
 
@@ -124,6 +130,12 @@ void  generation_begin(struct supervisor *sv, struct generation *g);  /* takes i
 void  generation_accepted(struct slot *s, uint64_t number);
 void  generation_refused(struct slot *s, uint64_t number, struct str text);
 const struct generation *generation_for(const struct slot *s);        /* what a starting role is offered; or NULL */
+
+/* pages.c */
+void pages_make(struct supervisor *sv, unsigned fronts);
+void pages_give(struct slot *s);       /* to a front: its own page and those of the others */
+void pages_wipe(const struct slot *s); /* it is dead, and its connections with it */
+void pages_free(struct supervisor *sv);
 
 /* bound.c */
 fault bound_at_start(struct supervisor *sv, const struct generation *g, struct conf_report *report);

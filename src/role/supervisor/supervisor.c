@@ -55,6 +55,7 @@ fault supervisor_new(struct loop *loop, const struct supervisor_options *options
 		slot_init(&sv->slots[sv->n_slots++], sv, (enum role_kind)kind, 0);
 	for (unsigned i = 0; i < fronts_wanted(options); i++)
 		slot_init(&sv->slots[sv->n_slots++], sv, ROLE_FRONT, i);
+	pages_make(sv, fronts_wanted(options));
 	sv->coming = first;
 	say_who_we_are(sv);
 	for (size_t i = 0; i < sv->n_slots; i++)
@@ -71,6 +72,7 @@ void supervisor_free(struct supervisor **supervisor)
 	*supervisor = NULL;
 	for (size_t i = 0; i < sv->n_slots; i++)
 		slot_fini(&sv->slots[i]);
+	pages_free(sv);
 	bound_close_listeners(sv);
 	generation_free(&sv->current);
 	generation_free(&sv->coming);

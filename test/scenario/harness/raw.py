@@ -14,8 +14,8 @@ class Raw:
     """One connection. cmd() sends a line and gives (code, text); text has all lines of the reply."""
 
     def __init__(self, port, authority=None, tls=None, server_name="localhost", hello="client.test", host="127.0.0.1",
-                 login=None, context=None):
-        self.socket = socket.create_connection((host, port), timeout=30)
+                 login=None, context=None, source="127.0.0.1"):
+        self.socket = socket.create_connection((host, port), timeout=30, source_address=(source, 0))
         self.file = self.socket.makefile("rb")
         self.server_name = server_name
         self.context = context or (ssl.create_default_context(cafile=authority.cert) if authority else None)

@@ -715,9 +715,29 @@ static void tls_is_recognised_on_a_plain_port(void **state)
 	assert_false(tls_looks_like(STR("")));
 }
 
+/* A hello in one record, in several, cut anywhere; and what the library is to judge. */
+static void a_hello_is_whole_or_not(void **state)
+{
+	(void)state;
+	static const char one[] = "\x16\x03\x01\x00\x07\x01\x00\x00\x03" "abc";
+	static const char several[] = "\x16\x03\x01\x00\x01\x01" "\x16\x03\x01\x00\x04\x00\x00\x03" "a" "\x16\x03\x01\x00\x02" "bc";
+	for (size_t n = 0; n < sizeof one - 1; n++)
+		assert_false(tls_hello_is_whole((struct str){ one, n }));
+	assert_true(tls_hello_is_whole((struct str){ one, sizeof one - 1 }));
+	for (size_t n = 0; n < sizeof several - 1; n++)
+		assert_false(tls_hello_is_whole((struct str){ several, n }));
+	assert_true(tls_hello_is_whole((struct str){ several, sizeof several - 1 }));
+	assert_true(tls_hello_is_whole(STR("EHLO x")));
+	assert_true(tls_hello_is_whole((struct str){ "\x16\x03\x01\x00\x00", 5 }));
+	static char endless[HELLO_BYTES_MAX] = "\x16\x03\x01\xff\xff\x01\xff\xff\xff";
+	assert_false(tls_hello_is_whole((struct str){ endless, HELLO_BYTES_MAX - 1 }));
+	assert_true(tls_hello_is_whole((struct str){ endless, HELLO_BYTES_MAX }));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_hello_is_whole_or_not),
 		cmocka_unit_test(shakes_hands_and_talks),
 		cmocka_unit_test(takes_bytes_one_by_one),
 		cmocka_unit_test(plaintext_holds_ciphertext_back),

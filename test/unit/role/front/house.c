@@ -143,8 +143,26 @@ static void supervisor_message(void *owner, unsigned kind, const void *msg, int 
 		(void)snprintf(h->failed, sizeof h->failed, "%.*s", STR_ARG(text));
 		h->ready = true;
 	}
+	if (kind == FROM_ROLE_STATUS) {
+		struct str json = ((const struct from_role_status *)msg)->json;
+		(void)snprintf(h->status, sizeof h->status, "%.*s", STR_ARG(json));
+		h->has_status = true;
+	}
 	if (kind == FROM_ROLE_DRAINED)
 		h->drained = true;
+}
+
+uint64_t house_status(struct house *h, const char *name)
+{
+	char field[64];
+	h->has_status = false;
+	channel_send(h->supervisor, TO_ROLE_ASK_STATUS, &(struct to_role_ask_status){ .request = 1 });
+	house_wait(h, &h->has_status);
+	(void)snprintf(field, sizeof field, "\"%s\": ", name);
+	const char *at = strstr(h->status, field);
+	if (at == NULL)
+		fail_msg("no %s in %s", name, h->status);
+	return strtoull(at + strlen(field), NULL, 10);
 }
 
 static void supervisor_closed(void *owner, const char *reason)
@@ -528,12 +546,24 @@ static void client_notified(void *owner, enum stream_event event)
 
 void client_open_clear(struct client *c, struct house *h, int listener)
 {
+	client_open_from(c, h, listener, "127.0.0.1:0");
+}
+
+void client_fall_silent(struct client *c)
+{
+	stream_want_read(c->stream, false);
+}
+
+void client_open_from(struct client *c, struct house *h, int listener, const char *address)
+{
 	int fd = -1;
+	struct endpoint from;
+	assert_int_equal(endpoint_parse(str_of(address), &from), OK);
 	memset(c, 0, sizeof *c);
 	c->house = h;
 	buf_init(&c->heard, 1 << 20);
 	buf_init(&c->line, 1 << 16);
-	assert_int_equal(socket_connect(&h->at[listener], NULL, &fd), OK);
+	assert_int_equal(socket_connect(&h->at[listener], h->at[listener].kind == ENDPOINT_UNIX ? NULL : &from, &fd), OK);
 	c->stream = stream_new(h->loop, fd, client_notified, c);
 }
 

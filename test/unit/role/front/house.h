@@ -27,7 +27,8 @@ struct house {
 	struct channel *supervisor, *spool, *keeper, *resolver;
 	uint64_t generation;
 	bool ready, drained, closing;
-	char failed[512];
+	char failed[512], status[1024];
+	bool has_status;
 	struct endpoint at[LISTENERS];
 	int listening[LISTENERS];
 	struct buf ca, chain, key;
@@ -61,6 +62,7 @@ void house_configure(struct house *h, const char *more_conf);  /* a new generati
 void house_give_keeper(struct house *h);
 void house_give_spool(struct house *h);
 void house_give_resolver(struct house *h);
+uint64_t house_status(struct house *h, const char *name);     /* a number of the front's status */
 void house_take_keeper(struct house *h);                      /* it dies */
 void house_take_spool(struct house *h);
 
@@ -75,6 +77,8 @@ struct client {
 
 void client_open(struct client *c, struct house *h, int listener);
 void client_open_clear(struct client *c, struct house *h, int listener); /* without TLS even where it is due */
+void client_open_from(struct client *c, struct house *h, int listener, const char *address); /* in clear */
+void client_fall_silent(struct client *c);       /* reads nothing any more */
 void client_close(struct client *c);
 void client_begin_tls(struct client *c);
 void client_wait_tls(struct client *c);
