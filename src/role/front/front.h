@@ -45,6 +45,7 @@ enum {
 	FRONT_READ_BYTES = 32 << 10,
 	ENVELOPE_BYTES_MAX = 1 << 20,
 	RECEIVED_MAX = 100,          /* RFC 5321 6.3 */
+	HEADER_DELIVERED_MAX = 50,   /* of Delivered-To: more mailboxes has no letter been in */
 	FROM_ADDRESSES_MAX = 20,
 	HELLO_MS = 10 * 1000,        /* for a client's whole hello: a TLS client speaks at once; who is silent waits for a greeting in clear */
 	HANDSHAKE_MS = 20 * 1000,    /* for the rest, and for its turn */
@@ -115,7 +116,7 @@ void accept_forget_pages(struct front *f);
 
 /* header.c */
 struct header_facts {
-	size_t fields, received;
+	size_t fields, received, delivered_tos;
 	size_t froms, senders;
 	struct str from, sender;        /* the values of the last such field */
 	bool date, message_id;
@@ -123,6 +124,8 @@ struct header_facts {
 	size_t fields_bytes;            /* the block as far as it is whole fields */
 };
 void header_facts_read(struct str block, struct header_facts *out);
+/* One of its first HEADER_DELIVERED_MAX Delivered-To fields names this address. */
+bool header_was_delivered_to(struct str block, struct str address);
 
 enum ask_kind {
 	ASK_NOTHING,

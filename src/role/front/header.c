@@ -15,6 +15,8 @@ static void note(struct header_facts *facts, const struct header_field *field)
 {
 	if (str_eq_nocase(field->name, STR("Received"))) {
 		facts->received++;
+	} else if (str_eq_nocase(field->name, STR("Delivered-To"))) {
+		facts->delivered_tos++;
 	} else if (str_eq_nocase(field->name, STR("Date"))) {
 		facts->date = true;
 	} else if (str_eq_nocase(field->name, STR("Message-ID"))) {
@@ -41,4 +43,18 @@ void header_facts_read(struct str block, struct header_facts *out)
 	}
 	if (f != F_ABSENT)
 		out->broken_line = lines_in(str_sub(block, 0, out->fields_bytes)) + 1;
+}
+
+bool header_was_delivered_to(struct str block, struct str address)
+{
+	struct header_field field;
+	size_t seen = 0;
+	while (seen < HEADER_DELIVERED_MAX && header_take(&block, &field) == OK) {
+		if (!str_eq_nocase(field.name, STR("Delivered-To")))
+			continue;
+		seen++;
+		if (str_eq_nocase(str_trim(field.value), address))
+			return true;
+	}
+	return false;
 }

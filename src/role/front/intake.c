@@ -290,15 +290,31 @@ static void refuse_broken(struct session *s, size_t line)
 	intake_refuse(s, REPLY(550, 5, 6, 0, str_of(text)));
 }
 
+/* Somebody sends on what our porter has put into these very mailboxes: it would come back for ever. Who hands in
+ * a letter of their own may do so. */
+static bool had_it_already(const struct session *s, const struct header_facts *facts, struct str block)
+{
+	if (facts->delivered_tos == 0 || is_submission(s))
+		return false;
+	for (const struct rcpt *r = s->letter.rcpts; r != NULL; r = r->next)
+		for (const struct target *t = r->targets; t != NULL; t = t->next)
+			if (!header_was_delivered_to(block, t->address))
+				return false;
+	return true;
+}
+
 /* The header block is whole, or the message has ended within it. */
 static void header_whole(struct session *s)
 {
 	struct intake *l = &s->letter;
 	struct header_facts facts;
-	header_facts_read(str_sub(buf_view(&l->header), 0, l->header_bytes), &facts);
+	struct str block = str_sub(buf_view(&l->header), 0, l->header_bytes);
+	header_facts_read(block, &facts);
 	bool bare_text = s->kind == LISTEN_LOCAL && facts.broken_line == 1;
 	if (facts.received > RECEIVED_MAX)
 		intake_refuse(s, REPLY(554, 5, 4, 6, STR("A mail loop: the message has been through too many servers")));
+	else if (had_it_already(s, &facts, block))
+		intake_refuse(s, REPLY(554, 5, 4, 6, STR("A mail loop: everybody whom it is for has had this message already")));
 	else if (facts.fields > HEADER_FIELDS_MAX)
 		intake_refuse(s, REPLY(552, 5, 3, 4, STR("The message's header has too many fields")));
 	else if (is_submission(s) && facts.broken_line > 0 && !bare_text)

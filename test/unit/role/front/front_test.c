@@ -297,6 +297,43 @@ static void give_fields(size_t n, const char *reply)
 	buf_fini(&text);
 }
 
+/* A filter that sends on what our porter delivered to it, and gets it back. */
+static void test_attack_32_what_was_delivered_here_is_a_loop(void **state)
+{
+	(void)state;
+	struct buf text;
+	buf_init(&text, 1 << 16);
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	give_letter("a@x.example", "jada@example.org", "Delivered-To:  JADA@example.org\r\nSubject: x\r\n\r\nhi", "554 5.4.6");
+	give_letter("a@x.example", "staff@example.org", "delivered-to: jada@example.org\r\nDelivered-To: li@example.org\r\n\r\nhi", "554 5.4.6");
+	give_letter("a@x.example", "staff@example.org", "Delivered-To: jada@example.org\r\n\r\nhi", "250 2.0.0");
+	give_letter("a@x.example", "jada@example.org", "Delivered-To: li@example.org\r\nX-To: jada@example.org\r\n\r\nhi", "250 2.0.0");
+	give_letter("a@x.example", "jada@example.org", "Subject: x\r\n\r\nDelivered-To: jada@example.org\r\n\r\nhi", "250 2.0.0");
+
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250 2.1.0"); /* one of two has not had it */
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250 2.1.5");
+	client_talk(&c, "RCPT TO:<verify-yes@lists.example>", "250 2.1.5");
+	client_talk(&c, "DATA", "354");
+	client_talk(&c, "Delivered-To: jada@example.org\r\n\r\nhi\r\n.", "250 2.0.0");
+
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(buf_add(&text, STR("Delivered-To: li@example.org\r\n")), OK);
+	assert_int_equal(buf_add(&text, STR("Delivered-To: jada@example.org\r\n\r\nhi")), OK);
+	give_letter("a@x.example", "jada@example.org", house_text(&text).p, "250 2.0.0");
+	buf_drop(&text, strlen("Delivered-To: li@example.org\r\n"));
+	give_letter("a@x.example", "jada@example.org", house_text(&text).p, "554 5.4.6");
+	buf_fini(&text);
+}
+
+/* Who resends a letter of theirs to themselves may. */
+static void test_attack_32_a_user_may_resend(void **state)
+{
+	(void)state;
+	log_in(LISTENER_SUBMISSIONS);
+	give_letter("jada@example.org", "jada@example.org", "From: jada@example.org\r\nDelivered-To: jada@example.org\r\n\r\nhi", "250 2.0.0");
+}
+
 static void a_header_has_a_ceiling(void **state)
 {
 	(void)state;
@@ -699,6 +736,8 @@ int main(void)
 		TEST(a_local_program_is_known_by_its_account),
 		TEST(lmtp_takes_for_our_domains_only),
 		TEST(loops_and_broken_headers_are_refused),
+		TEST(test_attack_32_what_was_delivered_here_is_a_loop),
+		TEST(test_attack_32_a_user_may_resend),
 		TEST(a_header_has_a_ceiling),
 		TEST(from_has_a_ceiling),
 		TEST(all_connections_together_have_a_ceiling),
