@@ -73,6 +73,9 @@ static fault open_directory(struct store *s, const char *path, struct why *why)
 		f = directory_make(FILE_CWD, path, 0700);
 		if (f != OK && f != F_EXISTS)
 			return why_say(why, f, "cannot make the queue's directory %s (%s)", path, fault_name(f));
+		f = directory_sync_name(path);
+		if (f != OK)
+			return why_say(why, f, "cannot make the name of the queue's directory %s durable", path);
 		f = directory_open(FILE_CWD, path, &s->directory, why);
 	}
 	TRY(f);

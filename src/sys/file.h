@@ -27,6 +27,9 @@ MUST_USE fault path_absolute(const char *path, char *to, size_t room);
 MUST_USE fault directory_open(int at, const char *path, int *fd_out, struct why *why);
 MUST_USE fault directory_open_beneath(int at, const char *path, int *fd_out);
 MUST_USE fault directory_make(int at, const char *path, unsigned permissions); /* F_EXISTS is told */
+/* Makes the last name of the path durable, by a sync of the directory that holds it: a new directory may be gone after a
+ * power cut, with all that was synced in it. */
+MUST_USE fault directory_sync_name(const char *path);
 
 MUST_USE fault file_read_all(int fd, struct buf *to);   /* from the start; F_LIMIT: more than to's ceiling */
 MUST_USE fault file_read(int fd, void *to, size_t n, size_t *n_out);

@@ -132,7 +132,7 @@ static bool turn(struct loop *loop)
 	size_t events = chance_below(4) == 0 ? 1 + chance_below(8) : 1;
 	bool any = false;
 	world.turn++;
-	for (size_t i = 0; i < events && !world.stopped; i++) {
+	for (size_t i = 0; i < events && !world.stopped && !world.dying; i++) {
 		bool timer_first = chance_below(2) == 0;
 		bool did = (timer_first && agenda_fire(&loop->agenda, world.now_ms)) || net_dispatch() ||
 		           agenda_fire(&loop->agenda, world.now_ms);

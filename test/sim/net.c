@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "disk.h"
 #include "sys/agenda.h"
 #include "sys/frame.h"
 #include "sys/stream.h"
@@ -21,7 +22,7 @@ enum { CAPACITY = 200 << 10, FDS_MAX = 1 << 16, REAL_NONE = -1 };
 
 struct sock;
 
-/* What a descriptor means: a sock of ours, or a file of the system's while it travels. */
+/* What a descriptor means: a sock of ours, or a descriptor of a file while it travels. */
 struct meaning { struct sock *sock; int real; };
 
 struct segment {
@@ -108,8 +109,7 @@ static void forget_meaning(struct meaning *m)
 {
 	if (m->sock != NULL)
 		unref(m->sock);
-	if (m->real >= 0)
-		(void)close(m->real);
+	fd_close(&m->real);
 	*m = (struct meaning){ NULL, REAL_NONE };
 }
 
@@ -190,6 +190,8 @@ void fd_close(int *fd)
 		net.fds[*fd - FAKE_FD] = NULL;
 		net.open--;
 		unref(s);
+	} else if (disk_has_fd(*fd)) {
+		disk_fd_close(*fd);
 	} else if (*fd >= 0 && *fd < FAKE_FD) {
 		(void)close(*fd);
 	}
@@ -199,6 +201,8 @@ void fd_close(int *fd)
 int fd_dup(int fd)
 {
 	struct sock *s = sock_of(fd);
+	if (disk_has_fd(fd))
+		return disk_fd_dup(fd);
 	if (s == NULL)
 		return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	s->refs++;
@@ -610,7 +614,7 @@ fault stream_write_fd(struct stream *s, struct str bytes, int fd, size_t *n_out)
 	if (g->fd.sock != NULL)
 		g->fd.sock->refs++;
 	else
-		g->fd.real = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		g->fd.real = fd_dup(fd);
 	return OK;
 }
 

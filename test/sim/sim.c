@@ -4,7 +4,7 @@
  * program's, on a world of ours (world.h), with scripted clients (senders.h) and next hops (hosts.h).
  *
  * usage: sim [--seed N] [--seeds FIRST LAST] [--verbose] [--plant lost|twice|unsynced]
- *        sim --sweep ROLE|power [--every K] [--seed N]
+ *        sim --sweep ROLE|power|kill [--every K] [--seed N]
  * exit status 1 if a promise of the queue was broken; with --plant, if the oracle has missed it
  *
  * A run: letters are handed in while connections break, roles crash, disks fill and answers are late; after some hours the
@@ -12,14 +12,17 @@
  * 0 fair, 1 a bad network, 2 crashing roles and a power cut, 3 everything, and a
  * failing disk.
  *
- * A sweep hands in a few letters in fair weather, again and again, and lets the accident happen after the first turn, the
- * second, ... until everything has come to its end.
+ * A sweep hands in a few letters in fair weather, again and again, and lets the accident happen: to a role after the first
+ * turn, the second, ... until everything has come to its end; to the whole machine (power), or to all processes and
+ * some steps later to the machine (kill), in the first step of the disk, the second, ...
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "disk.h"
+#include "fates.h"
 #include "hosts.h"
 #include "house.h"
 #include "ledger.h"
@@ -27,6 +30,7 @@
 #include "senders.h"
 #include "sys/clock.h"
 #include "tls/tls.h"
+#include "vfs.h"
 #include "world.h"
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* RAND_METHOD: the one way to seed a handshake */
@@ -43,6 +47,8 @@ enum {
 	AFTERWARDS_MS = 3 * 3600 * 1000,
 	LATEST_MS = 4 * 86400 * 1000,
 	CRASHES_MAX = 8,
+	ACCIDENTS_MAX = 4,
+	ACCIDENT_STEPS = 40,
 };
 
 /* What the command line asks for. */
@@ -56,16 +62,20 @@ static struct {
 	struct loop *loop;
 	struct supervisor *supervisor;
 	char conf_path[128];
-	struct timer letter, calm, look, stop, restart, reload, power, again;
-	unsigned letters_left;
+	struct timer letter, calm, look, stop, restart, reload, accident, again;
+	unsigned letters_left, accidents_left;
 	bool ready, ended, stopping, restarting, settled;
 	int64_t settled_ms, began_ms;
 	size_t healed_from;
 	uint64_t began_turn, settled_turn, accident_turn;
+	unsigned long began_step, settled_step, accident_step; /* of the disk */
+	bool only_killed;
 	int status;
 } run;
 
-static struct { unsigned long runs, letters, accepted, crashes, broken, faults, copies, dsns, turns, sessions, violations; } sum;
+static struct {
+	unsigned long runs, letters, accepted, crashes, cuts, pending, broken, faults, copies, dsns, turns, steps, sessions, violations;
+} sum;
 
 /* --- OpenSSL's chance is the seed's, too --- */
 
@@ -99,6 +109,9 @@ static void clear_up(void *owner)
 	(void)owner;
 	world.weather = (struct weather){ 0 };
 	hosts_calm = true;
+	disk.cut_at = 0;
+	run.accidents_left = 0;
+	timer_clear(&run.accident);
 	if (!wanted.hostile)
 		return;
 	/* Links that were spoiled have to come again: these letters are for the server that has healed. */
@@ -111,6 +124,7 @@ static void stop_server(void *owner)
 {
 	(void)owner;
 	run.stopping = true;
+	disk.cut_at = 0;
 	if (run.supervisor != NULL)
 		supervisor_stop(run.supervisor);
 }
@@ -149,6 +163,7 @@ static void look(void *owner)
 		run.settled = true;
 		run.settled_ms = world.now_ms;
 		run.settled_turn = world.turn;
+		run.settled_step = disk.steps;
 	}
 	int64_t afterwards_ms = wanted.sweep != NULL ? LOOK_MS : AFTERWARDS_MS;
 	if ((run.settled && world.now_ms - run.settled_ms > afterwards_ms) || world.now_ms - run.began_ms > LATEST_MS) {
@@ -179,20 +194,58 @@ static struct weather weather_of(uint64_t seed)
 	return w;
 }
 
-/* The whole machine goes down, and comes up again a little later. */
+/* The whole machine goes down, and comes up again a little later; or all its processes do, and what they wrote is still seen. */
 static void start_server(void);
 
-static void power_cut(void *owner)
+static void forget_what_was_pending(void)
 {
-	(void)owner;
+	struct fates fates = { (enum fate_style)chance_below(FATE_STYLES), random_u64() };
+	if (fates.style == FATE_BUT_ONE || fates.style == FATE_ONLY_ONE || fates.style == FATE_FIRST)
+		fates.number = chance_below(medium_n_pending(disk.medium) + 1);
+	struct fate fate = fate_of(&fates);
 	if (world.verbose)
-		fprintf(stderr, "%8lld ms: the power fails\n", (long long)world.now_ms);
+		fprintf(stderr, "%8lld ms: %zu operations are pending; %s\n", (long long)world.now_ms,
+		        medium_n_pending(disk.medium), fate_style_name(fates.style));
+	sum.cuts++;
+	sum.pending += medium_n_pending(disk.medium);
+	struct medium *before = disk_swap(medium_after(disk.medium, &fate));
+	medium_free(&before);
+}
+
+static void all_die(bool power)
+{
+	if (world.verbose)
+		fprintf(stderr, "%8lld ms: %s, step %lu of the disk\n", (long long)world.now_ms,
+		        power ? "the power fails" : "all processes are killed", disk.steps);
 	roles_end();
 	world.dying = true;
 	supervisor_free(&run.supervisor);
 	world.dying = false;
-	power_fails();
+	world.crashes++;
+	if (power)
+		forget_what_was_pending();
 	timer_set(&run.again, world.now_ms + (int64_t)chance_below(60000));
+}
+
+/* In one of the next steps of the disk, whenever it comes. */
+static void accident(void *owner)
+{
+	(void)owner;
+	run.only_killed = chance_below(3) == 0;
+	disk.cut_at = disk.steps + 1 + chance_below(ACCIDENT_STEPS);
+}
+
+static void after_cut(void)
+{
+	bool again = run.only_killed && wanted.sweep != NULL;
+	disk.cut = world.dying = false;
+	disk.cut_at = 0;
+	all_die(!run.only_killed);
+	run.only_killed = false;
+	if (again)
+		disk.cut_at = disk.steps + 1 + chance_below(ACCIDENT_STEPS);
+	else if (run.accidents_left > 0 && run.accidents_left-- > 1)
+		timer_set(&run.accident, world.now_ms + (int64_t)chance_below(HANDING_IN_MS));
 }
 
 static void power_back(void *owner)
@@ -210,6 +263,11 @@ static void on_ready(void *owner)
 	run.ready = true;
 	run.began_ms = world.now_ms;
 	run.began_turn = world.turn;
+	run.began_step = disk.steps;
+	if (run.accident_step != 0) {
+		disk.cut_at = disk.steps + run.accident_step;
+		run.only_killed = strcmp(wanted.sweep, "kill") == 0;
+	}
 	timer_set(&run.letter, world.now_ms);
 	if (wanted.sweep != NULL) {
 		hosts_calm = true;
@@ -227,10 +285,12 @@ static void on_ready(void *owner)
 		return; /* a start is no good moment: the supervisor waits for a word that nobody meant to send otherwise */
 	if (chance_below(2) == 0)
 		timer_set(&run.reload, world.now_ms + (int64_t)chance_below(HANDING_IN_MS));
-	if (world.weather.crash > 0)
-		timer_set(&run.power, world.now_ms + (int64_t)chance_below(HANDING_IN_MS));
-	else
+	if (world.weather.crash > 0) {
+		run.accidents_left = 1 + (unsigned)chance_below(ACCIDENTS_MAX);
+		timer_set(&run.accident, world.now_ms + (int64_t)chance_below(HANDING_IN_MS));
+	} else {
 		timer_set(&run.restart, world.now_ms + (int64_t)chance_below(HANDING_IN_MS));
+	}
 }
 
 static void on_ended(void *owner, int status)
@@ -249,12 +309,13 @@ static void on_ended(void *owner, int status)
 static void between_turns(void *owner)
 {
 	(void)owner;
+	if (disk.cut) {
+		after_cut();
+		return;
+	}
 	if (run.ready && run.accident_turn != 0 && world.turn >= run.began_turn + run.accident_turn) {
 		run.accident_turn = 0;
-		if (strcmp(wanted.sweep, "power") == 0)
-			power_cut(NULL);
-		else
-			(void)roles_crash(wanted.sweep);
+		(void)roles_crash(wanted.sweep);
 		return;
 	}
 	if (world.crashes < CRASHES_MAX && chance_of(world.weather.crash))
@@ -269,13 +330,14 @@ static void begin_timers(void)
 	timer_init(&run.stop, run.loop, stop_server, NULL);
 	timer_init(&run.reload, run.loop, reload, NULL);
 	timer_init(&run.restart, run.loop, restart_server, NULL);
-	timer_init(&run.power, run.loop, power_cut, NULL);
+	timer_init(&run.accident, run.loop, accident, NULL);
 	timer_init(&run.again, run.loop, power_back, NULL);
 }
 
 static void clear_timers(void)
 {
-	struct timer *const timers[] = { &run.letter, &run.calm, &run.look, &run.stop, &run.restart, &run.reload, &run.power, &run.again };
+	struct timer *const timers[] = { &run.letter, &run.calm, &run.look, &run.stop, &run.restart, &run.reload,
+		                          &run.accident, &run.again };
 	for (size_t i = 0; i < COUNT(timers); i++)
 		timer_clear(timers[i]);
 }
@@ -308,6 +370,7 @@ static void count_up(void)
 	sum.faults += world.faults;
 	sum.dsns += ledger.dsns;
 	sum.turns += world.turn;
+	sum.steps += disk.steps;
 	sum.sessions += hosts_sessions;
 	sum.violations += ledger.violations;
 }
@@ -359,7 +422,9 @@ static uint64_t play(uint64_t seed)
 	hosts_repeat = strcmp(wanted.plant, "twice") == 0;
 	buf_clear(&world_log);
 	ledger_begin();
-	run.ready = run.ended = run.stopping = run.restarting = run.settled = false;
+	run.ready = run.ended = run.stopping = run.restarting = run.settled = run.only_killed = false;
+	run.accidents_left = 0;
+	vfs_reseed();
 	run.status = 0;
 	house_begin();
 	run.loop = loop_new();
@@ -385,7 +450,6 @@ static uint64_t play(uint64_t seed)
 		sum.violations++;
 	}
 	net_end();
-	power_forget();
 	ledger_end();
 	house_end();
 	return world.chance ^ world.turn;
@@ -433,15 +497,17 @@ static void play_all(void)
 
 static void sweep(void)
 {
+	bool by_step = strcmp(wanted.sweep, "power") == 0 || strcmp(wanted.sweep, "kill") == 0;
 	(void)play(wanted.first);
-	uint64_t turns = run.settled_turn - run.began_turn;
-	for (uint64_t turn = 1; turn <= turns && wanted.every > 0; turn += wanted.every) {
+	uint64_t last = by_step ? run.settled_step - run.began_step : run.settled_turn - run.began_turn;
+	for (uint64_t at = 1; at <= last && wanted.every > 0; at += wanted.every) {
 		unsigned long before = sum.violations;
-		run.accident_turn = turn;
+		run.accident_turn = by_step ? 0 : at;
+		run.accident_step = by_step ? at : 0;
 		(void)play(wanted.first);
 		if (sum.violations != before)
-			printf("(that was %s after turn %llu of %llu)\n", wanted.sweep, (unsigned long long)turn,
-			       (unsigned long long)turns);
+			printf("(that was %s after %s %llu of %llu)\n", wanted.sweep, by_step ? "step" : "turn",
+			       (unsigned long long)at, (unsigned long long)last);
 	}
 }
 
@@ -460,9 +526,10 @@ int main(int argc, char **argv)
 	else
 		play_all();
 	printf("sim: %lu runs, %lu letters, %lu recipients accepted; %lu copies, %lu bounces and warnings came out; %lu crashes, "
-	       "%lu broken connections, %lu faults; %lu sessions at next hops, %lu turns; %lu violations\n",
-	       sum.runs, sum.letters, sum.accepted, sum.copies, sum.dsns, sum.crashes, sum.broken, sum.faults, sum.sessions,
-	       sum.turns, sum.violations);
+	       "%lu of them power cuts that found %lu operations pending; %lu broken connections, %lu faults; %lu sessions at next "
+	       "hops, %lu turns, %lu steps of the disk; %lu violations\n",
+	       sum.runs, sum.letters, sum.accepted, sum.copies, sum.dsns, sum.crashes, sum.cuts, sum.pending, sum.broken,
+	       sum.faults, sum.sessions, sum.turns, sum.steps, sum.violations);
 	buf_fini(&world_log);
 	house_forget_certificate();
 	return wanted.plant[0] == '\0' ? sum.violations > 0 : sum.violations == 0;

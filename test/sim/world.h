@@ -2,9 +2,10 @@
 /*
  * test/sim/world.h -- the world that the simulation puts in place of sys/: one virtual clock, one seed, no real socket.
  *
- * loop.c time and chance; net.c descriptors, sockets and streams in memory; disk.c and vfs.c real files with seeded
- * failures; power.c what a failure of the power takes back; roles.c roles in this process instead of children; ask.c channel_ask. What stands on the names of sys/ alone
- * (acceptor, agenda, channel, endpoint, frame, log_format) is the program's own.
+ * loop.c time and chance; net.c descriptors, sockets and streams in memory; disk.c and vfs.c files in memory, on a medium
+ * (medium.h) that forgets what was not synced when the power fails; roles.c roles in this process instead of children;
+ * ask.c channel_ask. What stands on the names of sys/ alone (acceptor, agenda, channel, endpoint, frame, log_format) is
+ * the program's own.
  *
  * Everything that could differ from run to run comes from the seed, so a seed repeats its run.
  */
@@ -60,22 +61,6 @@ void    net_end(void);
 /* For ask.c: bytes to the other end and back, at once. */
 bool    net_ask(int fd, struct str question, struct buf *answer);
 bool    net_from(const struct endpoint *from); /* the address of the next socket_connect without one */
-
-/* --- disk.c --- */
-extern unsigned long disk_syncs;
-
-/* --- power.c --- */
-void power_writes(const char *path, uint64_t offset, size_t size); /* before the write */
-void power_writes_fd(int fd, uint64_t offset, size_t size);
-void power_synced(const char *path);
-void power_synced_fd(int fd);      /* of a directory: the names in it */
-void power_named(int at, const char *name);
-void power_renamed(int from_at, const char *from, int to_at, const char *to);
-void power_fails(void);            /* nothing may run then */
-void power_forget(void);
-
-/* --- vfs.c --- */
-void vfs_begin(void);              /* SQLite goes through us from now on */
 
 /* --- roles.c --- */
 bool roles_crash_one(void);        /* any role, at once; false: none runs */

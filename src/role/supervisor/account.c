@@ -89,12 +89,14 @@ fault account_prepare_queue(const struct conf *conf, struct conf_report *report)
 	path[conf->queue.directory.n] = '\0';
 
 	fault f = directory_make(FILE_CWD, path, 0700);
-	if (f == F_EXISTS && !is_ours_and_empty(path))
-		return OK;
-	if ((f == OK || f == F_EXISTS) && account_of(conf, ROLE_SPOOL, name, sizeof name) != NULL &&
-	    user_find(name, &uid, &gid) == OK)
+	bool made = f == OK;
+	if ((made || (f == F_EXISTS && is_ours_and_empty(path))) &&
+	    account_of(conf, ROLE_SPOOL, name, sizeof name) != NULL && user_find(name, &uid, &gid) == OK)
 		f = directory_give(path, uid, gid);
+	/* Also where it was there: who made it may have died before this. One that we may not look into is not ours to sync. */
 	if (f == OK || f == F_EXISTS)
+		f = directory_sync_name(path);
+	if (f == OK || (!made && f == F_DENIED))
 		return OK;
 	report->errors++;
 	return buf_addf(&report->text, "queue directory %s: cannot be made (%s): make it, owned by the spool's account, mode 0700\n",
