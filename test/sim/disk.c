@@ -60,7 +60,7 @@ fault disk_step(enum disk_act act, enum disk_layer layer)
 		disk.cut = world.dying = true;
 		return F_SYS;
 	}
-	if (disk.steps == disk.fail_at) {
+	if (disk.steps >= disk.fail_at && disk.steps <= disk.fail_to) {
 		disk.failed = true;
 		return disk.fail_with;
 	}

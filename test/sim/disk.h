@@ -31,7 +31,7 @@ struct disk {
 	struct medium *medium;
 	unsigned long steps, syncs, files_open;
 	unsigned long cut_at;   /* the step in which all dies; 0: none */
-	unsigned long fail_at;  /* the step that fails with fail_with; 0: none */
+	unsigned long fail_at, fail_to; /* the steps that fail with fail_with; 0: none */
 	fault fail_with;
 	bool cut, failed;       /* it has happened */
 	unsigned long repeated; /* the program synced again what had failed to be synced */
