@@ -97,7 +97,7 @@ static unsigned letter_new(struct life *l, bool small)
 }
 
 /* A commit of a letter, its content in the draft already. */
-struct putting { struct store_commit commit; struct store_rcpt rcpts[RCPTS_MAX]; char id[16], addresses[RCPTS_MAX][24]; unsigned letter; };
+struct putting { struct store_commit commit; struct store_rcpt rcpts[RCPTS_MAX]; char id[16], addresses[RCPTS_MAX][48]; unsigned letter; };
 
 static bool put_begin(struct life *l, struct putting *p, unsigned letter)
 {
