@@ -27,11 +27,20 @@ static fault say(struct why *why, fault f, const struct place *place, const char
 
 /* -- folders --------------------------------------------------------------------------------- */
 
+/* MAKE_SURE: who has made a folder may have been killed before its name was durable, so that is seen to again. */
+enum how { FIND, MAKE, MAKE_SURE };
+
 /* The folder `name` right below `at`, made if it is missing and may be: its name is durable then. */
-static fault enter(int at, const char *name, bool make, int *fd_out)
+static fault enter(int at, const char *name, enum how how, int *fd_out)
 {
 	fault f = directory_open_beneath(at, name, fd_out);
-	if (f != F_ABSENT || !make)
+	if (f == OK && how == MAKE_SURE) {
+		f = file_sync_all(at);
+		if (f != OK)
+			fd_close(fd_out);
+		return f;
+	}
+	if (f != F_ABSENT || how == FIND)
 		return f;
 	f = directory_make(at, name, FOLDER_MODE);
 	if (f == OK)
@@ -43,7 +52,7 @@ static fault enter(int at, const char *name, bool make, int *fd_out)
 }
 
 /* The Maildir itself, component by component. */
-static fault open_maildir(const struct place *place, bool make, int *fd_out)
+static fault open_maildir(const struct place *place, enum how how, int *fd_out)
 {
 	int at = -1;
 	char name[COMPONENT_MAX + 1];
@@ -58,7 +67,7 @@ static fault open_maildir(const struct place *place, bool make, int *fd_out)
 		memcpy(name, component.p, component.n);
 		name[component.n] = '\0';
 		int next = -1;
-		fault f = enter(at, name, make, &next);
+		fault f = enter(at, name, how, &next);
 		fd_close(&at);
 		TRY(f);
 		at = next;
@@ -76,17 +85,17 @@ static void folders_close(struct folders *f)
 	fd_close(&f->cur);
 }
 
-static fault folders_open(const struct place *place, bool make, struct folders *out)
+static fault folders_open(const struct place *place, enum how how, struct folders *out)
 {
 	int maildir = -1;
 	*out = (struct folders){ -1, -1, -1 };
-	fault f = open_maildir(place, make, &maildir);
+	fault f = open_maildir(place, how, &maildir);
 	if (f == OK)
-		f = enter(maildir, "tmp", make, &out->tmp);
+		f = enter(maildir, "tmp", how, &out->tmp);
 	if (f == OK)
-		f = enter(maildir, "new", make, &out->new);
+		f = enter(maildir, "new", how, &out->new);
 	if (f == OK)
-		f = enter(maildir, "cur", make, &out->cur);
+		f = enter(maildir, "cur", how, &out->cur);
 	fd_close(&maildir);
 	if (f != OK)
 		folders_close(out);
@@ -119,12 +128,15 @@ fault letter_begin(const struct place *place, const char *name, bool repeat, str
 {
 	struct folders folders;
 	int fd = -1;
-	fault f = folders_open(place, true, &folders);
+	fault f = folders_open(place, repeat ? MAKE_SURE : MAKE, &folders);
 	if (f != OK)
 		return say(why, f, place, "open the mailbox");
-	if (is_there(folders.new, name) || (repeat && folder_has(folders.cur, str_of(name)))) {
+	bool in_new = is_there(folders.new, name);
+	if (in_new || (repeat && folder_has(folders.cur, str_of(name)))) {
+		/* Whoever has put it there may have been killed before its name was durable. */
+		f = file_sync_all(in_new ? folders.new : folders.cur);
 		folders_close(&folders);
-		return F_EXISTS;
+		return f == OK ? F_EXISTS : say(why, f, place, "sync what was delivered before");
 	}
 	f = file_open_beneath(folders.tmp, name, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, FILE_MODE, &fd);
 	if (f == F_EXISTS) { /* a crash has left it: nobody else writes under this name */
@@ -167,7 +179,7 @@ fault letter_finish(struct letter *l, struct why *why)
 	fd_close(&l->fd);
 	if (f != OK)
 		return say(why, f, &l->place, "sync the letter");
-	f = folders_open(&l->place, false, &folders);
+	f = folders_open(&l->place, FIND, &folders);
 	if (f != OK)
 		return say(why, f == F_ABSENT ? F_SYS : f, &l->place, "open the mailbox again");
 	f = move_to_new(l, &folders);
@@ -178,7 +190,7 @@ fault letter_finish(struct letter *l, struct why *why)
 static void remove_from_tmp(struct letter *l)
 {
 	struct folders folders;
-	if (folders_open(&l->place, false, &folders) != OK)
+	if (folders_open(&l->place, FIND, &folders) != OK)
 		return;
 	l->in_tmp = file_remove(folders.tmp, l->name) != OK;
 	folders_close(&folders);
