@@ -4,8 +4,8 @@
  *
  * Written to tmp/, synced, linked into new/ under a name that follows from queue id and recipient, synced again. A
  * repeat after a crash finds the first by that name, in new/ or, where a mail program has taken it, in cur/, makes sure
- * that the name is durable, and leaves it alone: exactly one copy. Missing folders are made (0700); below the fixed part
- * of the place no link is followed. Blocks on the disk: the porter does nothing else.
+ * that the name is durable, and leaves it alone: exactly one copy. Missing folders are made (0700); below the fixed
+ * part of the place no link is followed. Blocks on the disk: the porter does nothing else.
  *
  * Errors   F_EXISTS: an earlier attempt has delivered it. F_LIMIT: no space, no quota; F_DENIED, F_ABSENT, F_SYS:
  *          the why names path and reason, for the log. After an error the letter is only good for letter_free.
@@ -20,7 +20,7 @@
 
 struct letter;
 
-/* repeat: it may have been delivered before, and read since: look into cur/ too, and make sure that its folders are durable. */
+/* repeat: it may have been delivered before, and read since: look into cur/ too, and see that the folders are durable. */
 MUST_USE fault letter_begin(const struct place *place, const char *name, bool repeat, struct letter **out,
                             struct why *why);
 MUST_USE fault letter_write(struct letter *l, struct str bytes);   /* LF line ends: Maildir's */
