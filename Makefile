@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test fuzz coverage install clean help
+.PHONY: run build test powercut fuzz coverage install clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -10,6 +10,7 @@ help:
 	@echo "make install  DESTDIR= PREFIX=/usr/local"
 	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
 	@echo "make inject   kill and fail every process at each of its system calls (hours; see test/inject/README.md)"
+	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
 	@echo "make coverage which lines of the parsers the tests run"
 
 run: build
@@ -30,6 +31,14 @@ test:
 	ninja -C build-clang sealpost
 	meson test -C build-test --print-errorlogs $(TESTS)
 
+# POWERCUT="--file-systems ext4 --cuts 20" for a part. In a mount namespace of its own: nothing stays mounted whatever happens.
+powercut:
+	dev/setup build powercut
+	@test -f build-powercut/build.ninja || meson setup build-powercut -Dtests=false -Dpowercut=true
+	ninja -C build-powercut
+	PYTHONPATH=test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount python3 test/powercut/powercut.py \
+		--programs build-powercut/test/powercut --program build-powercut/sealpost --page docs/QUEUE.md $(POWERCUT)
+
 PREFIX ?= /usr/local
 install: build
 	@meson configure build -Dprefix=$(abspath $(PREFIX))
@@ -37,7 +46,7 @@ install: build
 	meson install -C build --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 clean:
-	rm -rf build build-test build-clang build-fuzz build-coverage
+	rm -rf build build-test build-clang build-fuzz build-coverage build-powercut
 
 FUZZ_SECONDS ?= 60
 fuzz:

@@ -13,7 +13,8 @@ import time
 
 from blocklog import FLUSH, Disks, Log, cuts_of
 from classic import ORDERS, try_order
-from house import History, House, judge
+from house import House
+from judge import History, judge
 from report import Row, put_into
 from rig import DISK_BYTES, FILE_SYSTEMS, Recorded, fresh, mounted, places, run
 
