@@ -90,6 +90,7 @@ static void give_turns(struct front *f)
 	f->giving_turns = true;
 	while (f->shaking < FRONT_SHAKING_MAX && (n = LIST_FIRST(&f->wanting, struct neighbourhood, in_front)) != NULL) {
 		struct session *s = LIST_FIRST(&n->waiting, struct session, in_turns);
+		check(s != NULL); /* who wants has somebody waiting */
 		link_remove(&s->in_turns);
 		link_remove(&n->in_front); /* behind the others */
 		take_slot(s, n);
