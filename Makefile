@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test powercut fuzz coverage install clean help
+.PHONY: run build test powercut inject fuzz coverage install clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
