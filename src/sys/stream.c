@@ -15,16 +15,17 @@
 #include "sys/loop_uv.h"
 #include "sys/socket.h"
 
-enum { DESCRIPTORS_AT_ONCE = 8 };
+enum { DESCRIPTORS_AT_ONCE = 8, WATCH_AGAIN_MS = 200 };
 
 struct stream {
 	uv_poll_t poll;
 	struct later kick;     /* for a descriptor that cannot be polled: its owner learns it by reading */
+	struct timer again;    /* the kernel had no memory to watch it, or has its ceiling on watches: tried again */
 	struct loop *loop;
 	int fd;
 	int polled;            /* the events that libuv watches now */
 	bool want_read, want_write;
-	bool closed, unpollable;
+	bool closed, unpollable, comes_later;
 	stream_notify *notify;
 	void *owner;
 };
@@ -35,7 +36,7 @@ static void watch(struct stream *s)
 {
 	int wanted = (s->want_read ? UV_READABLE : 0) | (s->want_write ? UV_WRITABLE : 0);
 	if (s->unpollable) {
-		if (wanted != 0)
+		if (wanted != 0 && !s->comes_later)
 			later_set(s->loop, &s->kick);
 		return;
 	}
@@ -76,13 +77,30 @@ static void kicked(void *owner)
 	tell(owner, true, true);
 }
 
+static void init_poll(struct stream *s)
+{
+	int error = uv_poll_init(loop_uv(s->loop), &s->poll, s->fd);
+	s->unpollable = error != 0;
+	s->poll.data = s;
+	s->comes_later = error == UV_ENOMEM || error == UV_ENOSPC;
+	if (s->comes_later)
+		timer_set(&s->again, loop_now_ms(s->loop) + WATCH_AGAIN_MS);
+}
+
+static void watch_again(void *owner)
+{
+	struct stream *s = owner;
+	init_poll(s);
+	watch(s); /* what came meanwhile is seen now */
+}
+
 struct stream *stream_new(struct loop *loop, int fd, stream_notify *notify, void *owner)
 {
 	struct stream *s = NEW(struct stream);
 	*s = (struct stream){ .loop = loop, .fd = fd, .notify = notify, .owner = owner, .want_read = true };
 	later_init(&s->kick, kicked, s);
-	s->unpollable = uv_poll_init(loop_uv(loop), &s->poll, fd) != 0;
-	s->poll.data = s;
+	timer_init(&s->again, loop, watch_again, s);
+	init_poll(s);
 	watch(s);
 	return s;
 }
@@ -96,6 +114,7 @@ static void stop_watching(struct stream *s)
 {
 	s->closed = true;
 	later_clear(&s->kick);
+	timer_clear(&s->again);
 	if (!s->unpollable)
 		uv_close((uv_handle_t *)&s->poll, on_closed);
 }

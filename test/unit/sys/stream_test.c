@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "base/check.h"
 #include "sys/socket.h"
@@ -126,6 +128,47 @@ static void a_writer_waits_for_a_reader_that_pauses(void **state)
 		loop_run(a.loop);
 	assert_int_equal(b.got, a.goal);
 	finish(&a, &b);
+}
+
+/* In front of the library's: what it says when the kernel has no memory for another watch. */
+static unsigned refusals;
+static int refusal;
+
+int uv_poll_init(uv_loop_t *loop, uv_poll_t *handle, int fd)
+{
+	int (*original)(uv_loop_t *, uv_poll_t *, int);
+	if (refusals > 0) {
+		refusals--;
+		return refusal;
+	}
+	*(void **)&original = dlsym(RTLD_NEXT, "uv_poll_init");
+	return original(loop, handle, fd);
+}
+
+static void what_cannot_be_watched_now_is_watched_later(void **state)
+{
+	static const int errors[] = { UV_ENOMEM, UV_ENOSPC };
+	(void)state;
+	for (size_t i = 0; i < COUNT(errors); i++) {
+		struct side a, b;
+		refusals = 3; /* a's, b's, and the first that is tried again */
+		refusal = errors[i];
+		begin(&a, &b);
+		turns(a.loop);
+		a.goal = 8 << 20; /* more than fits: it takes many looks at both ends */
+		push(&a);
+		while (a.put < a.goal)
+			loop_run(a.loop);
+		stream_shutdown(a.stream);
+		while (!b.end)
+			loop_run(a.loop);
+		assert_int_equal(b.got, a.goal);
+		finish(&a, &b);
+	}
+	struct side a, b;
+	refusals = 2;
+	begin(&a, &b);
+	finish(&a, &b); /* closed before it is tried again */
 }
 
 static void writable_comes_once_a_want(void **state)
@@ -434,6 +477,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_writer_waits_for_a_reader_that_pauses),
+		cmocka_unit_test(what_cannot_be_watched_now_is_watched_later),
 		cmocka_unit_test(writable_comes_once_a_want),
 		cmocka_unit_test(a_reader_that_is_gone_breaks_the_writer),
 		cmocka_unit_test(closing_inside_the_notification_is_safe),
