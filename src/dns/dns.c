@@ -9,9 +9,12 @@
 #include "base/list.h"
 #include "dns/decode.h"
 #include "dns/servers.h"
+#include "sys/log.h"
+#include "sys/process.h"
 #include "sys/stream.h"
 
-enum { PATIENCE_MS = 20000, CLASS_IN = 1, RECORD_TEXT_MAX = 4096, RDATA_MAX = 4096 };
+/* PROBE_PART: of the patience with a question, what is granted to an answer that needs no other server. */
+enum { PATIENCE_MS = 20000, PROBE_PART = 4, EXIT_DEAF = 70, CLASS_IN = 1, RECORD_TEXT_MAX = 4096, RDATA_MAX = 4096 };
 
 struct dns {
 	struct ub_ctx *ub;
@@ -20,6 +23,8 @@ struct dns {
 	struct arena *arena;         /* of the answer in hand */
 	struct list questions;
 	int64_t patience_ms;
+	struct timer probe_over;     /* set while the probe is under way */
+	int probe;                   /* its number with the library, -1: there is none */
 };
 
 struct dns_question {
@@ -52,10 +57,47 @@ static void question_answer(struct dns_question *q, const struct dns_answer *ans
 	answered(owner, answer);
 }
 
+/* ---- does the library still live? Its thread may have lost its descriptors, or a record in its pipes. ---- */
+
+static void on_probe(void *owner, int error, struct ub_result *result)
+{
+	struct dns *dns = owner;
+	(void)error; /* any answer is a sign of life */
+	dns->probe = -1;
+	timer_clear(&dns->probe_over);
+	ub_resolve_free(result);
+}
+
+/* To delete it could wait for its thread for ever, so this process ends, and is started again with a new one. */
+static void on_deaf(void *owner)
+{
+	(void)owner;
+	log_event(LOG_TROUBLE, LOG_Z("problem", "the DNS library has stopped answering"),
+	          LOG_Z("text", "this process ends, and starts anew"));
+	process_end(EXIT_DEAF);
+}
+
+/* It knows localhost by itself: an answer that no name server can delay. */
+static void probe(struct dns *dns)
+{
+	if (dns->probe != -1)
+		return;
+	if (ub_resolve_async(dns->ub, "localhost.", dns_kind_number(DNS_A), CLASS_IN, dns, on_probe, &dns->probe) != 0 &&
+	    dns->probe != -1) {
+		ub_cancel(dns->ub, dns->probe);
+		dns->probe = -1;
+	}
+	timer_set(&dns->probe_over, loop_now_ms(dns->loop) + dns->patience_ms / PROBE_PART);
+}
+
+/* ---- questions ---- */
+
 static void on_refused(void *owner)
 {
 	struct dns_question *q = owner;
 	struct dns_answer answer = q->refusal;
+	if (answer.result == DNS_FAILED)
+		probe(q->dns);
 	question_answer(q, &answer);
 }
 
@@ -71,6 +113,7 @@ static void on_patience_over(void *owner)
 	struct dns_answer answer = { .result = DNS_FAILED, .text = STR("no name server has answered in time") };
 	if (q->asked)
 		ub_cancel(q->dns->ub, q->id);
+	probe(q->dns);
 	question_answer(q, &answer);
 }
 
@@ -273,6 +316,8 @@ fault dns_new(struct loop *loop, const struct dns_options *options, struct dns *
 	*dns = (struct dns){ .ub = ub, .loop = loop, .arena = arena_new(DNS_ANSWER_ARENA),
 	                     .patience_ms = options->patience_ms > 0 ? options->patience_ms : PATIENCE_MS };
 	list_init(&dns->questions);
+	dns->probe = -1;
+	timer_init(&dns->probe_over, loop, on_deaf, dns);
 	fault f = options_set(dns, why);
 	if (f == OK)
 		f = servers_add(dns, options, why);
@@ -298,6 +343,7 @@ void dns_free(struct dns **dns)
 		struct dns_question *q = LIST_MEMBER(at, struct dns_question, in_dns);
 		dns_cancel(&q);
 	}
+	timer_clear(&d->probe_over);
 	if (d->results != NULL)
 		(void)stream_detach(&d->results);
 	ub_ctx_delete(d->ub);

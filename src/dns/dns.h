@@ -8,6 +8,8 @@
  * Units    Seconds for TTLs, milliseconds for patience.
  * Limits   A question without an answer after options.patience_ms ends as DNS_FAILED. How many are open
  *          at once is the caller's to bound.
+ * Errors   A library that answers nothing any more, not even what it knows by itself, ends this process (exit status
+ *          70): its thread cannot be stopped, only left behind.
  * Owns     An answer lives until the callback returns. The callback comes from the loop, never from
  *          within dns_ask; it may ask and cancel, but not free the struct dns.
  * Tests    test/unit/dns/dns_test.c (against a real nsd), test/unit/dns/decode_test.c

@@ -20,6 +20,11 @@
 #include "sys/file.h"
 #include "sys/socket.h"
 
+void process_end(int status)
+{
+	_exit(status);
+}
+
 bool process_is_root(void)
 {
 	return geteuid() == 0;

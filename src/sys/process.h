@@ -33,6 +33,7 @@ void signals_watch(struct loop *loop, void (*notify)(void *owner, enum signal_ki
 /* sd_notify(3)'s protocol: "READY=1", "RELOADING=1", "STOPPING=1". Nothing without NOTIFY_SOCKET. */
 void service_notify(const char *state);
 
+_Noreturn void process_end(int status); /* at once, with nothing freed and no thread waited for */
 bool process_is_root(void);
 uint32_t process_user(void);
 /* The account's numbers; F_ABSENT. */

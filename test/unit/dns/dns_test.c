@@ -7,6 +7,15 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "base/buf.h"
 #include "base/check.h"
 #include "dns/dns.h"
@@ -177,6 +186,82 @@ static void open_questions_end_with_it(void **state)
 	assert_int_equal(heard.times, 0);
 }
 
+/* ---- a library that has stopped ---- */
+
+enum { DEAF = 70, PATIENT = 5, SHORT_MS = 300 };
+
+static void on_any_answer(void *owner, const struct dns_answer *a)
+{
+	(void)owner;
+	(void)a;
+}
+
+static void on_first_answer(void *owner, const struct dns_answer *a)
+{
+	(void)a;
+	loop_stop(owner);
+}
+
+static void on_enough(void *owner)
+{
+	(void)owner;
+	_exit(PATIENT);
+}
+
+/* What leads to its thread and to name servers leads nowhere from now on. */
+static void cut_off(int first)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct stat st;
+	for (int fd = first; fd < 256; fd++)
+		if (fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+			(void)dup2(null, fd);
+}
+
+/* A process of its own asks a server that never answers; gives its exit status. */
+static int ask_in_vain(bool deaf)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof at;
+	char server[64];
+	int silent = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), status = 0;
+	assert_int_equal(bind(silent, (struct sockaddr *)&at, n), 0);
+	assert_int_equal(getsockname(silent, (struct sockaddr *)&at, &n), 0);
+	(void)snprintf(server, sizeof server, "127.0.0.1:%u", ntohs(at.sin_port));
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct timer enough;
+		loop = loop_new();
+		int before = dup(silent);
+		dns = make(server, STR_NONE, SHORT_MS);
+		timer_init(&enough, loop, on_enough, NULL);
+		timer_set(&enough, loop_now_ms(loop) + (deaf ? 60000 : 4 * (int64_t)SHORT_MS));
+		/* The thread runs and has its descriptors once it has answered something. */
+		(void)dns_ask(dns, DNS_A, STR("localhost"), on_first_answer, loop);
+		loop_run(loop);
+		if (deaf)
+			cut_off(before);
+		(void)dns_ask(dns, DNS_A, STR("a.plain.test"), on_any_answer, NULL);
+		loop_run(loop);
+		_exit(1);
+	}
+	(void)close(silent);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_library_that_stopped_ends_the_process(void **state)
+{
+	(void)state;
+	assert_int_equal(ask_in_vain(true), DEAF);
+}
+
+static void servers_that_are_silent_do_not(void **state)
+{
+	(void)state;
+	assert_int_equal(ask_in_vain(false), PATIENT);
+}
+
 static void expect_refused(struct str server, struct str anchor, const char *part)
 {
 	struct dns_options options = { .servers = &server, .n_servers = 1, .trust_anchor = anchor };
@@ -209,6 +294,8 @@ int main(void)
 		cmocka_unit_test(patience_ends),
 		cmocka_unit_test(cancelled_questions_stay_silent),
 		cmocka_unit_test(open_questions_end_with_it),
+		cmocka_unit_test(a_library_that_stopped_ends_the_process),
+		cmocka_unit_test(servers_that_are_silent_do_not),
 		cmocka_unit_test(wrong_options_are_said),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
