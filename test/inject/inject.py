@@ -157,7 +157,7 @@ def worker(folder, todo, results):
                 break
             run = lab.run(point)
             results.put((point, run.trouble, run.fired, run.refused_to_start, run.died, run.notes, run.seconds,
-                         run.slow_s, run.log_text if run.trouble else ""))
+                         run.slow_s, run.log_text))
     finally:
         lab.close()
         results.put(None)
@@ -210,7 +210,7 @@ def render(head, rows, markdown):
                                for i, (cell, w) in enumerate(zip(row, widths))) for row in [head, *rows])
 
 
-def run_points(points, folder, workers, seconds, verbose):
+def run_points(points, folder, workers, seconds, verbose, show):
     until = time.monotonic() + seconds
     todo, results = multiprocessing.Queue(), multiprocessing.Queue()
     for point in points:
@@ -232,7 +232,9 @@ def run_points(points, folder, workers, seconds, verbose):
             running -= 1
             continue
         tally.take(*result)
-        point, trouble, fired, refused, died, notes, took, slow, _ = result
+        point, trouble, fired, refused, died, notes, took, slow, log = result
+        if show and not trouble:
+            print("\n".join("    " + line for line in interesting(log)))
         if verbose or took > 15:
             print(f"{point}: {'FAILED' if trouble else 'ok'} {took:.1f} s{'' if fired else ', not reached'}"
                   f"{', ended' if refused else ''}{f', {died} died' if died else ''}, slowest try {slow:.1f} s {notes or ''}", flush=True)
@@ -286,7 +288,7 @@ def inject(o, folder):
         points = in_order(points, seed)
         print(f"{len(points)} points in {sum(sum(c.values()) for c in calls.values())} system calls; seed {seed}", flush=True)
         points = points[:o.points]
-    tally = run_points(points, folder, min(o.workers, len(points)), o.seconds, o.verbose or bool(o.point))
+    tally = run_points(points, folder, min(o.workers, len(points)), o.seconds, o.verbose or bool(o.point), bool(o.point))
     print(tally.table(calls))
     print(f"{tally.sum('tried')} points tried, {tally.sum('fired')} reached; a process died at {tally.sum('died')}, the server "
           f"ended at {tally.sum('refused')} and was started again; {len(tally.failed)} failed")
