@@ -7,12 +7,10 @@
 #include "policy/users.h"
 #include "proto/sasl/credential.h"
 #include "role/supervisor/load.h"
-#include "sys/file.h"
 #include "sys/process.h"
-#include "sys/socket.h"
 #include "tls/certificate.h"
 
-enum { FILE_BYTES_MAX = 64 << 20, DAY_S = 86400, DAYS_LEFT_FEW = 14, OTHERS = 07 };
+enum { FILE_BYTES_MAX = 64 << 20, DAY_S = 86400, DAYS_LEFT_FEW = 14 };
 
 struct checking {
 	const struct conf *conf;
@@ -29,18 +27,6 @@ struct checking {
 
 #define SAY(c, warning, at, ...) report_at((c)->report, (warning), (c)->texts, (c)->n_texts, (at), __VA_ARGS__)
 
-/* Secrets must be for the keeper's eyes only; the supervisor opens them as root. */
-static void check_mode(struct checking *c, const struct conf_file *file)
-{
-	int fd;
-	uint32_t uid, mode;
-	if (file_open(FILE_CWD, file->path.p, FILE_READ, 0, &fd, NULL) != OK)
-		return;
-	if (file_owner_mode(fd, &uid, &mode) == OK && (mode & OTHERS) != 0)
-		SAY(c, false, file->at, "everybody on this machine may read or write this secret: chmod o= %.*s", STR_ARG(file->path));
-	fd_close(&fd);
-}
-
 static void read_files(struct checking *c)
 {
 	for (size_t i = 0; i < c->n_files; i++) {
@@ -53,8 +39,6 @@ static void read_files(struct checking *c)
 		}
 		if (c->contents[i].p == NULL)
 			c->contents[i] = STR("");
-		if (file->use & (CONF_FILE_KEY | CONF_FILE_USERS | CONF_FILE_SECRET))
-			check_mode(c, file);
 		struct str rest = c->contents[i], password = STR_NONE;
 		if ((file->use & CONF_FILE_SECRET) && (!str_next_line(&rest, &password) || str_trim(password).n == 0))
 			SAY(c, false, file->at, "no password is in the first line of this file");
@@ -192,6 +176,8 @@ void check_files(const struct conf *conf, const struct conf_text *texts, size_t 
 	*out = (struct checked){ .users = 0 };
 	c.n_files = conf_files(conf, &c.files);
 	c.contents = ARENA_ARRAY(a, struct str, c.n_files + 1);
+	fault others = permit_judge(conf, texts, n, report); /* its words are in the report */
+	(void)others;
 	read_files(&c);
 	check_certificates(&c);
 	check_tables(&c);

@@ -138,6 +138,27 @@ mail-user nobody
             (self.dir / "good.key").chmod(0o600)
         self.assertIn("good.key", err)
 
+    def test_attack_74_somebody_elses_files(self):
+        if os.geteuid() != 0:
+            self.skipTest("giving files away needs root")
+        os.chown(self.dir / "good.key", 12345, 0)
+        try:
+            status, out, err = self.check()
+        finally:
+            os.chown(self.dir / "good.key", 0, 0)
+        self.assertEqual(status, 0, err)
+        self.assertIn("this secret belongs to user 12345, who can read and replace it: chown root ", err)
+        path = self.config()
+        for change, back, words in ((lambda: path.chmod(0o666), lambda: path.chmod(0o644),
+                                     "everybody on this machine may write this file: chmod o-w "),
+                                    (lambda: os.chown(path, 12345, 0), lambda: os.chown(path, 0, 0),
+                                     "this file belongs to user 12345, who could have us do anything: chown root ")):
+            change()
+            status, out, err = sealpost("check", "-c", str(path))
+            back()
+            self.assertEqual((status, out), (1, ""), err)
+            self.assertIn(f"{path}: {words}{path}", err)
+
     def test_not_pem(self):
         self.write("junk.crt", "hello\n")
         self.write("junk.key", "hello\n", 0o600)

@@ -253,6 +253,23 @@ class Hidden(harness.Scenario):
         self.assertNotEqual(core.returncode, 0, core.stdout)
         self.assertEqual(list(pathlib.Path(self.folder).glob("core*")), [])
 
+    def test_attack_74_an_open_key_is_refused(self):
+        server = Sealpost(self.folder)
+        self.started.append(server)
+        for path, mode in ((server.key, 0o644), (server.users, 0o606)):
+            path.chmod(mode)
+            server.start(wait=False)
+            self.assertEqual(server.process.popen.wait(60), 78)
+            self.assertIn(f"chmod o= {path}", server.log())
+            server.notify.close()
+            path.chmod(0o600)
+        server.start()
+        server.key.chmod(0o604)
+        server.reload()
+        server.wait_for_line("reload-failed", f"chmod o= {server.key}")
+        with Raw(server.port_submissions, server.authority, "implicit") as client:
+            client.expect("NOOP", 250)  # the old one stays
+
     def test_attack_74_no_process_leaves_a_core(self):
         server = self.start(Sealpost(self.folder))
         for role, pid in {**server.roles(), "supervisor": server.process.pid}.items():

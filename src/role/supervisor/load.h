@@ -26,4 +26,9 @@ void           conf_texts_free(struct conf_texts **texts);
 /* A whole file into the arena; for the files that a configuration names. */
 MUST_USE fault load_file(const char *path, size_t bytes_max, struct arena *a, struct str *out, struct why *why);
 
+/* permit.c: F_DENIED where anybody on the machine may read or write a secret (keys, users, relays' passwords), write the
+ * configuration, or where this belongs to somebody who is neither root nor we. The report says what to do; it warns of a
+ * secret that belongs to somebody else. */
+MUST_USE fault permit_judge(const struct conf *conf, const struct conf_text *texts, size_t n, struct conf_report *report);
+
 #endif

@@ -21,6 +21,8 @@ fault generation_load(struct supervisor *sv, struct generation *out, struct conf
 		return f;
 	}
 	f = conf_read(g.texts->items, g.texts->n, &g.conf, report);
+	if (f == OK)
+		f = permit_judge(g.conf, g.texts->items, g.texts->n, report);
 	if (f != OK) {
 		generation_free(&g);
 		return f;
