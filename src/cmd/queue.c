@@ -21,6 +21,7 @@ struct queue {
 	struct common_options common;
 	struct control_request request;
 	bool everything;                 /* --all */
+	bool backup;                     /* the second word is a directory */
 	bool header_printed;
 	struct buf body;                 /* with --json, where it becomes one line */
 };
@@ -245,6 +246,10 @@ static int take_word(struct queue *q, int *words, const char *word)
 {
 	if (++*words == 2)
 		q->request.id = str_of(word);
+	if (*words == 1 && strcmp(word, "backup") == 0) {
+		q->backup = true;
+		return 1;
+	}
 	for (size_t i = 0; *words == 1 && i < COUNT(verbs); i++)
 		if (strcmp(word, verbs[i].name) == 0) {
 			q->request.verb = (uint64_t)verbs[i].verb;
@@ -298,7 +303,10 @@ static int run(int argc, char **argv)
 		i += n;
 	}
 	if (words == 0)
-		return command_usage(&command_queue, "what? list, show, retry, hold, release, bounce, remove or verify");
+		return command_usage(&command_queue, "what? list, show, retry, hold, release, bounce, remove, verify or backup");
+	if (q.backup)
+		return q.request.id.n > 0 ? queue_backup(&q.common, q.request.id)
+		                          : command_usage(&command_queue, "backup to which directory? it is made, or must be empty");
 	if (q.request.verb == CONTROL_VERIFY)
 		return !names_something(&q) ? queue_verify(&q.common)
 		                            : command_usage(&command_queue, "verify looks at the whole queue: no ID, no selector");
@@ -316,7 +324,7 @@ static int run(int argc, char **argv)
 
 const struct command command_queue = {
 	.name = "queue",
-	.usage = "list|show|retry|hold|release|bounce|remove|verify [ID] [SELECTOR ...] [--json] [-c FILE]",
+	.usage = "list|show|retry|hold|release|bounce|remove|verify|backup [ID|DIR] [SELECTOR ...] [--json] [-c FILE]",
 	.summary = "show the queue, and do something about it",
 	.help = "  list              a line for each recipient that waits\n"
 	        "  show ID           everything about one message; --body: its text, too\n"
@@ -326,6 +334,7 @@ const struct command command_queue = {
 	        "  remove            take out silently; only the log tells\n"
 	        "  verify            is all of it what was accepted? what is not is set aside: it stays, and is never sent.\n"
 	        "                    Exit status 1 if something was found. Works without a running server, too\n"
+	        "  backup DIR        copy the queue to a new directory, every message checked, while the server runs or not\n"
 	        "\n"
 	        "  ID                a queue id, as `list` and every 250 reply show it\n"
 	        "  --to ADDRESS      the recipient\n"

@@ -3,7 +3,7 @@
  * cmd/queue_parts.h -- the parts of `sealpost queue` that look at the queue's files themselves.
  *
  * Errors   None returned: the result is an exit status. What is said to a person goes to standard output and error.
- * Tests    test/scenario/queue_verify_test.py
+ * Tests    test/scenario/queue_verify_test.py, queue_backup_test.py
  */
 #ifndef CMD_QUEUE_PARTS_H
 #define CMD_QUEUE_PARTS_H
@@ -12,5 +12,7 @@
 
 /* Is all that lies in the queue what was accepted? Through the server that runs, or without one. 0, 1 if something was found. */
 int queue_verify(const struct common_options *options);
+/* A copy of the queue in a new directory. 0, 1 if it failed or something was damaged. */
+int queue_backup(const struct common_options *options, struct str to);
 
 #endif

@@ -206,12 +206,16 @@ fault sqlite_verify(struct store *s, struct store_round *round, uint64_t bytes, 
 	uint64_t goal = round->bytes + bytes;
 	fault f = OK;
 	*n_out = 0;
-	for (unsigned steps = 0; steps < 100 && f == OK && round->bytes < goal && *n_out + STORE_FINDINGS_MIN <= max; steps++) {
+	for (unsigned steps = 0; steps < 100 && f == OK && !round->over && round->bytes < goal && *n_out + STORE_FINDINGS_MIN <= max; steps++) {
 		struct looking m = { 0 };
 		buf_init(&m.extents, 64 << 20);
 		f = next_message(s, round->message, a, &m, why);
-		if (f == OK)
+		if (f == OK && m.number < round->message) { /* pages are damaged: it would go round in circles */
+			f = found(&t, STR_NONE, STR("the database is out of order: what comes after this is not known"), NULL);
+			round->over = true;
+		} else if (f == OK) {
 			f = look_at_message(&t, &m, round, goal - round->bytes);
+		}
 		buf_fini(&m.extents);
 	}
 	if (f != F_ABSENT)

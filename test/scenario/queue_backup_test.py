@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: ISC
+"""A copy of the queue, made while mail goes in and out, put back in its place after everything was lost."""
+import json
+import os
+import shutil
+import subprocess
+import threading
+
+import harness
+from harness import Sealpost, letter
+from harness.message import unique_id
+from harness.raw import Gone, Raw
+
+JADA = ("jada", Sealpost.PASSWORDS["jada"])
+
+
+class Backup(harness.Scenario):
+    def send(self, server, to):
+        subject = f"letter {unique_id()}"
+        with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
+            client.mail("jada@example.test", to)
+            code, said = client.data(letter(subject=subject, to=to).as_bytes() + b"x" * 70 + b"\r\n")
+            self.assertEqual(code, 250, said)
+        return subject
+
+    def test_backup_and_restore(self):
+        server = self.start(Sealpost(self.folder))
+        kept = [self.send(server, f"{n}@there.test") for n in range(5)]
+        before = sorted((r["id"], r["recipient"]) for r in server.queue_list())
+        stop, passing = threading.Event(), []
+
+        def traffic():  # letters that come and are delivered
+            while not stop.is_set():
+                try:
+                    passing.append(self.send(server, "sam@example.test"))
+                except (AssertionError, OSError, Gone):
+                    return
+        thread = threading.Thread(target=traffic)
+        thread.start()
+        copy = self.folder / "copy"
+        try:
+            said = json.loads(server.command("queue", "backup", str(copy), "--json").splitlines()[-1])
+        finally:
+            stop.set()
+            thread.join()
+        self.assertGreaterEqual(said["messages"], 5)
+        self.assertEqual(said["damaged"], 0)
+        self.assertIn("not empty", self.refused(server, copy))
+        self.assertEqual(copy.stat().st_mode & 0o7777, 0o700)
+
+        # Everything is lost; the copy takes its place (docs/QUEUE.md, Copies).
+        owner = server.spool.stat()
+        server.stop()
+        shutil.rmtree(server.spool)
+        shutil.copytree(copy, server.spool)
+        for path in [server.spool, *server.spool.iterdir()]:
+            os.chown(path, owner.st_uid, owner.st_gid)
+        server.start()
+        self.assertLessEqual(set(before), {(r["id"], r["recipient"]) for r in server.queue_list()})
+        self.assertIn("all of it is whole", server.queue("verify"))
+        bodies = "".join(server.queue("show", "--body", i) for i, _ in before)
+        for subject in kept:
+            self.assertIn(subject, bodies)
+        # What was in the copy and had been delivered since comes again; a Maildir finds the first.
+        new = [self.send(server, "sam@example.test")]
+        for subject in [*passing, *new]:
+            server.wait_for_letter(subject)
+
+        # And without a server.
+        server.stop()
+        said = json.loads(server.command("queue", "backup", str(self.folder / "second"), "--json").splitlines()[-1])
+        self.assertGreaterEqual(said["messages"], 5)
+        server.start()
+
+    def refused(self, server, to):
+        done = subprocess.run([server.program, "queue", "backup", str(to), "-c", server.conf], capture_output=True, text=True,
+                              timeout=60, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        return done.stderr
+
+
+if __name__ == "__main__":
+    harness.main()
