@@ -33,7 +33,7 @@
 	EVENT(LOG_ACCEPTED, "accepted", INFO, "A message is durable and ours; its queue id, client, TLS facts, user.") \
 	EVENT(LOG_QUEUE_OPENED, "queue-opened", INFO, "The queue is open; how many recipients wait.") \
 	EVENT(LOG_QUEUE_FAILED, "queue-failed", ERROR, "The queue's storage failed; mail is refused until it works again.") \
-	EVENT(LOG_SHORTAGE, "shortage", ERROR, "Disk space is short; new mail is refused, deliveries go on.") \
+	EVENT(LOG_SHORTAGE, "shortage", ERROR, "Disk space (or room for names: inodes) is short; new mail is refused, deliveries go on.") \
 	EVENT(LOG_ATTEMPT, "attempt", INFO, "A delivery was tried: host, protection reached, reply, delay.") \
 	EVENT(LOG_DELIVERED, "delivered", INFO, "A recipient is finished: in the mailbox or with the next server.") \
 	EVENT(LOG_DEFERRED, "deferred", INFO, "A recipient waits: the reason and the next try.")   \

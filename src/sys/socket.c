@@ -204,7 +204,7 @@ fault socket_set_mode(const struct endpoint *at, unsigned mode)
 }
 
 /* One descriptor is kept back. When no other is left, it makes room to take the waiting client off the listener and
- * hang up: otherwise the listener stays ready, and the loop spins. */
+ * say goodbye: otherwise the listener stays ready, and the loop spins. */
 static int spare = -1;
 
 /* Of standard error, which lives as long as we: a copy of the listener would keep its port open after it is closed. */
@@ -212,14 +212,6 @@ static void keep_spare(void)
 {
 	if (spare < 0)
 		spare = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-}
-
-static void refuse_one(int listener)
-{
-	fd_close(&spare);
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	fd_close(&fd);
-	keep_spare();
 }
 
 fault socket_accept(int listener, int *fd_out, struct endpoint *peer_out)
@@ -233,8 +225,13 @@ fault socket_accept(int listener, int *fd_out, struct endpoint *peer_out)
 	while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
 	if (fd < 0) {
 		fault f = fault_of_errno();
-		if (f == F_LIMIT)
-			refuse_one(listener);
+		if (f == F_LIMIT) {
+			fd_close(&spare);
+			n = sizeof a;
+			*fd_out = accept4(listener, &a.any, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+			if (*fd_out >= 0)
+				from_address(&a, n, peer_out);
+		}
 		return f;
 	}
 	from_address(&a, n, peer_out);

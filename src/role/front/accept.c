@@ -43,7 +43,7 @@ static const char *too_many(const struct front *f, struct crowd_who who, struct 
 	uint64_t of_network = limits->connections_per_network;
 	if (of_network < limits->connections_per_client)
 		of_network = limits->connections_per_client;
-	*say = STR("421 Too many connections: try again later\r\n");
+	*say = STR("421 4.3.2 Too many connections: try again later\r\n");
 	if (crowd_total(&f->crowd) >= limits->connections)
 		return "limits connections";
 	*say = STR("421 Too many connections from your address\r\n");
@@ -120,12 +120,15 @@ static void on_ready(void *owner)
 {
 	struct listener *l = owner;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		struct endpoint peer;
+		struct endpoint peer = { 0 };
 		int fd = -1;
 		fault f = socket_accept(acceptor_fd(l->acceptor), &fd, &peer);
 		if (f == F_LIMIT) {
 			log_event(LOG_TROUBLE, LOG_Z("problem", "no descriptors left"),
 			          LOG_Z("do", "raise LimitNOFILE or lower `limits { connections }`"));
+			if (fd >= 0)
+				turn_away(l->front, fd, &peer, "no descriptors left",
+				          STR("421 4.3.2 Too many connections: try again later\r\n"));
 			acceptor_pause(l->acceptor, true);
 			timer_set(&l->rest, loop_now_ms(l->front->loop) + REST_MS);
 		}

@@ -454,8 +454,10 @@ static void on_waiting(void *owner)
 	struct spool *s = owner;
 	struct endpoint peer;
 	int fd;
-	while (socket_accept(acceptor_fd(s->control), &fd, &peer) == OK)
+	fault f;
+	while (fd = -1, (f = socket_accept(acceptor_fd(s->control), &fd, &peer)) == OK)
 		admit(s, fd);
+	fd_close(&fd); /* without descriptors: it is hung up on */
 }
 
 void control_listen(struct spool *s, int fd)

@@ -96,7 +96,8 @@ static void begin(struct front *f, const struct front_begin *m)
 		.ret = m->ret <= RET_FULL ? (enum dsn_ret)m->ret : RET_DEFAULT,
 	};
 	struct address sender;
-	if (s->is_short || (s->store != NULL && m->size_bytes > s->bytes_free)) {
+	uint64_t room = s->bytes_free > SPOOL_RESERVE_BYTES ? s->bytes_free - SPOOL_RESERVE_BYTES : 0;
+	if (s->is_short || (s->store != NULL && m->size_bytes > room)) {
 		refuse_by_fault(t, s, F_LIMIT);
 	} else if (s->store == NULL || s->draining) {
 		refuse_by_fault(t, s, F_STORE);
@@ -161,7 +162,7 @@ static void chunk(struct txn *t, const struct front_chunk *m)
 		spool_txn_refuse(t, s, 552, "5.3.4", "The message is larger than this server takes");
 		return;
 	}
-	fault f = s->ops->draft_append(s->store, t->draft, m->bytes);
+	fault f = spool_has_room(s, m->bytes.n) ? s->ops->draft_append(s->store, t->draft, m->bytes) : F_LIMIT;
 	t->bytes += m->bytes.n;
 	if (f != OK)
 		refuse_by_fault(t, s, f);

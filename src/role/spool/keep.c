@@ -8,7 +8,7 @@
 
 enum {
 	REOPEN_MS = 2000, TIDY_MS = 20, LOOK_MS = 2000,
-	RESERVE_BYTES = 32 << 20,        /* for notices and deliveries of what is queued */
+	LOOK_BYTES = 4 << 20,            /* after so much has arrived, the next look does not wait for LOOK_MS */
 	JUMP_S = 300,
 	DAY_S = 86400,
 };
@@ -138,6 +138,12 @@ void spool_store_failed(struct spool *s, const char *text)
 
 static const char shortage_text[] = "The server's disk is full; try again later";
 
+/* Once short, some room more is wanted, so that it does not flutter. */
+static bool falls_short(uint64_t have, uint64_t reserve, bool was)
+{
+	return have < reserve + (was ? reserve / 4 : 0);
+}
+
 void spool_tell_shortage(struct spool *s, struct front *f)
 {
 	struct spool_shortage m = { .text = s->is_short ? str_of(shortage_text) : STR_NONE };
@@ -151,14 +157,26 @@ void spool_look_at_space(struct spool *s)
 		return;
 	bool was = s->is_short;
 	s->bytes_free = bytes;
-	/* Once short, some room more is wanted, so that it does not flutter. */
-	s->is_short = bytes < RESERVE_BYTES + (was ? RESERVE_BYTES / 4 : 0);
+	s->names_free = names;
+	s->taken_since = 0;
+	s->short_of_bytes = falls_short(bytes, SPOOL_RESERVE_BYTES, s->short_of_bytes);
+	s->short_of_names = falls_short(names, SPOOL_RESERVE_NAMES, s->short_of_names);
+	s->is_short = s->short_of_bytes || s->short_of_names;
 	if (s->is_short == was)
 		return;
 	log_event(LOG_SHORTAGE, LOG_Z("text", s->is_short ? "new mail is refused; deliveries go on" : "there is room again"),
-	          LOG_U("bytes_free", bytes));
+	          LOG_U("bytes_free", bytes), LOG_U("names_free", names));
 	LIST_EACH(l, &s->fronts)
 		spool_tell_shortage(s, LIST_MEMBER(l, struct front, in_spool));
+}
+
+bool spool_has_room(struct spool *s, uint64_t more)
+{
+	s->taken_since += more;
+	if (s->taken_since >= LOOK_BYTES)
+		spool_look_at_space(s);
+	/* What arrives may still end when the reserve is reached, but not take all of it. */
+	return !s->is_short || (s->bytes_free >= SPOOL_RESERVE_BYTES / 2 && s->names_free >= SPOOL_RESERVE_NAMES / 2);
 }
 
 static void look(void *owner)

@@ -122,12 +122,13 @@ static void status(void *role, struct buf *json_out)
 	bool open = s->store != NULL && s->ops->counts(s->store, &c) == OK;
 	fault f = buf_addf(json_out,
 	                   "\"open\": %s, \"messages\": %llu, \"queued\": %llu, \"leased\": %llu, \"held\": %llu, \"damaged\": %llu, "
-	                   "\"content_bytes\": %llu, \"disk_bytes\": %llu, \"disk_free_bytes\": %llu, \"short\": %s, "
+	                   "\"content_bytes\": %llu, \"disk_bytes\": %llu, \"disk_free_bytes\": %llu, \"names_free\": %lld, \"short\": %s, "
 	                   "\"jobs\": %llu",
 	                   open ? "true" : "false", (unsigned long long)c.messages, (unsigned long long)c.queued,
 	                   (unsigned long long)c.leased, (unsigned long long)c.held, (unsigned long long)c.damaged,
 	                   (unsigned long long)c.content_bytes,
 	                   (unsigned long long)c.disk_bytes, (unsigned long long)s->bytes_free,
+	                   s->names_free > INT64_MAX ? -1 : (long long)s->names_free,
 	                   s->is_short ? "true" : "false", (unsigned long long)s->n_jobs);
 	check(f == OK);
 }

@@ -46,6 +46,8 @@ enum {
 	SPOOL_RETURN_FULL_MAX = 1 << 20, /* larger messages come back as their headers */
 	SPOOL_NOTICE_BYTES_MAX = 4 << 20,
 	SPOOL_CONTROLS_MAX = 32,
+	SPOOL_RESERVE_BYTES = 32 << 20,  /* of the disk: for notices, and for delivering what is queued */
+	SPOOL_RESERVE_NAMES = 200,       /* inodes */
 	VERIFY_CACHE_MAX = 10000,
 	VERIFY_PENDING_MAX = 200,
 };
@@ -169,8 +171,9 @@ struct spool {
 
 	int64_t clock_s, clock_ms;       /* keep.c: the queue's time, and the monotonic time of that */
 	bool clock_told;
-	uint64_t bytes_free;
-	bool is_short;
+	uint64_t bytes_free, names_free;
+	uint64_t taken_since;            /* bytes that arrived since then */
+	bool is_short, short_of_bytes, short_of_names;
 
 	struct acceptor *control;
 	struct list controls;
@@ -193,6 +196,7 @@ int64_t spool_now_s(struct spool *s);            /* follows the wall clock, but 
 fault   spool_open_store(struct spool *s, struct str directory, struct why *why);
 void    spool_store_failed(struct spool *s, const char *text); /* refuses, forgets, opens again later */
 void    spool_look_at_space(struct spool *s);
+bool    spool_has_room(struct spool *s, uint64_t more); /* for so many bytes that arrive: looks anew when it matters */
 void    spool_tell_shortage(struct spool *s, struct front *f);
 void    spool_want_tidy(struct spool *s);
 void    spool_keep_init(struct spool *s);

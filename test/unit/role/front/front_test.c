@@ -371,7 +371,7 @@ static void all_connections_together_have_a_ceiling(void **state)
 	client_open(&c, &h, LISTENER_LOCAL);
 	client_hear(&c, "220");
 	client_open(&two, &h, LISTENER_MX);
-	client_hear(&two, "421 Too many connections");
+	client_hear(&two, "421 4.3.2 Too many connections");
 	client_hear_end(&two);
 	client_close(&two);
 }

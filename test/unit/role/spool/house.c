@@ -105,7 +105,7 @@ static fault space(struct store *s, uint64_t *bytes, uint64_t *names)
 {
 	(void)s;
 	*bytes = h.bytes_free;
-	*names = 1000000;
+	*names = h.names_free;
 	return OK;
 }
 
@@ -396,7 +396,7 @@ void settle_down(void)
 
 void house_prepare(void)
 {
-	h = (struct house){ .bytes_free = UINT64_MAX };
+	h = (struct house){ .bytes_free = UINT64_MAX, .names_free = UINT64_MAX };
 	h.answer = (struct from_worker_outcome){ .class = OUTCOME_DONE, .code = 250, .status = STR("2.0.0"),
 		                                 .text = STR("ok"), .host = STR("mx.y.example") };
 	buf_init(&h.heard, 64 << 20);
@@ -527,6 +527,11 @@ void say_rcpt(uint64_t txn, const char *to, unsigned notify)
 void say_chunk(uint64_t txn, const char *text)
 {
 	channel_send(h.front.channel, FRONT_CHUNK, &(struct front_chunk){ .txn = txn, .bytes = str_of(text) });
+}
+
+void say_bytes(uint64_t txn, struct str bytes)
+{
+	channel_send(h.front.channel, FRONT_CHUNK, &(struct front_chunk){ .txn = txn, .bytes = bytes });
 }
 
 void say_finish(uint64_t txn, size_t bytes)

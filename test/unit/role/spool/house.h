@@ -48,7 +48,7 @@ struct house {
 
 	struct store *store;
 	fault commit_fault, content_fault;
-	uint64_t bytes_free;
+	uint64_t bytes_free, names_free;
 	unsigned commits;                /* calls of commit */
 	size_t most_messages, most_outcomes, most_both; /* in one call */
 	char socket[64];
@@ -73,6 +73,7 @@ bool was_heard(const char *text);    /* ever */
 void say_begin(uint64_t txn, const char *sender);
 void say_rcpt(uint64_t txn, const char *to, unsigned notify);
 void say_chunk(uint64_t txn, const char *text);
+void say_bytes(uint64_t txn, struct str bytes);
 void say_finish(uint64_t txn, size_t bytes);
 void send_letter(uint64_t txn, const char *sender, const char *to, unsigned notify);
 

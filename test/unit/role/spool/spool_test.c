@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The spool among cardboard neighbours: what it promises to fronts, workers, senders and operators. */
 #include "role/spool/house.h"
+#include "role/spool/spool.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -277,6 +278,52 @@ static void a_short_disk_refuses_early(void **state)
 	wait_for("front: shortage no");
 	send_letter(2, "a@x.example", "jada@example.org", 0);
 	wait_for("front: stored 2");
+}
+
+/* Just under the reserve mail is refused, at the reserve it is taken; once short, a quarter more is wanted. */
+static void test_p7_the_reserve_to_the_byte(void **state)
+{
+	(void)state;
+	h.bytes_free = SPOOL_RESERVE_BYTES - 1;
+	house_open("");
+	wait_for("front: shortage yes");
+	send_letter(1, "a@x.example", "jada@example.org", 0);
+	wait_for("front: refused 1 452 4.3.1");
+	h.bytes_free = SPOOL_RESERVE_BYTES + SPOOL_RESERVE_BYTES / 4;
+	wait_for("front: shortage no");
+	h.bytes_free = SPOOL_RESERVE_BYTES;
+	settle_down();
+	send_letter(2, "a@x.example", "jada@example.org", 0);
+	wait_for("front: stored 2");
+	h.names_free = SPOOL_RESERVE_NAMES - 1;
+	wait_for("front: shortage yes");
+	send_letter(3, "a@x.example", "jada@example.org", 0);
+	wait_for("front: refused 3 452 4.3.1");
+	h.names_free = SPOOL_RESERVE_NAMES + SPOOL_RESERVE_NAMES / 4;
+	wait_for("front: shortage no");
+	h.names_free = SPOOL_RESERVE_NAMES;
+	send_letter(4, "a@x.example", "jada@example.org", 0);
+	wait_for("front: stored 4");
+}
+
+/* What arrives when the reserve is reached may end, but not take more than half of it. */
+static void test_p7_what_arrives_leaves_half_of_the_reserve(void **state)
+{
+	static char much[64 << 10];
+	(void)state;
+	house_open("limits {\n message-size 100M\n}\n");
+	memset(much, 'x', sizeof much);
+	say_begin(1, "a@x.example");
+	say_rcpt(1, "jada@example.org", 0);
+	wait_for("front: begun 1");
+	h.bytes_free = SPOOL_RESERVE_BYTES / 2;
+	for (int i = 0; i < 80; i++)
+		say_bytes(1, (struct str){ much, sizeof much });
+	wait_for("front: shortage yes");
+	h.bytes_free = SPOOL_RESERVE_BYTES / 2 - 1;
+	for (int i = 0; i < 80; i++)
+		say_bytes(1, (struct str){ much, sizeof much });
+	wait_for("front: refused 1 452 4.3.1");
 }
 
 /* ---- going out ---- */
@@ -1086,6 +1133,8 @@ int main(void)
 		OPEN(a_front_that_dies_leaves_nothing_half),
 		OPEN(failing_commits_are_told),
 		PREPARED(a_short_disk_refuses_early),
+		PREPARED(test_p7_the_reserve_to_the_byte),
+		PREPARED(test_p7_what_arrives_leaves_half_of_the_reserve),
 		OPEN(recipients_of_a_destination_travel_together),
 		PREPARED(a_destination_is_not_overrun),
 		PREPARED(a_hundred_recipients_a_job),
