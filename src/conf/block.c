@@ -228,6 +228,7 @@ void check_listener(struct reader *r, const struct node *node, void *object, con
 		check_unfit(r, l, seen, "auth", "people log in on submissions (465)");
 		check_unfit(r, l, seen, "trust", "it relays for nobody; use it on submissions or submission");
 	} else if (!submits) {
+		check_unfit(r, l, seen, "proxy", "its clients are beside this server");
 		check_unfit(r, l, seen, "auth", "nobody logs in there");
 		check_unfit(r, l, seen, "trust", "nobody relays there");
 		check_unfit(r, l, seen, "tls", "it never leaves this machine");

@@ -76,6 +76,8 @@ struct conf_listener {
 	struct conf_list auth;           /* names of users tables */
 	struct conf_network *trust;
 	size_t n_trust;
+	struct conf_network *proxies;    /* who speaks the PROXY protocol here */
+	size_t n_proxies;
 	bool tls_required;               /* mx: refuse MAIL in clear */
 	bool tls_none;                   /* loopback only */
 	struct conf_place at;

@@ -48,6 +48,7 @@ void read_recipients(struct reader *r, const struct directive *d, const struct n
 void read_deliver(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_retry(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_trust(struct reader *r, const struct directive *d, const struct node *node, void *object);
+void read_proxy(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_listen_tls(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_relay_tls(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_direct_tls(struct reader *r, const struct directive *d, const struct node *node, void *object);

@@ -229,6 +229,24 @@ void read_trust(struct reader *r, const struct directive *d, const struct node *
 	}
 }
 
+void read_proxy(struct reader *r, const struct directive *d, const struct node *node, void *object)
+{
+	struct conf_listener *listener = object;
+	(void)d;
+	for (size_t i = 1; i < node->n_words; i++) {
+		const struct word *w = &node->words[i];
+		struct conf_network network;
+		if (!read_network(r, w, &network))
+			continue;
+		if (network.bits == 0) {
+			trouble_error(&r->troubles, w->at, "\"%.*s\" is the whole Internet: anybody could claim any address", SHOWN(w->text));
+			continue;
+		}
+		struct conf_network *slot = GROW(r, listener->proxies, listener->n_proxies);
+		*slot = network;
+	}
+}
+
 void read_listen_tls(struct reader *r, const struct directive *d, const struct node *node, void *object)
 {
 	struct conf_listener *listener = object;

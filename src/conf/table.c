@@ -77,6 +77,10 @@ static const struct directive listen_rows[] = {
 	{ .name = "trust", .argument = "NETWORK ...", .type = VALUE_NETWORK, .flags = MANY | REPEAT, .read = read_trust,
 	  AT(conf_listener, trust), .example = "192.0.2.0/28",
 	  .help = "Networks that may hand in mail without logging in, printers for example; TLS is still required." },
+	{ .name = "proxy", .argument = "NETWORK ...", .type = VALUE_NETWORK, .flags = MANY | REPEAT, .read = read_proxy,
+	  AT(conf_listener, proxies), .example = "192.0.2.7",
+	  .help = "Proxies that begin each connection with a PROXY header (version 2): the client that it names is the client. "
+	          "From these addresses it is mandatory, from all others it is not taken." },
 	{ .name = "tls", .argument = "required | none", .type = VALUE_WORD, .words = listen_tls_words, .read = read_listen_tls,
 	  AT(conf_listener, tls_required), .otherwise = "offered on mx, required on submission and submissions", .example = "required",
 	  .help = "required: refuse MAIL in clear text on mx, too. none: clear text, for loopback addresses only." },

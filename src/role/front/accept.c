@@ -24,12 +24,8 @@ static void turn_away(struct front *f, int fd, const struct endpoint *peer, cons
 {
 	size_t n;
 	f->refused_connections++;
-	struct buf client;
-	buf_init(&client, 64);
-	if (peer->kind == ENDPOINT_UNIX || endpoint_put_literal(&client, peer) != OK)
-		buf_clear(&client);
-	log_event(LOG_REFUSED, LOG_S("client", buf_view(&client)), LOG_Z("reason", reason));
-	buf_fini(&client);
+	char client[64];
+	log_event(LOG_REFUSED, LOG_S("client", session_address(peer, client)), LOG_Z("reason", reason));
 	struct stream *stream = stream_new(f->loop, fd, NULL, NULL);
 	stream_want_read(stream, false);
 	fault ignored = stream_write(stream, line, &n);
@@ -55,20 +51,29 @@ static const char *too_many(const struct front *f, struct crowd_who who, struct 
 	return NULL;
 }
 
+const char *accept_client(struct front *f, const struct endpoint *peer, struct crowd_who *who_out, struct str *say_out)
+{
+	*who_out = who_is(f, peer);
+	const char *reason = too_many(f, *who_out, say_out);
+	if (reason != NULL || crowd_enter(&f->crowd, *who_out) == OK)
+		return reason;
+	*say_out = STR("421 Too many clients: try again later\r\n");
+	return "no room to count one more client";
+}
+
 static void greet(struct listener *l, int fd, const struct endpoint *peer)
 {
 	struct front *f = l->front;
 	struct str say;
-	struct crowd_who who = who_is(f, peer);
-	const char *reason = too_many(f, who, &say);
-	if (reason == NULL && crowd_enter(&f->crowd, who) != OK) {
-		reason = "no room to count one more client";
-		say = STR("421 Too many clients: try again later\r\n");
-	}
+	struct crowd_who who;
+	bool proxied = is_proxy(&f->conf->listeners[l->index], peer);
+	/* A proxy is no client: it counts in the total alone, until it has said whom it brings. */
+	static const struct endpoint nobody = { .kind = ENDPOINT_UNIX };
+	const char *reason = accept_client(f, proxied ? &nobody : peer, &who, &say);
 	if (reason != NULL)
 		turn_away(f, fd, peer, reason, say);
 	else
-		session_new(f, l, fd, peer, who);
+		session_new(f, l, fd, peer, who, proxied);
 }
 
 /* ---- the pages that the fronts count on ---- */

@@ -4,6 +4,7 @@
  *
  * front.c      the role: configuration, neighbours, limits, drain
  * accept.c     listeners, and who may connect
+ * begin.c      whose connection it is: by its address, by a local user, by the word of a proxy
  * turns.c      whose turn it is to shake hands
  * session.c    one connection: bytes, TLS and time, between the stream and the SMTP core
  * names.c      the client's name, confirmed both ways
@@ -47,6 +48,7 @@ enum {
 	RECEIVED_MAX = 100,          /* RFC 5321 6.3 */
 	HEADER_DELIVERED_MAX = 50,   /* of Delivered-To: more mailboxes has no letter been in */
 	FROM_ADDRESSES_MAX = 20,
+	PROXY_MS = 5 * 1000,         /* for a proxy's header, which it sends at once */
 	HELLO_MS = 10 * 1000,        /* for a client's whole hello: a TLS client speaks at once; who is silent waits for a greeting in clear */
 	HANDSHAKE_MS = 20 * 1000,    /* for the rest, and for its turn */
 	SLOT_MS = 1000,              /* a handshake that takes longer no longer keeps others waiting */
@@ -109,6 +111,8 @@ struct listener {
 
 /* accept.c */
 void listener_add(struct front *f, size_t index, size_t on, int fd);
+/* Says who it is and counts them: NULL, or why they may not come in, and what to say. */
+const char *accept_client(struct front *f, const struct endpoint *peer, struct crowd_who *who_out, struct str *say_out);
 void listeners_use(struct front *f);    /* the coming ones, instead of those in force */
 void listeners_close(struct list *list);
 void accept_page(struct front *f, const struct to_role_crowd *m, int fd); /* fd is taken over */
@@ -180,6 +184,7 @@ struct intake {
 
 enum session_phase {
 	SESSION_UNNAMED,    /* on a local socket: the supervisor looks for the user's name */
+	SESSION_PROXIED,    /* a proxy says first whose connection it is */
 	SESSION_EXPECTS,    /* the first bytes of TLS */
 	SESSION_WAITS,      /* has them, and waits for its turn to shake hands */
 	SESSION_SHAKES,
@@ -203,6 +208,8 @@ struct session {
 	enum session_phase phase;
 	struct buf in;                  /* clear text that the core has not taken */
 	struct buf cipher;              /* bytes that TLS has not taken */
+	struct endpoint proxy;          /* where it came from, while or if it is proxied ... */
+	bool is_proxied;                /* ... which it is */
 	bool has_slot;                  /* counts among the handshakes under way ... */
 	int64_t slot_until_ms;          /* ... until then at most */
 	bool is_late;                   /* and after that here */
@@ -249,8 +256,20 @@ void front_perhaps_drained(struct front *f);
 void session_find_listener(struct session *s);  /* in the configuration in force */
 
 /* session.c */
-void session_new(struct front *f, const struct listener *l, int fd, const struct endpoint *peer, struct crowd_who who);
+void session_new(struct front *f, const struct listener *l, int fd, const struct endpoint *peer, struct crowd_who who, bool proxied);
+struct tls_server *session_certificates(const struct session *s);
+void session_expect_tls(struct session *s);
+void session_linger(struct session *s);         /* all is said, or nothing is to be said */
+void session_take(struct session *s, struct str bytes); /* from the stream */
+
+/* begin.c */
 void session_named(struct session *s, struct str name);        /* "": nobody knows the user's name */
+struct str session_address(const struct endpoint *e, char to[static 64]); /* "192.0.2.1"; "" of a Unix socket */
+void session_begin(struct session *s, int fd, const struct endpoint *client); /* it is known whose connection it is; fd: or -1 */
+bool is_proxy(const struct conf_listener *l, const struct endpoint *peer);
+void proxied_begin(struct session *s, const struct endpoint *peer);
+void proxied_take(struct session *s, struct str bytes);
+void proxied_too_slow(struct session *s);
 void session_pump(struct session *s);           /* goes on after an answer came */
 void session_abandon(struct session *s);        /* closes at once */
 void session_free_now(struct session *s);       /* the role ends */

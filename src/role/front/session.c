@@ -75,7 +75,7 @@ void session_abandon(struct session *s)
 
 /* Everything has been said. Closing at once could destroy the last reply on its way, if bytes of the
  * client are still unread. */
-static void linger(struct session *s)
+void session_linger(struct session *s)
 {
 	turn_over(s);
 	s->phase = SESSION_LINGERS;
@@ -141,7 +141,7 @@ static bool flush(struct session *s)
 
 /* ---- TLS ---- */
 
-static struct tls_server *certificates(const struct session *s)
+struct tls_server *session_certificates(const struct session *s)
 {
 	bool public_port = s->kind == LISTEN_MX || s->kind == LISTEN_LMTP;
 	return public_port ? s->generation->tls_mx : s->generation->tls;
@@ -151,14 +151,14 @@ void session_shake(struct session *s)
 {
 	struct buf kept = s->cipher;
 	buf_init(&s->cipher, IN_BYTES_MAX);
-	s->tls = tls_accept(certificates(s));
+	s->tls = tls_accept(session_certificates(s));
 	tls_use_tickets(s->tls, s->front->tickets, listen_kind_name(s->kind));
 	s->phase = SESSION_SHAKES;
 	take_cipher(s, buf_view(&kept));
 	buf_fini(&kept);
 }
 
-static void expect_tls(struct session *s)
+void session_expect_tls(struct session *s)
 {
 	s->phase = SESSION_EXPECTS;
 	s->phase_due_ms = loop_now_ms(s->front->loop) + HELLO_MS;
@@ -183,7 +183,7 @@ static void tls_failed(struct session *s)
 {
 	log_event(LOG_TLS_FAILED, LOG_U("connection", s->number), LOG_Z("client", s->client),
 	          LOG_Z("reason", tls_error(s->tls)));
-	linger(s);
+	session_linger(s);
 }
 
 /* In clear, on a port where TLS was expected; the client shows it to its user. */
@@ -194,7 +194,7 @@ static void tell_wrong_port(struct session *s)
 	          LOG_Z("problem", wrong_port_mending));
 	fault ignored = stream_write(s->stream, str_of(wrong_port_reply), &n);
 	(void)ignored;
-	linger(s);
+	session_linger(s);
 	tls_free(&s->tls);
 }
 
@@ -240,6 +240,23 @@ static void take_cipher(struct session *s, struct str bytes)
 		session_abandon(s);
 }
 
+void session_take(struct session *s, struct str bytes)
+{
+	if (s->phase == SESSION_LINGERS) {
+		s->discarded += bytes.n;
+		if (s->discarded > DISCARD_BYTES_MAX)
+			session_abandon(s);
+	} else if (s->phase == SESSION_PROXIED) {
+		proxied_take(s, bytes);
+	} else if (s->phase == SESSION_EXPECTS) {
+		take_hello(s, bytes);
+	} else if (s->tls != NULL) {
+		take_cipher(s, bytes);
+	} else {
+		take_clear(s, bytes);
+	}
+}
+
 /* From the stream. True if bytes came. */
 static bool read_stream(struct session *s)
 {
@@ -251,19 +268,7 @@ static bool read_stream(struct session *s)
 		session_abandon(s);
 		return false;
 	}
-	struct str bytes = { s->front->scratch, n };
-	if (s->phase == SESSION_LINGERS) {
-		s->discarded += n;
-		if (s->discarded > DISCARD_BYTES_MAX)
-			session_abandon(s);
-		return true;
-	}
-	if (s->phase == SESSION_EXPECTS)
-		take_hello(s, bytes);
-	else if (s->tls != NULL)
-		take_cipher(s, bytes);
-	else
-		take_clear(s, bytes);
+	session_take(s, (struct str){ s->front->scratch, n });
 	explicit_bzero(s->front->scratch, n); /* on a port without TLS a password may have come by */
 	return true;
 }
@@ -316,7 +321,7 @@ static bool take_kept(struct session *s)
 
 static bool may_read(const struct session *s)
 {
-	return s->phase == SESSION_LINGERS || s->phase == SESSION_EXPECTS ||
+	return s->phase == SESSION_LINGERS || s->phase == SESSION_EXPECTS || s->phase == SESSION_PROXIED ||
 	       (s->phase != SESSION_WAITS && s->phase != SESSION_UNNAMED && buf_view(&s->in).n == 0 && buf_view(&s->cipher).n == 0);
 }
 
@@ -349,7 +354,7 @@ static void begin_tls(struct session *s)
 		return;
 	}
 	s->implicit = false;
-	expect_tls(s);
+	session_expect_tls(s);
 }
 
 static void speak(struct session *s)
@@ -368,7 +373,7 @@ static void speak(struct session *s)
 		}
 		if (smtp_server_done(s->smtp)) {
 			if (all_sent(s))
-				linger(s);
+				session_linger(s);
 			return;
 		}
 		moved |= take_kept(s);
@@ -479,6 +484,9 @@ static void on_timer(void *owner)
 	case SESSION_UNNAMED:
 		session_named(s, STR_NONE);
 		break;
+	case SESSION_PROXIED:
+		proxied_too_slow(s);
+		break;
 	case SESSION_EXPECTS:
 		if (s->implicit && buf_view(&s->cipher).n == 0)
 			tell_wrong_port(s);
@@ -503,94 +511,19 @@ static void on_timer(void *owner)
 
 /* ---- the beginning ---- */
 
-static void name_client(struct session *s, int fd, const struct endpoint *peer)
+void session_new(struct front *f, const struct listener *at, int fd, const struct endpoint *peer, struct crowd_who who, bool proxied)
 {
-	struct buf text;
-	uint32_t uid, pid;
-	buf_init(&text, sizeof s->client - 1);
-	if (peer->kind != ENDPOINT_UNIX) {
-		fault f = endpoint_put_literal(&text, peer);
-		struct str literal = buf_view(&text);
-		(void)str_take_nocase(&literal, STR("IPv6:"));
-		(void)snprintf(s->client, sizeof s->client, "%.*s", f == OK ? (int)literal.n : 0, literal.p);
-	} else if (s->kind == LISTEN_LOCAL && socket_peer_user(fd, &uid, &pid) == OK) {
-		(void)snprintf(s->user, sizeof s->user, "uid-%u", uid);
-		session_ask_user(s, uid);
-	}
-	buf_fini(&text);
-}
-
-static void name_network(struct session *s, const struct endpoint *peer)
-{
-	struct endpoint network = *peer;
-	struct buf text;
-	if (peer->kind == ENDPOINT_UNIX)
-		return;
-	memset(network.ip + (peer->kind == ENDPOINT_IPV6 ? 6 : 3), 0, peer->kind == ENDPOINT_IPV6 ? 10 : 1);
-	buf_init(&text, sizeof s->network_key - 1);
-	fault f = endpoint_put_literal(&text, &network);
-	struct str literal = buf_view(&text);
-	(void)snprintf(s->network_key, sizeof s->network_key, "%.*s", f == OK ? (int)literal.n : 0, literal.p);
-	buf_fini(&text);
-}
-
-static struct smtp_server_conf core_conf(const struct session *s, const struct conf_listener *l)
-{
-	struct smtp_server_conf c = smtp_server_conf_usual();
-	const struct conf_limits *limits = &s->front->conf->limits;
-	bool submission = s->kind == LISTEN_SUBMISSION || s->kind == LISTEN_SUBMISSIONS;
-	bool tls = certificates(s) != NULL && !l->tls_none && s->kind != LISTEN_LOCAL;
-	c.hostname = s->generation->hostname;
-	c.lmtp = s->kind == LISTEN_LMTP;
-	c.size_bytes_max = limits->message_bytes;
-	c.rcpts_max = (size_t)limits->recipients;
-	c.starttls = tls && s->kind != LISTEN_SUBMISSIONS;
-	c.tls_required = tls && (s->kind == LISTEN_SUBMISSION || l->tls_required);
-	c.auth_required = submission && !s->trusted;
-	if (submission && l->auth.n > 0)
-		c.mechanisms = STR("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
-	return c;
-}
-
-static void name_users(struct session *s, const struct conf_listener *l)
-{
-	buf_init(&s->users, USERS_BYTES_MAX);
-	for (size_t i = 0; i < l->auth.n; i++)
-		if (buf_add(&s->users, l->auth.items[i]) != OK || buf_add_char(&s->users, ' ') != OK)
-			return; /* beyond all measure: after a reload it matches none */
-}
-
-/* The user's name is known, or will not be; what then counts is the number. */
-void session_named(struct session *s, struct str name)
-{
-	if (s->phase != SESSION_UNNAMED)
-		return;
-	session_drop_lookup(s);
-	if (name.n > 0 && name.n < sizeof s->user)
-		(void)snprintf(s->user, sizeof s->user, "%.*s", STR_ARG(name));
-	s->phase = SESSION_SPEAKS;
-	smtp_server_greet(s->smtp);
-	session_pump(s);
-}
-
-void session_new(struct front *f, const struct listener *at, int fd, const struct endpoint *peer, struct crowd_who who)
-{
-	const struct conf_listener *l = &f->conf->listeners[at->index];
+	struct smtp_server_conf conf = smtp_server_conf_usual(); /* until it is known who is there */
 	struct session *s = NEW(struct session);
 	s->front = f;
 	s->generation = f->generation;
 	s->generation->refs++;
-	s->kind = l->kind;
+	s->kind = f->conf->listeners[at->index].kind;
 	s->listener = at->index;
-	name_users(s, l);
-	s->implicit = l->kind == LISTEN_SUBMISSIONS && !l->tls_none;
 	s->number = ++f->next_number;
 	s->who = who;
-	name_network(s, peer);
 	buf_init_secret(&s->in, IN_BYTES_MAX);
 	buf_init(&s->cipher, IN_BYTES_MAX);
-	name_client(s, fd, peer);
-	s->trusted = s->client[0] != '\0' && route_networks_hold(l->trust, l->n_trust, str_of(s->client));
 	link_init(&s->in_turns);
 	list_add_last(&f->sessions, &s->in_front);
 	f->n_sessions++;
@@ -598,17 +531,10 @@ void session_new(struct front *f, const struct listener *at, int fd, const struc
 	later_init(&s->bury, bury, s);
 	timer_init(&s->timer, f->loop, on_timer, s);
 	s->stream = stream_new(f->loop, fd, on_stream, s);
-
-	struct smtp_server_conf conf = core_conf(s, l);
 	s->smtp = smtp_server_new(&conf, loop_now_ms(f->loop));
-	s->phase = s->lookup != 0 ? SESSION_UNNAMED : SESSION_SPEAKS;
-	s->phase_due_ms = loop_now_ms(f->loop) + NAME_MS;
-	log_event(LOG_CONNECTED, LOG_U("connection", s->number), LOG_Z("client", s->client),
-	          LOG_Z("listener", listen_kind_name(s->kind)));
-	session_look_up(s);
-	if (s->implicit)
-		expect_tls(s);
-	else if (s->phase == SESSION_SPEAKS)
-		smtp_server_greet(s->smtp);
+	if (proxied)
+		proxied_begin(s, peer);
+	else
+		session_begin(s, fd, peer);
 	session_pump(s);
 }

@@ -14,7 +14,7 @@
 #include "mail/header.h"
 
 /* As in role/front/front.h, which is the role's own. */
-enum { SHAKING_NETWORK = 16, HALF_HELLOS = 100 };
+enum { SHAKING_NETWORK = 16, HALF_HELLOS = 80 };
 
 static struct house h;
 static struct client c;
@@ -671,6 +671,97 @@ static void a_late_handshake_gives_its_slot_back(void **state)
 	assert_int_equal(house_status(&h, "late_handshakes"), 0);
 }
 
+/* ---- behind a proxy ---- */
+
+#define PROXIED "\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02"        /* 192.0.2. ... */
+#define TO_US "\x7f\x00\x00\x01\x12\x34\x00\x19"
+static const char proxy_at[] = "127.0.9.9:0";
+
+/* From there, and then: text of its own length. */
+static void open_proxied(struct client *to, int listener, struct str bytes)
+{
+	client_open_from(to, &h, listener, proxy_at);
+	client_send(to, bytes);
+}
+
+static void the_client_is_whom_the_proxy_names(void **state)
+{
+	struct client second, other;
+	(void)state;
+	house_configure(&h, "limits {\n connections-per-client 1\n}\n");
+	open_proxied(&c, LISTENER_MX, STR(PROXIED "\x4d" TO_US));
+	client_hello(&c);
+	open_proxied(&second, LISTENER_MX, STR(PROXIED "\x4d" TO_US));
+	client_hear(&second, "421 Too many connections from your address");
+	client_hear_end(&second);
+	client_close(&second);
+	open_proxied(&other, LISTENER_MX, STR(PROXIED "\x4e" TO_US));
+	client_hello(&other);
+	client_close(&other);
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250");
+	client_talk(&c, "DATA", "354");
+	client_talk(&c, "Subject: x\r\n\r\nhi\r\n.", "250 2.0.0");
+	expect_in(&h.content, "[192.0.2.77]");
+	expect_not_in(&h.content, "127.0.9.9");
+}
+
+static void a_proxy_may_look_whether_we_live(void **state)
+{
+	(void)state;
+	open_proxied(&c, LISTENER_MX, STR("\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00"));
+	client_hello(&c);
+}
+
+/* TLS begins behind the header, in the same segment or in another. */
+static void tls_behind_a_proxy(void **state)
+{
+	(void)state;
+	open_proxied(&c, LISTENER_SUBMISSIONS, STR(PROXIED "\x4d" TO_US));
+	client_start_tls(&c);
+	client_hello(&c);
+	client_login(&c);
+}
+
+/* What a proxy must not say: each ends the connection without a word. */
+static void attack_25_a_proxy_says_a_header_or_nothing(void **state)
+{
+	(void)state;
+	static const struct str wrong[] = {
+		{ "EHLO client.example\r\n", 21 },
+		{ "PROXY TCP4 192.0.2.1 198.51.100.1 4660 25\r\n", 43 },
+		{ "\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff", 16 },
+		{ "\r\n\r\n\0\r\nQUIT\n\x21\x12\x00\x0c", 16 },
+		{ "\x16\x03\x01\x02\x00\x01", 6 },
+	};
+	for (size_t i = 0; i < COUNT(wrong); i++) {
+		struct client bad;
+		open_proxied(&bad, i % 2 ? LISTENER_SUBMISSIONS : LISTENER_MX, wrong[i]);
+		client_hear_end(&bad);
+		client_close(&bad);
+	}
+	/* What comes behind its header is the client's. */
+	open_proxied(&c, LISTENER_MX, STR(PROXIED "\x4d" TO_US "\x16\x03\x01\x02\x00\x01"));
+	client_hear(&c, "220");
+	client_hear(&c, "554 This port starts in clear text");
+}
+
+/* From any other address the header is so much noise. */
+static void attack_25_nobody_else_is_a_proxy(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_MX);
+	client_hear(&c, "220");
+	client_send(&c, STR(PROXIED "\x4d" TO_US));
+	client_say(&c, "");
+	client_hear(&c, "500");
+	struct client tls;
+	client_open_clear(&tls, &h, LISTENER_SUBMISSIONS);
+	client_send(&tls, STR(PROXIED "\x4d" TO_US));
+	client_hear(&tls, "554 5.7.0 This port expects TLS");
+	client_close(&tls);
+}
+
 /* 20 MB over TLS, against a spool that takes its time: never more than the credit under way. */
 static void a_big_letter_passes_in_little_memory(void **state)
 {
@@ -755,6 +846,11 @@ int main(void)
 		TEST(attack_62_half_a_hello_keeps_nobody_waiting),
 		TEST(attack_62_a_network_has_its_share_of_the_handshakes),
 		TEST(a_late_handshake_gives_its_slot_back),
+		TEST(the_client_is_whom_the_proxy_names),
+		TEST(a_proxy_may_look_whether_we_live),
+		TEST(tls_behind_a_proxy),
+		TEST(attack_25_a_proxy_says_a_header_or_nothing),
+		TEST(attack_25_nobody_else_is_a_proxy),
 		TEST(a_big_letter_passes_in_little_memory),
 		TEST(too_many_errors_end_the_session),
 		TEST(a_broken_hello_gets_an_alert),
