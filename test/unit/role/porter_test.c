@@ -305,6 +305,122 @@ static void links_lead_nowhere(void **state)
 	assert_int_equal(count_files("elsewhere/lee/new"), 1);
 }
 
+/* Who owns a mailbox swaps its folders for links to elsewhere, over and over, while letters come in. */
+static void swap_for_ever(const char *one, const char *other)
+{
+	for (;;)
+		if (renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) != 0)
+			_exit(1);
+}
+
+/* True if every letter that was said to be delivered is in this mailbox, wherever its folders have ended up. */
+static size_t count_letters(const char *mailbox)
+{
+	char path[256];
+	size_t n = 0;
+	static const char *const folders[] = { "new", "other" };
+	for (size_t i = 0; i < COUNT(folders); i++) {
+		struct stat st;
+		(void)snprintf(path, sizeof path, "%s/%s", mailbox, folders[i]);
+		if (lstat(path_of(path), &st) == 0 && S_ISDIR(st.st_mode))
+			n += count_files(path);
+	}
+	return n;
+}
+
+static void race(const char *one, const char *other)
+{
+	char from[300], to[300];
+	struct place p = place_of("kim");
+	size_t delivered = 0, refused = 0;
+	(void)snprintf(from, sizeof from, "%s/%s", root, one);
+	(void)snprintf(to, sizeof to, "%s/%s", root, other);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		swap_for_ever(from, to);
+	/* Both ways have been met often enough, however the two are scheduled. */
+	for (unsigned i = 0; i < 20000 && (i < 60 || delivered < 5 || refused < 5); i++) {
+		char name[32];
+		(void)snprintf(name, sizeof name, "%u", i);
+		fault f = deliver(&p, name, false, "x");
+		delivered += f == OK;
+		refused += f != OK;
+	}
+	(void)kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_true(delivered >= 5 && refused >= 5);
+	assert_int_equal(count_files("elsewhere"), 1);
+	assert_int_equal(count_files("elsewhere/new") + count_files("elsewhere/tmp") + count_files("elsewhere/cur"), 0);
+	if (strcmp(one, "kim/new") == 0)
+		assert_int_equal(count_letters("kim"), delivered);
+}
+
+static void test_attack_66_a_race_leads_nowhere(void **state)
+{
+	(void)state;
+	static const struct { const char *at, *link, *to; } races[] = {
+		{ "kim/new", "kim/other", "../elsewhere" },
+		{ "kim/tmp", "kim/other", "../elsewhere" },
+		{ "kim", "other", "elsewhere" },
+	};
+	assert_int_equal(mkdir(path_of("elsewhere"), 0777), 0);
+	assert_int_equal(symlink("/nowhere", path_of("elsewhere/a-file")), 0);
+	struct place p = place_of("kim");
+	assert_ok(deliver(&p, "first", false, "x"));
+	assert_int_equal(unlink(path_of("kim/new/first")), 0);
+	for (size_t i = 0; i < COUNT(races); i++) {
+		assert_int_equal(symlink(races[i].to, path_of(races[i].link)), 0);
+		race(races[i].at, races[i].link);
+		/* Put right again, whichever way round they stand. */
+		char at[300], other[300];
+		struct stat st;
+		(void)snprintf(at, sizeof at, "%s", path_of(races[i].at));
+		(void)snprintf(other, sizeof other, "%s", path_of(races[i].link));
+		if (lstat(at, &st) == 0 && S_ISLNK(st.st_mode))
+			assert_int_equal(renameat2(AT_FDCWD, at, AT_FDCWD, other, RENAME_EXCHANGE), 0);
+		assert_int_equal(unlink(other), 0);
+	}
+}
+
+static void test_attack_66_what_is_no_folder_stops_nobody(void **state)
+{
+	(void)state;
+	static const char *const places_of_fifo[] = { "kim/new", "kim/tmp", "kim/cur", "kim" };
+	struct place p = place_of("kim");
+	assert_ok(deliver(&p, "one", false, "x"));
+	for (size_t i = 0; i < COUNT(places_of_fifo); i++) {
+		char away[310], at[300];
+		(void)snprintf(at, sizeof at, "%s", path_of(places_of_fifo[i]));
+		(void)snprintf(away, sizeof away, "%s.away", at);
+		assert_int_equal(rename(at, away), 0);
+		assert_int_equal(mkfifo(at, 0666), 0);
+		assert_true(deliver(&p, "two", false, "x") != OK);
+		assert_int_equal(unlink(at), 0);
+		assert_int_equal(rename(away, at), 0);
+	}
+	/* The name in tmp/ is somebody else's: a FIFO, a link to a file elsewhere, that very file. Nothing is written into them. */
+	assert_int_equal(mkdir(path_of("elsewhere"), 0777), 0);
+	FILE *file = fopen(path_of("elsewhere/file"), "w");
+	assert_non_null(file);
+	assert_int_equal(fputs("theirs", file) < 0, 0);
+	assert_int_equal(fclose(file), 0);
+	char outside[300];
+	(void)snprintf(outside, sizeof outside, "%s", path_of("elsewhere/file"));
+	assert_int_equal(mkfifo(path_of("kim/tmp/fifo"), 0666), 0);
+	assert_int_equal(symlink(outside, path_of("kim/tmp/symbolic")), 0);
+	assert_int_equal(link(outside, path_of("kim/tmp/hard")), 0);
+	assert_int_equal(mkdir(path_of("kim/tmp/folder"), 0777), 0);
+	assert_ok(deliver(&p, "fifo", false, "fifo"));
+	assert_ok(deliver(&p, "symbolic", false, "symbolic"));
+	assert_ok(deliver(&p, "hard", false, "hard"));
+	assert_true(deliver(&p, "folder", false, "folder") != OK);
+	assert_str(content_of("kim/new/fifo"), "fifo");
+	assert_str(content_of("kim/new/symbolic"), "symbolic");
+	assert_str(content_of("kim/new/hard"), "hard");
+	assert_str(content_of("elsewhere/file"), "theirs");
+}
+
 static void trouble_says_where(void **state)
 {
 	(void)state;
@@ -775,6 +891,8 @@ int main(void)
 		ON_DISK(killed_between_link_and_unlink),
 		ON_DISK(a_letter_that_was_read_is_not_delivered_again),
 		ON_DISK(links_lead_nowhere),
+		ON_DISK(test_attack_66_a_race_leads_nowhere),
+		ON_DISK(test_attack_66_what_is_no_folder_stops_nobody),
 		ON_DISK(trouble_says_where),
 		ON_DISK(a_job_goes_into_every_mailbox),
 		ON_DISK(a_repeated_job_finds_the_first),
