@@ -148,6 +148,19 @@ class Sessions(harness.Scenario):
         self.server.wait_for_line("wrong-port", count=2 * 12)
         self.nothing_came()
 
+    def test_attack_14_nothing_is_reflected(self):
+        """A browser that is made to speak with us finds nothing of its own in our replies."""
+        mark = "<script>x</script>"
+        with Raw(self.server.port_mx, hello=f"{mark}.test") as client:
+            replies = [client.extensions]
+            for line in (mark, f"EHLO {mark}", f"MAIL FROM:<{mark}@x.test>", f"MAIL FROM:<a@x.test> {mark}=1", "MAIL FROM:<a@x.test>",
+                         f"RCPT TO:<\"{mark}\"@example.test>", f"RCPT TO:<a@{mark}.test>", f"RCPT TO:<\"{mark}\"@elsewhere.test>", f"VRFY {mark}",
+                         f"HELP {mark}", f"EXPN {mark}", f"NOOP {mark}", f"AUTH {mark}", f"BDAT {mark}"):
+                replies.append(client.cmd(line)[1])
+        for reply in replies:
+            self.assertNotIn("script", reply)
+        self.nothing_came()
+
     def test_attack_14_alpn(self):
         context = ssl.create_default_context(cafile=self.server.authority.cert)
         for protocols in (["h2"], ["http/1.1"], ["h2", "http/1.1", "ftp", "imap", "pop3"], ["smtp2"]):

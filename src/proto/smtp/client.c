@@ -409,6 +409,29 @@ fault smtp_client_quit(struct smtp_client *c, int64_t now_ms)
 
 /* ---- feeding and events ---- */
 
+/* The command that this reply would answer has not even left: somebody answers in advance, or one reply was two. Taken
+ * for an answer, it would shift all that follow by one, and the last of them says whose the letter is. */
+static bool is_premature(const struct smtp_client *c)
+{
+	struct str out = buf_view(&c->out), line;
+	size_t unsent = 0;
+	switch (c->state) {
+	case C_ENVELOPE: /* a group may be on its way; every command is one line */
+		while (str_take_line(&out, &line))
+			unsent++;
+		return c->answered + unsent >= c->issued;
+	case C_EHLO:
+	case C_HELO:
+	case C_STARTTLS:
+	case C_AUTH:
+	case C_LONE_DOT:
+	case C_RSET:
+		return out.n > 0;
+	default: /* of content, client_body.c knows */
+		return false;
+	}
+}
+
 static void on_reply(struct smtp_client *c, const struct smtp_reply *r, int64_t now_ms)
 {
 	if (c->chunks_unanswered == 0 || r->code >= 400 || c->state == C_FINAL)
@@ -419,6 +442,10 @@ static void on_reply(struct smtp_client *c, const struct smtp_reply *r, int64_t 
 	}
 	if (r->code == 421) { /* at any time: RFC 5321 3.8 */
 		client_close(c, r, OUTCOME_LATER);
+		return;
+	}
+	if (is_premature(c)) {
+		client_broken(c, "it spoke unasked");
 		return;
 	}
 	switch (c->state) {

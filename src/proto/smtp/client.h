@@ -18,10 +18,10 @@
  * Limits   Unsent output SMTP_CLIENT_OUTPUT_MAX, replies as in reply_parser.h, dialogue SMTP_CLIENT_DIALOGUE_MAX.
  * Errors   F_STATE: not now. F_ABSENT: not offered. What the server does wrong becomes SMTP_CLIENT_CLOSED.
  * Safety   Content with a CR or LF that is not CRLF is refused and never completed (the ends of SMTP smuggling). A byte
- *          after the 220 to STARTTLS ends the session (response injection, RFC 3207 6). Everything learned in clear is
- *          forgotten at tls_started. The dialogue holds no credentials and no content.
+ *          after the 220 to STARTTLS ends the session (response injection, RFC 3207 6), and so does a reply to what has
+ *          not left yet. Everything learned in clear is forgotten at tls_started. The dialogue holds no credentials and no content.
  * Owns     Slices in an event live until the next call. The transaction is the caller's until SMTP_CLIENT_DONE.
- * Tests    test/talk/smtp-client, test/unit/proto/smtp/client_test.c, fuzz/smtp_client.c
+ * Tests    test/talk/smtp-client, test/unit/proto/smtp/client_test.c and reply_order_test.c, fuzz/smtp_client.c
  */
 #ifndef PROTO_SMTP_CLIENT_H
 #define PROTO_SMTP_CLIENT_H

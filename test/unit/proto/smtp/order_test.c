@@ -588,6 +588,58 @@ static void test_attack_10_long_sessions(void **state)
 	}
 }
 
+/* Commands of a group come in one piece (RFC 2920): the replies are the same ones, and in their order. */
+static void judge_group(const struct buf *group, const int *expected, unsigned n)
+{
+	say(buf_view(group), NEVER);
+	struct str rest = smtp_server_output(server), line;
+	unsigned heard = 0;
+	while (str_take_line(&rest, &line)) {
+		uint64_t code = 0;
+		if (line.n > 3 && line.p[3] == '-')
+			continue;
+		(void)str_u64(str_sub(line, 0, 3), &code);
+		if (heard == n || (int)code != expected[heard])
+			fail_msg("%s: reply %u is %d in the group:\n%.*s", conf->name, heard, (int)code, STR_ARG(buf_view(group)));
+		heard++;
+	}
+	assert_int_equal(heard, n);
+	smtp_server_sent(server, smtp_server_output(server).n);
+}
+
+static void test_attack_10_groups(void **state)
+{
+	static const enum what group_words[] = { MAIL, MAIL, MAIL_UTF8, MAIL_BAD, MAIL_BIG, RCPT, RCPT, RCPT_UTF8, RCPT_BAD, BDAT, BDAT_LAST, BDAT_LAST,
+		                                 BDAT_EMPTY, BDAT_BARE, BDAT_BARE_LAST, BDAT_BIG, RSET, RSET_BAD, NOOP, HELP, VRFY, EXPN, UNKNOWN, CONTROL };
+	(void)state;
+	uint64_t chance = 10;
+	struct buf group;
+	buf_init(&group, 4096);
+	for (unsigned round = 0; round < 2000; round++) {
+		conf = &confs[round % 4]; /* LMTP answers more than once */
+		struct model m = { .tls = conf->tls };
+		int expected[8];
+		new_server();
+		(void)model_take(&m, EHLO);
+		(void)core_take(EHLO);
+		if (conf->tls && conf->mechanisms) {
+			(void)model_take(&m, AUTH);
+			(void)core_take(AUTH);
+		}
+		for (unsigned groups = 0; groups < 5; groups++) {
+			buf_clear(&group);
+			for (unsigned i = 0; i < 8; i++) {
+				chance = chance * 6364136223846793005u + 1442695040888963407u;
+				enum what what = group_words[(chance >> 33) % COUNT(group_words)];
+				assert_ok(buf_add(&group, str_of(steps[what].text)));
+				expected[i] = model_take(&m, what);
+			}
+			judge_group(&group, expected, 8);
+		}
+	}
+	buf_fini(&group);
+}
+
 static int close_server(void **state)
 {
 	(void)state;
@@ -600,6 +652,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_attack_10_every_order_of_commands, close_server),
 		cmocka_unit_test_teardown(test_attack_10_long_sessions, close_server),
+		cmocka_unit_test_teardown(test_attack_10_groups, close_server),
 	};
 	return cmocka_run_group_tests_name("order", tests, NULL, NULL);
 }
