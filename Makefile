@@ -28,7 +28,7 @@ test:
 	@test -f build-test/build.ninja || CC="ccache gcc" meson setup build-test --werror -Db_sanitize=address,undefined -Doptimization=1
 	@test -f build-clang/build.ninja || CC="ccache clang" meson setup build-clang --werror -Doptimization=1
 	ninja -C build-test
-	ninja -C build-clang sealpost
+	ninja -C build-clang sealpost test/scenario/deeds
 	meson test -C build-test --print-errorlogs $(TESTS)
 
 # POWERCUT="--file-systems ext4 --cuts 20" for a part. In a mount namespace of its own: nothing stays mounted whatever happens.

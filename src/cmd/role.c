@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/role.h"
 #include "role/role.h"
 #include "sys/log.h"
 #include "sys/process.h"
@@ -34,37 +35,44 @@ static void start_pool(void *owner)
 	work_begin(owner);
 }
 
-static int run(int argc, char **argv)
+int role_process(const char *name, const char *const *folders, size_t n_folders, void (*once_confined)(const char *name))
 {
 	struct why why = { "" };
-	if (argc < 2) {
-		fprintf(stderr, "sealpost role is started by the supervisor; you want `sealpost serve`\n");
+	const struct confine_rules *rules = role_rules(name);
+	if (rules == NULL) {
+		fprintf(stderr, "sealpost role: there is no role \"%s\"\n", name);
 		return 2;
 	}
-	log_begin(argv[1], false);
+	log_begin(name, false);
 	process_hide_memory();
 	(void)tls_wipe_memory(); /* nothing of OpenSSL has run: it cannot be too late */
-	if (strcmp(argv[1], "keeper") == 0)
+	if (strcmp(name, "keeper") == 0)
 		(void)process_lock_memory(); /* else at least its keys and files are locked, and it says what is not */
 	/* What a ring does, no list of system calls sees. */
 	(void)setenv("UV_USE_IO_URING", "0", 1);
 	struct loop *loop = loop_new();
-	struct role_base *role = role_start(loop, argv[1], CONTROL_FD);
-	if (role == NULL) {
-		fprintf(stderr, "sealpost role: there is no role \"%s\"\n", argv[1]);
-		loop_free(&loop);
-		return 2;
-	}
+	struct role_base *role = role_start(loop, name, CONTROL_FD);
 	role_on_end(role, stop, loop);
 	signals_watch(loop, ignore, NULL);
-	if (confine(role_rules(argv[1]), (const char *const *)argv + 2, (size_t)argc - 2, start_pool, loop, &why) != OK) {
+	if (confine(rules, folders, n_folders, start_pool, loop, &why) != OK) {
 		log_event(LOG_TROUBLE, LOG_Z("text", why.text));
 		return 71;
 	}
+	if (once_confined != NULL)
+		once_confined(name);
 	loop_run(loop);
 	role_free(&role);
 	loop_free(&loop);
 	return 0;
+}
+
+static int run(int argc, char **argv)
+{
+	if (argc < 2) {
+		fprintf(stderr, "sealpost role is started by the supervisor; you want `sealpost serve`\n");
+		return 2;
+	}
+	return role_process(argv[1], (const char *const *)argv + 2, (size_t)argc - 2, NULL);
 }
 
 const struct command command_role = {

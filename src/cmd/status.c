@@ -43,7 +43,7 @@ static void put_value(const json_t *v)
 
 static bool is_shown_already(const char *key)
 {
-	static const char *const shown[] = { "role", "instance", "pid", "ready", "restarts" };
+	static const char *const shown[] = { "role", "instance", "pid", "ready", "restarts", "confinement" };
 	for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
 		if (strcmp(key, shown[i]) == 0)
 			return true;
@@ -97,6 +97,33 @@ static void show_queue(json_t *roles)
 	}
 }
 
+/* One process of each kind: the fronts are alike. */
+static void show_confinement(json_t *roles)
+{
+	size_t i;
+	json_t *role;
+	printf("\n%-10s %s\n", "CONFINED", "HOW");
+	json_array_foreach(roles, i, role) {
+		const json_t *c = json_object_get(role, "confinement");
+		struct str less = field(c, "less");
+		if (json_integer_value(json_object_get(role, "instance")) != 0)
+			continue;
+		print_padded(field(role, "role"), 10);
+		if (!json_is_object(c)) {
+			puts(" unknown: it has not answered");
+			continue;
+		}
+		printf(" user %lld, no capabilities%s%s", (long long)json_integer_value(json_object_get(c, "user")),
+		       json_is_true(json_object_get(c, "empty_root")) ? ", empty root" : "",
+		       json_is_true(json_object_get(c, "seccomp")) ? ", listed system calls" : "");
+		if (json_integer_value(json_object_get(c, "landlock")) > 0)
+			printf(", Landlock %lld", (long long)json_integer_value(json_object_get(c, "landlock")));
+		if (less.n > 0)
+			put(" (", less, ")");
+		putchar('\n');
+	}
+}
+
 static void show_listeners(json_t *listeners)
 {
 	size_t i;
@@ -144,6 +171,7 @@ static void on_row(void *owner, struct str json)
 	printf(", configuration %lld\n", (long long)json_integer_value(json_object_get(o, "generation")));
 	show_queue(json_object_get(o, "roles"));
 	show_roles(json_object_get(o, "roles"));
+	show_confinement(json_object_get(o, "roles"));
 	show_listeners(json_object_get(o, "listeners"));
 	show_certificates(json_object_get(o, "certificates"));
 	json_decref(o);

@@ -263,6 +263,10 @@ fault seccomp_enforce(unsigned may, struct why *why)
 		return why_say(why, F_SYS, "libseccomp does not start");
 	fill(&l);
 	refuse_politely(&l);
+	/* Not the thread alone, which would leave a keeper that does not answer. */
+	int error = seccomp_attr_set(l.ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (error != 0 && l.error == 0)
+		l.error = error;
 	/* As a tree: a handful of comparisons for each call instead of a hundred. */
 	(void)seccomp_attr_set(l.ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	fault f = l.error == 0 ? load(&l, why)

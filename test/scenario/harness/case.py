@@ -14,7 +14,8 @@ import unittest
 PATIENCE_S = float(os.environ.get("SCENARIO_PATIENCE_S", "60"))
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 LIBC = ctypes.CDLL(None, use_errno=True)
-SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "check failed")
+SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "check failed",
+                   "Bad system call")  # a role that was confined too much
 
 
 def wait_until(condition, what, patience_s=PATIENCE_S):

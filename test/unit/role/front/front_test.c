@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -231,10 +232,22 @@ static void a_local_program_is_known_by_its_account(void **state)
 	client_open(&c, &h, LISTENER_LOCAL);
 	client_hello(&c);
 	give_letter("root@example.org", "a@y.example", "hello without a header", "250 2.0.0");
-	expect_not_in(&h.envelope, "user<>");
+	expect_in(&h.envelope, "user<jada>");
 	expect_in(&h.envelope, "client<>");
 	expect_in(&h.content, "\r\nMessage-ID: <");
 	expect_in(&h.content, "\r\n\r\nhello without a header\r\n");
+}
+
+static void a_local_program_without_a_name_is_a_number(void **state)
+{
+	(void)state;
+	char number[32];
+	(void)snprintf(number, sizeof number, "user<uid-%u>", (unsigned)geteuid());
+	h.knows_no_user = true;
+	client_open(&c, &h, LISTENER_LOCAL);
+	client_hello(&c);
+	give_letter("root@example.org", "a@y.example", "hello without a header", "250 2.0.0");
+	expect_in(&h.envelope, number);
 }
 
 static void lmtp_takes_for_our_domains_only(void **state)
@@ -825,6 +838,7 @@ int main(void)
 		TEST(starttls_forgets_everything),
 		TEST(a_trusted_network_needs_no_login),
 		TEST(a_local_program_is_known_by_its_account),
+		TEST(a_local_program_without_a_name_is_a_number),
 		TEST(lmtp_takes_for_our_domains_only),
 		TEST(loops_and_broken_headers_are_refused),
 		TEST(test_attack_32_what_was_delivered_here_is_a_loop),

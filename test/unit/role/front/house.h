@@ -29,6 +29,7 @@ struct house {
 	bool ready, drained, closing;
 	char failed[512], status[1024];
 	bool has_status;
+	bool knows_no_user;             /* the supervisor has no name for an account */
 	struct endpoint at[LISTENERS];
 	int listening[LISTENERS];
 	struct buf ca, chain, key;
