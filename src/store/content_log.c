@@ -145,10 +145,12 @@ static fault segment_create(struct content_log *log, struct segment **out, struc
 	int fd = -1;
 	name_of(name, number);
 	TRY(file_open(log->directory, name, FILE_READ | FILE_WRITE | FILE_CREATE, 0600, &fd, why));
-	fault f = file_sync_all(log->directory);
-	if (f != OK) {
+	/* As with bytes: a second sync may say yes to a name that the first has lost. So the name is taken back. */
+	if (file_sync_all(log->directory) != OK) {
 		fd_close(&fd);
-		return why_say(why, f, "cannot make the name of %s durable", name);
+		(void)!file_remove(log->directory, name);
+		log->failed = true;
+		return why_say(why, F_STORE, "making the name of %s durable failed", name);
 	}
 	struct segment *s = segment_add(log, number);
 	s->fd = fd;
@@ -379,6 +381,14 @@ static bool prepare_step(struct content_log *log, struct segment *s)
 	return true;
 }
 
+static void segment_forget(struct content_log *log, size_t i)
+{
+	segment_shut(log, log->segments[i]);
+	free(log->segments[i]);
+	memmove(&log->segments[i], &log->segments[i + 1], (log->n_segments - i - 1) * sizeof(struct segment *));
+	log->n_segments--;
+}
+
 static bool remove_surplus(struct content_log *log)
 {
 	if (free_segments(log) <= SPARE_MAX)
@@ -392,9 +402,7 @@ static bool remove_surplus(struct content_log *log)
 		segment_shut(log, s);
 		if (file_remove(log->directory, name) != OK)
 			return false;
-		memmove(&log->segments[i], &log->segments[i + 1], (log->n_segments - i - 1) * sizeof(struct segment *));
-		log->n_segments--;
-		free(s);
+		segment_forget(log, i);
 		return true;
 	}
 	return false;
@@ -484,12 +492,19 @@ static fault find_segments(struct content_log *log, struct why *why)
 		if (segment_number(name, &number))
 			segment_add(log, number);
 	directory_close(&d);
-	for (size_t i = 0; i < log->n_segments; i++) {
+	for (size_t i = log->n_segments; i-- > 0;) {
 		struct segment *s = log->segments[i];
 		TRY(segment_use(log, s, why));
 		fault f = file_size(s->fd, &s->ready);
 		if (f != OK)
 			return why_say(why, f, "cannot learn the size of content-%06u", s->number);
+		if (s->ready > 0)
+			continue;
+		/* Nothing is written before its name is durable: this one's may not be, and it is not to be relied upon. */
+		char path[32];
+		name_of(path, s->number);
+		TRY(file_remove(log->directory, path));
+		segment_forget(log, i);
 	}
 	return OK;
 }

@@ -70,6 +70,16 @@ fault sql_run(struct store *s, sqlite3_stmt *st, struct why *why)
 	return f;
 }
 
+/* One that has failed must not be stepped again: it would run anew, and perhaps outside of its transaction. */
+fault sql_rest(struct store *s, sqlite3_stmt *st, int rc, struct why *why)
+{
+	if (rc == SQLITE_ROW)
+		return sql_run(s, st, why);
+	fault f = sql_fault(s, rc, why);
+	sql_done(st);
+	return f;
+}
+
 fault sql_simple(struct store *s, enum sql which, struct why *why)
 {
 	return sql_run(s, sql(s, which), why);
@@ -286,9 +296,10 @@ fault remove_rcpt(struct store *s, uint64_t rcpt, struct why *why)
 
 	st = sql(s, SQL_REMOVE_MESSAGE);
 	bind_u64(st, 1, message);
-	if (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW)
+	rc = st != NULL ? sqlite3_step(st) : sqlite3_errcode(s->db);
+	if (rc == SQLITE_ROW)
 		after_release(s, column_str(st, 0));
-	return sql_run(s, st, why);
+	return sql_rest(s, st, rc, why);
 }
 
 /* ---- drafts ---- */
@@ -478,10 +489,11 @@ static fault settle(struct store *s, struct store_outcome *o, struct why *why)
 	bind_if_any(st, 6, o->key);
 	bind_if_any(st, 7, o->reply);
 	bind_if_any(st, 8, str_sub(o->dialogue, 0, STORE_DIALOGUE_MAX));
-	if (st != NULL && sqlite3_step(st) == SQLITE_ROW && o->kind == SETTLE_LATER)
+	int rc = st != NULL ? sqlite3_step(st) : sqlite3_errcode(s->db);
+	if (rc == SQLITE_ROW && o->kind == SETTLE_LATER)
 		after_note(s, column_str(st, 0), o->next_s);
 	after_end(s, o->rcpt);
-	return sql_run(s, st, why);
+	return sql_rest(s, st, rc, why);
 }
 
 fault sqlite_commit(struct store *s, struct store_commit *commits, size_t n_commits,

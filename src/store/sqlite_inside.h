@@ -140,6 +140,7 @@ struct store {
 	uint64_t next_number, reserved_to; /* numbers below reserved_to are ours, durably */
 	uint64_t fence;
 	bool failed;
+	bool making;                     /* a new queue, which is not whole yet */
 	bool index_damaged;              /* an index does not agree with its table: it can be built anew */
 	struct crc32c crc;
 	struct after after;
@@ -153,6 +154,7 @@ struct store {
 sqlite3_stmt *sql(struct store *s, enum sql which);       /* ready to be bound; NULL: it cannot be prepared */
 void  sql_done(sqlite3_stmt *st);
 fault sql_run(struct store *s, sqlite3_stmt *st, struct why *why);   /* to its end */
+fault sql_rest(struct store *s, sqlite3_stmt *st, int rc, struct why *why); /* of one whose last step gave rc */
 fault sql_simple(struct store *s, enum sql which, struct why *why);
 fault sql_fault(struct store *s, int rc, struct why *why);           /* what SQLite's result means for us */
 void  bind_str(sqlite3_stmt *st, int at, struct str text);           /* never NULL */

@@ -290,10 +290,11 @@ fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n
 	st = f == OK ? sql(s, SQL_CLAMP_NEXT) : NULL;
 	bind_s64(st, 1, now_s);
 	bind_s64(st, 2, latest_s);
-	for (; st != NULL && sqlite3_step(st) == SQLITE_ROW; n++)
+	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
+	for (; st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW; n++)
 		after_note(s, column_str(st, 0), now_s);
 	if (f == OK)
-		f = sql_run(s, st, NULL);
+		f = sql_rest(s, st, rc, NULL);
 	f = transaction_end(s, f, NULL);
 	*n_out = f == OK ? n : 0;
 	return f;

@@ -75,6 +75,8 @@ static fault open_directory(struct store *s, const char *path, struct why *why)
 			return why_say(why, f, "cannot make the queue's directory %s (%s)", path, fault_name(f));
 		f = directory_sync_name(path);
 		if (f != OK)
+			(void)!directory_remove(FILE_CWD, path); /* a second sync might say yes to what the first has lost */
+		if (f != OK)
 			return why_say(why, f, "cannot make the name of the queue's directory %s durable", path);
 		f = directory_open(FILE_CWD, path, &s->directory, why);
 	}
@@ -120,6 +122,13 @@ static fault make_tables(struct store *s, int64_t format, struct why *why)
 	return run_text(s, end, why);
 }
 
+/* SQLite makes the name of its log durable, and does not look whether it could: our descriptor is told of that. */
+static fault sync_names(struct store *s, const char *path, struct why *why)
+{
+	fault f = file_sync_all(s->directory);
+	return f == OK ? OK : why_say(why, f, "making the names in %s durable failed", path);
+}
+
 /* An empty directory is a new queue. Contents without their database are not: they would be overwritten. */
 static fault check_is_new(struct store *s, const char *path, struct why *why)
 {
@@ -155,7 +164,39 @@ static fault make_database_file(struct store *s, const char *path, struct why *w
 	/* SQLite gives its other files the mode of this one. */
 	TRY(file_open(s->directory, "queue.db", FILE_READ | FILE_WRITE | FILE_CREATE, 0600, &fd, why));
 	fd_close(&fd);
+	s->making = true;
+	return sync_names(s, path, why);
+}
+
+static fault connect(struct store *s, const char *file, struct why *why)
+{
+	TRY(sql_fault(s, sqlite3_open_v2(file, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL), why));
+	sqlite3_extended_result_codes(s->db, 1);
+	sqlite3_busy_timeout(s->db, BUSY_MS);
 	return OK;
+}
+
+static bool has_log(const struct store *s)
+{
+	int fd = -1;
+	bool has = file_open(s->directory, "queue.db-wal", FILE_READ, 0600, &fd, NULL) == OK;
+	fd_close(&fd);
+	return has;
+}
+
+/* A process that was killed has left its log. What of it the disk refused is still seen in the kernel's memory, its name
+ * perhaps, too, and what is appended would be lost behind the gap. So what it holds goes to the database, and the log
+ * away: SQLite removes it with the last connection. */
+static fault end_old_log(struct store *s, const char *path, const char *file, struct why *why)
+{
+	int64_t busy = 0;
+	TRY(run_text(s, "PRAGMA synchronous=FULL", why));
+	TRY(ask_number(s, "PRAGMA wal_checkpoint(TRUNCATE)", &busy, why));
+	if (busy != 0)
+		return why_say(why, F_BUSY, "another program is reading %s/queue.db: end it", path);
+	sqlite3_close(s->db);
+	s->db = NULL;
+	return connect(s, file, why);
 }
 
 static fault open_database(struct store *s, const char *path, struct why *why)
@@ -168,11 +209,12 @@ static fault open_database(struct store *s, const char *path, struct why *why)
 	TRY(make_database_file(s, path, why));
 	char seed[8];
 	sqlite3_randomness(sizeof seed, seed); /* opens /dev/urandom now, not when confined */
-	TRY(sql_fault(s, sqlite3_open_v2(file, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL), why));
-	sqlite3_extended_result_codes(s->db, 1);
-	sqlite3_busy_timeout(s->db, BUSY_MS);
-	TRY(sqlite_checksum(s->db, &s->crc));
+	bool old_log = has_log(s);
+	TRY(connect(s, file, why));
 	TRY(check_format(s, path, &format, why));
+	if (old_log)
+		TRY(end_old_log(s, path, file, why));
+	TRY(sqlite_checksum(s->db, &s->crc));
 	/* FULL: the log is flushed at every commit. The rest is size: see docs/QUEUE.md. */
 	TRY(run_text(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
 	                "PRAGMA cache_size=-8000; PRAGMA mmap_size=0; PRAGMA journal_size_limit=16777216", why));
@@ -224,6 +266,14 @@ static fault learn_numbers(struct store *s, struct why *why)
 	return transaction_end(s, OK, why);
 }
 
+/* A queue that could not be made is made from the start the next time: what the disk has kept of it is not known. */
+static void unmake(struct store *s)
+{
+	static const char *const names[] = { "queue.db", "queue.db-journal", "queue.db-wal", "queue.db-shm" };
+	for (size_t i = 0; i < COUNT(names); i++)
+		(void)!file_remove(s->directory, names[i]);
+}
+
 static void sqlite_close(struct store **store)
 {
 	struct store *s = *store;
@@ -239,6 +289,8 @@ static void sqlite_close(struct store **store)
 		sqlite3_finalize(s->statements[i]);
 	if (s->db != NULL)
 		sqlite3_close(s->db);
+	if (s->making)
+		unmake(s);
 	content_log_close(&s->log);
 	schedule_free(&s->schedule);
 	map_free(&s->leases);
@@ -259,7 +311,8 @@ static fault open_parts(struct store *s, const char *path, uint64_t segment_byte
 	TRY(content_log_open(s->directory, segment_bytes, &s->log, why));
 	TRY(adopt_contents(s, why));
 	TRY(learn_schedule(s, why));
-	return learn_numbers(s, why);
+	TRY(learn_numbers(s, why));
+	return sync_names(s, path, why);
 }
 
 static fault sqlite_open(struct str directory, const struct store_options *options, struct store **out,
@@ -285,6 +338,7 @@ static fault sqlite_open(struct str directory, const struct store_options *optio
 		sqlite_close(&s);
 		return f;
 	}
+	s->making = false;
 	*out = s;
 	return OK;
 }

@@ -120,6 +120,10 @@ fault sqlite_tidy(struct store *s, bool *more_out, struct why *why)
 		*more_out = true;
 		return OK;
 	}
+	if (content_log_failed(s->log)) {
+		s->failed = true;
+		return why_say(why, F_STORE, "preparing a content file failed");
+	}
 	if (!s->moving && content_log_mark_sparse(s->log)) {
 		s->moving = true;
 		s->moving_after = 0;

@@ -125,6 +125,11 @@ fault directory_make(int at, const char *path, unsigned permissions)
 	return mkdirat(at, path, (mode_t)permissions) == 0 ? OK : fault_of_errno();
 }
 
+fault directory_remove(int at, const char *path)
+{
+	return unlinkat(at, path, AT_REMOVEDIR) == 0 ? OK : fault_of_errno();
+}
+
 fault directory_give(const char *path, uint32_t uid, uint32_t gid)
 {
 	int fd = -1;

@@ -27,6 +27,7 @@ MUST_USE fault path_absolute(const char *path, char *to, size_t room);
 MUST_USE fault directory_open(int at, const char *path, int *fd_out, struct why *why);
 MUST_USE fault directory_open_beneath(int at, const char *path, int *fd_out);
 MUST_USE fault directory_make(int at, const char *path, unsigned permissions); /* F_EXISTS is told */
+MUST_USE fault directory_remove(int at, const char *path); /* an empty one */
 /* Makes the last name of the path durable, by a sync of the directory that holds it: a new directory may be gone after a
  * power cut, with all that was synced in it. */
 MUST_USE fault directory_sync_name(const char *path);

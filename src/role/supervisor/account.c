@@ -96,6 +96,8 @@ fault account_prepare_queue(const struct conf *conf, struct conf_report *report)
 	/* Also where it was there: who made it may have died before this. One that we may not look into is not ours to sync. */
 	if (f == OK || f == F_EXISTS)
 		f = directory_sync_name(path);
+	if (made && f != OK)
+		(void)!directory_remove(FILE_CWD, path); /* a second sync might say yes to what the first has lost */
 	if (f == OK || (!made && f == F_DENIED))
 		return OK;
 	report->errors++;

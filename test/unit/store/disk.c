@@ -84,6 +84,11 @@ fault directory_make(int at, const char *path, unsigned permissions)
 	return as_fault(mkdirat(at, path, permissions));
 }
 
+fault directory_remove(int at, const char *path)
+{
+	return as_fault(unlinkat(at, path, AT_REMOVEDIR));
+}
+
 fault directory_give(const char *path, uint32_t uid, uint32_t gid)
 {
 	return as_fault(lchown(path, uid, gid));
