@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test powercut inject fuzz coverage install clean help
+.PHONY: run build test powercut crash inject fuzz coverage install clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
 	@echo "make test     install what is missing, build with sanitizers, run every test"
 	@echo "make build    build/sealpost, optimised and hardened"
 	@echo "make install  DESTDIR= PREFIX=/usr/local"
+	@echo "make crash    cut the power at every operation of the store, try every state (CRASH_SEEDS=4)"
 	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
 	@echo "make inject   kill and fail every process at each of its system calls (hours; see test/inject/README.md)"
 	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
@@ -46,7 +47,19 @@ install: build
 	meson install -C build --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 clean:
-	rm -rf build build-test build-clang build-fuzz build-coverage build-powercut
+	rm -rf build build-test build-clang build-crash build-fuzz build-coverage build-powercut
+
+# Every state after a power cut at every operation, and every failure of the disk; test/sim/README.md says more. No sanitizers: make
+# test runs a part with them.
+CRASH_SEEDS ?= 4
+crash:
+	dev/setup build test
+	@test -f build-crash/build.ninja || meson setup build-crash
+	ninja -C build-crash test/sim/crash test/sim/sim
+	build-crash/test/sim/crash --seeds 1 $(CRASH_SEEDS) --steps 40 --bits 8 --draws 24
+	build-crash/test/sim/crash --seeds 1 $(CRASH_SEEDS) --steps 40 --fail every 1
+	build-crash/test/sim/sim --seed 1 --sweep power --every 1
+	build-crash/test/sim/sim --seed 1 --sweep kill --every 1
 
 FUZZ_SECONDS ?= 60
 fuzz:

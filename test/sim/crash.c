@@ -321,6 +321,7 @@ static bool play_failure(uint64_t seed, unsigned long step, fault f)
 	disk.fail_with = f;
 	struct life *l = life_new(seed, &life_plant);
 	bool open = life_run(l, wanted.steps), happened = disk.failed;
+	disk.fail_at = disk.fail_to = 0;
 	sum.failures += happened;
 	sum.operations += disk.steps;
 	if (!open) {

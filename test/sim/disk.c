@@ -274,6 +274,19 @@ fault directory_make(int at, const char *path, unsigned permissions)
 	return OK;
 }
 
+fault directory_remove(int at, const char *path)
+{
+	struct str name, inner;
+	uint32_t directory = directory_at(at, path, &name), inode = inode_at(at, path);
+	if (inode == 0)
+		return F_ABSENT;
+	if (name.n == 0 || medium_name(disk.medium, inode, 0, &inner))
+		return F_DENIED;
+	TRY(disk_step(DISK_CHANGES, BY_PROGRAM));
+	medium_unlink(disk.medium, directory, name);
+	return OK;
+}
+
 fault directory_give(const char *path, uint32_t uid, uint32_t gid)
 {
 	(void)uid;

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "disk.h"
 #include "store/content_log.h"
+#include "world.h"
 
 enum {
 	LETTERS_MAX = 160, RCPTS_MAX = 2, EFFECTS_MAX = 24, GROUP_MAX = 3, LEASED_MAX = 8,
@@ -124,10 +125,13 @@ static bool put_begin(struct life *l, struct putting *p, unsigned letter)
 
 /* --- deeds --- */
 
+/* After an orderly end, or after the process was killed: then what it wrote is still seen. */
 static void reopen(struct life *l)
 {
 	struct store_options options = { .segment_bytes = SEGMENT_BYTES_MIN };
+	world.dying = below(l, 2) == 0;
 	ops->close(&l->store);
+	world.dying = false;
 	if (ops->open(str_of(directory), &options, &l->store, NULL) != OK)
 		l->store = NULL;
 	life_sum.reopened++;
