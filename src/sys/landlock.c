@@ -64,9 +64,14 @@ static bool allow_below(int ruleset, int version, const char *folder)
 	                              FS_REFER };
 	if (version >= FIRST_WITH_TRUNCATE)
 		b.allowed |= FS_TRUNCATE;
-	b.folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (b.folder < 0)
-		return true; /* it is not there: confine_is_stale() sees it when it comes */
+	do
+		b.folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	while (b.folder < 0 && errno == EINTR);
+	if (b.folder < 0) {
+		/* It is not there: confine_is_stale() sees it when it comes. But one that is there and cannot be opened now, for want
+		 * of descriptors or memory, or because the disk fails, would be shut for good. */
+		return errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ELOOP || errno == ENAMETOOLONG;
+	}
 	long refused = syscall(SYS_landlock_add_rule, ruleset, RULE_BELOW, &b, 0);
 	(void)close(b.folder);
 	return refused == 0;
