@@ -123,31 +123,32 @@ fault bound_at_start(struct supervisor *sv, const struct generation *g, struct c
 	}
 }
 
-void bound_offer(struct slot *s, const struct generation *g)
+/* A listener that could not be opened at all has been told, and is nothing to wait for. */
+static bool offer_one(struct slot *s, const struct bound *b, unsigned kind, const void *msg)
+{
+	int fd = b != NULL ? fd_dup(b->fd) : -1;
+	if (fd >= 0)
+		channel_send_fd(s->control, kind, msg, fd);
+	return fd >= 0 || b == NULL;
+}
+
+bool bound_offer(struct slot *s, const struct generation *g)
 {
 	struct supervisor *sv = s->sv;
+	bool all = true;
 	if (s->kind == ROLE_SPOOL) {
 		struct buf control;
 		struct bound *b = control_endpoint(g->conf, &control) == OK ? find(sv, buf_view(&control)) : NULL;
-		int fd = b != NULL ? fd_dup(b->fd) : -1;
-		if (fd >= 0)
-			channel_send_fd(s->control, TO_ROLE_CONTROL, &(struct to_role_control){ .generation = g->number },
-			                fd);
+		all = offer_one(s, b, TO_ROLE_CONTROL, &(struct to_role_control){ .generation = g->number });
 		buf_fini(&control);
 	}
-	if (s->kind != ROLE_FRONT)
-		return;
-	for (size_t i = 0; i < g->conf->n_listeners; i++) {
+	for (size_t i = 0; s->kind == ROLE_FRONT && i < g->conf->n_listeners; i++) {
 		const struct conf_listener *l = &g->conf->listeners[i];
-		for (size_t j = 0; j < l->on.n; j++) {
-			struct bound *b = find(sv, l->on.items[j]);
-			int fd = b != NULL ? fd_dup(b->fd) : -1;
-			if (fd >= 0)
-				channel_send_fd(s->control, TO_ROLE_LISTENER,
-				                &(struct to_role_listener){ .generation = g->number, .listener = i, .on = j },
-				                fd);
-		}
+		for (size_t j = 0; j < l->on.n; j++)
+			all = offer_one(s, find(sv, l->on.items[j]), TO_ROLE_LISTENER,
+			                &(struct to_role_listener){ .generation = g->number, .listener = i, .on = j }) && all;
 	}
+	return all;
 }
 
 void bound_drop_unused(struct supervisor *sv, uint64_t generation)

@@ -27,19 +27,18 @@ static const struct {
 	{ ARROW_SPOOL_KEEPER, ROLE_SPOOL, ROLE_KEEPER },
 };
 
-static void link_pair(struct slot *a, struct slot *b, enum ipc_arrow arrow)
+static bool link_pair(struct slot *a, struct slot *b, enum ipc_arrow arrow)
 {
 	int pair[2];
-	if (socket_pair(pair) != OK) {
-		log_event(LOG_TROUBLE, LOG_Z("text", "no descriptors left to link the roles"));
-		return;
-	}
+	if (socket_pair(pair) != OK)
+		return false;
 	a->links[arrow][b->instance]++;
 	b->links[arrow][a->instance]++;
 	channel_send_fd(a->control, TO_ROLE_LINK, &(struct to_role_link){ .arrow = arrow, .instance = b->instance },
 	                pair[0]);
 	channel_send_fd(b->control, TO_ROLE_LINK, &(struct to_role_link){ .arrow = arrow, .instance = a->instance },
 	                pair[1]);
+	return true;
 }
 
 static bool can_be_linked(const struct slot *s)
@@ -47,9 +46,10 @@ static bool can_be_linked(const struct slot *s)
 	return s->running && s->control != NULL;
 }
 
-void link_neighbours(struct slot *s)
+bool link_neighbours(struct slot *s)
 {
 	struct supervisor *sv = s->sv;
+	bool all = true;
 	for (size_t i = 0; i < COUNT(arrows); i++) {
 		if (arrows[i].from != s->kind && arrows[i].to != s->kind)
 			continue;
@@ -58,11 +58,12 @@ void link_neighbours(struct slot *s)
 			if (other == s || !can_be_linked(other))
 				continue;
 			if (arrows[i].from == s->kind && arrows[i].to == other->kind)
-				link_pair(s, other, arrows[i].arrow);
+				all = link_pair(s, other, arrows[i].arrow) && all;
 			else if (arrows[i].to == s->kind && arrows[i].from == other->kind)
-				link_pair(other, s, arrows[i].arrow);
+				all = link_pair(other, s, arrows[i].arrow) && all;
 		}
 	}
+	return all;
 }
 
 /* ---- where both ends live and the link does not ---- */
@@ -78,14 +79,18 @@ static struct slot *slot_of(struct supervisor *sv, enum role_kind kind, uint64_t
 static void relink(void *owner)
 {
 	struct supervisor *sv = owner;
+	size_t kept = 0;
 	for (size_t i = 0; i < sv->n_broken; i++) {
 		struct broken_link *l = &sv->broken[i];
 		/* Other processes than at the report: they have been linked when they started. */
 		if (sv->phase == SV_RUNNING && can_be_linked(l->from) && can_be_linked(l->to) && l->from->pid == l->from_pid &&
-		    l->to->pid == l->to_pid && l->from->links[l->arrow][l->to->instance] == l->links)
-			link_pair(l->from, l->to, l->arrow);
+		    l->to->pid == l->to_pid && l->from->links[l->arrow][l->to->instance] == l->links &&
+		    !link_pair(l->from, l->to, l->arrow))
+			sv->broken[kept++] = *l; /* no descriptors: in a moment, perhaps */
 	}
-	sv->n_broken = 0;
+	sv->n_broken = kept;
+	if (kept > 0)
+		timer_set(&sv->relink, loop_now_ms(sv->loop) + RELINK_MS);
 }
 
 /* The place of this link among those to make again: an older report of it, of processes that are gone, is overwritten. */

@@ -229,6 +229,14 @@ static void take_terms(struct slot *s)
 	}
 }
 
+/* Without one of its links or listeners it would look well and be deaf. Its end starts it again, with back-off. */
+static void start_over(struct slot *s)
+{
+	log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)),
+	          LOG_Z("text", "no descriptors left for what this role needs: it is started again"));
+	child_kill(s->child);
+}
+
 void slot_start(struct slot *s)
 {
 	static const struct channel_handler handler = { on_message, on_closed };
@@ -253,7 +261,10 @@ void slot_start(struct slot *s)
 	s->parting_words = "open";
 	s->control = channel_new(sv->loop, fd, &role_to_supervisor, &supervisor_to_role, &handler, s);
 	log_event(LOG_ROLE_STARTED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", child_pid(s->child)));
-	link_neighbours(s);
+	if (!link_neighbours(s)) {
+		start_over(s);
+		return;
+	}
 	pages_give(s);
 	const struct generation *g = generation_for(s);
 	if (g != NULL)
@@ -323,7 +334,10 @@ void slot_offer(struct slot *s, const struct generation *g)
 	offer_files(s, g);
 	if ((kinds[s->kind].files & CONF_FILE_CA) != 0)
 		offer_system_cas(s, g);
-	bound_offer(s, g);
+	if (!bound_offer(s, g)) {
+		start_over(s);
+		return;
+	}
 	channel_send(s->control, TO_ROLE_COMMIT, &(struct to_role_commit){ .generation = g->number });
 }
 

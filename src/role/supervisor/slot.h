@@ -120,7 +120,7 @@ void slot_fini(struct slot *s);
 unsigned stage_of(enum role_kind kind);
 
 /* links.c */
-void link_neighbours(struct slot *s);
+bool link_neighbours(struct slot *s); /* false: not with all of them, for want of descriptors */
 void link_broke(struct slot *s, uint64_t arrow, uint64_t instance, uint64_t links); /* as s says */
 
 /* stages.c: how a generation passes through the roles */
@@ -140,7 +140,7 @@ void pages_free(struct supervisor *sv);
 /* bound.c */
 fault bound_at_start(struct supervisor *sv, const struct generation *g, struct conf_report *report);
 fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_report *report);
-void  bound_offer(struct slot *s, const struct generation *g);        /* LISTENER to a front, CONTROL to the spool */
+bool  bound_offer(struct slot *s, const struct generation *g); /* LISTENER to a front, CONTROL to the spool; false: not all */
 void  bound_drop_unused(struct supervisor *sv, uint64_t generation);
 void  bound_close_listeners(struct supervisor *sv);
 
