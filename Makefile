@@ -81,4 +81,4 @@ inject:
 	dev/setup build test unpack
 	@test -f build-test/build.ninja || CC="ccache gcc" meson setup build-test --werror -Db_sanitize=address,undefined -Doptimization=1
 	ninja -C build-test sealpost test/inject/short
-	SEALPOST=build-test/sealpost SHORT=build-test/test/inject/short PYTHONPATH=test/inject:test/scenario nice -n 19 python3 test/inject/inject.py $(INJECT)
+	SEALPOST=$${SEALPOST:-build-test/sealpost} SHORT=build-test/test/inject/short PYTHONPATH=test/inject:test/scenario nice -n 19 python3 test/inject/inject.py $(INJECT)

@@ -8,6 +8,7 @@ ENOSPC  a full disk, or a quota
 EMFILE  no descriptors left
 ENOMEM  no memory left (for sockets: no buffers)
 SHORT   3 bytes are moved instead of all; done by short.c, because strace could only say so, and leave them unmoved
+EIO+, ENOSPC+, EMFILE+   this call and every later one of its name, for some seconds; of the supervisor, the next ones
 """
 
 DISK = "openat openat2 mkdir mkdirat linkat renameat rename unlink unlinkat ftruncate fallocate".split()
@@ -27,20 +28,35 @@ CALLS = {
     "EMFILE": OPENERS,
     "ENOMEM": MEMORY + STARTERS + SENDS + RECEIVES + SOCKETS + OPENERS + ["epoll_ctl", "newfstatat", "getdents64"],
     "SHORT": READS + WRITES + "sendto sendmsg recvfrom recvmsg".split(),
+    "EIO+": DISK + READS + WRITES + SYNCS,
+    "ENOSPC+": DISK + WRITES + SYNCS,
+    "EMFILE+": OPENERS,
 }
+LASTING = ("EIO+", "ENOSPC+", "EMFILE+")
+BURST = 20
+LASTING_STEPS = 12  # from so many places of a run on, not from each
 
 ERRORS = tuple(CALLS)
 KINDS = ("KILL", *ERRORS)
+
+# libuv writes a signal's number into a pipe, which cannot fail so, and relies on it.
+NEVER = {("supervisor", "write"): ("EIO", "ENOSPC", "EIO+", "ENOSPC+")}
 
 # Loader, allocator and sanitizer would be what is tested.
 NOT_UNDER_SANITIZERS = set(MEMORY)
 
 
-def kinds_for(call):
-    return ["KILL"] + [kind for kind in ERRORS if call in CALLS[kind]]
+def kinds_for(role, call):
+    return ["KILL"] + [kind for kind in ERRORS if call in CALLS[kind] and kind not in NEVER.get((role, call), ())]
 
 
-def strace_inject(kind, call, number):
-    """The argument of strace's -e inject=."""
-    what = "signal=SIGKILL" if kind == "KILL" else f"error={kind}"
-    return f"{call}:{what}:when={number}"
+def numbers(kind, n):
+    """Which of n calls are to meet it."""
+    return range(1, n + 1, max(1, n // LASTING_STEPS) if kind in LASTING else 1)
+
+
+def strace_inject(kind, call, number, burst=None):
+    """The argument of strace's -e inject=. burst: how many calls are meant where it lasts; None: all later ones."""
+    what = "signal=SIGKILL" if kind == "KILL" else f"error={kind.rstrip('+')}"
+    until = "" if kind not in LASTING else f"..{number + burst - 1}" if burst else "+"
+    return f"{call}:{what}:when={number}{until}"

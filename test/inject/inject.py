@@ -110,11 +110,11 @@ def all_points(table, sanitized):
     points = []
     for role, calls in table.items():
         for call, n in sorted(calls.items()):
-            for kind in faults.kinds_for(call):
+            for kind in faults.kinds_for(role, call):
                 if sanitized and kind == "ENOMEM" and call in faults.NOT_UNDER_SANITIZERS:
                     continue
                 for life in ("first", "again") if role != "supervisor" else ("first",):
-                    points += [Point(role, call, number, kind, life) for number in range(1, n + 1)]
+                    points += [Point(role, call, number, kind, life) for number in faults.numbers(kind, n)]
     return points
 
 
@@ -183,7 +183,18 @@ class Tally:
         return sum(cell[what] for (role, call, kind), cell in self.cells.items()
                    if all({"role": role, "call": call, "kind": kind}[k] == v for k, v in where.items()))
 
-    def table(self, calls, markdown=False):
+    def summary(self, calls, possible):
+        """For docs: a row a role, `reached of all` for each kind of fault."""
+        head = ["role", "system calls", *faults.KINDS, "a process died", "the server ended", "failed"]
+        rows = []
+        for role in calls:
+            of = collections.Counter(point.kind for point in possible if point.role == role)
+            rows.append([role, sum(calls[role].values())] +
+                        [f"{self.sum('fired', role=role, kind=kind)} of {of[kind]}" if of[kind] else "" for kind in faults.KINDS] +
+                        [self.sum(what, role=role) for what in ("died", "refused", "failed")])
+        return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [head, ["---"] * len(head), *rows])
+
+    def table(self, calls):
         """One row a role and call: calls in a short run, then fired for each kind of fault."""
         head = ["role", "call", "calls", *faults.KINDS]
         rows = []
@@ -195,16 +206,14 @@ class Tally:
             if role in calls:
                 rows.append([role, "all", sum(calls[role].values())] +
                             [self.sum("fired", role=role, kind=kind) or "" for kind in faults.KINDS])
-        return render(head, rows, markdown)
+        return render(head, rows)
 
 
 def interesting(log):
     return [line for line in log.splitlines() if " spool control " not in line]
 
 
-def render(head, rows, markdown):
-    if markdown:
-        return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [head, ["---"] * len(head), *rows])
+def render(head, rows):
     widths = [max(len(str(row[i])) for row in [head, *rows]) for i in range(len(head))]
     return "\n".join("  ".join(str(cell).ljust(w) if i < 2 else str(cell).rjust(w)
                                for i, (cell, w) in enumerate(zip(row, widths))) for row in [head, *rows])
@@ -257,7 +266,7 @@ def main():
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--plants", action="store_true", help="only see that the oracle is not blind")
     options.add_argument("--verbose", action="store_true")
-    options.add_argument("--markdown", metavar="FILE", help="the table, for docs/")
+    options.add_argument("--markdown", metavar="FILE", help="writes the sums for each role there")
     o = options.parse_args()
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-inject-", dir="/tmp"))
@@ -271,11 +280,14 @@ def main():
 
 
 def inject(o, folder):
+    if not os.access(os.environ["SEALPOST"], os.X_OK):
+        print(f"{os.environ['SEALPOST']} is not there")
+        return 77
     sanitized = b"__asan_init" in pathlib.Path(os.environ["SEALPOST"]).read_bytes()
     if o.plants:
         return see_plants(folder / "plants")
     if o.point:
-        points, calls = [Point.parse(p) for p in o.point], {}
+        points, calls, possible = [Point.parse(p) for p in o.point], {}, []
     else:
         lab = Lab(folder / "measure")
         try:
@@ -287,13 +299,13 @@ def inject(o, folder):
         seed = o.seed if o.seed is not None else random.randrange(1 << 31)
         points = in_order(points, seed)
         print(f"{len(points)} points in {sum(sum(c.values()) for c in calls.values())} system calls; seed {seed}", flush=True)
-        points = points[:o.points]
+        possible, points = points, points[:o.points]
     tally = run_points(points, folder, min(o.workers, len(points)), o.seconds, o.verbose or bool(o.point), bool(o.point))
     print(tally.table(calls))
     print(f"{tally.sum('tried')} points tried, {tally.sum('fired')} reached; a process died at {tally.sum('died')}, the server "
           f"ended at {tally.sum('refused')} and was started again; {len(tally.failed)} failed")
     if o.markdown:
-        pathlib.Path(o.markdown).write_text(tally.table(calls, markdown=True) + "\n")
+        pathlib.Path(o.markdown).write_text(tally.summary(calls, possible) + "\n")
     for point in tally.failed:
         print(f"again: make inject INJECT='--point {point}'")
     return 1 if tally.failed or not tally.sum("fired") else 0

@@ -17,6 +17,7 @@ from harness import Sealpost, wait_until
 from harness.case import die_with_us, need
 
 SHORT_BYTES = 3
+LASTS_S = 7  # a fault that lasts: longer than the spool's pause before it opens its storage anew
 # LeakSanitizer cannot work where another traces.
 SANITIZERS = "export ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:exitcode=99:handle_abort=1\n"
 
@@ -66,7 +67,7 @@ class Rig(Sealpost):
                 head = [os.environ["SHORT"], "-o", self.trace, "-s", point.call, point.number, SHORT_BYTES]
             elif point:
                 head += ["-e", f"trace={point.call}", "-e",
-                         "inject=" + faults.strace_inject(point.kind, point.call, point.number)]
+                         "inject=" + faults.strace_inject(point.kind, point.call, point.number, faults.BURST)]
         else:
             head = [strace, "-D", "-f", "-qq", "-b", "execve", "-o", "/dev/null", "-e", "trace=execveat", "-e",
                     "inject=execveat:signal=SIGSTOP"]
@@ -96,8 +97,12 @@ class Rig(Sealpost):
 
     def watch(self, target):
         """Lets every role go that was stopped at its start."""
-        seen, number = set(), 0
+        seen, number, until_s = set(), 0, None
         while not self.over.is_set():
+            if until_s is None and self.lasts() and self.fired():
+                until_s = time.monotonic() + LASTS_S
+            if until_s and time.monotonic() > until_s:
+                self.lift()
             for pid in (self.children() if self.process else []):
                 if pid in seen:
                     continue
@@ -139,6 +144,16 @@ class Rig(Sealpost):
         if pid:
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda: self.armed or not self.process.alive(), f"a new {role}")
+
+    def lift(self):
+        """Ends a fault that lasts: its tracer lets go."""
+        if self.lasts():
+            for popen in self.tracers:
+                popen.terminate()
+                popen.wait()
+
+    def lasts(self):
+        return self.point is not None and self.point.kind in faults.LASTING and self.point.role != "supervisor"
 
     def end(self):
         """Waits for the tracers too."""

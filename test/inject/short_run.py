@@ -15,8 +15,9 @@ from harness.message import unique_id
 from harness.raw import Gone, Raw
 
 JADA = ("jada", Sealpost.PASSWORDS["jada"])
-TRY_S = 30       # a client that hears nothing for so long goes away
-RUN_S = 40       # after the fault everything is settled within this
+TRY_S = 15       # a client that hears nothing for so long goes away
+RUN_S = 40       # after the fault everything is settled within this ...
+DNS_S = 110      # ... but the DNS library remembers for a minute what it could not validate
 END = b"the end of it"
 
 
@@ -218,7 +219,7 @@ class ShortRun:
             self.left = [json.loads(line) for line in listing.splitlines() if line.startswith("{")]
             return (not self.left and "error" not in listing and self.all_there()) or \
                 (self.left and all(entry["state"] == "held" for entry in self.left))
-        end = time.monotonic() + RUN_S
+        end = time.monotonic() + (DNS_S if self.point and self.point.role == "resolver" else RUN_S)
         while not settled_once(settled):
             if time.monotonic() > end:
                 raise Lost(f"not settled: {self.left} missing {self.missing()}")
