@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test powercut crash inject fuzz coverage install clean help
+.PHONY: run build test powercut crash inject fuzz coverage install clean help timing
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -12,6 +12,7 @@ help:
 	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
 	@echo "make inject   kill and fail every process at each of its system calls (hours; see test/inject/README.md)"
 	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
+	@echo "make timing   do refused logins tell which users there are? (minutes; see test/timing/README.md)"
 	@echo "make coverage which lines of the parsers the tests run"
 
 run: build
@@ -74,6 +75,14 @@ coverage:
 	ninja -C build-coverage
 	meson test -C build-coverage --no-suite scenario --no-suite house
 	dev/coverage build-coverage
+
+# TIMING: options, as --users 300, --verifier bcrypt
+TIMING ?=
+timing:
+	dev/setup build test
+	@test -f build-clang/build.ninja || CC="ccache clang" meson setup build-clang --werror -Doptimization=1
+	ninja -C build-clang sealpost
+	SEALPOST=build-clang/sealpost PYTHONPATH=test/timing:test/scenario PYTHONDONTWRITEBYTECODE=1 python3 test/timing/login_timing.py $(TIMING)
 
 # INJECT: options, as --role spool, --kind KILL, --seconds 600, --point spool.fdatasync.3.EIO.first
 INJECT ?=

@@ -51,7 +51,12 @@ static void look_up(struct sasl_server *s, const char *login)
 		s->known = credential_parse(buf_view(&s->form), &s->credential, NULL) == OK && (s->credential.scram || !s->scram);
 		s->useless = !s->known;
 	}
-	if (!s->known)
+	if (s->known)
+		return;
+	/* A string of crypt_like is only measured with: what fits it is denied all the same. */
+	buf_clear(&s->form);
+	if (s->scram || s->users.crypt_like.n == 0 || buf_add(&s->form, s->users.crypt_like) != OK ||
+	    credential_parse(buf_view(&s->form), &s->credential, NULL) != OK)
 		credential_fake(s->users.pepper, str_of(login), s->users.iterations, &s->credential);
 }
 

@@ -30,6 +30,7 @@ struct sasl_users {
 	void *owner;
 	struct str pepper;        /* random bytes of this process, for the answers to unknown names; outlives the exchange */
 	uint32_t iterations;      /* what an unknown user's verifier claims: like most of the real ones */
+	struct str crypt_like;    /* or, for a password in the clear, what it is measured with: a crypt(3) string; "" for none */
 };
 
 struct sasl_server;

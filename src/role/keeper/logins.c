@@ -17,6 +17,7 @@ struct login {
 	struct sasl_server *sasl;
 	const char *mechanism;
 	char client[64];
+	int64_t since_ms;            /* its last step: the delay of a refusal counts from there */
 	bool measuring;
 	struct work_count *work;     /* while measuring */
 };
@@ -53,17 +54,26 @@ static fault find_user(void *owner, struct str login, struct str *name_out, stru
 
 /* ---- verdicts ---- */
 
+/* A bcrypt password takes longer to measure than what an unknown name is measured with. The refusal comes at the same time: so
+ * long after the password has come, or a multiple of that, whatever the measuring took. */
+static uint64_t still_to_wait(const struct login *l, uint64_t delay_ms, int64_t now_ms)
+{
+	uint64_t gone_ms = (uint64_t)(now_ms - l->since_ms);
+	return delay_ms > 0 ? delay_ms - gone_ms % delay_ms : 0;
+}
+
 static void denied(struct login *l)
 {
 	struct keeper *k = l->link->keeper;
 	struct str name = sasl_server_login(l->sasl);
-	uint64_t delay_ms = backoff_failed(k->backoff, name, str_of(l->client), loop_now_ms(k->loop));
+	int64_t now_ms = loop_now_ms(k->loop);
+	uint64_t delay_ms = backoff_failed(k->backoff, name, str_of(l->client), now_ms);
 	k->refused_logins++;
 	log_event(LOG_LOGIN_DENIED, LOG_S("user", name), LOG_Z("client", l->client), LOG_Z("mechanism", l->mechanism),
 	          LOG_U("delay_ms", delay_ms),
 	          LOG_Z("text", sasl_server_useless(l->sasl) ? "the credential in the users file cannot serve this mechanism: "
 	                                                       "make a new one with sealpost passwd" : ""));
-	refuse(l->link, l->session, 535, "5.7.8", "Name or password is wrong", delay_ms);
+	refuse(l->link, l->session, 535, "5.7.8", "Name or password is wrong", still_to_wait(l, delay_ms, now_ms));
 	login_end(l);
 }
 
@@ -114,6 +124,7 @@ static void begin_measuring(struct login *l)
 static void step(struct login *l, struct str response)
 {
 	struct str challenge;
+	l->since_ms = loop_now_ms(l->link->keeper->loop);
 	switch (sasl_server_step(l->sasl, response, &challenge)) {
 	case SASL_MORE:
 		channel_send(l->link->channel, KEEPER_AUTH_MORE,
@@ -151,7 +162,8 @@ void logins_on_start(struct keeper_link *link, const struct front_auth_start *m)
 		return;
 	}
 	struct login *l = NEW(struct login);
-	struct sasl_users users = { find_user, l, { k->pepper, sizeof(k->pepper) }, k->now->iterations };
+	struct sasl_users users = { find_user, l, { k->pepper, sizeof(k->pepper) }, k->now->iterations,
+	                            k->now->crypt_like };
 	l->sasl = sasl_server_new(m->mechanism, &users, m->channel_binding);
 	if (l->sasl == NULL) {
 		free(l);

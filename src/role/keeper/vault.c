@@ -191,11 +191,12 @@ static fault load_directory(struct vault *v, struct why *why)
 }
 
 /* A credential that cannot be read keeps its user out, and nobody else. */
-static void judge_credentials(const struct vault *v, struct buf *trouble)
+static void judge_credentials(struct vault *v, struct buf *trouble)
 {
 	struct conf_report silent;
 	struct arena *a = arena_new(1 << 30);
 	fault f = OK;
+	bool seen = false;
 	conf_report_init(&silent);
 	for (size_t i = 0; i < v->conf->n_users; i++) {
 		struct str text, path = v->conf->users[i].file;
@@ -205,7 +206,11 @@ static void judge_credentials(const struct vault *v, struct buf *trouble)
 		for (const struct user_line *u = users_parse(path, text, a, &silent, &errors); u != NULL && f == OK; u = u->next) {
 			struct credential c;
 			struct why why = { "" };
-			if (credential_parse(u->credential, &c, &why) != OK)
+			bool good = credential_parse(u->credential, &c, &why) == OK;
+			if (good && !seen && !c.scram)
+				v->crypt_like = u->credential;
+			seen |= good;
+			if (!good)
 				f = buf_addf(trouble, "%.*s:%u: %.*s cannot log in: %s\n", STR_ARG(path), u->at.line, STR_ARG(u->name), why.text);
 		}
 	}

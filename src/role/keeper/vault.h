@@ -27,7 +27,8 @@ struct vault {
 	struct files *files;
 	struct keys *keys;
 	struct directory *directory;
-	uint32_t iterations;      /* of the users' verifiers, for names that do not exist */
+	uint32_t iterations;      /* of the users' verifiers, for names that do not exist ... */
+	struct str crypt_like;    /* ... or the first verifier, if it is of crypt(3); else "" */
 };
 
 /* Takes files over also on failure. now_s: wall clock. trouble: sentences that do not hinder, a line each. */

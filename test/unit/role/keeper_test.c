@@ -2,6 +2,7 @@
 /* The keeper as its neighbours see it: a supervisor, a front, a courier and their signing sockets, over socketpairs. */
 #include "unit.h"
 
+#include <crypt.h>
 #include <openssl/pem.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ struct ear {
 	char seed[TLS_TICKET_SEED_BYTES];
 	size_t past_n;
 	unsigned seeds;
+	uint64_t delay_ms;  /* of the last refusal */
 };
 
 static struct loop *loop;
@@ -94,6 +96,15 @@ static void take_seeds(struct ear *e, const struct keeper_ticket_seeds *m)
 	loop_stop(loop);
 }
 
+/* The measuring took some of it. */
+static unsigned whole_delay(uint64_t left_ms)
+{
+	unsigned whole = BACKOFF_DELAY_FIRST_MS;
+	while (whole < left_ms)
+		whole *= 2;
+	return left_ms > 0 ? whole : 0;
+}
+
 static void on_front(void *owner, unsigned kind, const void *msg, int fd)
 {
 	(void)fd;
@@ -112,8 +123,9 @@ static void on_front(void *owner, unsigned kind, const void *msg, int fd)
 	} else if (kind == KEEPER_AUTH_FAILED) {
 		const struct keeper_auth_failed *m = msg;
 		assert_true(m->text.n > 0);
+		e->delay_ms = m->delay_ms;
 		assert_ok(buf_addf(&e->heard, "FAILED %u %u %.*s %u;", (unsigned)m->session, (unsigned)m->code, STR_ARG(m->status),
-		                   (unsigned)m->delay_ms));
+		                   whole_delay(m->delay_ms)));
 	} else if (kind == KEEPER_RCPT_TARGET) {
 		assert_ok(buf_addf(&e->heard, "%.*s ", STR_ARG(((const struct keeper_rcpt_target *)msg)->address)));
 	} else if (kind == KEEPER_RCPT) {
@@ -485,6 +497,27 @@ static void guessing_is_stopped(void **state)
 	expect(&from_front, 1, "DONE 1 jada;");
 }
 
+/* A verifier that is slow to measure shows in nothing: what is left of the delay is as much shorter. */
+static void attack_58_a_slow_verifier_is_refused_in_the_same_time(void **state)
+{
+	char line[256];
+	struct crypt_data *data = NEW(struct crypt_data);
+	(void)state;
+	const char *made = crypt_rn("pencil", "$2b$09$abcdefghijklmnopqrstuu", data, sizeof *data);
+	assert_non_null(made);
+	snprintf(line, sizeof line, "slow:%s\n", made);
+	free(data);
+	write_users(line);
+	expect_ready();
+	start(1, "PLAIN", PLAIN("\0slow\0pencil"), "203.0.113.5");
+	expect(&from_front, 1, "DONE 1 slow;");
+	start(2, "PLAIN", PLAIN("\0slow\0wrong"), "203.0.113.6");
+	expect(&from_front, 1, "FAILED 2 535 5.7.8 500;");
+	assert_true(from_front.delay_ms < BACKOFF_DELAY_FIRST_MS); /* bcrypt's milliseconds are gone already */
+	write_users("");
+	expect_ready();
+}
+
 static void a_reload_ends_exchanges_kindly(void **state)
 {
 	(void)state;
@@ -532,7 +565,7 @@ static void logs_in_at_relays(void **state)
 	assert_ok(credential_make(STR("pencil"), 4096, STR("saltsaltsaltsalt"), &c));
 	assert_ok(credential_put(&text, &c));
 	assert_ok(buf_add_char(&text, '\0'));
-	struct sasl_users users = { find_mx1, (void *)(uintptr_t)buf_view(&text).p, STR("pepper"), 4096 };
+	struct sasl_users users = { find_mx1, (void *)(uintptr_t)buf_view(&text).p, STR("pepper"), 4096, STR_NONE };
 	struct sasl_server *s = sasl_server_new(STR("SCRAM-SHA-256"), &users, STR_NONE);
 	login_at("corp", "LOGIN PLAIN SCRAM-SHA-256");
 	expect(&from_courier, 1, "FIRST SCRAM-SHA-256 1;");
@@ -768,6 +801,7 @@ int main(void)
 		cmocka_unit_test(knows_recipients),           cmocka_unit_test(knows_who_may_send),
 		cmocka_unit_test(logs_in_by_plain),           cmocka_unit_test(logs_in_by_scram),
 		cmocka_unit_test(refuses_what_is_not_offered), cmocka_unit_test(cancelling_leaves_nothing),
+		cmocka_unit_test(attack_58_a_slow_verifier_is_refused_in_the_same_time),
 		cmocka_unit_test(guessing_is_stopped),        cmocka_unit_test(a_reload_ends_exchanges_kindly),
 		cmocka_unit_test(logs_in_at_relays),          cmocka_unit_test(relay_failures_say_why),
 		cmocka_unit_test(signs_handshakes_of_the_front), cmocka_unit_test(a_wrong_generation_is_not_taken),

@@ -27,6 +27,17 @@ static void extend(X509 *x, int nid, const char *value)
 	X509_EXTENSION_free(e);
 }
 
+static void extend_raw(X509 *x, struct str bytes)
+{
+	GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
+	GENERAL_NAME *name = GENERAL_NAME_new();
+	ASN1_IA5STRING *text = ASN1_IA5STRING_new();
+	check(names != NULL && name != NULL && ASN1_STRING_set(text, bytes.p, (int)bytes.n) == 1);
+	GENERAL_NAME_set0_value(name, GEN_DNS, text);
+	check(sk_GENERAL_NAME_push(names, name) == 1 && X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, 0) == 1);
+	GENERAL_NAMES_free(names);
+}
+
 static void put(X509 *x, struct buf *out)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
@@ -82,6 +93,8 @@ void home_certificate(struct home *h, const struct home_certificate *want, struc
 	X509_NAME_free(issuer);
 	if (want->alt_names != NULL)
 		extend(x, NID_subject_alt_name, want->alt_names);
+	if (want->raw_name.n > 0)
+		extend_raw(x, want->raw_name);
 	EVP_PKEY *by = want->self_signed ? key : h->ca_key;
 	check(X509_sign(x, by, EVP_PKEY_is_a(by, "ED25519") ? NULL : EVP_sha256()) > 0);
 	put(x, pem_out);

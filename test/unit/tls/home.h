@@ -27,6 +27,7 @@ struct home {
 struct home_certificate {
 	const char *key;        /* "EC P-256", "EC P-384", "RSA", "ED25519" */
 	const char *alt_names;  /* "DNS:a.example,IP:127.0.0.1"; NULL: none */
+	struct str raw_name;    /* one more dNSName, of any bytes */
 	const char *common_name;
 	int from_s, until_s;    /* from now; until 0: an hour */
 	bool self_signed;

@@ -529,6 +529,31 @@ static void certificates_are_verified(void **state)
 	assert_unverified(p, &ordinary, "127.0.0.2", "not for this address");
 }
 
+static void attack_45_names_that_only_look_right(void **state)
+{
+	static const struct { const char *alt, *common, *name; } rows[] = {
+		{ "DNS:*.test", NULL, "mx.test" },                   /* a wildcard for a whole top-level domain */
+		{ "DNS:f*.a.test", NULL, "foo.a.test" },
+		{ "DNS:*oo.a.test", NULL, "foo.a.test" },
+		{ "DNS:*.*.test", NULL, "foo.a.test" },
+		{ "DNS:foo.*.test", NULL, "foo.a.test" },
+		{ "DNS:*.a.test", NULL, "a.test" },
+		{ "DNS:*.a.test", NULL, "x.foo.a.test" },
+		{ "DNS:foo.a.test.evil.example", NULL, "foo.a.test" },
+		{ "email:foo.a.test@x.example", "foo.a.test", "foo.a.test" },
+		{ "DNS:other.example", "foo.a.test", "foo.a.test" }, /* the common name is no name, whatever else there is */
+		{ "DNS:127.0.0.1", NULL, "127.0.0.1" },              /* an address is not a name */
+	};
+	struct place *p = *state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_unverified(p, &(struct home_certificate){ .key = "EC P-256", .alt_names = rows[i].alt, .common_name = rows[i].common },
+		                  rows[i].name, strcmp(rows[i].name, "127.0.0.1") == 0 ? "not for this address" : "another name");
+	/* CVE-2009-2408: to who reads it as a C string it is the right one. */
+	static const char nul[] = "foo.a.test\0.evil.example";
+	assert_unverified(p, &(struct home_certificate){ .key = "EC P-256", .raw_name = { nul, sizeof nul - 1 } }, "foo.a.test",
+	                  "another name");
+}
+
 static void good_names_verify(void **state)
 {
 	static const char *const names[] = { "mx.example.org", "MX.Example.Org", "mx.example.org.", "a.wild.example", "127.0.0.1" };
@@ -602,6 +627,38 @@ static void odd_sni_gets_the_default(void **state)
 		raw_fini(&r);
 		tls_free(&s);
 	}
+}
+
+/* What is no host name picks nothing, is told to nobody, and is not looked for anywhere. */
+static void attack_46_sni_is_a_name_or_nothing(void **state)
+{
+	static char longest[256];
+	memset(longest, 'a', 255);
+	char *const odd[] = { (char[]){ "../../etc/passwd" }, (char[]){ "/etc/passwd" }, (char[]){ "127.0.0.1" }, (char[]){ "::1" },
+	                      (char[]){ "two.example." }, (char[]){ ".two.example" }, (char[]){ "two.example/x" }, (char[]){ "*.example" },
+	                      (char[]){ "two.example%00" }, (char[]){ "two.example\r\nX" }, (char[]){ "\xe2\x80\xae" "elpmaxe.owt" }, longest };
+	struct place *p = *state;
+	struct tls_signer signer = home_signer(&p->home);
+	struct tls_server *server = tls_server_new(&signer, false);
+	add(p, server, "one.example", &(struct home_certificate){ .key = "EC P-256", .common_name = "first" });
+	add(p, server, "two.example *.example", &(struct home_certificate){ .key = "EC P-256", .common_name = "second" });
+	for (size_t i = 0; i < COUNT(odd); i++) {
+		struct raw r;
+		struct tls_facts facts;
+		char name[64];
+		struct tls *s = tls_accept(server);
+		raw_init(&r, 0, "ALL");
+		assert_int_equal(SSL_set_tlsext_host_name(r.ssl, odd[i]), 1);
+		raw_pump(&r, s);
+		assert_int_equal(tls_state(s), TLS_OPEN);
+		X509_NAME_oneline(X509_get_subject_name(SSL_get0_peer_certificate(r.ssl)), name, sizeof(name));
+		assert_string_equal(name, "/CN=first");
+		tls_facts(s, &facts);
+		assert_int_equal(facts.sni.n, 0);
+		raw_fini(&r);
+		tls_free(&s);
+	}
+	tls_server_free(&server);
 }
 
 static void two_key_types_for_the_same_names(void **state)
@@ -754,6 +811,8 @@ int main(void)
 		cmocka_unit_test(plain_text_is_recognised),
 		cmocka_unit_test(certificates_are_verified),
 		cmocka_unit_test(good_names_verify),
+		cmocka_unit_test(attack_45_names_that_only_look_right),
+		cmocka_unit_test(attack_46_sni_is_a_name_or_nothing),
 		cmocka_unit_test(sni_picks_the_certificate),
 		cmocka_unit_test(odd_sni_gets_the_default),
 		cmocka_unit_test(two_key_types_for_the_same_names),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "proto/sasl/client.h"
@@ -41,7 +42,7 @@ static fault find(void *owner, struct str login, struct str *name_out, struct st
 
 static struct sasl_users users_of(struct table *t)
 {
-	return (struct sasl_users){ find, t, STR("pepper"), 4096 };
+	return (struct sasl_users){ find, t, STR("pepper"), 4096, STR_NONE };
 }
 
 static int table_setup(void **state)
@@ -209,6 +210,39 @@ static void plain_is_strict(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++)
 		if (one(*state, "PLAIN", rows[i].response, challenge) != rows[i].verdict)
 			fail_msg("row %zu", i);
+}
+
+/* Of this thread, so that a busy machine does not count. */
+static double seconds_to_deny(struct sasl_users *users, struct str response)
+{
+	struct timespec from, to;
+	struct str challenge;
+	struct sasl_server *s = sasl_server_new(STR("PLAIN"), users, STR_NONE);
+	assert_int_equal(sasl_server_step(s, response, &challenge), SASL_MEASURE);
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+	sasl_server_measure(s);
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+	assert_int_equal(sasl_server_measured(s), SASL_DENIED);
+	sasl_server_free(&s);
+	return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+}
+
+/* Where the users have crypt(3) strings, a name that nobody has is measured with one of them; and not let in by it. */
+static void attack_58_unknown_names_cost_what_users_cost(void **state)
+{
+	struct sasl_users users = users_of(*state), slow = users;
+	struct crypt_data *data = NEW(struct crypt_data);
+	const char *made = crypt_rn("pencil", "$6$rounds=100000$saltstring$", data, sizeof *data);
+	assert_non_null(made);
+	slow.crypt_like = str_of(made);
+	double plain = seconds_to_deny(&users, (struct str){ "\0nobody\0pencil", 14 });
+	double like = seconds_to_deny(&slow, (struct str){ "\0nobody\0pencil", 14 });
+	if (like < 4 * plain)
+		fail_msg("%f s for an unknown name, %f s with PBKDF2", like, plain);
+	/* Users are measured with their own. */
+	char challenge[256];
+	assert_int_equal(one(*state, "PLAIN", (struct str){ "\0jada\0pencil", 12 }, challenge), SASL_DONE);
+	free(data);
 }
 
 static void login_asks_as_everybody(void **state)
@@ -391,6 +425,7 @@ static void responses_have_a_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(attack_58_unknown_names_cost_what_users_cost),
 		cmocka_unit_test(every_mechanism_logs_in),  cmocka_unit_test(bindings_must_agree),
 		cmocka_unit_test(only_ours_are_known),      cmocka_unit_test(plain_is_strict),
 		cmocka_unit_test(login_asks_as_everybody),  cmocka_unit_test(scram_is_strict),
