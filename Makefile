@@ -61,6 +61,7 @@ crash:
 	build-crash/test/sim/crash --seeds 1 $(CRASH_SEEDS) --steps 40 --fail every 1
 	build-crash/test/sim/sim --seed 1 --sweep power --every 1
 	build-crash/test/sim/sim --seed 1 --sweep kill --every 1
+	build-crash/test/sim/sim --seed 1 --sweep fail --every 1
 
 FUZZ_SECONDS ?= 60
 fuzz:

@@ -4,7 +4,7 @@
  * program's, on a world of ours (world.h), with scripted clients (senders.h) and next hops (hosts.h).
  *
  * usage: sim [--seed N] [--seeds FIRST LAST] [--verbose] [--plant lost|twice|unsynced]
- *        sim --sweep ROLE|power|kill [--every K] [--seed N]
+ *        sim --sweep ROLE|power|kill|fail [--every K] [--seed N]
  * exit status 1 if a promise of the queue was broken; with --plant, if the oracle has missed it
  *
  * A run: letters are handed in while connections break, roles crash, disks fill and answers are late; after some hours the
@@ -14,7 +14,8 @@
  *
  * A sweep hands in a few letters in fair weather, again and again, and lets the accident happen: to a role after the first
  * turn, the second, ... until everything has come to its end; to the whole machine (power), or to all processes and
- * some steps later to the machine (kill), in the first step of the disk, the second, ...
+ * some steps later to the machine (kill), or to the disk, which fails, and some steps later to the machine (fail), in the
+ * first step of the disk, the second, ...
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +50,7 @@ enum {
 	CRASHES_MAX = 8,
 	ACCIDENTS_MAX = 4,
 	ACCIDENT_STEPS = 40,
+	FAILURES_MAX = 4,
 };
 
 /* What the command line asks for. */
@@ -74,7 +76,7 @@ static struct {
 } run;
 
 static struct {
-	unsigned long runs, letters, accepted, crashes, cuts, pending, broken, faults, copies, dsns, turns, steps, sessions, violations;
+	unsigned long runs, letters, accepted, crashes, cuts, pending, failed, broken, faults, copies, dsns, turns, steps, sessions, violations;
 } sum;
 
 /* --- OpenSSL's chance is the seed's, too --- */
@@ -264,7 +266,12 @@ static void on_ready(void *owner)
 	run.began_ms = world.now_ms;
 	run.began_turn = world.turn;
 	run.began_step = disk.steps;
-	if (run.accident_step != 0) {
+	if (run.accident_step != 0 && strcmp(wanted.sweep, "fail") == 0) {
+		disk.fail_at = disk.steps + run.accident_step;
+		disk.fail_to = disk.fail_at + chance_below(FAILURES_MAX);
+		disk.fail_with = chance_below(3) == 0 ? F_LIMIT : F_SYS;
+		disk.cut_at = disk.fail_to + 1 + chance_below(ACCIDENT_STEPS);
+	} else if (run.accident_step != 0) {
 		disk.cut_at = disk.steps + run.accident_step;
 		run.only_killed = strcmp(wanted.sweep, "kill") == 0;
 	}
@@ -403,8 +410,13 @@ static void judge_run(uint64_t seed)
 	if (!anything_goes()) {
 		house_look();
 		house_vanished();
-		ledger_judge((unsigned)(world.crashes + (wanted.hostile ? world.faults : 0)));
+		/* A storage that failed is opened anew, as after a crash. */
+		unsigned long failures = disk.failed ? disk.fail_to - disk.fail_at + 1 : 0;
+		ledger_judge((unsigned)(world.crashes + failures + (wanted.hostile ? world.faults : 0)));
 	}
+	if (disk.repeated > 0)
+		ledger_violation("%lu times something was synced again whose sync had failed", disk.repeated);
+	sum.failed += disk.failed;
 	count_up();
 	if (ledger.violations == 0)
 		return;
@@ -497,7 +509,7 @@ static void play_all(void)
 
 static void sweep(void)
 {
-	bool by_step = strcmp(wanted.sweep, "power") == 0 || strcmp(wanted.sweep, "kill") == 0;
+	bool by_step = strcmp(wanted.sweep, "power") == 0 || strcmp(wanted.sweep, "kill") == 0 || strcmp(wanted.sweep, "fail") == 0;
 	(void)play(wanted.first);
 	uint64_t last = by_step ? run.settled_step - run.began_step : run.settled_turn - run.began_turn;
 	for (uint64_t at = 1; at <= last && wanted.every > 0; at += wanted.every) {
@@ -526,9 +538,9 @@ int main(int argc, char **argv)
 	else
 		play_all();
 	printf("sim: %lu runs, %lu letters, %lu recipients accepted; %lu copies, %lu bounces and warnings came out; %lu crashes, "
-	       "%lu of them power cuts that found %lu operations pending; %lu broken connections, %lu faults; %lu sessions at next "
+	       "%lu of them power cuts that found %lu operations pending; %lu disks that failed; %lu broken connections, %lu faults; %lu sessions at next "
 	       "hops, %lu turns, %lu steps of the disk; %lu violations\n",
-	       sum.runs, sum.letters, sum.accepted, sum.copies, sum.dsns, sum.crashes, sum.cuts, sum.pending, sum.broken,
+	       sum.runs, sum.letters, sum.accepted, sum.copies, sum.dsns, sum.crashes, sum.cuts, sum.pending, sum.failed, sum.broken,
 	       sum.faults, sum.sessions, sum.turns, sum.steps, sum.violations);
 	buf_fini(&world_log);
 	house_forget_certificate();
