@@ -559,6 +559,24 @@ static fault memory_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint
 	return OK;
 }
 
+static int64_t moved(int64_t time_s, int64_t by_s)
+{
+	return time_s + by_s < 0 ? 0 : time_s + by_s;
+}
+
+static fault memory_shift(struct store *s, int64_t by_s)
+{
+	LIST_EACH(l, &s->messages) {
+		struct message *m = LIST_MEMBER(l, struct message, in_store);
+		m->facts.arrived_s = moved(m->facts.arrived_s, by_s);
+		LIST_EACH(k, &m->rcpts) {
+			struct store_rcpt *r = &LIST_MEMBER(k, struct rcpt, in_message)->facts;
+			r->next_s = moved(r->next_s, by_s);
+		}
+	}
+	return OK;
+}
+
 static fault memory_counts(struct store *s, struct store_counts *out)
 {
 	*out = (struct store_counts){ 0 };
@@ -646,6 +664,7 @@ const struct store_ops store_memory = {
 	.verify = memory_verify,
 	.set_aside = memory_set_aside,
 	.clamp = memory_clamp,
+	.shift = memory_shift,
 	.counts = memory_counts,
 	.space = memory_space,
 	.tidy = memory_tidy,

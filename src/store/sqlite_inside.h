@@ -91,6 +91,11 @@ static inline uint64_t rcpts_from(uint64_t message)
 	SQL(SQL_CLAMP_NEXT, "UPDATE rcpt SET next_s=?1, state_sum="                                \
 	                    "checksum(number,destination,held,attempts,?1,last_reply,last_dialogue,delay_warned)"     \
 	                    " WHERE next_s>?2 RETURNING destination")                              \
+	SQL(SQL_SHIFT_ARRIVED, "UPDATE message SET arrived_s=max(0,arrived_s+?1), sum="            \
+	                       MESSAGE_SUM("", "max(0,arrived_s+?1)", "extents") " WHERE " MESSAGE_OK(""))     \
+	SQL(SQL_SHIFT_NEXT, "UPDATE rcpt SET next_s=max(0,next_s+?1), state_sum=checksum(number,destination,held,"  \
+	                    "attempts,max(0,next_s+?1),last_reply,last_dialogue,delay_warned)"     \
+	                    " WHERE state_sum=" STATE_SUM(""))                                     \
 	SQL(SQL_COUNT_MESSAGES, "SELECT count(*),total(size_bytes) FROM message")                  \
 	SQL(SQL_COUNT_RCPTS, "SELECT count(*),(SELECT count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0),"          \
 	                     "(SELECT count(*) FROM rcpt INDEXED BY rcpt_aside WHERE held>1) FROM rcpt")      \
@@ -218,6 +223,8 @@ fault sqlite_list(struct store *s, const struct store_selector *which, uint64_t 
 fault sqlite_act(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
                  uint64_t *n_out);
 fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out);
+fault sqlite_shift(struct store *s, int64_t by_s);
+fault learn_schedule(struct store *s, struct why *why);
 fault sqlite_counts(struct store *s, struct store_counts *out);
 fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t expires_s);
 fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,

@@ -300,6 +300,20 @@ fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n
 	return f;
 }
 
+fault sqlite_shift(struct store *s, int64_t by_s)
+{
+	static const enum sql both[] = { SQL_SHIFT_ARRIVED, SQL_SHIFT_NEXT };
+	TRY(transaction_begin(s, NULL));
+	fault f = OK;
+	for (size_t i = 0; i < COUNT(both) && f == OK; i++) {
+		sqlite3_stmt *st = sql(s, both[i]);
+		bind_s64(st, 1, by_s);
+		f = sql_run(s, st, NULL);
+	}
+	TRY(transaction_end(s, f, NULL));
+	return learn_schedule(s, NULL); /* what is noted too early is harmless */
+}
+
 /* ---- counts ---- */
 
 fault sqlite_counts(struct store *s, struct store_counts *out)

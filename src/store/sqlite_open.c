@@ -238,7 +238,7 @@ static fault adopt_contents(struct store *s, struct why *why)
 	return f;
 }
 
-static fault learn_schedule(struct store *s, struct why *why)
+fault learn_schedule(struct store *s, struct why *why)
 {
 	sqlite3_stmt *st = sql(s, SQL_DESTINATIONS);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
@@ -368,6 +368,7 @@ const struct store_ops store_sqlite = {
 	.verify = sqlite_verify,
 	.set_aside = sqlite_set_aside,
 	.clamp = sqlite_clamp,
+	.shift = sqlite_shift,
 	.counts = sqlite_counts,
 	.space = sqlite_space,
 	.tidy = sqlite_tidy,

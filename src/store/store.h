@@ -180,6 +180,8 @@ struct store_ops {
 
 	/* For a clock that was wrong once: next_s beyond latest_s and arrived_s beyond now_s become now_s. */
 	fault (*clamp)(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out);
+	/* Moves every time in the queue, so that ages and waits stay what they were. */
+	fault (*shift)(struct store *s, int64_t by_s);
 
 	fault (*counts)(struct store *s, struct store_counts *out);
 	/* Room left where the store lives. */

@@ -2,6 +2,7 @@
 /* role/spool/keep.c -- the queue's clock, its storage, its space, its names. */
 #include "role/spool/spool.h"
 
+#include <stdio.h>
 
 #include "base/check.h"
 #include "sys/clock.h"
@@ -11,6 +12,7 @@ enum {
 	LOOK_BYTES = 4 << 20,            /* after so much has arrived, the next look does not wait for LOOK_MS */
 	JUMP_S = 300,
 	DAY_S = 86400,
+	KEEP_CLOCK_S = 60,
 };
 
 /* ---- the clock ---- */
@@ -20,22 +22,62 @@ enum {
  * at no more than double speed, or waiting for it at half. */
 int64_t spool_now_s(struct spool *s)
 {
-	int64_t now_ms = loop_now_ms(s->loop), wall_s = clock_wall_s();
-	int64_t passed_s = (now_ms - s->clock_ms) / 1000;
-	if (passed_s <= 0)
-		return s->clock_s;
-	int64_t least = s->clock_s + passed_s / 2, most = s->clock_s + 2 * passed_s;
-	int64_t gap = wall_s - (s->clock_s + passed_s);
-	if ((gap > JUMP_S || gap < -JUMP_S) && !s->clock_told) {
-		s->clock_told = true;
+	int64_t now_ms = loop_now_ms(s->loop), wall_ms = clock_wall_ms(), passed_ms = now_ms - s->clock_ms;
+	if (passed_ms < 1000) /* in steps that can be halved */
+		return s->queue_ms / 1000;
+	int64_t least_ms = s->queue_ms + passed_ms / 2, most_ms = s->queue_ms + 2 * passed_ms;
+	int64_t gap_s = (wall_ms - (s->queue_ms + passed_ms)) / 1000;
+	bool jumped = gap_s > JUMP_S || gap_s < -JUMP_S;
+	if (jumped && !s->clock_told)
 		log_event(LOG_TROUBLE, LOG_Z("text", "the wall clock has jumped; the queue's times follow it slowly"),
-		          LOG_U("seconds", gap));
-	}
-	s->clock_s = wall_s < least ? least : wall_s > most ? most : wall_s;
-	s->clock_ms += passed_s * 1000;
-	if (gap >= -JUMP_S && gap <= JUMP_S)
-		s->clock_told = false;
-	return s->clock_s;
+		          LOG_U("seconds", gap_s));
+	s->clock_told = jumped;
+	s->queue_ms = wall_ms < least_ms ? least_ms : wall_ms > most_ms ? most_ms : wall_ms;
+	s->clock_ms = now_ms;
+	return s->queue_ms / 1000;
+}
+
+/* Between two runs nothing tells how much time has passed but the wall clock, which may have been set. So the queue's time is
+ * noted down, and a step back, or ahead by more than a day, does not count: all times of the queue go along with it. */
+static const char clock_key[] = "spool:clock";
+
+bool spool_is_own_key(struct str key)
+{
+	return str_eq(key, str_of(clock_key));
+}
+
+static void keep_clock(struct spool *s, int64_t every_s)
+{
+	char text[24];
+	int64_t now_s = spool_now_s(s);
+	if (s->store == NULL || (now_s - s->clock_kept_s < every_s && now_s >= s->clock_kept_s))
+		return;
+	s->clock_kept_s = now_s;
+	snprintf(text, sizeof text, "%lld", (long long)now_s);
+	if (s->ops->remember(s->store, str_of(clock_key), str_of(text), INT64_MAX) != OK)
+		log_event(LOG_TROUBLE, LOG_Z("text", "the queue's time could not be noted down for the next start"));
+}
+
+static void take_clock(void *owner, struct str key, struct str value, int64_t expires_s)
+{
+	uint64_t s;
+	(void)expires_s;
+	if (spool_is_own_key(key) && str_u64(value, &s) && s <= INT64_MAX / 2)
+		*(int64_t *)owner = (int64_t)s;
+}
+
+static fault go_along_with_the_clock(struct spool *s)
+{
+	int64_t before_s = -1, now_s = spool_now_s(s);
+	struct arena *a = arena_new(1 << 20);
+	fault f = s->ops->recall(s->store, now_s, a, take_clock, &before_s);
+	arena_free(&a);
+	int64_t by_s = now_s - before_s;
+	if (f != OK || before_s < 0 || (by_s >= -JUMP_S && by_s <= DAY_S))
+		return f;
+	log_event(LOG_TROUBLE, LOG_Z("text", "since the last run the clock went back, or more than a day ahead; the times of the "
+	                                     "queue go along with it, nothing grows older"), LOG_U("seconds", by_s));
+	return s->ops->shift(s->store, by_s);
 }
 
 /* ---- names ---- */
@@ -77,7 +119,9 @@ static fault prepare(struct spool *s, const struct conf *conf, struct why *why)
 	uint64_t n = 0;
 	struct store_counts c;
 	TRY(s->ops->reclaim(s->store, why));
-	fault f = s->ops->clamp(s->store, now_s, now_s + 2 * longest_retry_s(conf), &n);
+	fault f = go_along_with_the_clock(s);
+	if (f == OK)
+		f = s->ops->clamp(s->store, now_s, now_s + 2 * longest_retry_s(conf), &n);
 	if (f == OK)
 		f = s->ops->counts(s->store, &c);
 	if (f != OK)
@@ -87,6 +131,7 @@ static fault prepare(struct spool *s, const struct conf *conf, struct why *why)
 		          LOG_U("recipients", n));
 	log_event(LOG_QUEUE_OPENED, LOG_U("messages", c.messages), LOG_U("queued", c.queued), LOG_U("held", c.held),
 	          LOG_U("bytes", c.content_bytes));
+	keep_clock(s, 0);
 	return OK;
 }
 
@@ -186,6 +231,7 @@ static void look(void *owner)
 	spool_watch_leases(s);
 	verify_watch(s);
 	audience_watch(s);
+	keep_clock(s, KEEP_CLOCK_S);
 	if (s->commit_failed) {
 		s->commit_failed = false;
 		spool_turn_soon(s);
@@ -218,7 +264,7 @@ void spool_keep_init(struct spool *s)
 	timer_init(&s->minute, s->loop, look, s);
 	timer_init(&s->tidy, s->loop, tidy, s);
 	timer_init(&s->reopen, s->loop, reopen, s);
-	s->clock_s = clock_wall_s();
+	s->queue_ms = clock_wall_ms();
 	s->clock_ms = loop_now_ms(s->loop);
 	timer_set(&s->minute, loop_now_ms(s->loop) + LOOK_MS);
 }
@@ -228,6 +274,7 @@ void spool_keep_fini(struct spool *s)
 	timer_clear(&s->minute);
 	timer_clear(&s->tidy);
 	timer_clear(&s->reopen);
+	keep_clock(s, 0);
 	s->ops->close(&s->store);
 	str_release(&s->directory);
 }

@@ -16,6 +16,8 @@ struct told { struct channel *channel; };
 static void tell_observation(void *owner, struct str key, struct str value, int64_t expires_s)
 {
 	struct told *t = owner;
+	if (spool_is_own_key(key))
+		return;
 	channel_send(t->channel, KEPT_OBSERVATION,
 	             &(struct kept_observation){ .key = key, .value = value, .expires_s = expires_s });
 }
@@ -26,7 +28,7 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 	const struct keep_observation *m = msg;
 	(void)kind; /* there is but one */
 	fd_close(&fd);
-	if (s->store == NULL || m->key.n == 0 || m->key.n > 512 || m->value.n > (64 << 10))
+	if (s->store == NULL || m->key.n == 0 || m->key.n > 512 || m->value.n > (64 << 10) || spool_is_own_key(m->key))
 		return;
 	if (s->ops->remember(s->store, m->key, m->value, m->expires_s) != OK)
 		log_event(LOG_TROUBLE, LOG_Z("text", "an observation of the resolver could not be kept"));

@@ -169,8 +169,9 @@ struct spool {
 	struct timer due, minute, tidy, reopen, grace;
 	bool commit_failed;              /* wait a little before the next attempt */
 
-	int64_t clock_s, clock_ms;       /* keep.c: the queue's time, and the monotonic time of that */
+	int64_t queue_ms, clock_ms;      /* keep.c: the queue's time, and the monotonic time of that */
 	bool clock_told;
+	int64_t clock_kept_s;            /* what is known of it in the store, for the next run */
 	uint64_t bytes_free, names_free;
 	uint64_t taken_since;            /* bytes that arrived since then */
 	bool is_short, short_of_bytes, short_of_names;
@@ -193,6 +194,7 @@ struct role_base *spool_start_on(struct loop *loop, int control_fd, const struct
 
 /* ---- keep.c ---- */
 int64_t spool_now_s(struct spool *s);            /* follows the wall clock, but never jumps with it */
+bool    spool_is_own_key(struct str key);        /* of an observation that is ours, not the resolver's */
 fault   spool_open_store(struct spool *s, struct str directory, struct why *why);
 void    spool_store_failed(struct spool *s, const char *text); /* refuses, forgets, opens again later */
 void    spool_look_at_space(struct spool *s);

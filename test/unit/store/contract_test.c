@@ -602,6 +602,32 @@ static void a_clock_that_was_wrong_is_mended(void **state)
 	assert_str(out[1].address, "1@y"); /* its lease was over */
 }
 
+static void times_move_together(void **state)
+{
+	struct fixture *f = *state;
+	put_one(f, "m1", "a@x", "k");
+	struct store_rcpt r;
+	struct store_message m;
+	size_t n;
+	int64_t due_s;
+	assert_int_equal(f->ops->shift(f->store, 5000), OK);
+	assert_int_equal(f->ops->message(f->store, STR("m1"), f->arena, &m), OK);
+	assert_int_equal(m.arrived_s, NOW + 5000);
+	assert_false(m.damaged);
+	assert_int_equal(f->ops->lease(f->store, NOW + 4999, 60, &anything, f->arena, &r, 1, &n, NULL), OK);
+	assert_int_equal(n, 0);
+	assert_int_equal(f->ops->shift(f->store, -6000), OK);
+	assert_int_equal(f->ops->next_due(f->store, &anything, &due_s), OK);
+	assert_true(due_s <= NOW - 1000);
+	assert_int_equal(f->ops->lease(f->store, NOW - 1000, 60, &anything, f->arena, &r, 1, &n, NULL), OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(r.next_s, NOW - 1000);
+	assert_false(r.damaged);
+	assert_int_equal(f->ops->shift(f->store, -2 * NOW), OK);
+	assert_int_equal(f->ops->message(f->store, STR("m1"), f->arena, &m), OK);
+	assert_int_equal(m.arrived_s, 0);
+}
+
 static void selectors_select(void **state)
 {
 	struct fixture *f = *state;
@@ -799,6 +825,7 @@ static const struct { const char *name; CMUnitTestFunction run; } cases[] = {
 	CASE(a_bounce_rides_with_its_failure),
 	CASE(without_its_bounce_nothing_is_settled),
 	CASE(a_clock_that_was_wrong_is_mended),
+	CASE(times_move_together),
 	CASE(selectors_select),
 	CASE(a_list_goes_on_where_it_stopped),
 	CASE(the_operator_acts),
