@@ -27,6 +27,9 @@ static fault say(struct why *why, fault f, const struct place *place, const char
 
 /* -- folders --------------------------------------------------------------------------------- */
 
+/* A name that could not be made durable is taken back: the kernel may hold it to be clean now, and the next sync, which
+ * says yes, would prove nothing. */
+
 /* MAKE_SURE: who has made a folder may have been killed before its name was durable, so that is seen to again. */
 enum how { FIND, MAKE, MAKE_SURE };
 
@@ -43,8 +46,11 @@ static fault enter(int at, const char *name, enum how how, int *fd_out)
 	if (f != F_ABSENT || how == FIND)
 		return f;
 	f = directory_make(at, name, FOLDER_MODE);
-	if (f == OK)
+	if (f == OK) {
 		f = file_sync_all(at);
+		if (f != OK)
+			(void)!directory_remove(at, name);
+	}
 	if (f != OK && f != F_EXISTS)
 		return f;
 	f = directory_open_beneath(at, name, fd_out);
@@ -135,6 +141,8 @@ fault letter_begin(const struct place *place, const char *name, bool repeat, str
 	if (in_new || (repeat && folder_has(folders.cur, str_of(name)))) {
 		/* Whoever has put it there may have been killed before its name was durable. */
 		f = file_sync_all(in_new ? folders.new : folders.cur);
+		if (f != OK && in_new)
+			(void)!file_remove(folders.new, name);
 		folders_close(&folders);
 		return f == OK ? F_EXISTS : say(why, f, place, "sync what was delivered before");
 	}
@@ -167,7 +175,11 @@ static fault move_to_new(struct letter *l, struct folders *folders)
 	fault linked = file_link(folders->tmp, l->name, folders->new, l->name);
 	if (linked != OK && linked != F_EXISTS)
 		return linked;
-	TRY(file_sync_all(folders->new));
+	fault f = file_sync_all(folders->new);
+	if (f != OK) {
+		(void)!file_remove(folders->new, l->name);
+		return f;
+	}
 	l->in_tmp = file_remove(folders->tmp, l->name) != OK;
 	return linked;
 }
