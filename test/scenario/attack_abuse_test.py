@@ -3,6 +3,7 @@
 import array
 import os
 import random
+import signal
 import socket
 
 import harness
@@ -63,7 +64,7 @@ domain lists.test {{
         self.server.write_conf(top="", extra=self.server.parts["extra"])
         text = self.server.conf.read_text().replace("postmaster jada@example.test", "postmaster post@lists.test")
         self.server.conf.write_text(text)
-        self.server.process.popen.send_signal(1)
+        self.server.process.popen.send_signal(signal.SIGHUP)
         self.server.wait_for_line("reloaded")
         with Raw(self.server.port_mx) as client:
             client.mail("back@lists.test", "one@lists.test")
@@ -72,6 +73,29 @@ domain lists.test {{
         row, = wait_until(lambda: [r for r in self.server.queue_list() if r["state"] == "held"], "one that is held")
         self.assertEqual(len(self.server.queue_list()), 1)
         self.assertEqual(self.server.letters("jada") + self.server.letters(), [])
+
+    def test_attack_32_a_ring_ends(self):
+        """A domain whose next hop is ourselves: after a hundred rounds the letter comes back, once."""
+        self.server.write_conf(extra=f"""
+relay ourselves {{
+    host 127.0.0.1:{self.server.port_mx}
+    tls none
+}}
+domain ring.test {{
+    recipients any
+    deliver relay ourselves
+}}""")
+        self.server.process.popen.send_signal(signal.SIGHUP)
+        self.server.wait_for_line("reloaded")
+        with Raw(self.server.port_mx) as client:
+            client.mail("sam@example.test", "one@ring.test")
+            self.assertEqual(client.data(f"Subject: letter {unique_id()}\r\n\r\nx")[0], 250)
+        notice, = wait_until(lambda: self.notices("sam"), "a notice")
+        failed, = parse_bounce(notice).recipients
+        self.assertEqual((failed["Action"], failed["Status"]), ("failed", "5.4.6"))
+        wait_until(lambda: not self.server.queue_list(), "nothing to go round")
+        self.assertEqual(len(self.server.lines("delivered")), 100 + 1)  # a hundred times to ourselves, and the notice
+        self.assertEqual(len(self.notices("sam")), 1)
 
     def test_attack_33_less_comes_back_than_went_in(self):
         big = "x" * 70 + "\r\n"
