@@ -10,6 +10,7 @@ help:
 	@echo "make install  DESTDIR= PREFIX=/usr/local"
 	@echo "make crash    cut the power at every operation of the store, try every state (CRASH_SEEDS=4)"
 	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
+	@echo "make idle     ten thousand idle TLS connections: what they cost, what others notice"
 	@echo "make inject   kill and fail every process at each of its system calls (hours; see test/inject/README.md)"
 	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
 	@echo "make timing   do refused logins tell which users there are? (minutes; see test/timing/README.md)"
@@ -69,6 +70,14 @@ fuzz:
 	@test -f build-fuzz/build.ninja || CC="ccache clang" meson setup build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=2
 	ninja -C build-fuzz
 	dev/fuzz build-fuzz $(FUZZ_SECONDS)
+
+.PHONY: idle
+IDLE_CONNECTIONS ?= 10000
+idle:
+	dev/setup build test
+	@test -f build-clang/build.ninja || CC="ccache clang" meson setup build-clang --werror -Doptimization=1
+	ninja -C build-clang sealpost
+	ulimit -n $$(ulimit -Hn); SEALPOST=build-clang/sealpost MEASURED=build-clang/sealpost IDLE_CONNECTIONS=$(IDLE_CONNECTIONS) PYTHONPATH=test/scenario python3 test/scenario/idle_test.py
 
 coverage:
 	dev/setup build test coverage

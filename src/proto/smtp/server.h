@@ -113,7 +113,7 @@ void smtp_server_greet_not(struct smtp_server *s, struct smtp_reply reply);
 size_t smtp_server_feed(struct smtp_server *s, struct str bytes, int64_t now_ms);
 bool   smtp_server_next(struct smtp_server *s, struct smtp_event *out);
 
-void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply);
+void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply); /* 421 ends the session */
 void smtp_server_answer_ok(struct smtp_server *s);
 void smtp_server_challenge(struct smtp_server *s, struct str bytes); /* AUTH: 334, encoded here */
 

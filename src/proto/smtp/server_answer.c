@@ -152,6 +152,11 @@ void smtp_server_answer(struct smtp_server *s, struct smtp_reply reply)
 		smtp_server_end(s, SAY_TOO_EARLY);
 		return;
 	}
+	if (reply.code == 421) { /* RFC 5321 3.8: whoever says it closes */
+		smtp_server_put(s, reply);
+		smtp_server_end(s, SAY_NOTHING);
+		return;
+	}
 	switch (asked) {
 	case ASKED_NOTHING:
 		break;

@@ -47,7 +47,8 @@ struct session *session_that_asked(struct front *f, uint64_t number)
 
 struct smtp_reply front_reply(uint64_t code, struct str status, struct str text)
 {
-	struct smtp_reply r = { .code = code >= 400 && code <= 599 ? (int)code : 451, .text = text };
+	/* 421 is not for us to pass on: it would end this session. */
+	struct smtp_reply r = { .code = code >= 400 && code <= 599 && code != 421 ? (int)code : 451, .text = text };
 	if (!status_take(&status, &r.status) || r.status.class != (unsigned)r.code / 100)
 		r.status = (struct status){ (uint16_t)(r.code / 100), 0, 0 };
 	return r;
@@ -125,21 +126,29 @@ void session_late_reply(struct session *s)
 	session_answer(s, s->late_reply);
 }
 
-static void auth_failed(struct session *s, const struct keeper_auth_failed *m)
+/* Who guesses shall not guess quickly. */
+static void answer_later(struct session *s, struct smtp_reply reply, uint64_t delay_ms)
 {
-	size_t n = m->text.n < sizeof s->late_text ? m->text.n : sizeof s->late_text;
-	if (n > 0)
-		memcpy(s->late_text, m->text.p, n);
-	s->late_reply = front_reply(m->code, m->status, (struct str){ s->late_text, n });
-	log_event(LOG_LOGIN_FAILED, LOG_U("connection", s->number), LOG_Z("client", s->client),
-	          LOG_U("code", s->late_reply.code), LOG_S("reason", s->late_reply.text));
-	if (m->delay_ms == 0) {
-		session_answer(s, s->late_reply);
+	if (delay_ms == 0) {
+		session_answer(s, reply);
 		return;
 	}
+	size_t n = reply.text.n < sizeof s->late_text ? reply.text.n : sizeof s->late_text;
+	if (n > 0)
+		memcpy(s->late_text, reply.text.p, n);
+	s->late_reply = reply;
+	s->late_reply.text = (struct str){ s->late_text, n };
 	s->late = true;
-	s->late_until_ms = loop_now_ms(s->front->loop) + (int64_t)(m->delay_ms < ANSWER_MS ? m->delay_ms : ANSWER_MS);
+	s->late_until_ms = loop_now_ms(s->front->loop) + (int64_t)(delay_ms < ANSWER_MS ? delay_ms : ANSWER_MS);
 	session_pump(s);
+}
+
+static void auth_failed(struct session *s, const struct keeper_auth_failed *m)
+{
+	struct smtp_reply reply = front_reply(m->code, m->status, m->text);
+	log_event(LOG_LOGIN_FAILED, LOG_U("connection", s->number), LOG_Z("client", s->client),
+	          LOG_U("code", reply.code), LOG_S("reason", reply.text));
+	answer_later(s, reply, m->delay_ms);
 }
 
 static void on_auth(struct front *f, unsigned kind, const void *msg)
@@ -293,15 +302,23 @@ static void rcpt_taken(struct session *s)
 	session_pump(s);
 }
 
-static void rcpt_refused(struct session *s, struct smtp_reply reply)
-{
-	refused(s, "RCPT", s->letter.asked_rcpt->original, reply);
-	session_answer(s, reply);
-}
-
 static bool may_relay(const struct session *s)
 {
 	return s->kind != LISTEN_LMTP && (s->user[0] != '\0' || s->trusted);
+}
+
+/* Who tries name after name is answered ever later, then not at all. */
+static void rcpt_refused(struct session *s, struct smtp_reply reply)
+{
+	uint64_t delay_ms = 0;
+	unsigned n = may_relay(s) || s->who.client == 0 || reply.code < 500
+	                     ? 0 : tally_add(s->front->refusals, s->who.client, loop_now_ms(s->front->loop));
+	if (n > REFUSALS_MAX)
+		reply = REPLY(421, 4, 7, 0, STR("Too many recipients that are not here: closing, try again later"));
+	if (n > REFUSALS_FREE)
+		delay_ms = (n - REFUSALS_FREE) * REFUSALS_DELAY_MS;
+	refused(s, "RCPT", s->letter.asked_rcpt->original, reply);
+	answer_later(s, reply, delay_ms < REFUSALS_DELAY_MAX_MS ? delay_ms : REFUSALS_DELAY_MAX_MS);
 }
 
 /* Not our domain: whoever may relay gets the route's decision. */

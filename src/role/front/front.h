@@ -17,7 +17,7 @@
  *
  * Limits   connections, connections-per-client and connections-per-network of the configuration, in all fronts together;
  *          FRONT_SHAKING_MAX handshakes at once, each for SLOT_MS at most, SHAKING_NETWORK_MAX of one network, the others wait;
- *          FRONT_LATE_MAX that took longer; HELLO_BYTES_MAX for a hello; HEADER_BYTES_MAX for a header block;
+ *          FRONT_LATE_MAX that took longer; REFUSALS_MAX recipients that are refused to one client; HELLO_BYTES_MAX for a hello; HEADER_BYTES_MAX for a header block;
  *          ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
  * Tests    test/unit/role/front/front_test.c
  */
@@ -31,6 +31,7 @@
 #include "ipc/resolver.h"
 #include "mail/envelope.h"
 #include "policy/crowd.h"
+#include "policy/tally.h"
 #include "proto/smtp/command.h"
 #include "proto/smtp/server.h"
 #include "role/role.h"
@@ -44,6 +45,12 @@ enum {
 	SHAKING_NETWORK_MIN = 2,     /* ... these */
 	FRONT_LATE_MAX = 192,        /* handshakes that go on without a slot: then the oldest of them ends */
 	FRONT_READ_BYTES = 32 << 10,
+	REFUSALS_FREE = 10,          /* refused recipients of a client: from then on the answer comes late ... */
+	REFUSALS_DELAY_MS = 500,     /* ... by so much more each time ... */
+	REFUSALS_DELAY_MAX_MS = 5000,
+	REFUSALS_MAX = 100,          /* ... and then the session ends */
+	REFUSALS_WEAR_OFF_MS = 30 * 1000, /* one of them */
+	REFUSALS_KEPT_MAX = 16384,   /* clients */
 	ENVELOPE_BYTES_MAX = 1 << 20,
 	RECEIVED_MAX = 100,          /* RFC 5321 6.3 */
 	HEADER_DELIVERED_MAX = 50,   /* of Delivered-To: more mailboxes has no letter been in */
@@ -86,6 +93,7 @@ struct front {
 	size_t n_sessions;
 	struct crowd crowd;             /* who is here, in all fronts */
 	bool crowd_is_shared;
+	struct tally *refusals;         /* of recipients, by client */
 	struct map *neighbourhoods;     /* turns.c: network -> its handshakes */
 	struct list wanting;            /* of them, those whose next one may go */
 	struct list late;               /* sessions that had to give their slot back */

@@ -9,7 +9,7 @@
 #include "base/list.h"
 #include "base/map.h"
 
-enum { KEY_BYTES_MAX = 256 };
+enum { KEY_BYTES_MAX = 256, PAIR_BYTES_MAX = KEY_BYTES_MAX + 64 };
 
 struct entry {
 	struct link in_table;    /* the first was seen last */
@@ -21,7 +21,8 @@ struct entry {
 
 struct table { struct map *map; struct list seen; };
 
-struct backoff { struct table users, clients; };
+/* pairs: failures of a name from a client since it logged in. known: it has, ever. */
+struct backoff { struct table users, clients, pairs, known; };
 
 static void table_init(struct table *t, uint64_t seed)
 {
@@ -48,6 +49,8 @@ struct backoff *backoff_new(uint64_t seed)
 	struct backoff *b = NEW(struct backoff);
 	table_init(&b->users, seed);
 	table_init(&b->clients, seed);
+	table_init(&b->pairs, seed);
+	table_init(&b->known, seed);
 	return b;
 }
 
@@ -59,6 +62,8 @@ void backoff_free(struct backoff **b_)
 	*b_ = NULL;
 	table_fini(&b->users);
 	table_fini(&b->clients);
+	table_fini(&b->pairs);
+	table_fini(&b->known);
 	free(b);
 }
 
@@ -74,6 +79,20 @@ static struct str client_key(struct str client, char room[64])
 		return (struct str){ room, 8 };
 	memcpy(room, client.p, client.n);
 	return (struct str){ room, client.n };
+}
+
+/* The client first: of its key no two lengths begin alike. */
+static struct str pair_key(struct str user, struct str client, char room[static PAIR_BYTES_MAX])
+{
+	char client_room[64];
+	client = client_key(client, client_room);
+	user = str_sub(user, 0, KEY_BYTES_MAX - 1);
+	if (client.n == 0 || user.n == 0)
+		return STR_NONE;
+	room[0] = (char)client.n;
+	memcpy(room + 1, client.p, client.n);
+	memcpy(room + 1 + client.n, user.p, user.n);
+	return (struct str){ room, 1 + client.n + user.n };
 }
 
 static void wear_off(struct table *t, struct entry *e, int64_t now_ms)
@@ -96,27 +115,51 @@ static struct entry *find(struct table *t, struct str key, int64_t now_ms)
 	return map_get(t->map, key);
 }
 
-static unsigned count_failure(struct table *t, struct str key, int64_t now_ms)
+/* As the one seen last; made where it is missing. */
+static struct entry *touch(struct table *t, struct str key, int64_t now_ms)
 {
-	key = str_sub(key, 0, KEY_BYTES_MAX);
-	if (key.n == 0)
-		return 0;
-	struct entry *e = find(t, key, now_ms);
+	struct entry *e = map_get(t->map, key);
 	if (e == NULL) {
 		if (map_count(t->map) == BACKOFF_KEPT_MAX)
 			forget(t, LIST_MEMBER(t->seen.head.prev, struct entry, in_table));
 		e = must_alloc(sizeof(*e) + key.n);
-		e->since_ms = now_ms;
-		e->n = key.n;
+		*e = (struct entry){ .since_ms = now_ms, .n = key.n };
 		memcpy(e->key, key.p, key.n);
 		link_init(&e->in_table);
 		(void)map_set(t->map, key, e);
 	}
 	link_remove(&e->in_table);
 	list_add_first(&t->seen, &e->in_table);
-	if (e->failures < 1000)
+	return e;
+}
+
+static unsigned count_failure(struct table *t, struct str key, int64_t now_ms)
+{
+	if (key.n == 0)
+		return 0;
+	(void)find(t, key, now_ms);
+	struct entry *e = touch(t, key, now_ms);
+	if (e->failures < BACKOFF_FAILURES_MAX)
 		e->failures++;
 	return e->failures;
+}
+
+static void take_back(struct table *t, struct str key, unsigned failures, int64_t now_ms)
+{
+	struct entry *e = key.n > 0 ? find(t, key, now_ms) : NULL;
+	if (e == NULL)
+		return;
+	if (e->failures > failures)
+		e->failures -= failures;
+	else
+		forget(t, e);
+}
+
+static bool is_known(struct backoff *b, struct str user, struct str client)
+{
+	char room[PAIR_BYTES_MAX];
+	struct str key = pair_key(user, client, room);
+	return key.n > 0 && map_get(b->known.map, key) != NULL;
 }
 
 bool backoff_refuses(struct backoff *b, struct str client, int64_t now_ms)
@@ -127,11 +170,21 @@ bool backoff_refuses(struct backoff *b, struct str client, int64_t now_ms)
 	return e != NULL && e->failures >= BACKOFF_CLIENT_MAX;
 }
 
+bool backoff_name_is_closed(struct backoff *b, struct str user, struct str client, int64_t now_ms)
+{
+	struct str key = str_sub(user, 0, KEY_BYTES_MAX);
+	const struct entry *e = key.n > 0 ? find(&b->users, key, now_ms) : NULL;
+	return e != NULL && e->failures >= BACKOFF_NAME_MAX && !is_known(b, user, client);
+}
+
 uint64_t backoff_failed(struct backoff *b, struct str user, struct str client, int64_t now_ms)
 {
-	char room[64];
-	unsigned of_user = count_failure(&b->users, user, now_ms);
-	unsigned of_client = count_failure(&b->clients, client_key(client, room), now_ms);
+	char client_room[64], pair_room[PAIR_BYTES_MAX];
+	unsigned of_user = count_failure(&b->users, str_sub(user, 0, KEY_BYTES_MAX), now_ms);
+	unsigned of_client = count_failure(&b->clients, client_key(client, client_room), now_ms);
+	unsigned of_pair = count_failure(&b->pairs, pair_key(user, client, pair_room), now_ms);
+	if (is_known(b, user, client))
+		of_user = of_pair; /* what others guess is not its owner's fault */
 	unsigned worst = of_user > of_client ? of_user : of_client;
 	uint64_t delay_ms = BACKOFF_DELAY_FIRST_MS;
 	for (unsigned i = 1; i < worst && delay_ms < BACKOFF_DELAY_MAX_MS; i++)
@@ -139,14 +192,16 @@ uint64_t backoff_failed(struct backoff *b, struct str user, struct str client, i
 	return delay_ms < BACKOFF_DELAY_MAX_MS ? delay_ms : BACKOFF_DELAY_MAX_MS;
 }
 
-void backoff_succeeded(struct backoff *b, struct str user, struct str client)
+void backoff_succeeded(struct backoff *b, struct str user, struct str client, int64_t now_ms)
 {
-	char room[64];
-	struct str key = client_key(client, room);
-	struct entry *of_user = map_get(b->users.map, str_sub(user, 0, KEY_BYTES_MAX));
-	struct entry *of_client = key.n > 0 ? map_get(b->clients.map, key) : NULL;
-	if (of_user != NULL)
-		forget(&b->users, of_user);
-	if (of_client != NULL)
-		forget(&b->clients, of_client);
+	char client_room[64], pair_room[PAIR_BYTES_MAX];
+	struct str pair = pair_key(user, client, pair_room);
+	struct entry *e = pair.n > 0 ? find(&b->pairs, pair, now_ms) : NULL;
+	if (e != NULL) {
+		take_back(&b->users, str_sub(user, 0, KEY_BYTES_MAX), e->failures, now_ms);
+		take_back(&b->clients, client_key(client, client_room), e->failures, now_ms);
+		forget(&b->pairs, e);
+	}
+	if (pair.n > 0)
+		(void)touch(&b->known, pair, now_ms);
 }

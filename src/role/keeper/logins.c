@@ -62,6 +62,20 @@ static uint64_t still_to_wait(const struct login *l, uint64_t delay_ms, int64_t 
 	return delay_ms > 0 ? delay_ms - gone_ms % delay_ms : 0;
 }
 
+/* Too many have guessed at this name: the same answer, as late, to a right password and a wrong one. */
+static bool closed(struct login *l)
+{
+	struct keeper *k = l->link->keeper;
+	int64_t now_ms = loop_now_ms(k->loop);
+	if (!backoff_name_is_closed(k->backoff, sasl_server_login(l->sasl), str_of(l->client), now_ms))
+		return false;
+	k->refused_logins++;
+	refuse(l->link, l->session, 454, "4.7.0", "Too many failed logins with this name: wait, or log in from where you usually do",
+	       still_to_wait(l, BACKOFF_DELAY_MAX_MS, now_ms));
+	login_end(l);
+	return true;
+}
+
 static void denied(struct login *l)
 {
 	struct keeper *k = l->link->keeper;
@@ -73,6 +87,8 @@ static void denied(struct login *l)
 	          LOG_U("delay_ms", delay_ms),
 	          LOG_Z("text", sasl_server_useless(l->sasl) ? "the credential in the users file cannot serve this mechanism: "
 	                                                       "make a new one with sealpost passwd" : ""));
+	if (closed(l))
+		return;
 	refuse(l->link, l->session, 535, "5.7.8", "Name or password is wrong", still_to_wait(l, delay_ms, now_ms));
 	login_end(l);
 }
@@ -80,8 +96,10 @@ static void denied(struct login *l)
 static void done(struct login *l)
 {
 	struct keeper *k = l->link->keeper;
+	if (closed(l))
+		return;
 	k->logins++;
-	backoff_succeeded(k->backoff, sasl_server_login(l->sasl), str_of(l->client));
+	backoff_succeeded(k->backoff, sasl_server_login(l->sasl), str_of(l->client), loop_now_ms(k->loop));
 	channel_send(l->link->channel, KEEPER_AUTH_DONE,
 	             &(struct keeper_auth_done){ .session = l->session, .user = sasl_server_user(l->sasl) });
 	login_end(l);

@@ -162,7 +162,7 @@ static void delays_grow_and_wear_off(void **state)
 	assert_int_equal(backoff_failed(b, STR("jada"), STR("192.0.2.1"), 0), BACKOFF_DELAY_MAX_MS);
 	assert_int_equal(backoff_failed(b, STR("jada"), STR("192.0.2.9"), 14 * BACKOFF_WEARS_OFF_MS), 500);
 	(void)backoff_failed(b, STR("jada"), STR("192.0.2.9"), 14 * BACKOFF_WEARS_OFF_MS);
-	backoff_succeeded(b, STR("jada"), STR("192.0.2.9"));
+	backoff_succeeded(b, STR("jada"), STR("192.0.2.9"), 14 * BACKOFF_WEARS_OFF_MS);
 	assert_int_equal(backoff_failed(b, STR("jada"), STR("192.0.2.9"), 14 * BACKOFF_WEARS_OFF_MS), 500);
 	backoff_free(&b);
 }
@@ -193,6 +193,52 @@ static void a_client_is_refused_at_last(void **state)
 	backoff_free(&b);
 }
 
+/* Guessed at from everywhere: strangers are shut out, whoever logged in from there before is not. */
+static void attack_57_a_name_is_closed_to_strangers(void **state)
+{
+	struct backoff *b = backoff_new(1);
+	char client[32];
+	(void)state;
+	backoff_succeeded(b, STR("jada"), STR("192.0.2.1"), 0);
+	for (unsigned i = 0; i < BACKOFF_NAME_MAX; i++) {
+		assert_false(backoff_name_is_closed(b, STR("jada"), STR("198.51.100.1"), 0));
+		snprintf(client, sizeof(client), "10.0.0.%u", i);
+		(void)backoff_failed(b, STR("jada"), str_of(client), 0);
+	}
+	assert_true(backoff_name_is_closed(b, STR("jada"), STR("198.51.100.1"), 0));
+	assert_false(backoff_name_is_closed(b, STR("jada"), STR("192.0.2.1"), 0));
+	assert_true(backoff_name_is_closed(b, STR("jada"), STR_NONE, 0));
+	assert_false(backoff_name_is_closed(b, STR("sam"), STR("198.51.100.1"), 0));
+	/* Its owner mistypes: neither closed nor as slow as the guessers. */
+	assert_int_equal(backoff_failed(b, STR("jada"), STR("192.0.2.1"), 0), BACKOFF_DELAY_FIRST_MS);
+	assert_true(backoff_name_is_closed(b, STR("jada"), STR("198.51.100.1"), BACKOFF_WEARS_OFF_MS));
+	assert_false(backoff_name_is_closed(b, STR("jada"), STR("198.51.100.1"), 2 * BACKOFF_WEARS_OFF_MS));
+	/* It is open again in finite time, however long it was guessed at. */
+	for (unsigned i = 0; i < 10 * BACKOFF_NAME_MAX; i++)
+		(void)backoff_failed(b, STR("jada"), STR_NONE, 2 * BACKOFF_WEARS_OFF_MS);
+	int64_t open_ms = (2 + BACKOFF_FAILURES_MAX - BACKOFF_NAME_MAX + 1) * BACKOFF_WEARS_OFF_MS;
+	assert_true(backoff_name_is_closed(b, STR("jada"), STR_NONE, open_ms - 1));
+	assert_false(backoff_name_is_closed(b, STR("jada"), STR_NONE, open_ms));
+	backoff_free(&b);
+}
+
+/* A login in between takes back nothing but its own name's failures. */
+static void attack_57_an_own_account_gives_no_more_guesses(void **state)
+{
+	struct backoff *b = backoff_new(1);
+	(void)state;
+	for (unsigned i = 0; i < BACKOFF_CLIENT_MAX; i++) {
+		assert_false(backoff_refuses(b, STR("192.0.2.1"), 0));
+		(void)backoff_failed(b, STR("jada"), STR("192.0.2.1"), 0);
+		backoff_succeeded(b, STR("mallory"), STR("192.0.2.1"), 0);
+	}
+	assert_true(backoff_refuses(b, STR("192.0.2.1"), 0));
+	/* The right password for that name is another thing. */
+	backoff_succeeded(b, STR("jada"), STR("192.0.2.1"), 0);
+	assert_false(backoff_refuses(b, STR("192.0.2.1"), 0));
+	backoff_free(&b);
+}
+
 static void memory_is_bounded(void **state)
 {
 	struct backoff *b = backoff_new(1);
@@ -213,7 +259,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_handshakes_are_signed), cmocka_unit_test(keys_sign_as_tls_does),
 		cmocka_unit_test(delays_grow_and_wear_off),   cmocka_unit_test(a_client_is_refused_at_last),
-		cmocka_unit_test(memory_is_bounded),
+		cmocka_unit_test(memory_is_bounded), cmocka_unit_test(attack_57_a_name_is_closed_to_strangers),
+		cmocka_unit_test(attack_57_an_own_account_gives_no_more_guesses),
 	};
 	return cmocka_run_group_tests_name("keeper/parts", tests, NULL, NULL);
 }
