@@ -706,6 +706,37 @@ static void a_queue_elsewhere_cannot_be_made(void **state)
 	ops->close(&s);
 }
 
+/* A log that a killed process has left is emptied before anything is accepted; who is in the middle of reading it keeps it. */
+static void a_reader_in_the_way_of_an_old_log_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct why why = { "" };
+	char path[128];
+	sqlite3 *db;
+	struct stat st;
+	ops->close(&f->store);
+	pid_t pid = fork();
+	if (pid == 0) {
+		reopen(f);
+		_exit(put(f, "m1", STR("x")) == OK ? 0 : 1); /* and does not close */
+	}
+	int status;
+	waitpid(pid, &status, 0);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	snprintf(path, sizeof path, "%s/queue.db", f->queue);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN; SELECT * FROM message", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(try_open(f, &why), F_BUSY);
+	assert_non_null(strstr(why.text, "another program is reading"));
+	assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	reopen(f);
+	assert_int_equal(messages(f), 1);
+	snprintf(path, sizeof path, "%s/queue.db-wal", f->queue);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size < 20000); /* a new one: of the opening alone */
+}
+
 /* A statement that fails once, as for want of room, and would succeed if it was run again. What was asked for has not happened
  * then; done in silence it would be a recipient that waits in no schedule. */
 static void a_statement_that_failed_is_not_run_again(void **state)
@@ -833,6 +864,7 @@ int main(void)
 		TEST(only_the_owner_may_look),
 		TEST(a_newer_format_is_refused),
 		TEST(a_queue_elsewhere_cannot_be_made),
+		TEST(a_reader_in_the_way_of_an_old_log_is_told),
 		TEST(a_statement_that_failed_is_not_run_again),
 		TEST(an_administrator_can_look),
 		cmocka_unit_test(crc32c_agrees_with_the_rfc),
