@@ -75,10 +75,12 @@ static void begin(struct front *f, const struct front_begin *m)
 {
 	struct spool *s = f->spool;
 	/* A session has one message at a time; its next may begin before the last word about the one before. */
-	if (map_get_u64(f->txns, m->txn) != NULL || map_count(f->txns) >= 2 * s->conf->limits.connections) {
+	/* Without a configuration we are just beginning, or about to end because we could not take it. */
+	if (s->conf == NULL || map_get_u64(f->txns, m->txn) != NULL || map_count(f->txns) >= 2 * s->conf->limits.connections) {
 		channel_send(f->channel, SPOOL_REFUSED,
 		             &(struct spool_refused){ .txn = m->txn, .code = 451, .status = STR("4.3.0"),
-		                                      .text = STR("Too many messages at a time; try again later") });
+		                                      .text = s->conf == NULL ? STR("The server is just starting; try again later")
+		                                                      : STR("Too many messages at a time; try again later") });
 		return;
 	}
 	struct txn *t = NEW(struct txn);

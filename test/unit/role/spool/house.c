@@ -443,13 +443,19 @@ static void listen_for_operator(void)
 	channel_send_fd(h.supervisor.channel, TO_ROLE_CONTROL, &(struct to_role_control){ .generation = 1 }, fd);
 }
 
-void house_open(const char *conf)
+void house_begin(void)
 {
 	if (h.store == NULL)
 		house_prepare();
 	h.loop = loop_new();
 	h.spool = spool_start_on(h.loop, pair_to(&h.supervisor, "supervisor", &role_to_supervisor, &supervisor_to_role,
 	                                         for_supervisor), &ops);
+}
+
+void house_open(const char *conf)
+{
+	if (h.spool == NULL)
+		house_begin();
 	struct buf text;
 	buf_init(&text, 64 << 10);
 	assert_int_equal(buf_addf(&text, "%s%s", basic_conf, conf), OK);

@@ -62,6 +62,7 @@ void house_close(void);
 void house_fill(const char *id, const char *sender, const char *const *to, size_t n, unsigned notify, int64_t age_s,
                 const char *content); /* between house_prepare and house_open */
 void house_prepare(void);
+void house_begin(void);              /* a spool without a configuration; house_open brings it */
 
 void link_front(void);
 void link_worker(struct neighbour *w);

@@ -129,6 +129,19 @@ static void all_of_one_turn_share_a_commit(void **state)
 	assert_int_equal(h.most_messages, 20);
 }
 
+/* A spool that could not take its configuration lives on for a moment, and its neighbours know nothing of that. */
+static void without_a_configuration_letters_are_refused(void **state)
+{
+	(void)state;
+	house_begin();
+	link_front();
+	say_begin(1, "a@x.example");
+	wait_for("front: refused 1 451 4.3.0");
+	house_open("");
+	send_letter(2, "a@x.example", "b@y.example", 0);
+	wait_for("front: stored 2");
+}
+
 static void what_is_wrong_is_refused(void **state)
 {
 	(void)state;
@@ -1125,6 +1138,7 @@ int main(void)
 		OPEN(a_letter_goes_through),
 		OPEN(stored_is_said_after_the_commit_only),
 		OPEN(all_of_one_turn_share_a_commit),
+		PREPARED(without_a_configuration_letters_are_refused),
 		OPEN(what_is_wrong_is_refused),
 		PREPARED(routes_may_refuse),
 		PREPARED(a_message_too_large_is_refused),
