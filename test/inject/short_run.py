@@ -242,8 +242,12 @@ class ShortRun:
 
     def missing(self):
         counts = self.counts()
-        return [(place, subject) for subject, letter in self.accepted.items() for place in letter.recipients
-                if counts[place, subject] == 0]
+        missing = [(place, subject) for subject, letter in self.accepted.items() for place in letter.recipients
+                   if counts[place, subject] == 0]
+        # A notice that was written while the content could not be read tells of the recipient, and returns no header.
+        for entry in [entry for entry in missing if entry[0] == REFUSED][:counts[REFUSED, None]]:
+            missing.remove(entry)
+        return missing
 
     def all_there(self):
         return not self.missing()
