@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test powercut crash inject fuzz coverage install clean help timing
+.PHONY: run build test powercut crash inject fuzz coverage install clean help timing testssl
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -14,6 +14,7 @@ help:
 	@echo "make inject   kill and fail every process at each of its system calls (hours; see test/inject/README.md)"
 	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
 	@echo "make timing   do refused logins tell which users there are? (minutes; see test/timing/README.md)"
+	@echo "make testssl  testssl.sh against every port of a running server (see docs/SECURITY.md)"
 	@echo "make coverage which lines of the parsers the tests run"
 
 run: build
@@ -41,6 +42,10 @@ powercut:
 	ninja -C build-powercut
 	PYTHONPATH=test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount python3 test/powercut/powercut.py \
 		--programs build-powercut/test/powercut --program build-powercut/sealpost --page docs/QUEUE.md $(POWERCUT)
+
+testssl: build
+	dev/setup testssl
+	PYTHONPATH=test/scenario PYTHONDONTWRITEBYTECODE=1 python3 test/testssl/testssl.py --program build/sealpost
 
 PREFIX ?= /usr/local
 install: build

@@ -181,7 +181,7 @@ static void check_exchange(json_t *doc)
 	bool good = json_is_true(json_object_get(doc, "valid"));
 	assert_int_equal(strcmp(expected, step[3]) == 0, good);
 
-	if (good) {
+	if (good || strncmp(step[3], "e=", 2) == 0) {
 		/* ClientProof XOR ClientSignature is the ClientKey, whose hash is StoredKey. */
 		struct buf bytes;
 		unsigned char key[32], hash[32];
@@ -191,7 +191,7 @@ static void check_exchange(json_t *doc)
 		for (size_t i = 0; i < 32; i++)
 			key[i] = signature[i] ^ (unsigned char)buf_view(&bytes).p[i];
 		assert_int_equal(EVP_Digest(key, 32, hash, NULL, EVP_sha256(), NULL), 1);
-		assert_memory_equal(hash, c.stored_key, 32);
+		assert_int_equal(memcmp(hash, c.stored_key, 32) == 0, good);
 		buf_fini(&bytes);
 	}
 	buf_fini(&text);
@@ -200,7 +200,7 @@ static void check_exchange(json_t *doc)
 
 static void vectors_agree(void **state)
 {
-	static const char *const folders[] = { "good", "bad-server" };
+	static const char *const folders[] = { "good", "bad-server", "bad-client" };
 	const char *root = getenv("SEALPOST_VECTORS");
 	unsigned done = 0;
 	(void)state;
@@ -225,7 +225,7 @@ static void vectors_agree(void **state)
 		}
 		closedir(d);
 	}
-	assert_true(done >= 3);
+	assert_true(done >= 4);
 }
 
 int main(void)
