@@ -3,6 +3,7 @@
 import socket
 import ssl
 import subprocess
+import threading
 
 import harness
 from harness import Sealpost
@@ -43,7 +44,10 @@ class AttackTls(harness.Scenario):
                 said = self.read_until(client, b"---\n", count=3) if starttls else self.read_until(client, b"ESMTP")
                 client.stdin.write(b"R\n")
                 client.stdin.flush()
+                hung_up = threading.Timer(30, client.kill)
+                hung_up.start()
                 said += client.stdout.read()  # to its end: it does not go on without
+                hung_up.cancel()
                 client.stdin.close()
             _, asked, answer = said.partition(b"RENEGOTIATING")
             self.assertTrue(asked, said)
