@@ -66,6 +66,7 @@ class Memory(harness.Scenario):
 
     def setUp(self):
         super().setUp()
+        harness.case.need_root("reading the memory of other processes")
         self.program = os.environ.get("MEASURED")
         self.assertTrue(self.program and os.access(self.program, os.X_OK), "MEASURED must name a program built without sanitizers")
         os.environ.pop("MALLOC_PERTURB_", None)
