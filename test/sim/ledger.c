@@ -9,6 +9,9 @@
 #include "base/check.h"
 #include "world.h"
 
+/* `give-up 9h` (house.c), by a clock that goes at most twice as fast as the steady one. */
+enum { EARLIEST_END_MS = 9 * 3600 * 1000 / 2 };
+
 struct ledger ledger;
 
 void ledger_begin(void)
@@ -97,6 +100,7 @@ static void take_dsn(const char *where, struct str to, struct str content)
 {
 	struct letter *l = letter_of(content);
 	struct str recipient = STR_NONE, rest = content;
+	bool failed = false;
 	ledger.dsns++;
 	if (l == NULL) {
 		ledger_violation("a DSN at %s is about no letter of ours", where);
@@ -113,6 +117,10 @@ static void take_dsn(const char *where, struct str to, struct str content)
 				recipient = str_trim(value);
 		} else if (str_take_nocase(&value, STR("Action:"))) {
 			take_group(l, recipient, str_trim(value));
+			failed = str_eq_nocase(str_trim(value), STR("failed"));
+		} else if (str_take_nocase(&value, STR("Status: 4.")) && failed && world.now_ms < EARLIEST_END_MS) {
+			ledger_violation("letter %u: hope for %.*s ended after %lld minutes", l->number, STR_ARG(recipient),
+			                 (long long)(world.now_ms / 60000));
 		}
 	}
 }

@@ -4,6 +4,7 @@
  * program's, on a world of ours (world.h), with scripted clients (senders.h) and next hops (hosts.h).
  *
  * usage: sim [--seed N] [--seeds FIRST LAST] [--verbose] [--plant lost|twice|unsynced]
+ *        sim --clock [--seeds FIRST LAST]
  *        sim --sweep ROLE|power|kill|fail [--every K] [--seed N]
  * exit status 1 if a promise of the queue was broken; with --plant, if the oracle has missed it
  *
@@ -51,12 +52,14 @@ enum {
 	ACCIDENTS_MAX = 4,
 	ACCIDENT_STEPS = 40,
 	FAILURES_MAX = 4,
+	CLOCK_JUMP_DAYS = 10,
+	CLOCK_JUMP_EVERY_MS = 10 * 60 * 1000,
 };
 
 /* What the command line asks for. */
 static struct {
 	unsigned long long first, last, every;
-	bool verbose, hostile;
+	bool verbose, hostile, clock;
 	const char *plant, *sweep;
 } wanted = { .last = 39, .every = 1, .plant = "" };
 
@@ -64,10 +67,10 @@ static struct {
 	struct loop *loop;
 	struct supervisor *supervisor;
 	char conf_path[128];
-	struct timer letter, calm, look, stop, restart, reload, accident, again;
+	struct timer letter, calm, look, stop, restart, reload, accident, again, clock;
 	unsigned letters_left, accidents_left;
 	bool ready, ended, stopping, restarting, settled;
-	int64_t settled_ms, began_ms;
+	int64_t settled_ms, began_ms, clock_off;
 	size_t healed_from;
 	uint64_t began_turn, settled_turn, accident_turn;
 	unsigned long began_step, settled_step, accident_step; /* of the disk */
@@ -106,6 +109,17 @@ static void next_letter(void *owner)
 	timer_set(&run.letter, world.now_ms + (int64_t)chance_below(wanted.sweep != NULL ? 400 : 2 * HANDING_IN_MS / LETTERS));
 }
 
+/* P8: somebody sets the date, by tens of days, ahead or back; letters are given up after hours. */
+static void set_clock(void *owner)
+{
+	(void)owner;
+	static const int64_t step_ms = (int64_t)CLOCK_JUMP_DAYS * 86400 * 1000;
+	int64_t off = (int64_t)chance_below(7) - 3; /* never by less than a day: that would be taken for a stop */
+	world.wall_start_ms += (off - run.clock_off) * step_ms;
+	run.clock_off = off;
+	timer_set(&run.clock, world.now_ms + (int64_t)chance_below(CLOCK_JUMP_EVERY_MS));
+}
+
 static void clear_up(void *owner)
 {
 	(void)owner;
@@ -114,6 +128,7 @@ static void clear_up(void *owner)
 	disk.cut_at = 0;
 	run.accidents_left = 0;
 	timer_clear(&run.accident);
+	timer_clear(&run.clock);
 	if (!wanted.hostile)
 		return;
 	/* Links that were spoiled have to come again: these letters are for the server that has healed. */
@@ -287,6 +302,8 @@ static void on_ready(void *owner)
 		world.weather.spoil = 100u << chance_below(5);
 	run.letters_left = LETTERS;
 	timer_set(&run.calm, world.now_ms + ROUGH_MS);
+	if (wanted.clock)
+		timer_set(&run.clock, world.now_ms);
 	timer_set(&run.look, world.now_ms + LOOK_MS);
 	if (wanted.hostile)
 		return; /* a start is no good moment: the supervisor waits for a word that nobody meant to send otherwise */
@@ -339,12 +356,13 @@ static void begin_timers(void)
 	timer_init(&run.restart, run.loop, restart_server, NULL);
 	timer_init(&run.accident, run.loop, accident, NULL);
 	timer_init(&run.again, run.loop, power_back, NULL);
+	timer_init(&run.clock, run.loop, set_clock, NULL);
 }
 
 static void clear_timers(void)
 {
 	struct timer *const timers[] = { &run.letter, &run.calm, &run.look, &run.stop, &run.restart, &run.reload,
-		                          &run.accident, &run.again };
+		                          &run.accident, &run.again, &run.clock };
 	for (size_t i = 0; i < COUNT(timers); i++)
 		timer_clear(timers[i]);
 }
@@ -436,6 +454,7 @@ static uint64_t play(uint64_t seed)
 	ledger_begin();
 	run.ready = run.ended = run.stopping = run.restarting = run.settled = run.only_killed = false;
 	run.accidents_left = 0;
+	run.clock_off = 0;
 	vfs_reseed();
 	run.status = 0;
 	house_begin();
@@ -477,6 +496,8 @@ static bool understood(int argc, char **argv)
 			wanted.last = strtoull(argv[++i], NULL, 10);
 		} else if (strcmp(argv[i], "--verbose") == 0) {
 			wanted.verbose = true;
+		} else if (strcmp(argv[i], "--clock") == 0) {
+			wanted.clock = true;
 		} else if (strcmp(argv[i], "--hostile") == 0) {
 			wanted.hostile = true;
 		} else if (strcmp(argv[i], "--plant") == 0 && i + 1 < argc) {

@@ -106,6 +106,23 @@ static uint64_t hash(struct str s)
 	return h;
 }
 
+/* A queue id begins with its time in milliseconds, 45 bits in base 32. Unlike the time of arrival, which the queue moves when the
+ * clock was wrong, it never changes: a repeat after that must find the first. */
+static int64_t time_of(struct str id, int64_t arrived_s)
+{
+	static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+	uint64_t ms = 0;
+	if (id.n != 15)
+		return arrived_s;
+	for (size_t i = 0; i < 9; i++) {
+		const char *digit = id.p[i] != '\0' ? strchr(digits, id.p[i]) : NULL;
+		if (digit == NULL)
+			return arrived_s;
+		ms = ms << 5 | (uint64_t)(digit - digits);
+	}
+	return (int64_t)(ms / 1000);
+}
+
 void letter_name(char out[LETTER_NAME_MAX + 1], int64_t arrived_s, struct str id, struct str address,
                  struct str hostname)
 {
@@ -119,6 +136,7 @@ void letter_name(char out[LETTER_NAME_MAX + 1], int64_t arrived_s, struct str id
 		host[n++] = ascii_is_alnum((unsigned char)hostname.p[i]) || hostname.p[i] == '-' || hostname.p[i] == '.'
 		                    ? hostname.p[i] : '_';
 	host[n] = '\0';
-	(void)snprintf(out, LETTER_NAME_MAX + 1, "%" PRId64 ".Q%sR%016" PRIx64 ".%s", arrived_s > 0 ? arrived_s : 0,
+	int64_t time_s = time_of(id, arrived_s);
+	(void)snprintf(out, LETTER_NAME_MAX + 1, "%" PRId64 ".Q%sR%016" PRIx64 ".%s", time_s > 0 ? time_s : 0,
 	               safe_id, hash(address), host);
 }

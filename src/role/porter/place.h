@@ -24,7 +24,7 @@ struct place {
 
 MUST_USE fault place_find(struct str template_, struct str address, struct place *out);
 
-/* The name of a letter's file, the same whenever it is asked for: "ARRIVED.QidRhash.host". */
+/* The name of a letter's file, the same whenever it is asked for: "TIME.QidRhash.host". The time is that of the id. */
 enum { LETTER_NAME_MAX = 220 };
 void letter_name(char out[LETTER_NAME_MAX + 1], int64_t arrived_s, struct str id, struct str address,
                  struct str hostname);

@@ -90,6 +90,11 @@ static void names_follow_from_id_and_recipient(void **state)
 	assert_string_equal(a, b);
 	assert_true(str_starts(str_of(a), STR("1795217725.Qq1R")));
 	assert_true(str_ends_nocase(str_of(a), STR(".mx.example")));
+	char first[LETTER_NAME_MAX + 1], again[LETTER_NAME_MAX + 1]; /* the clock was set, and the queue's times with it */
+	letter_name(first, 1795217725, STR("1m7y2dsmfp8newk"), STR("a@x"), STR("mx.example"));
+	letter_name(again, 1479857725, STR("1m7y2dsmfp8newk"), STR("a@x"), STR("mx.example"));
+	assert_string_equal(first, again);
+	assert_true(str_starts(str_of(first), STR("17952317")));
 	letter_name(b, 1795217725, STR("q1"), STR("b@x"), STR("mx.example"));
 	assert_string_not_equal(a, b);
 	letter_name(b, 1795217725, STR("q2"), STR("a@x"), STR("mx.example"));
