@@ -20,9 +20,9 @@ LEAST_FINDINGS = 80  # fewer, and it has not looked
 
 
 def explained(text):
-    """The findings that have a row."""
+    """The findings that have a row, as (what, how it is rated)."""
     section = text.partition(HEADING)[2].partition("\n## ")[0]
-    return set(re.findall(r"^\| `(\w+)` \|", section, re.M))
+    return {(what, rated.upper()) for what, rated in re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.M)}
 
 
 def examine(words, report, ca):
@@ -37,10 +37,11 @@ def examine(words, report, ca):
 
 def judge(port, findings, known):
     """Prints what it found; False if something has no explanation."""
-    troubles = [f for f in findings if f["severity"] not in FINE and f["id"] not in known]
+    found = [f for f in findings if f["severity"] not in FINE]
+    troubles = [f for f in found if (f["id"], f["severity"]) not in known]
+    other = {f["id"] for f in found if f not in troubles}
     if len(findings) < LEAST_FINDINGS:
         troubles.append({"severity": "FATAL", "id": "count", "finding": f"only {len(findings)} findings"})
-    other = {f["id"] for f in findings if f["severity"] not in FINE} & known
     print(f"{port}: {len(findings)} findings, explained: {' '.join(sorted(other)) or 'none'}, "
           f"not explained: {len(troubles)}")
     for f in troubles:
