@@ -141,7 +141,7 @@ def options():
     p.add_argument("--letters", type=int, default=20, help="for each of the four clients")
     p.add_argument("--again", type=int, default=3, help="cut disks that live on and are cut a second time")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--page", type=pathlib.Path, help="the page into which the results are written")
+    p.add_argument("--page", type=pathlib.Path, help="the page into which the results of a whole run are written")
     return p.parse_args()
 
 
@@ -164,7 +164,7 @@ def main():
           f"{len(wrong)} rows are not as they should be")
     for row in wrong:
         print(f"WRONG: {row}")
-    if o.page and not wrong:
+    if o.page and not wrong and {(row.part, row.file_system) for row in rows} >= {(p, f) for p in parts for f in FILE_SYSTEMS}:
         put_into(o.page, rows, o)
     return 1 if wrong else 0
 
