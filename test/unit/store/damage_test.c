@@ -52,9 +52,9 @@ static void must_open(struct fixture *f)
 		fail_msg("open: %s", why.text);
 }
 
-static struct str text_of(struct fixture *f, const struct letter *l)
+static struct str text_of(struct arena *a, const struct letter *l)
 {
-	char *p = arena_alloc(f->arena, l->size);
+	char *p = arena_alloc(a, l->size);
 	for (size_t i = 0; i < l->size; i++)
 		p[i] = (char)('a' + (i * 7 + (size_t)l->id[1]) % 26);
 	return (struct str){ p, l->size };
@@ -70,7 +70,7 @@ static void put(struct fixture *f, const struct letter *l)
 			.original = str_of(l->rcpts[c.n_rcpts]), .key = STR("key"), .next_s = NOW,
 			.state = l->held ? RCPT_HELD : RCPT_QUEUED };
 	assert_int_equal(ops->draft_new(f->store, &c.draft), OK);
-	assert_int_equal(ops->draft_append(f->store, c.draft, text_of(f, l)), OK);
+	assert_int_equal(ops->draft_append(f->store, c.draft, text_of(f->arena, l)), OK);
 	assert_int_equal(ops->commit(f->store, &c, 1, NULL, 0, NULL), OK);
 	assert_int_equal(c.result, OK);
 }
@@ -170,7 +170,7 @@ static const struct letter *letter_of(struct str id)
 
 static bool content_is_whole(struct fixture *f, struct arena *a, const struct letter *l)
 {
-	struct str want = text_of(f, l);
+	struct str want = text_of(a, l);
 	char *got = arena_alloc(a, l->size + 1);
 	size_t have = 0, n = 1;
 	while (n > 0 && have <= l->size) {
