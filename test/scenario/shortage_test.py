@@ -138,7 +138,8 @@ class Limits(harness.Scenario):
                 if client.greeting[0] != 220:
                     break
             self.assertEqual((held[-1].greeting[0], held[-1].greeting[1][:5]), (421, "4.3.2"))
-            self.assertIn(len(held) - 1, (2, 3))  # just as many as there was room for
+            # Just as many as there was room for; the client of the letter may have been counted before it had left.
+            self.assertIn(len(held) - 1, (2, 3, 4))
             held[0].cmd("EHLO client.test")  # who is in stays in
             self.assertEqual(held[0].cmd("NOOP")[0], 250)
             self.assertLess(len(server.lines("trouble")), 10)  # and the door does not spin
