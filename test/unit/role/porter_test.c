@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "conf/conf.h"
@@ -345,7 +346,8 @@ static void race(const char *one, const char *other)
 	if (child == 0)
 		swap_for_ever(from, to);
 	/* Both ways have been met often enough, however the two are scheduled. */
-	for (unsigned i = 0; i < 20000 && (i < 60 || delivered < 5 || refused < 5); i++) {
+	time_t patience = time(NULL) + 60;
+	for (unsigned i = 0; time(NULL) < patience && (i < 60 || delivered < 5 || refused < 5); i++) {
 		char name[32];
 		(void)snprintf(name, sizeof name, "%u", i);
 		fault f = deliver(&p, name, false, "x");

@@ -817,7 +817,7 @@ static void a_broken_hello_gets_an_alert(void **state)
 {
 	(void)state;
 	client_open_clear(&c, &h, LISTENER_SUBMISSIONS);
-	client_send(&c, STR("\x16\x03\x01\x00\x05\x01zzzzzzzz"));
+	client_send(&c, STR("\x16\x03\x01\x00\x05\x01\x00\x00\x01z")); /* whole, and nonsense */
 	house_wait(&h, &c.closed);
 	assert_true(buf_view(&c.heard).n == 0 || buf_view(&c.heard).p[0] == 0x15); /* an alert, no text */
 }

@@ -60,7 +60,7 @@ void house_wait(struct house *h, const bool *what)
 	bool late = false;
 	struct timer limit;
 	timer_init(&limit, h->loop, too_long, &late);
-	timer_set(&limit, loop_now_ms(h->loop) + 10000);
+	timer_set(&limit, loop_now_ms(h->loop) + 60000); /* the machine may be busy */
 	while (!*what && !late)
 		run_once(h);
 	timer_clear(&limit);
