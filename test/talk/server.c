@@ -9,7 +9,7 @@
  *         data, bdat, body, end SIZE [8bit] [answers=N], reset, auth-cancelled, smuggling, wrong-protocol tls|http, quit,
  *         timed-out
  * answers ok | CODE [STATUS] TEXT | challenge BYTES; several, for LMTP, are separated by " | "
- * orders  wait SECONDS, tls [binding], greet, greet-not CODE TEXT, drain
+ * orders  wait SECONDS, tls [binding], greet, drain
  *
  * Fails when fewer dialogues ran than expected, or when a reply of the core's table was never said.
  */
@@ -238,7 +238,6 @@ static bool order(void *core, struct str words)
 {
 	struct core *c = core;
 	uint64_t seconds;
-	struct smtp_reply reply;
 	if (str_take(&words, STR("wait ")) && str_u64(words, &seconds)) {
 		c->now_ms += (int64_t)seconds * 1000;
 		(void)smtp_server_feed(c->server, STR_NONE, c->now_ms);
@@ -248,8 +247,6 @@ static bool order(void *core, struct str words)
 		smtp_server_tls_started(c->server, true);
 	} else if (str_eq(words, STR("greet"))) {
 		smtp_server_greet(c->server);
-	} else if (str_take(&words, STR("greet-not ")) && reply_from(words, &reply)) {
-		smtp_server_greet_not(c->server, reply);
 	} else if (str_eq(words, STR("drain"))) {
 		smtp_server_drain(c->server);
 	} else {

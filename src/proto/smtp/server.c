@@ -177,14 +177,6 @@ void smtp_server_greet(struct smtp_server *s)
 	greeting(s);
 }
 
-void smtp_server_greet_not(struct smtp_server *s, struct smtp_reply reply)
-{
-	if (s->phase != PHASE_GREETING || strange_beginning(s))
-		return;
-	smtp_server_put(s, reply);
-	s->phase = PHASE_ENDED;
-}
-
 size_t smtp_server_feed(struct smtp_server *s, struct str bytes, int64_t now_ms)
 {
 	s->now_ms = now_ms;

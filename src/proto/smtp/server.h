@@ -104,9 +104,7 @@ struct smtp_server;
 struct smtp_server *smtp_server_new(const struct smtp_server_conf *conf, int64_t now_ms);
 void smtp_server_free(struct smtp_server **s);
 
-/* Code 220: the greeting. Anything else is said instead of it and ends the session. */
-void smtp_server_greet(struct smtp_server *s);
-void smtp_server_greet_not(struct smtp_server *s, struct smtp_reply reply);
+void smtp_server_greet(struct smtp_server *s); /* 220; nobody is greeted twice */
 
 /* How many bytes were taken: fewer than offered while a question waits or output piles up. STR_NONE
  * just tells the time. */
