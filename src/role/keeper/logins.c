@@ -82,13 +82,13 @@ static void denied(struct login *l)
 	struct str name = sasl_server_login(l->sasl);
 	int64_t now_ms = loop_now_ms(k->loop);
 	uint64_t delay_ms = backoff_failed(k->backoff, name, str_of(l->client), now_ms);
-	k->refused_logins++;
 	log_event(LOG_LOGIN_DENIED, LOG_S("user", name), LOG_Z("client", l->client), LOG_Z("mechanism", l->mechanism),
 	          LOG_U("delay_ms", delay_ms),
 	          LOG_Z("text", sasl_server_useless(l->sasl) ? "the credential in the users file cannot serve this mechanism: "
 	                                                       "make a new one with sealpost passwd" : ""));
 	if (closed(l))
 		return;
+	k->refused_logins++;
 	refuse(l->link, l->session, 535, "5.7.8", "Name or password is wrong", still_to_wait(l, delay_ms, now_ms));
 	login_end(l);
 }
