@@ -6,16 +6,16 @@
  * in this order: no new privileges, an empty root (where the process may take one), no capabilities, resource limits,
  * Landlock (files, TCP, signals, as far as the kernel has it), and last the list of system calls, over all threads. A call
  * that is not on the list ends the process by SIGSYS; some that libraries merely try are answered with an error
- * (docs/decisions has the reasons).
+ * (docs/decisions/011-confinement.md has the reasons).
  *
  * The empty root and Landlock are best effort: not every kernel has the one, and only a process started as root may have
- * the other. The list of system calls is not: without it confine() fails. A build with AddressSanitizer has neither of the
+ * the other. The list of system calls is not: without it confine() fails. A build with AddressSanitizer has none of the
  * three, because the sanitizer itself opens files, maps and traces.
  *
  * Source   landlock(7), seccomp(2), capabilities(7), chroot(2)
  * Errors   F_SYS: the process is not confined as it must be, and should end.
  * Owns     Nothing. What is in force is the process's, so it is kept here and not in any role.
- * Tests    test/unit/sys/confine_test.c, test/scenario/attack_confined_test.py
+ * Tests    test/scenario/attack_confined_test.py
  */
 #ifndef SYS_CONFINE_H
 #define SYS_CONFINE_H
@@ -56,7 +56,7 @@ struct confine_facts {
 	const char *less;           /* why it is less than it could be, for people; "" */
 };
 const struct confine_facts *confine_facts(void);
-/* "user=997 root=empty calls=listed landlock=7", for people; and the same as a JSON object. */
+/* The same as a JSON object, for `sealpost status`; "null" before confine(). */
 MUST_USE fault confine_put_json(struct buf *out);
 
 /* A folder named at the start is now another one, or has come only since: the rules do not cover it, and cannot be widened.

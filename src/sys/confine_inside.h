@@ -2,7 +2,7 @@
 /*
  * sys/confine_inside.h -- the two filters that confine() puts in force. For sys/confine.c, seccomp.c and landlock.c.
  *
- * Tests    test/unit/sys/confine_test.c
+ * Tests    test/scenario/attack_confined_test.py
  */
 #ifndef SYS_CONFINE_INSIDE_H
 #define SYS_CONFINE_INSIDE_H

@@ -41,7 +41,7 @@ MUST_USE fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out)
 /* The account's name, NUL-terminated; F_ABSENT, F_LIMIT. */
 MUST_USE fault user_name(uint32_t uid, char *to, size_t room);
 MUST_USE fault process_become(uint32_t uid, uint32_t gid, struct why *why); /* for good */
-/* Starts the threads of work_start() now; of any process, only once it is confined could it start none. */
+/* Starts the threads of work_start() now: a process that is confined afterwards could start none. */
 void work_begin(struct loop *loop);
 /* No core dump, and no other process of this user may look into the memory, trace it or open its descriptors. */
 void process_hide_memory(void);

@@ -17,8 +17,8 @@
  *
  * Limits   connections, connections-per-client and connections-per-network of the configuration, in all fronts together;
  *          FRONT_SHAKING_MAX handshakes at once, each for SLOT_MS at most, SHAKING_NETWORK_MAX of one network, the others wait;
- *          FRONT_LATE_MAX that took longer; REFUSALS_MAX recipients that are refused to one client; HELLO_BYTES_MAX for a hello; HEADER_BYTES_MAX for a header block;
- *          ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
+ *          FRONT_LATE_MAX that took longer; REFUSALS_MAX recipients that are refused to one client; HELLO_BYTES_MAX for a
+ *          hello; HEADER_BYTES_MAX for a header block; ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
  * Tests    test/unit/role/front/front_test.c
  */
 #ifndef ROLE_FRONT_FRONT_H
@@ -269,6 +269,11 @@ struct tls_server *session_certificates(const struct session *s);
 void session_expect_tls(struct session *s);
 void session_linger(struct session *s);         /* all is said, or nothing is to be said */
 void session_take(struct session *s, struct str bytes); /* from the stream */
+void session_pump(struct session *s);           /* goes on after an answer came */
+void session_abandon(struct session *s);        /* closes at once */
+void session_free_now(struct session *s);       /* the role ends */
+void session_shake(struct session *s);          /* its turn has come */
+void session_too_slow(struct session *s);       /* a handshake is given up */
 
 /* begin.c */
 void session_named(struct session *s, struct str name);        /* "": nobody knows the user's name */
@@ -278,11 +283,6 @@ bool is_proxy(const struct conf_listener *l, const struct endpoint *peer);
 void proxied_begin(struct session *s, const struct endpoint *peer);
 void proxied_take(struct session *s, struct str bytes);
 void proxied_too_slow(struct session *s);
-void session_pump(struct session *s);           /* goes on after an answer came */
-void session_abandon(struct session *s);        /* closes at once */
-void session_free_now(struct session *s);       /* the role ends */
-void session_shake(struct session *s);          /* its turn has come */
-void session_too_slow(struct session *s);       /* a handshake is given up */
 
 /* turns.c */
 bool turn_wish(struct session *s);              /* its hello is whole; true: it may shake hands now */
