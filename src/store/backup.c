@@ -43,6 +43,8 @@ static fault open_target(struct backup *b, struct why *why)
 	fault f = directory_make(FILE_CWD, b->to, 0700);
 	if (f != OK && f != F_EXISTS)
 		return why_say(why, f, "cannot make %s (%s)", b->to, fault_name(f));
+	if (f == OK && (f = directory_sync_name(b->to)) != OK)
+		return why_say(why, f, "the name of %s cannot be made durable (%s)", b->to, fault_name(f));
 	TRY(directory_open(FILE_CWD, b->to, &b->to_fd, why));
 	struct directory_reader *d = directory_read(b->to_fd);
 	bool any = d == NULL || directory_next(d, &name);
