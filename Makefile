@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test powercut crash inject fuzz coverage install clean help timing testssl
+.PHONY: run build test coverage crash fuzz idle inject powercut testssl timing install clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
 	@echo "make test     install what is missing, build with sanitizers, run every test"
 	@echo "make build    build/sealpost, optimised and hardened"
 	@echo "make install  DESTDIR= PREFIX=/usr/local"
+	@echo "make coverage which lines of the parsers the tests run"
 	@echo "make crash    cut the power at every operation of the store, try every state (CRASH_SEEDS=4)"
 	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
 	@echo "make idle     ten thousand idle TLS connections: what they cost, what others notice"
 	@echo "make inject   kill and fail every process at each of its system calls (hours; see test/inject/README.md)"
 	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
-	@echo "make timing   do refused logins tell which users there are? (minutes; see test/timing/README.md)"
 	@echo "make testssl  testssl.sh against every port of a running server (see docs/SECURITY.md)"
-	@echo "make coverage which lines of the parsers the tests run"
+	@echo "make timing   do refused logins tell which users there are? (minutes; see test/timing/README.md)"
 
 run: build
 	build/sealpost try
@@ -76,7 +76,6 @@ fuzz:
 	ninja -C build-fuzz
 	dev/fuzz build-fuzz $(FUZZ_SECONDS)
 
-.PHONY: idle
 IDLE_CONNECTIONS ?= 10000
 idle:
 	dev/setup build test
