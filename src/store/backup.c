@@ -275,10 +275,25 @@ static fault copy_contents(struct backup *b, struct why *why)
 	return f == F_ABSENT ? OK : f;
 }
 
+/* A full disk loses records that were gathered, and the log goes on: what it holds is asked for each. */
+static fault contents_durable(struct backup *b, struct why *why)
+{
+	struct message m = { 0 };
+	fault f = content_log_sync(b->target, why);
+	buf_init(&m.extents, EXTENTS_MAX);
+	while (f == OK && (f = next_message(b, m.number, &m, why)) == OK) {
+		struct str extents = m.row_ok ? buf_view(&m.extents) : STR_NONE;
+		for (size_t i = 0; i < extents.n / EXTENT_PACKED && f == OK; i++)
+			if (!content_log_holds(b->target, extent_at(extents, i)))
+				f = why_say(why, F_LIMIT, "the contents cannot be copied: there is no room in %s", b->to);
+	}
+	buf_fini(&m.extents);
+	return f == F_ABSENT ? OK : f;
+}
+
 static fault finish(struct backup *b, struct why *why)
 {
 	int fd = -1;
-	TRY(content_log_sync(b->target, why));
 	TRY(file_open(b->to_fd, part, FILE_READ | FILE_WRITE, 0600, &fd, why));
 	fault f = file_sync_all(fd);
 	fd_close(&fd);
@@ -301,6 +316,7 @@ static fault make(struct backup *b, struct why *why)
 	if (sqlite3_exec(b->copy, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
 		return say(b->copy, "the copy cannot be written", why);
 	TRY(copy_contents(b, why));
+	TRY(contents_durable(b, why));
 	if (sqlite3_exec(b->copy, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
 		return say(b->copy, "the copy cannot be written", why);
 	return finish(b, why);

@@ -8,6 +8,7 @@ import threading
 
 import harness
 from harness import Sealpost, letter
+from harness.case import SmallDisk
 from harness.message import unique_id
 from harness.raw import Gone, Raw
 
@@ -15,11 +16,11 @@ JADA = ("jada", Sealpost.PASSWORDS["jada"])
 
 
 class Backup(harness.Scenario):
-    def send(self, server, to):
+    def send(self, server, to, lines=1):
         subject = f"letter {unique_id()}"
         with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
             client.mail("jada@example.test", to)
-            code, said = client.data(letter(subject=subject, to=to).as_bytes() + b"x" * 70 + b"\r\n")
+            code, said = client.data(letter(subject=subject, to=to).as_bytes() + (b"x" * 70 + b"\r\n") * lines)
             self.assertEqual(code, 250, said)
         return subject
 
@@ -71,6 +72,15 @@ class Backup(harness.Scenario):
         said = json.loads(server.command("queue", "backup", str(self.folder / "second"), "--json").splitlines()[-1])
         self.assertGreaterEqual(said["messages"], 5)
         server.start()
+
+    def test_a_copy_without_room_is_none(self):
+        server = self.start(Sealpost(self.folder))
+        for n in range(60):
+            self.send(server, f"{n}@there.test", lines=40)
+        small = self.start(SmallDisk(self.folder / "small", "128k", None))  # room for the envelopes and some contents
+        self.assertIn("no room", self.refused(server, small.folder / "copy"))
+        self.assertFalse((small.folder / "copy" / "queue.db").exists())
+        self.assertIn("all of it is whole", server.queue("verify"))
 
     def refused(self, server, to):
         done = subprocess.run([server.program, "queue", "backup", str(to), "-c", server.conf], capture_output=True, text=True,

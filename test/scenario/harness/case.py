@@ -110,7 +110,8 @@ class SmallDisk:
         need_root("a file system of its own")
         self.folder.mkdir()
         subprocess.run([need("mount"), "-t", "tmpfs", "-o", f"size={self.size},mode=0700", "tmpfs", self.folder], check=True)
-        shutil.chown(self.folder, self.owner)
+        if self.owner:
+            shutil.chown(self.folder, self.owner)
 
     def stop(self):
         subprocess.run([need("umount"), "-l", self.folder], check=True)
