@@ -15,12 +15,11 @@
 #include "ipc/spool_delivery.h"
 #include "ipc/spool_keeper.h"
 #include "role/spool/spool.h"
+#include "neighbour.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { NEIGHBOURS = 6, LINKS = 5, MESSAGES_MAX = 200 };
-
-struct neighbour { struct channel *channel; };
 
 static const char conf_text[] =
 	"hostname mx1.example.org\npostmaster pm@example.org\nlisten local {\n on unix:/tmp/unused.sock\n}\n"
@@ -40,86 +39,18 @@ static const struct {
 	{ ARROW_RESOLVER_SPOOL, &resolver_to_spool, &spool_to_resolver },
 };
 
-static void on_message(void *owner, unsigned kind, const void *msg, int fd)
-{
-	(void)owner, (void)kind, (void)msg;
-	fd_close(&fd);
-}
-
-static void on_closed(void *owner, const char *reason)
-{
-	struct neighbour *n = owner;
-	(void)reason;
-	channel_close(&n->channel);
-}
-
-static int neighbour_begin(struct loop *loop, struct neighbour *n, size_t which)
-{
-	static const struct channel_handler handler = { on_message, on_closed };
-	int fds[2];
-	check(socket_pair(fds) == OK);
-	n->channel = channel_new(loop, fds[0], links[which].in, links[which].out, &handler, n);
-	return fds[1];
-}
-
-static void stop(void *loop)
-{
-	loop_stop(loop);
-}
-
-static void let_time_pass(struct loop *loop)
-{
-	struct timer t;
-	timer_init(&t, loop, stop, loop);
-	timer_set(&t, loop_now_ms(loop) + 2);
-	loop_run(loop);
-	timer_clear(&t);
-}
-
-static uint8_t next_byte(struct str *in)
-{
-	if (in->n == 0)
-		return 0;
-	uint8_t b = (uint8_t)in->p[0];
-	*in = str_from(*in, 1);
-	return b;
-}
-
-static void say(struct neighbour *n, const struct ipc_schema *schema, struct str *in)
-{
-	union { uint64_t number; struct str text; char bytes[IPC_MESSAGE_SIZE_MAX]; } msg = { .number = 0 };
-	unsigned kind = next_byte(in) % (unsigned)schema->n;
-	char *at = msg.bytes;
-	for (const char *shape = schema->messages[kind].shape; *shape != '\0'; shape++) {
-		if (*shape == 's') {
-			uint8_t length = next_byte(in);
-			struct str s = str_sub(*in, 0, length);
-			*in = str_from(*in, s.n);
-			memcpy(at, &s, sizeof s);
-			at += sizeof s;
-		} else {
-			uint64_t v = next_byte(in);
-			v = v == 255 ? UINT64_MAX : v;
-			memcpy(at, &v, sizeof v);
-			at += sizeof v;
-		}
-	}
-	if (n->channel != NULL)
-		channel_send(n->channel, kind, msg.bytes);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str in = { (const char *)data, size };
 	struct neighbour n[NEIGHBOURS];
 	struct loop *loop = loop_new();
-	struct role_base *spool = spool_start_on(loop, neighbour_begin(loop, &n[0], 0), &store_memory);
+	struct role_base *spool = spool_start_on(loop, neighbour_begin(loop, &n[0], links[0].in, links[0].out), &store_memory);
 	channel_send(n[0].channel, TO_ROLE_CONFIG_TEXT,
 	             &(struct to_role_config_text){ .generation = 1, .name = STR("c"), .text = str_of(conf_text) });
 	channel_send(n[0].channel, TO_ROLE_COMMIT, &(struct to_role_commit){ .generation = 1 });
 	for (size_t i = 1; i <= LINKS; i++)
 		channel_send_fd(n[0].channel, TO_ROLE_LINK, &(struct to_role_link){ .arrow = links[i].arrow },
-		                neighbour_begin(loop, &n[i], i));
+		                neighbour_begin(loop, &n[i], links[i].in, links[i].out));
 	let_time_pass(loop);
 	for (size_t i = 0; in.n > 0 && i < MESSAGES_MAX; i++) {
 		uint8_t who = next_byte(&in);
