@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "sys/process.h"
 
 static const struct command *const commands[] = {
 	&command_serve,
@@ -68,6 +69,7 @@ static const struct command *called_as(char **argv)
 
 int main(int argc, char **argv)
 {
+	signals_spare_full_files();
 	const struct command *mailer = called_as(argv);
 	if (mailer != NULL)
 		return mailer->run(argc, argv);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "store/backup.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "store/sqlite_inside.h"
@@ -15,6 +17,7 @@ static const char part[] = "queue.db.part";
 struct backup {
 	char from[PATH_SIZE], to[PATH_SIZE];
 	int from_fd, to_fd;
+	bool made_directory, made_files; /* ours to take away if it comes to nothing */
 	sqlite3 *live, *copy;
 	sqlite3_stmt *now, *next, *keep, *aside, *drop_rcpts, *drop;
 	struct content_log *source, *target;
@@ -23,33 +26,88 @@ struct backup {
 	struct backup_sum *sum;
 };
 
+/* SQLite says "disk I/O error" of a file that may grow no more. */
 static fault say(sqlite3 *db, const char *what, struct why *why)
 {
-	int rc = sqlite3_errcode(db);
-	return why_say(why, (rc & 0xff) == SQLITE_FULL ? F_LIMIT : F_STORE, "%s: %s", what, sqlite3_errmsg(db));
+	int rc = sqlite3_errcode(db), error = (rc & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(db) : 0;
+	if (error == EFBIG)
+		return why_say(why, F_LIMIT, "%s: a file may not grow so large here (ulimit -f)", what);
+	return why_say(why, (rc & 0xff) == SQLITE_FULL ? F_LIMIT : F_STORE, "%s: %s%s%s", what, sqlite3_errmsg(db),
+	               error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
 }
 
 /* ---- both ends ---- */
 
+/* SQLite would take a name that begins with "file:" for a URI, with options in it; none of ours does. */
 static fault put_path(struct str from, char to[PATH_SIZE], struct why *why)
 {
-	int n = snprintf(to, PATH_SIZE, "%.*s", STR_ARG(from));
+	int n = from.n == 0 ? 0 : snprintf(to, PATH_SIZE, "%s%.*s", from.p[0] == '/' ? "" : "./", STR_ARG(from));
 	return n > 0 && n < PATH_SIZE - 32 ? OK : why_say(why, F_LIMIT, "the directory's name is empty or too long");
+}
+
+/* What lies in the queue's directory belongs to the queue: the next start would trip over it. */
+static fault check_place(struct backup *b, struct why *why)
+{
+	int fd = -1;
+	bool within = false;
+	fault f = directory_open(FILE_CWD, b->to, &fd, NULL);
+	if (f != OK)
+		f = directory_open_parent(b->to, &fd, why);
+	if (f == OK)
+		f = directory_is_within(fd, b->from_fd, &within);
+	fd_close(&fd);
+	if (f != OK)
+		return why != NULL && why->text[0] != '\0' ? f : why_say(why, f, "cannot look where %s lies (%s)", b->to, fault_name(f));
+	return !within ? OK : why_say(why, F_DENIED, "%s lies in the queue itself (%s): name a directory elsewhere, best on another disk",
+	                              b->to, b->from);
+}
+
+static fault check_is_empty(struct backup *b, struct why *why)
+{
+	struct str name;
+	struct directory_reader *d = directory_read(b->to_fd);
+	bool any = d == NULL, broken_off = false, whole = false;
+	while (d != NULL && directory_next(d, &name)) {
+		any = true;
+		broken_off = broken_off || str_eq(name, str_of(part));
+		whole = whole || str_eq(name, STR("queue.db"));
+	}
+	directory_close(&d);
+	if (broken_off && !whole)
+		return why_say(why, F_EXISTS, "%s holds a backup that was broken off, of no use: remove it, or name another directory", b->to);
+	return any ? why_say(why, F_EXISTS, "%s is not empty: a backup wants a directory of its own", b->to) : OK;
 }
 
 static fault open_target(struct backup *b, struct why *why)
 {
-	struct str name;
+	TRY(check_place(b, why));
 	fault f = directory_make(FILE_CWD, b->to, 0700);
 	if (f != OK && f != F_EXISTS)
 		return why_say(why, f, "cannot make %s (%s)", b->to, fault_name(f));
+	b->made_directory = f == OK;
 	if (f == OK && (f = directory_sync_name(b->to)) != OK)
 		return why_say(why, f, "the name of %s cannot be made durable (%s)", b->to, fault_name(f));
 	TRY(directory_open(FILE_CWD, b->to, &b->to_fd, why));
-	struct directory_reader *d = directory_read(b->to_fd);
-	bool any = d == NULL || directory_next(d, &name);
-	directory_close(&d);
-	return any ? why_say(why, F_EXISTS, "%s is not empty: a backup wants a directory of its own", b->to) : OK;
+	return check_is_empty(b, why);
+}
+
+/* What was broken off is of no use, and would only stand in the way of the next. */
+static void take_away(struct backup *b)
+{
+	bool any = b->made_files;
+	while (any) {
+		struct directory_reader *d = directory_read(b->to_fd);
+		struct str name;
+		any = false;
+		while (!any && d != NULL && directory_next(d, &name)) {
+			struct str rest = name;
+			bool ours = str_take(&rest, STR("content-")) || str_take(&rest, STR("queue.db"));
+			any = ours && file_remove(b->to_fd, name.p) == OK;
+		}
+		directory_close(&d);
+	}
+	if (b->made_directory)
+		(void)!directory_remove(FILE_CWD, b->to);
 }
 
 static fault open_source(struct backup *b, struct why *why)
@@ -70,8 +128,9 @@ static fault copy_database(struct backup *b, struct why *why)
 	int fd = -1;
 	sqlite3_stmt *st = NULL;
 	snprintf(file, sizeof file, "%s/%s", b->to, part);
-	TRY(file_open(b->to_fd, part, FILE_READ | FILE_WRITE | FILE_CREATE, 0600, &fd, why)); /* for its mode */
+	TRY(file_open(b->to_fd, part, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, 0600, &fd, why)); /* for its mode */
 	fd_close(&fd);
+	b->made_files = true;
 	int rc = sqlite3_prepare_v2(b->live, "VACUUM INTO ?1", -1, &st, NULL);
 	if (rc == SQLITE_OK) {
 		sqlite3_bind_text(st, 1, file, -1, SQLITE_STATIC);
@@ -285,7 +344,7 @@ static fault contents_durable(struct backup *b, struct why *why)
 		struct str extents = m.row_ok ? buf_view(&m.extents) : STR_NONE;
 		for (size_t i = 0; i < extents.n / EXTENT_PACKED && f == OK; i++)
 			if (!content_log_holds(b->target, extent_at(extents, i)))
-				f = why_say(why, F_LIMIT, "the contents cannot be copied: there is no room in %s", b->to);
+				f = why_say(why, F_LIMIT, "the contents cannot be copied: there is no room in %s, or its files may not grow so large (ulimit -f)", b->to);
 	}
 	buf_fini(&m.extents);
 	return f == F_ABSENT ? OK : f;
@@ -336,6 +395,8 @@ fault backup_make(struct str from, struct str to, const struct backup_watch *wat
 	sqlite3_close(b.live);
 	content_log_close(&b.source);
 	content_log_close(&b.target);
+	if (f != OK)
+		take_away(&b);
 	fd_close(&b.from_fd);
 	fd_close(&b.to_fd);
 	return f;

@@ -85,6 +85,31 @@ fault directory_open(int at, const char *path, int *fd_out, struct why *why)
 	return opened(openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path, fd_out, why);
 }
 
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+fault directory_is_within(int fd, int of, bool *out)
+{
+	struct stat sought, here, below;
+	int at = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	*out = false;
+	fault f = at >= 0 && fstat(of, &sought) == 0 && fstat(at, &here) == 0 ? OK : fault_of_errno();
+	for (bool root = false; f == OK && !root && !(*out = is_same(&here, &sought));) {
+		int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		below = here;
+		if (up < 0 || fstat(up, &here) != 0)
+			f = fault_of_errno();
+		root = is_same(&here, &below);
+		(void)close(at);
+		at = up;
+	}
+	if (at >= 0)
+		(void)close(at);
+	return f;
+}
+
 static fault open_beneath(int at, const char *path, int flags, unsigned permissions, int *fd_out)
 {
 	/* O_NONBLOCK: a FIFO that somebody put there must not stop us. */

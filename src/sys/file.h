@@ -25,6 +25,9 @@ MUST_USE fault file_open_beneath(int at, const char *path, unsigned mode, unsign
 /* A relative path behind the current directory, an absolute one as it is. F_LIMIT: no room. */
 MUST_USE fault path_absolute(const char *path, char *to, size_t room);
 MUST_USE fault directory_open(int at, const char *path, int *fd_out, struct why *why);
+MUST_USE fault directory_open_parent(const char *path, int *fd_out, struct why *why); /* of the last name */
+/* Is the directory `fd` the directory `of`, or below it? By what they are, whatever the names and links were. */
+MUST_USE fault directory_is_within(int fd, int of, bool *out);
 MUST_USE fault directory_open_beneath(int at, const char *path, int *fd_out);
 MUST_USE fault directory_make(int at, const char *path, unsigned permissions); /* F_EXISTS is told */
 MUST_USE fault directory_remove(int at, const char *path); /* an empty one */

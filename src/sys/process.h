@@ -28,6 +28,8 @@ void child_free(struct child **c);      /* after it has ended, or to forget it *
 int  child_pid(const struct child *c);
 
 enum signal_kind { SIGNAL_RELOAD, SIGNAL_STOP };
+/* A file that may grow no more (ulimit -f) is an error that the write tells, not the end of us. Every loop asks for it, too. */
+void signals_spare_full_files(void);
 void signals_watch(struct loop *loop, void (*notify)(void *owner, enum signal_kind which), void *owner);
 
 /* sd_notify(3)'s protocol: "READY=1", "RELOADING=1", "STOPPING=1". Nothing without NOTIFY_SOCKET. */

@@ -28,6 +28,11 @@ static void watch(struct loop *loop, uv_signal_t *handle, int number)
 	uv_unref((uv_handle_t *)handle); /* a signal that may come is nothing to wait for */
 }
 
+void signals_spare_full_files(void)
+{
+	(void)signal(SIGXFSZ, SIG_IGN);
+}
+
 void signals_watch(struct loop *loop, void (*notify)(void *owner, enum signal_kind which), void *owner)
 {
 	watched.notify = notify;

@@ -143,6 +143,35 @@ static void faults_are_told_apart(void **state)
 	fd_close(&fd);
 }
 
+static bool is_within(int at, const char *path, int of)
+{
+	int fd = -1;
+	bool within = false;
+	assert_int_equal(directory_open(at, path, &fd, NULL), OK);
+	assert_int_equal(directory_is_within(fd, of, &within), OK);
+	fd_close(&fd);
+	return within;
+}
+
+static void what_a_directory_lies_in(void **state)
+{
+	struct place *p = *state;
+	int queue = -1;
+	assert_int_equal(directory_make(p->fd, "queue", 0700), OK);
+	assert_int_equal(directory_make(p->fd, "queue/in", 0700), OK);
+	assert_int_equal(directory_make(p->fd, "queue/in/deeper", 0700), OK);
+	assert_int_equal(directory_make(p->fd, "queue2", 0700), OK);
+	assert_int_equal(symlinkat("queue/in", p->fd, "link"), 0);
+	assert_int_equal(directory_open(p->fd, "queue", &queue, NULL), OK);
+	assert_true(is_within(p->fd, "queue", queue));
+	assert_true(is_within(p->fd, "queue/in", queue));
+	assert_true(is_within(p->fd, "link/deeper/../deeper", queue));
+	assert_false(is_within(p->fd, "queue2", queue));
+	assert_false(is_within(p->fd, "queue/..", queue));
+	assert_false(is_within(FILE_CWD, "/", queue));
+	fd_close(&queue);
+}
+
 static void beneath_stays_beneath(void **state)
 {
 	struct place *p = *state;
@@ -257,6 +286,7 @@ int main(void)
 		WITH_A_PLACE(what_is_written_is_read),
 		WITH_A_PLACE(a_pipe_is_read_to_its_end),
 		WITH_A_PLACE(faults_are_told_apart),
+		WITH_A_PLACE(what_a_directory_lies_in),
 		WITH_A_PLACE(beneath_stays_beneath),
 		cmocka_unit_test(a_read_in_pieces_is_one_read),
 		WITH_A_PLACE(a_lock_is_for_one_opening),
