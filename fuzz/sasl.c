@@ -38,7 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		}
 		return 0;
 	}
-	struct sasl_users users = { find, NULL, STR("pepper"), 4096, STR_NONE };
+	static const struct credential_kinds kinds = { .n = 0 };
+	struct sasl_users users = { find, NULL, STR("pepper"), &kinds };
 	struct sasl_server *s = sasl_server_new(str_of(mechanisms[choice & 3]), &users,
 	                                        (struct str){ "0123456789abcdef0123456789abcdef", 32 });
 	check(s != NULL);

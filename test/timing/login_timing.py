@@ -18,7 +18,6 @@ from harness.raw import Raw
 from harness.server import users_line
 
 MARK = 4.5
-AT_ONCE = 4  # more would measure how busy the machine is
 
 
 def attempt(server, context, number, name):
@@ -49,6 +48,8 @@ def work(server, context, jobs, times, replies, troubles):
 def verifiers(kind, names):
     if kind == "scram":
         return "".join(users_line(name, "the right password") for name in names)
+    if kind == "mixed":
+        return verifiers("scram", names[::2]) + verifiers("bcrypt", names[1::2])
     warnings.simplefilter("ignore")
     rounds = {"bcrypt": 1 << 9, "slow": 1 << 14}[kind]
     made = crypt.crypt("the right password", crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=rounds))
@@ -60,13 +61,13 @@ def welch(a, b):
     return (statistics.mean(a) - statistics.mean(b)) / spread ** 0.5
 
 
-def measure(server, users):
+def measure(server, users, at_once):
     context = ssl.create_default_context(cafile=server.authority.cert)
     names = [("known", f"user{i}") for i in range(users)] + [("unknown", f"none{i}") for i in range(users)]
     random.shuffle(names)
     jobs = [(number, *pair) for number, pair in enumerate(names)]
     times, replies, troubles = {"known": [], "unknown": []}, {"known": set(), "unknown": set()}, []
-    threads = [threading.Thread(target=work, args=(server, context, jobs, times, replies, troubles)) for _ in range(AT_ONCE)]
+    threads = [threading.Thread(target=work, args=(server, context, jobs, times, replies, troubles)) for _ in range(at_once)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -77,7 +78,8 @@ def measure(server, users):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--users", type=int, default=1000)
-    parser.add_argument("--verifier", choices=("scram", "bcrypt", "slow"), default="scram")
+    parser.add_argument("--verifier", choices=("scram", "bcrypt", "mixed", "slow"), default="scram")
+    parser.add_argument("--at-once", type=int, default=4, help="more keep the keeper busy")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sealpost-timing-") as folder:
         pathlib.Path(folder).chmod(0o755)
@@ -86,7 +88,7 @@ def main():
         server.users.write_text(server.users.read_text() + verifiers(options.verifier, names))
         server.start()
         try:
-            times, replies, troubles = measure(server, options.users)
+            times, replies, troubles = measure(server, options.users, options.at_once)
         finally:
             server.stop()
     for kind, all_times in times.items():

@@ -177,12 +177,14 @@ bool credential_fits(const struct credential *c, struct str password)
 	return f == OK && fits;
 }
 
-void credential_fake(struct str pepper, struct str name, uint32_t iterations, struct credential *out)
+void credential_fake(struct str pepper, struct str name, const struct credential *like, struct credential *out)
 {
-	unsigned char salt[32];
-	*out = (struct credential){ .scram = true, .iterations = iterations, .salt_n = CREDENTIAL_SALT_PRESET };
+	unsigned char salt[64];
+	_Static_assert(sizeof salt >= CREDENTIAL_SALT_MAX, "a salt is cut from it");
+	*out = (struct credential){ .scram = true, .iterations = like->iterations, .salt_n = like->salt_n };
 	hmac(pepper, STR("salt of "), name, salt);
+	hmac(pepper, STR("more salt of "), name, salt + 32);
 	hmac(pepper, STR("stored key of "), name, out->stored_key);
 	hmac(pepper, STR("server key of "), name, out->server_key);
-	memcpy(out->salt, salt, CREDENTIAL_SALT_PRESET);
+	memcpy(out->salt, salt, out->salt_n);
 }

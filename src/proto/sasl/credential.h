@@ -45,8 +45,8 @@ MUST_USE fault credential_make(struct str password, uint32_t iterations, struct 
 MUST_USE fault credential_put(struct buf *out, const struct credential *c); /* a SCRAM one, in its text form */
 /* Slow by intention; the same work whether it fits or not. */
 bool credential_fits(const struct credential *c, struct str password);
-/* A credential for a user who does not exist: always the same for this pepper and name, like a real one; the keys
- * come from the pepper too, so no password fits. */
-void credential_fake(struct str pepper, struct str name, uint32_t iterations, struct credential *out);
+/* A SCRAM credential for a user who does not exist, with the rounds and the length of salt of another one: always the same for this
+ * pepper and name; the keys come from the pepper too, so no password fits. */
+void credential_fake(struct str pepper, struct str name, const struct credential *like, struct credential *out);
 
 #endif

@@ -53,11 +53,14 @@ static void look_up(struct sasl_server *s, const char *login)
 	}
 	if (s->known)
 		return;
-	/* A string of crypt_like is only measured with: what fits it is denied all the same. */
+	credential_kinds_fake(s->users.kinds, s->users.pepper, str_of(login), s->scram, &s->credential);
+	if (s->credential.scram)
+		return;
+	/* A user's string, copied because it is measured with later: what fits it is denied all the same. */
 	buf_clear(&s->form);
-	if (s->scram || s->users.crypt_like.n == 0 || buf_add(&s->form, s->users.crypt_like) != OK ||
-	    credential_parse(buf_view(&s->form), &s->credential, NULL) != OK)
-		credential_fake(s->users.pepper, str_of(login), s->users.iterations, &s->credential);
+	bool copied = buf_add(&s->form, s->credential.crypt) == OK;
+	check(copied); /* no string that is a credential is longer */
+	s->credential.crypt = buf_view(&s->form);
 }
 
 static int give_base64(Gsasl_session *session, Gsasl_property property, const unsigned char *bytes, size_t n)

@@ -20,6 +20,7 @@
 
 #include "base/fault.h"
 #include "base/str.h"
+#include "proto/sasl/kinds.h"
 
 enum { SASL_RESPONSE_MAX = 12288 };
 
@@ -29,8 +30,7 @@ struct sasl_users {
 	fault (*find)(void *owner, struct str login, struct str *name_out, struct str *credential_out);
 	void *owner;
 	struct str pepper;        /* random bytes of this process, for the answers to unknown names; outlives the exchange */
-	uint32_t iterations;      /* what an unknown user's verifier claims: like most of the real ones */
-	struct str crypt_like;    /* or, for a password in the clear, what it is measured with: a crypt(3) string; "" for none */
+	const struct credential_kinds *kinds; /* what an unknown user's verifier is like; used within sasl_server_step */
 };
 
 struct sasl_server;

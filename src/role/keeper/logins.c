@@ -180,8 +180,7 @@ void logins_on_start(struct keeper_link *link, const struct front_auth_start *m)
 		return;
 	}
 	struct login *l = NEW(struct login);
-	struct sasl_users users = { find_user, l, { k->pepper, sizeof(k->pepper) }, k->now->iterations,
-	                            k->now->crypt_like };
+	struct sasl_users users = { find_user, l, { k->pepper, sizeof(k->pepper) }, &k->now->kinds };
 	l->sasl = sasl_server_new(m->mechanism, &users, m->channel_binding);
 	if (l->sasl == NULL) {
 		free(l);

@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "policy/users.h"
-#include "proto/sasl/credential.h"
 #include "sys/file.h"
 #include "sys/secret.h"
 #include "sys/socket.h"
@@ -190,13 +189,12 @@ static fault load_directory(struct vault *v, struct why *why)
 	return f;
 }
 
-/* A credential that cannot be read keeps its user out, and nobody else. */
+/* A credential that cannot be read keeps its user out, and nobody else. The others are counted by kind. */
 static void judge_credentials(struct vault *v, struct buf *trouble)
 {
 	struct conf_report silent;
 	struct arena *a = arena_new(1 << 30);
 	fault f = OK;
-	bool seen = false;
 	conf_report_init(&silent);
 	for (size_t i = 0; i < v->conf->n_users; i++) {
 		struct str text, path = v->conf->users[i].file;
@@ -206,32 +204,14 @@ static void judge_credentials(struct vault *v, struct buf *trouble)
 		for (const struct user_line *u = users_parse(path, text, a, &silent, &errors); u != NULL && f == OK; u = u->next) {
 			struct credential c;
 			struct why why = { "" };
-			bool good = credential_parse(u->credential, &c, &why) == OK;
-			if (good && !seen && !c.scram)
-				v->crypt_like = u->credential;
-			seen |= good;
-			if (!good)
+			if (credential_parse(u->credential, &c, &why) == OK)
+				credential_kinds_add(&v->kinds, &c);
+			else
 				f = buf_addf(trouble, "%.*s:%u: %.*s cannot log in: %s\n", STR_ARG(path), u->at.line, STR_ARG(u->name), why.text);
 		}
 	}
 	conf_report_fini(&silent);
 	arena_free(&a);
-}
-
-/* What most verifiers claim: the first one stands for all. */
-static uint32_t usual_iterations(const struct vault *v)
-{
-	for (size_t i = 0; i < v->conf->n_users; i++) {
-		struct str text, mark = STR("SCRAM-SHA-256$");
-		size_t at;
-		uint64_t n;
-		if (text_of(v->files, v->conf->users[i].file, &text, NULL) != OK || !str_find_str(text, mark, &at))
-			continue;
-		text = str_from(text, at + mark.n);
-		if (str_take_u64(&text, &n) && n >= CREDENTIAL_ITERATIONS_MIN && n <= CREDENTIAL_ITERATIONS_MAX)
-			return (uint32_t)n;
-	}
-	return CREDENTIAL_ITERATIONS_PRESET;
 }
 
 /* ---- secrets ---- */
@@ -304,7 +284,6 @@ fault vault_new(const struct conf *conf, struct files **files, int64_t now_s, st
 	}
 	judge_credentials(v, trouble);
 	judge_locks(v, trouble);
-	v->iterations = usual_iterations(v);
 	*out = v;
 	return OK;
 }

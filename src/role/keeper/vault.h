@@ -13,6 +13,7 @@
 
 #include "conf/conf.h"
 #include "policy/directory.h"
+#include "proto/sasl/kinds.h"
 #include "role/keeper/keys.h"
 
 /* Files as they arrive from the supervisor, before COMMIT. */
@@ -27,8 +28,7 @@ struct vault {
 	struct files *files;
 	struct keys *keys;
 	struct directory *directory;
-	uint32_t iterations;      /* of the users' verifiers, for names that do not exist ... */
-	struct str crypt_like;    /* ... or the first verifier, if it is of crypt(3); else "" */
+	struct credential_kinds kinds; /* of the users' verifiers, for names that do not exist */
 };
 
 /* Takes files over also on failure. now_s: wall clock. trouble: sentences that do not hinder, a line each. */

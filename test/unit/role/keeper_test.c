@@ -498,6 +498,35 @@ static void guessing_is_stopped(void **state)
 }
 
 /* A verifier that is slow to measure shows in nothing: what is left of the delay is as much shorter. */
+/* The verifiers of all users are counted: names that nobody has are offered the rounds of the one, or of the other. */
+static void attack_58_nobody_is_like_any_of_the_users(void **state)
+{
+	struct credential c;
+	struct buf line;
+	unsigned as_jada = 0, as_other = 0;
+	(void)state;
+	buf_init(&line, 4096);
+	assert_ok(credential_make(STR("pencil"), 8192, STR("saltsaltsaltsalt"), &c));
+	assert_ok(buf_add(&line, STR("other:")));
+	assert_ok(credential_put(&line, &c));
+	assert_ok(buf_add(&line, STR("\n\0")));
+	write_users(buf_view(&line).p);
+	expect_ready();
+	for (unsigned i = 0; i < 40; i++) {
+		char first[64];
+		snprintf(first, sizeof first, "n,,n=none%u,r=abcdefgh", i);
+		start(1, "SCRAM-SHA-256", str_of(first), "203.0.113.7");
+		expect(&from_front, 1, "MORE 1;");
+		as_jada += str_find_str(buf_view(&from_front.kept), STR(",i=4096"), &(size_t){ 0 });
+		as_other += str_find_str(buf_view(&from_front.kept), STR(",i=8192"), &(size_t){ 0 });
+	}
+	assert_int_equal(as_jada + as_other, 40);
+	assert_true(as_jada > 0 && as_other > 0);
+	buf_wipe(&line);
+	write_users("");
+	expect_ready();
+}
+
 static void attack_58_a_slow_verifier_is_refused_in_the_same_time(void **state)
 {
 	char line[256];
@@ -565,7 +594,8 @@ static void logs_in_at_relays(void **state)
 	assert_ok(credential_make(STR("pencil"), 4096, STR("saltsaltsaltsalt"), &c));
 	assert_ok(credential_put(&text, &c));
 	assert_ok(buf_add_char(&text, '\0'));
-	struct sasl_users users = { find_mx1, (void *)(uintptr_t)buf_view(&text).p, STR("pepper"), 4096, STR_NONE };
+	static const struct credential_kinds no_kinds = { .n = 0 };
+	struct sasl_users users = { find_mx1, (void *)(uintptr_t)buf_view(&text).p, STR("pepper"), &no_kinds };
 	struct sasl_server *s = sasl_server_new(STR("SCRAM-SHA-256"), &users, STR_NONE);
 	login_at("corp", "LOGIN PLAIN SCRAM-SHA-256");
 	expect(&from_courier, 1, "FIRST SCRAM-SHA-256 1;");
@@ -801,6 +831,7 @@ int main(void)
 		cmocka_unit_test(knows_recipients),           cmocka_unit_test(knows_who_may_send),
 		cmocka_unit_test(logs_in_by_plain),           cmocka_unit_test(logs_in_by_scram),
 		cmocka_unit_test(refuses_what_is_not_offered), cmocka_unit_test(cancelling_leaves_nothing),
+		cmocka_unit_test(attack_58_nobody_is_like_any_of_the_users),
 		cmocka_unit_test(attack_58_a_slow_verifier_is_refused_in_the_same_time),
 		cmocka_unit_test(guessing_is_stopped),        cmocka_unit_test(a_reload_ends_exchanges_kindly),
 		cmocka_unit_test(logs_in_at_relays),          cmocka_unit_test(relay_failures_say_why),

@@ -137,9 +137,15 @@ static void fakes_are_steady_and_never_fit(void **state)
 {
 	struct credential a, b, other;
 	(void)state;
-	credential_fake(STR("pepper"), STR("nobody"), 20000, &a);
-	credential_fake(STR("pepper"), STR("nobody"), 20000, &b);
-	credential_fake(STR("pepper"), STR("somebody"), 20000, &other);
+	for (size_t n = CREDENTIAL_SALT_MIN; n <= CREDENTIAL_SALT_MAX; n += CREDENTIAL_SALT_MAX - CREDENTIAL_SALT_MIN) {
+		credential_fake(STR("pepper"), STR("nobody"), &(struct credential){ .iterations = 4096, .salt_n = n }, &a);
+		assert_int_equal(a.salt_n, n);
+		assert_memory_not_equal(a.salt + n - 8, (char[8]){ 0 }, 8);
+	}
+	const struct credential like = { .iterations = 20000, .salt_n = CREDENTIAL_SALT_PRESET };
+	credential_fake(STR("pepper"), STR("nobody"), &like, &a);
+	credential_fake(STR("pepper"), STR("nobody"), &like, &b);
+	credential_fake(STR("pepper"), STR("somebody"), &like, &other);
 	assert_memory_equal(a.salt, b.salt, a.salt_n);
 	assert_memory_not_equal(a.salt, other.salt, a.salt_n);
 	assert_int_equal(a.salt_n, CREDENTIAL_SALT_PRESET);
