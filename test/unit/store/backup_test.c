@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* A copy of a queue is a queue: whole, of one moment, whatever the server does meanwhile; what is damaged is told. */
+#include "fixture.h"
 #include "store/backup.h"
-#include "store/store.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,26 +17,12 @@
 
 #include "base/check.h"
 
-enum { NOW = 1000000, SEGMENT = 128 << 10, MESSAGES = 30, SIZE = 20000 };
+enum { MESSAGES = 30, SIZE = 20000 };
 static const struct store_ops *const ops = &store_sqlite;
-static const struct store_room anything = { NULL, 0, 1000 };
 
-struct fixture {
-	struct store *store;
-	struct arena *arena;
-	char directory[64], queue[80], copy[80];
-	unsigned settled, added;
-};
-
-static struct store *open_at(const char *path)
-{
-	struct store_options options = { .segment_bytes = SEGMENT };
-	struct why why = { "" };
-	struct store *s = NULL;
-	if (ops->open(str_of(path), &options, &s, &why) != OK)
-		fail_msg("open %s: %s", path, why.text);
-	return s;
-}
+/* Where the copy goes, and what the server has done while it was made. */
+static char copy[80];
+static unsigned settled, added;
 
 static struct str text_of(struct fixture *f, unsigned number)
 {
@@ -61,40 +46,19 @@ static void put(struct fixture *f, unsigned number)
 
 static int setup(void **state)
 {
-	struct fixture *f = NEW(struct fixture);
-	strcpy(f->directory, "/dev/shm/store-backup-XXXXXX");
-	if (mkdtemp(f->directory) == NULL)
-		return -1;
-	snprintf(f->queue, sizeof f->queue, "%s/queue", f->directory);
-	snprintf(f->copy, sizeof f->copy, "%s/copy", f->directory);
-	f->arena = arena_new(64 << 20);
-	f->store = open_at(f->queue);
+	struct fixture *f = fixture_new(ops, "/dev/shm");
+	snprintf(copy, sizeof copy, "%s/copy", f->directory);
+	settled = added = 0;
 	for (unsigned i = 0; i < MESSAGES; i++)
 		put(f, i);
 	*state = f;
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
-{
-	(void)st, (void)kind, (void)walk;
-	return remove(path);
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	ops->close(&f->store);
-	arena_free(&f->arena);
-	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	free(f);
-	return 0;
-}
-
 /* Whole messages of the copy, by verify and by reading; *found: what verify has to say. */
 static unsigned whole_in(struct fixture *f, const char *path, unsigned *found)
 {
-	struct store *s = open_at(path);
+	struct store *s = fixture_open(f, path);
 	struct store_round round = { 0 };
 	struct store_finding out[8];
 	struct store_rcpt *rows = ARENA_ARRAY(f->arena, struct store_rcpt, 2 * MESSAGES);
@@ -129,16 +93,16 @@ static void test_a_copy_is_a_queue(void **state)
 	struct backup_sum sum;
 	struct why why = { "" };
 	unsigned found;
-	if (backup_make(str_of(f->queue), str_of(f->copy), NULL, &sum, &why) != OK)
+	if (backup_make(str_of(f->queue), str_of(copy), NULL, &sum, &why) != OK)
 		fail_msg("%s", why.text);
 	assert_int_equal(sum.messages, MESSAGES);
 	assert_int_equal(sum.bytes, MESSAGES * SIZE);
-	assert_int_equal(whole_in(f, f->copy, &found), MESSAGES);
+	assert_int_equal(whole_in(f, copy, &found), MESSAGES);
 	assert_int_equal(found, 0);
 	struct stat st;
-	assert_int_equal(stat(f->copy, &st), 0);
+	assert_int_equal(stat(copy, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
-	assert_int_equal(backup_make(str_of(f->queue), str_of(f->copy), NULL, &sum, &why), F_EXISTS);
+	assert_int_equal(backup_make(str_of(f->queue), str_of(copy), NULL, &sum, &why), F_EXISTS);
 	assert_int_equal(backup_make(str_of("/dev/shm/no-such-queue"), str_of(f->directory), NULL, &sum, &why), F_ABSENT);
 }
 
@@ -153,12 +117,12 @@ static void on_progress(void *owner, uint64_t messages, uint64_t of_messages)
 	assert_int_equal(ops->lease(f->store, NOW + 1000, 60, &anything, f->arena, &r, 1, &n, NULL), OK);
 	if (n == 0)
 		return;
-	if (f->settled < 2 * MESSAGES / 3) {
+	if (settled < 2 * MESSAGES / 3) {
 		struct store_outcome o = { .rcpt = r.number, .fence = r.fence, .kind = SETTLE_DONE };
 		assert_int_equal(ops->commit(f->store, NULL, 0, &o, 1, NULL), OK);
-		f->settled++;
+		settled++;
 	}
-	put(f, 100 + f->added++);
+	put(f, 100 + added++);
 	for (int i = 0; i < 20 && more; i++)
 		assert_int_equal(ops->tidy(f->store, &more, NULL), OK);
 }
@@ -170,13 +134,13 @@ static void test_the_server_goes_on_meanwhile(void **state)
 	struct why why = { "" };
 	unsigned found;
 	struct backup_watch watch = { .progress = on_progress, .owner = f };
-	if (backup_make(str_of(f->queue), str_of(f->copy), &watch, &sum, &why) != OK)
+	if (backup_make(str_of(f->queue), str_of(copy), &watch, &sum, &why) != OK)
 		fail_msg("%s", why.text);
-	assert_true(f->settled > 10);
+	assert_true(settled > 10);
 	assert_int_equal(sum.damaged, 0);
 	assert_int_equal(sum.messages + sum.left, MESSAGES);
 	assert_true(sum.left > 0); /* their room was used again before they could be copied */
-	assert_int_equal(whole_in(f, f->copy, &found), sum.messages);
+	assert_int_equal(whole_in(f, copy, &found), sum.messages);
 	assert_int_equal(found, 0);
 }
 
@@ -193,11 +157,11 @@ static void test_p6_damage_is_told_and_stays_out(void **state)
 	c ^= 1;
 	assert_int_equal(pwrite(fd, &c, 1, 100), 1);
 	close(fd);
-	if (backup_make(str_of(f->queue), str_of(f->copy), NULL, &sum, &why) != OK)
+	if (backup_make(str_of(f->queue), str_of(copy), NULL, &sum, &why) != OK)
 		fail_msg("%s", why.text);
 	assert_int_equal(sum.damaged, 1);
 	assert_int_equal(sum.messages, MESSAGES - 1);
-	assert_int_equal(whole_in(f, f->copy, &found), MESSAGES - 1);
+	assert_int_equal(whole_in(f, copy, &found), MESSAGES - 1);
 	assert_int_equal(found, 1);
 }
 
@@ -217,16 +181,16 @@ static void test_half_a_copy_is_none(void **state)
 	struct backup_watch watch = { .progress = give_up };
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(backup_make(str_of(f->queue), str_of(f->copy), &watch, &sum, &why) == OK);
+		_exit(backup_make(str_of(f->queue), str_of(copy), &watch, &sum, &why) == OK);
 	int status;
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 	struct store *s = NULL;
-	assert_int_equal(ops->open(str_of(f->copy), NULL, &s, &why), F_STORE);
+	assert_int_equal(ops->open(str_of(copy), NULL, &s, &why), F_STORE);
 	assert_non_null(strstr(why.text, "queue.db"));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The queue's contract: every case runs on every store. store_memory says what is right; the others follow. */
-#include "store/store.h"
+#include "fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,62 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <ftw.h>
 
 #include <cmocka.h>
 
 #include "base/check.h"
 
-#define NOW 1000000
-
 static const struct store_ops *const stores[] = { &store_memory, &store_sqlite };
-
-/* One store under test, in a directory of its own. */
-struct fixture {
-	const struct store_ops *ops;
-	struct store *store;
-	struct arena *arena;
-	char directory[64];
-};
-
-static const struct store_room anything = { NULL, 0, 1000 };
-
-static void open_store(struct fixture *f)
-{
-	struct why why = { "" };
-	struct store_options options = { .segment_bytes = 256 << 10 };
-	char where[80];
-	snprintf(where, sizeof where, "%s/queue", f->directory);
-	if (f->ops->open(str_of(where), &options, &f->store, &why) != OK)
-		fail_msg("open: %s", why.text);
-}
 
 static int setup(void **state)
 {
-	struct fixture *f = NEW(struct fixture);
-	f->ops = *state;
-	strcpy(f->directory, "/tmp/store-contract-XXXXXX");
-	if (mkdtemp(f->directory) == NULL)
-		return -1;
-	f->arena = arena_new(64 << 20);
-	open_store(f);
-	*state = f;
-	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
-{
-	(void)st, (void)kind, (void)walk;
-	return remove(path);
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	f->ops->close(&f->store);
-	arena_free(&f->arena);
-	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	free(f);
+	*state = fixture_new(*state, "/tmp");
 	return 0;
 }
 
@@ -797,8 +751,8 @@ static void the_living_survive_tidying(void **state)
 		}
 	}
 	assert_int_equal(counts(f).held, ROUNDS);
-	/* 2.1 MB went through segments of 256 KB; 108 KB of it lives: the disk does not grow with the past. */
-	assert_true(counts(f).disk_bytes <= 6 * (256 << 10));
+	/* 2.1 MB went through segments of 128 KB; 108 KB of it lives: the disk does not grow with the past. */
+	assert_true(counts(f).disk_bytes <= 6 * SEGMENT);
 }
 
 #define CASE(name) { #name, name }
@@ -843,7 +797,7 @@ int main(void)
 			size_t at = s * COUNT(cases) + i;
 			union { const void *in; void *out; } ops = { stores[s] };
 			snprintf(names[at], sizeof names[at], "%s: %s", stores[s]->name, cases[i].name);
-			tests[at] = (struct CMUnitTest){ names[at], cases[i].run, setup, teardown, ops.out };
+			tests[at] = (struct CMUnitTest){ names[at], cases[i].run, setup, fixture_teardown, ops.out };
 		}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,11 +3,10 @@
  * A small queue, and every byte of it damaged in turn: it is always found, nothing that is not right is ever given out as
  * right, and nothing crashes. Bytes of the database are sampled in the plain run; SEALPOST_THOROUGH=1 takes all.
  */
+#include "fixture.h"
 #include "store/inspect.h"
-#include "store/store.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,15 +20,8 @@
 
 #include "base/check.h"
 
-enum { NOW = 1000000, SEGMENT = 128 << 10, PAGE = 4096 };
+enum { PAGE = 4096 };
 static const struct store_ops *const ops = &store_sqlite;
-static const struct store_room anything = { NULL, 0, 1000 };
-
-struct fixture {
-	struct store *store;
-	struct arena *arena;
-	char directory[64], queue[80];
-};
 
 /* What was committed. */
 static const struct letter { const char *id, *sender; size_t size; const char *rcpts[3]; bool held; } letters[] = {
@@ -38,19 +30,6 @@ static const struct letter { const char *id, *sender; size_t size; const char *r
 	{ "m3", "c@x.example", 20, { "four@y.example" }, true },
 };
 enum { RCPTS = 4 };
-
-static fault try_open(struct fixture *f, struct why *why)
-{
-	struct store_options options = { .segment_bytes = SEGMENT };
-	return ops->open(str_of(f->queue), &options, &f->store, why);
-}
-
-static void must_open(struct fixture *f)
-{
-	struct why why = { "" };
-	if (try_open(f, &why) != OK)
-		fail_msg("open: %s", why.text);
-}
 
 static struct str text_of(struct arena *a, const struct letter *l)
 {
@@ -77,32 +56,10 @@ static void put(struct fixture *f, const struct letter *l)
 
 static int setup(void **state)
 {
-	struct fixture *f = NEW(struct fixture);
-	strcpy(f->directory, "/dev/shm/store-damage-XXXXXX");
-	if (mkdtemp(f->directory) == NULL)
-		return -1;
-	snprintf(f->queue, sizeof f->queue, "%s/queue", f->directory);
-	f->arena = arena_new(256 << 20);
-	must_open(f);
+	struct fixture *f = fixture_new(ops, "/dev/shm");
 	for (size_t i = 0; i < COUNT(letters); i++)
 		put(f, &letters[i]);
 	*state = f;
-	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
-{
-	(void)st, (void)kind, (void)walk;
-	return remove(path);
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	ops->close(&f->store);
-	arena_free(&f->arena);
-	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	free(f);
 	return 0;
 }
 
@@ -292,7 +249,7 @@ static void test_p6_every_byte_of_the_contents(void **state)
 		patch(f, "content-000001", at, 1 << (at % 8));
 		unsigned seen = 0;
 		ops->close(&f->store); /* nothing is remembered */
-		must_open(f);
+		reopen(f);
 		while (!round.over) {
 			assert_int_equal(ops->verify(f->store, &round, 1 << 20, a, found, 8, &n, NULL), OK);
 			seen += (unsigned)n;
@@ -425,10 +382,10 @@ static void test_p6_numbers_are_never_used_twice(void **state)
 	struct fixture *f = *state;
 	ops->close(&f->store);
 	run_sql(f, "UPDATE meta SET value=2 WHERE key='next-number'");
-	must_open(f);
+	reopen(f);
 	ops->close(&f->store);
 	run_sql(f, "UPDATE meta SET value=value+4611686018427387904 WHERE key='next-number-copy'");
-	must_open(f);
+	reopen(f);
 	put(f, &(struct letter){ "m4", "a@x.example", 100, { "five@y.example" }, false });
 	ops->close(&f->store);
 	run_sql(f, "UPDATE meta SET value=2");
@@ -480,11 +437,11 @@ static void test_p6_what_is_set_aside_stays_until_it_is_whole(void **state)
 	assert_int_equal(c.damaged, 2);
 	assert_int_equal(c.held, 1);
 	ops->close(&f->store);
-	must_open(f);
+	reopen(f);
 	assert_int_equal(state_now(f, "m1", &reply), RCPT_DAMAGED);
 	patch(f, "content-000001", 40, 1); /* from a backup, say */
 	ops->close(&f->store);
-	must_open(f);
+	reopen(f);
 	struct store_round round = { 0 };
 	struct store_finding found[8];
 	assert_int_equal(ops->verify(f->store, &round, 1 << 20, f->arena, found, 8, &n, NULL), OK);
@@ -502,7 +459,7 @@ static void test_p6_a_damaged_envelope_goes_nowhere(void **state)
 	size_t n;
 	ops->close(&f->store);
 	run_sql(f, "UPDATE message SET sender='evil@x.example' WHERE id='m1'; UPDATE rcpt SET address='x@y' WHERE address LIKE 'three%'");
-	must_open(f);
+	reopen(f);
 	struct store_selector all = { .id = STR_NONE };
 	assert_int_equal(ops->claim(f->store, &all, NOW, 60, f->arena, rows, 8, &n, NULL), OK);
 	assert_int_equal(n, 1); /* m3 */
@@ -546,7 +503,7 @@ static void test_a_newer_queue_is_not_touched(void **state)
 	assert_true(str_eq(slurp(f, "queue.db"), before));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
 {

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /* The SQLite store where things go wrong: kills, torn and flipped bytes, full and failing disks, foreign hands. */
 #include "disk.h"
+#include "fixture.h"
 #include "store/content_log.h"
 #include "store/crc32c.h"
 #include "store/schedule.h"
-#include "store/store.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -24,58 +23,18 @@
 
 #include "base/check.h"
 
-enum { NOW = 1000000, SEGMENT = 128 << 10 };
 static const struct store_ops *const ops = &store_sqlite;
-static const struct store_room anything = { NULL, 0, 1000 };
-
-struct fixture {
-	struct store *store;
-	struct arena *arena;
-	char directory[64], queue[80];
-};
-
-static fault try_open(struct fixture *f, struct why *why)
-{
-	struct store_options options = { .segment_bytes = SEGMENT };
-	return ops->open(str_of(f->queue), &options, &f->store, why);
-}
-
-static void reopen(struct fixture *f)
-{
-	struct why why = { "" };
-	ops->close(&f->store);
-	if (try_open(f, &why) != OK)
-		fail_msg("open: %s", why.text);
-}
 
 static int setup(void **state)
 {
-	struct fixture *f = NEW(struct fixture);
-	strcpy(f->directory, "/tmp/store-sqlite-XXXXXX");
-	if (mkdtemp(f->directory) == NULL)
-		return -1;
-	snprintf(f->queue, sizeof f->queue, "%s/queue", f->directory);
-	f->arena = arena_new(64 << 20);
-	reopen(f);
-	*state = f;
+	*state = fixture_new(ops, "/tmp");
 	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *walk)
-{
-	(void)st, (void)kind, (void)walk;
-	return remove(path);
 }
 
 static int teardown(void **state)
 {
-	struct fixture *f = *state;
 	disk_heal();
-	ops->close(&f->store);
-	arena_free(&f->arena);
-	nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	free(f);
-	return 0;
+	return fixture_teardown(state);
 }
 
 static fault put(struct fixture *f, const char *id, struct str content)
@@ -211,7 +170,7 @@ static void killed_at_any_moment(void **state)
 		int pipe_[2];
 		assert_int_equal(pipe(pipe_), 0);
 		ops->close(&f->store);
-		nftw(f->queue, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+		remove_all(f->queue);
 		pid_t pid = fork();
 		if (pid == 0)
 			child_commits(f, pipe_[1]);
@@ -359,7 +318,7 @@ static void a_crash_in_every_write(void **state)
 	int status = 0, steps = 0;
 	for (int n = 1; ; n++) {
 		int pipe_[2];
-		nftw(f->queue, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+		remove_all(f->queue);
 		assert_int_equal(pipe(pipe_), 0);
 		pid_t pid = fork();
 		if (pid == 0) {
@@ -393,7 +352,7 @@ static void a_crash_in_every_write(void **state)
 			break;
 		steps++;
 	}
-	nftw(f->queue, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	remove_all(f->queue);
 	print_message("# %d crashes, one in every write and flush\n", steps);
 	assert_in_range(steps, 60, 5000);
 }

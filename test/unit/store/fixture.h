@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A store under test, in a folder of its own that goes with the test.
+ *
+ * Errors   What should work and does not fails the test that is running.
+ */
+#ifndef TEST_STORE_FIXTURE_H
+#define TEST_STORE_FIXTURE_H
+
+#include "store/store.h"
+
+enum { NOW = 1000000, SEGMENT = 128 << 10 };
+static const struct store_room anything = { NULL, 0, 1000 };
+
+struct fixture {
+	const struct store_ops *ops;
+	struct store *store;
+	struct arena *arena;
+	char directory[64], queue[80];   /* queue: below directory */
+};
+
+struct fixture *fixture_new(const struct store_ops *ops, const char *where); /* open, and empty */
+int             fixture_teardown(void **state);
+struct store   *fixture_open(const struct fixture *f, const char *path);     /* another queue */
+fault           try_open(struct fixture *f, struct why *why);
+void            reopen(struct fixture *f);
+void            remove_all(const char *path);
+
+#endif
