@@ -41,7 +41,7 @@ bool read_name(struct reader *r, const struct word *w, struct str *out);
 struct conf_place end_of(const struct node *node);
 void expect_directive(struct reader *r, const struct directive *d);
 
-/* The readers that the tables name: special.c, route.c. */
+/* The readers that the tables name: special.c. */
 void read_source(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_send_as(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_recipients(struct reader *r, const struct directive *d, const struct node *node, void *object);

@@ -209,6 +209,16 @@ static bool read_network(struct reader *r, const struct word *w, struct conf_net
 	return true;
 }
 
+/* Hosts that are believed something: never all there are. */
+static bool read_believed(struct reader *r, const struct word *w, const char *risk, struct conf_network *out)
+{
+	if (!read_network(r, w, out))
+		return false;
+	if (out->bits == 0)
+		trouble_error(&r->troubles, w->at, "\"%.*s\" is the whole Internet: %s", SHOWN(w->text), risk);
+	return out->bits > 0;
+}
+
 void read_trust(struct reader *r, const struct directive *d, const struct node *node, void *object)
 {
 	struct conf_listener *listener = object;
@@ -216,16 +226,11 @@ void read_trust(struct reader *r, const struct directive *d, const struct node *
 	for (size_t i = 1; i < node->n_words; i++) {
 		const struct word *w = &node->words[i];
 		struct conf_network network;
-		if (!read_network(r, w, &network))
+		if (!read_believed(r, w, "this would be an open relay", &network))
 			continue;
-		if (network.bits == 0) {
-			trouble_error(&r->troubles, w->at, "\"%.*s\" is the whole Internet: this would be an open relay", SHOWN(w->text));
-			continue;
-		}
 		if (network.bits < (network.ipv6 ? 32 : 16))
 			trouble_warn(&r->troubles, w->at, "\"%.*s\" trusts very many hosts to send as anybody", SHOWN(w->text));
-		struct conf_network *slot = GROW(r, listener->trust, listener->n_trust);
-		*slot = network;
+		*(struct conf_network *)GROW(r, listener->trust, listener->n_trust) = network;
 	}
 }
 
@@ -234,16 +239,9 @@ void read_proxy(struct reader *r, const struct directive *d, const struct node *
 	struct conf_listener *listener = object;
 	(void)d;
 	for (size_t i = 1; i < node->n_words; i++) {
-		const struct word *w = &node->words[i];
 		struct conf_network network;
-		if (!read_network(r, w, &network))
-			continue;
-		if (network.bits == 0) {
-			trouble_error(&r->troubles, w->at, "\"%.*s\" is the whole Internet: anybody could claim any address", SHOWN(w->text));
-			continue;
-		}
-		struct conf_network *slot = GROW(r, listener->proxies, listener->n_proxies);
-		*slot = network;
+		if (read_believed(r, &node->words[i], "anybody could claim any address", &network))
+			*(struct conf_network *)GROW(r, listener->proxies, listener->n_proxies) = network;
 	}
 }
 
