@@ -154,6 +154,8 @@ static void mdoc_text(const char *text)
 			open = !open;
 		} else if (*p == '\\') {
 			printf("\\e");
+		} else if (*p == '"') {
+			printf("\\(dq");
 		} else if (*p == '.' && p[1] == ' ') {
 			printf(".\n");
 			p++;
@@ -189,6 +191,10 @@ static void mdoc_item(const struct directive *d)
 		printf("It must be given.\n");
 	if ((d->flags & REPEAT) && !is_block(d))
 		printf("May be written several times.\n");
+	if (!is_block(d) && d->example[0] != '\0') {
+		printf(".Dl %s ", d->name);
+		mdoc_text(d->example);
+	}
 }
 
 static int print_mdoc(void)

@@ -31,12 +31,20 @@ class Manual(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout), (0, ""), page)
 
     def test_every_directive(self):
-        page = shown(CONF5)
+        """In the order of the table, each with its default, or that it must be given, and its example."""
+        page = re.search(r"(?s)\nDIRECTIVES\n.*\nFILES\n", shown(CONF5)).group()
         listed = re.findall(r"(?m)^ *([a-z.-]+) +[A-Z]", output(SEALPOST, "explain"))
         self.assertGreater(len(listed), 60)
         for path in listed:
-            name = path.split(".")[-1]
-            self.assertRegex(page, rf"(?m)^ +{re.escape(name)}( |$)", path)
+            head = re.search(rf"(?m)^ +{re.escape(path.split('.')[-1])}( |$)", page)
+            self.assertIsNotNone(head, path)
+            page = page[head.end():]
+            item = " ".join(re.split(r"\n\n *[a-z]", page)[0].split())
+            told = re.search(rf"(?ms)^{re.escape(path)}( |$).*?(?=^\S|\Z)", output(SEALPOST, "explain", path)).group()
+            for default in re.findall(r"(?m)^  default +(.*)", told):
+                self.assertIn("It must be given." if default.startswith("none:") else f"Default: {default}.", item, path)
+            for example in re.findall(r"(?m)^  example +(.*)", told):
+                self.assertIn(example, item, path)
 
     def test_examples(self):
         page = shown(CONF5)
