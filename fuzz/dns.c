@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str rest = { (const char *)data, size }, records[256];
 	if (size == 0)
 		return 0;
-	enum dns_kind kind = data[0] % (DNS_TLSA + 1);
+	enum dns_kind kind = data[0] % (DNS_CNAME + 1);
 	struct dns_raw raw = { .rdata = records, .bogus = (data[0] & 64) != 0, .secure = (data[0] & 128) != 0 };
 	rest = str_from(rest, 1);
 	while (rest.n > 0 && raw.n < 256) {

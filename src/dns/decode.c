@@ -12,6 +12,7 @@ enum { LABEL_MAX = 63, RCODE_NXDOMAIN = 3 };
 static const struct { int number; const char *name; } kinds[] = {
 	[DNS_A] = { 1, "A" },     [DNS_AAAA] = { 28, "AAAA" }, [DNS_MX] = { 15, "MX" },
 	[DNS_PTR] = { 12, "PTR" }, [DNS_TXT] = { 16, "TXT" },  [DNS_TLSA] = { 52, "TLSA" },
+	[DNS_CNAME] = { 5, "CNAME" },
 };
 
 int dns_kind_number(enum dns_kind kind)
@@ -146,6 +147,7 @@ static fault record_put(struct buf *out, enum dns_kind kind, struct str rdata)
 	case DNS_AAAA: return address_put(out, AF_INET6, 16, rdata);
 	case DNS_MX:   return rdata.n < 3 ? F_SYNTAX : wire_name_put(out, str_from(rdata, 2));
 	case DNS_PTR:  /* the root is nobody's name */
+	case DNS_CNAME:
 		return rdata.n < 2 ? F_SYNTAX : wire_name_put(out, rdata);
 	case DNS_TXT:  return txt_put(out, rdata);
 	/* Whether it is usable is decided where it is used (RFC 7672 2.1.1): a malformed one still counts. */

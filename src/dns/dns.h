@@ -32,7 +32,7 @@ struct dns_options {
 
 struct dns_record {
 	uint32_t number;              /* MX: the preference */
-	struct str text;              /* A, AAAA: the address; MX, PTR: the name; TXT, TLSA: the bytes */
+	struct str text;              /* A, AAAA: the address; MX, PTR, CNAME: the name; TXT, TLSA: the bytes */
 };
 
 /* An MX whose text is empty is the null MX (RFC 7505). */

@@ -2,8 +2,8 @@
 /*
  * ipc/resolver.h -- front or courier <-> resolver: names, with a "secure" bit.
  *
- * Every request ends with one END, after its records. Record texts: MX "host" with its preference,
- * A and AAAA the address in text, PTR the name. Names are ASCII, lower case, without the last dot.
+ * Every RESOLVE ends with one END, after its records; every RESOLVE_POLICY with one POLICY. Record texts: MX "host" with its
+ * preference, A and AAAA the address in text, PTR and CNAME the name. Names are ASCII, lower case, without the last dot.
  *
  * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
@@ -12,7 +12,7 @@
 
 #include "ipc/codec.h"
 
-enum dns_kind { DNS_A, DNS_AAAA, DNS_MX, DNS_PTR, DNS_TXT, DNS_TLSA };
+enum dns_kind { DNS_A, DNS_AAAA, DNS_MX, DNS_PTR, DNS_TXT, DNS_TLSA, DNS_CNAME };
 
 enum dns_result {
 	DNS_FOUND,
@@ -22,21 +22,40 @@ enum dns_result {
 	DNS_FAILED,    /* SERVFAIL, timeout: try again later */
 };
 
-/* For DNS_PTR the name is an address in text. */
-#define TO_RESOLVER(MSG, U, I, S) \
-	MSG(RESOLVE, resolve, U(request) U(kind) S(name))
+/* What is known of a domain's MTA-STS policy (RFC 8461). */
+enum sts_state {
+	STS_NONE,      /* it publishes none, as far as anybody can tell */
+	STS_POLICY,    /* one is in force, perhaps out of the cache */
+	STS_TROUBLE,   /* it says that it has one, which cannot be had: as if there were none (RFC 8461 3.3) */
+};
+
+/* Why a policy could not be had or renewed, by the result types of TLS reports (RFC 8460 4.3). */
+enum sts_trouble { STS_FINE, STS_FETCH_ERROR, STS_POLICY_INVALID, STS_WEBPKI_INVALID };
+
+/* For DNS_PTR the name is an address in text. A policy is for couriers only. */
+#define TO_RESOLVER(MSG, U, I, S)                                 \
+	MSG(RESOLVE, resolve, U(request) U(kind) S(name))         \
+	MSG(RESOLVE_POLICY, resolve_policy, U(request) S(domain))
 
 /* RECORD: number is the MX preference; text the value; for TLSA the raw rdata.
- * END: canonical is the name after CNAMEs ("" if it is the one asked for); text explains a failure. */
+ * END: canonical is the name after CNAMEs ("" if it is the one asked for); text explains a failure.
+ * POLICY: one message; mode (enum mtasts_mode), id, mx (patterns with one space between them), expires_s and max_age_s
+ * count with STS_POLICY alone. cached: it was not fetched for this question. trouble (enum sts_trouble) and its text
+ * may come beside a policy: the cached one could not be renewed. */
 #define FROM_RESOLVER(MSG, U, I, S)                                                   \
 	MSG(RESOLVED_RECORD, resolved_record, U(request) U(number) S(text))           \
-	MSG(RESOLVED_END, resolved_end, U(request) U(result) U(secure) U(ttl_s) S(canonical) S(text))
+	MSG(RESOLVED_END, resolved_end, U(request) U(result) U(secure) U(ttl_s) S(canonical) S(text)) \
+	MSG(RESOLVED_POLICY, resolved_policy, U(request) U(state) U(mode) S(id) S(mx) I(expires_s) U(cached) S(text) \
+	    U(trouble) U(max_age_s))
 
-/* Policies and observations worth keeping over a restart. */
-#define RESOLVER_TO_SPOOL(MSG, U, I, S) \
-	MSG(KEEP_OBSERVATION, keep_observation, S(key) S(value) I(expires_s))
-#define SPOOL_TO_RESOLVER(MSG, U, I, S) \
-	MSG(KEPT_OBSERVATION, kept_observation, S(key) S(value) I(expires_s))
+/* Policies and observations worth keeping over a restart. A KEPT_OBSERVATION comes for each when the link begins.
+ * A report is posted as RFC 8460 5.4 says: ok is 1 when the server has taken it. */
+#define RESOLVER_TO_SPOOL(MSG, U, I, S)                                       \
+	MSG(KEEP_OBSERVATION, keep_observation, S(key) S(value) I(expires_s)) \
+	MSG(SENT_REPORT, sent_report, U(request) U(ok) S(text))
+#define SPOOL_TO_RESOLVER(MSG, U, I, S)                                       \
+	MSG(KEPT_OBSERVATION, kept_observation, S(key) S(value) I(expires_s)) \
+	MSG(SEND_REPORT, send_report, U(request) S(url) S(body))
 
 IPC_DECLARE(TO_RESOLVER, to_resolver)
 IPC_DECLARE(FROM_RESOLVER, from_resolver)

@@ -132,9 +132,14 @@ static void on_message(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct asker *asker = owner;
 	const struct resolve *m = msg;
-	check(kind == RESOLVE);
 	fd_close(&fd);
-	if (m->kind > DNS_TLSA || m->name.n > NAME_MAX_BYTES) {
+	if (kind == RESOLVE_POLICY) { /* no policy is looked for by now */
+		channel_send(asker->channel, RESOLVED_POLICY,
+		             &(struct resolved_policy){ .request = ((const struct resolve_policy *)msg)->request, .state = STS_NONE });
+		return;
+	}
+	check(kind == RESOLVE);
+	if (m->kind > DNS_CNAME || m->name.n > NAME_MAX_BYTES) {
 		refuse(asker, m->request, STR("this is no question for the DNS"));
 		return;
 	}

@@ -26,9 +26,8 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct spool *s = owner;
 	const struct keep_observation *m = msg;
-	(void)kind; /* there is but one */
 	fd_close(&fd);
-	if (s->store == NULL || m->key.n == 0 || m->key.n > 512 || m->value.n > (64 << 10) || spool_is_own_key(m->key))
+	if (kind != KEEP_OBSERVATION || s->store == NULL || m->key.n == 0 || m->key.n > 512 || m->value.n > (64 << 10) || spool_is_own_key(m->key))
 		return;
 	if (s->ops->remember(s->store, m->key, m->value, m->expires_s) != OK)
 		log_event(LOG_TROUBLE, LOG_Z("text", "an observation of the resolver could not be kept"));

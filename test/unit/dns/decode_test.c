@@ -64,6 +64,7 @@ static void questions(void **state)
 		{ DNS_A, STR("a.example.org."), "a.example.org." },
 		{ DNS_TLSA, STR("_25._tcp.mx.example.org"), "_25._tcp.mx.example.org." },
 		{ DNS_TXT, STR("."), "." },
+		{ DNS_CNAME, STR("mx.Example.org"), "mx.example.org." },
 		{ DNS_PTR, STR("192.0.2.17"), "17.2.0.192.in-addr.arpa." },
 		{ DNS_PTR, STR("2001:db8::1a"),
 		  "a.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa." },
@@ -176,6 +177,8 @@ static void pointers_texts_and_tlsa(void **state)
 	expect_one(DNS_PTR, STR("\4mail\7Example\0"), STR("mail.example"));
 	expect_unusable(DNS_PTR, STR("\0"));
 	expect_unusable(DNS_PTR, STR("\4ma\r\n\0"));
+	expect_one(DNS_CNAME, STR("\4mail\7Example\0"), STR("mail.example"));
+	expect_unusable(DNS_CNAME, STR("\0"));
 	expect_one(DNS_TXT, STR("\5v=abc\3def"), STR("v=abcdef"));
 	expect_one(DNS_TXT, STR("\0"), STR(""));
 	expect_unusable(DNS_TXT, STR("\5v=ab"));
