@@ -246,7 +246,7 @@ static void test_p6_every_byte_of_the_contents(void **state)
 	for (size_t at = 0; at < used; at += at < 400 || (at > 65850 && at < 66000) ? step / 500 + 1 : step) {
 		struct arena *a = arena_new(1 << 20);
 		round = (struct store_round){ 0 };
-		patch(f, "content-000001", at, 1 << (at % 8));
+		patch(f, "content-000001", at, (unsigned char)(1 << (at % 8)));
 		unsigned seen = 0;
 		ops->close(&f->store); /* nothing is remembered */
 		reopen(f);
@@ -255,7 +255,7 @@ static void test_p6_every_byte_of_the_contents(void **state)
 			seen += (unsigned)n;
 		}
 		assert_int_equal(seen, 1);
-		patch(f, "content-000001", at, 1 << (at % 8));
+		patch(f, "content-000001", at, (unsigned char)(1 << (at % 8)));
 		arena_free(&a);
 		uint64_t released;
 		struct store_selector all = { .id = STR_NONE };
@@ -298,7 +298,7 @@ static void test_p6_every_byte_of_the_database(void **state)
 		spill(f, "queue.db", db);
 		drop(f, "queue.db-wal");
 		drop(f, "queue.db-shm");
-		patch(f, "queue.db", at, 1 << (at % 8));
+		patch(f, "queue.db", at, (unsigned char)(1 << (at % 8)));
 		struct judged j = judge(f, "database", at);
 		if (getenv("SEALPOST_SAY") != NULL)
 			print_message("# %zu\n", at);
