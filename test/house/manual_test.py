@@ -59,6 +59,14 @@ class Manual(unittest.TestCase):
         for name in listed:
             self.assertRegex(page, rf"(?m)^ +{name}( |$)", name)
 
+    def test_every_option(self):
+        page = shown(PAGE8)
+        for command in re.findall(r"(?m)^  ([a-z]+) ", output(SEALPOST, "help")):
+            if command == "sendmail":  # a page of its own
+                continue
+            for option in re.findall(r"(?m)(?:^|[\s,;[])(--?[a-z][a-z-]*)", output(SEALPOST, command, "--help")):
+                self.assertRegex(page, rf"(?<![\w-]){option}(?![\w-])", f"{command} {option}")
+
     def test_help_of_each_verb(self):
         whole = output(SEALPOST, "queue", "--help")
         self.assertEqual(output(SEALPOST, "queue", "hold", "--help"), whole)
