@@ -68,6 +68,18 @@ class Install(unittest.TestCase):
                   if line.startswith("d ")}
         self.assertLessEqual(owners, users | {"root"})
 
+    def test_folders_of_the_defaults(self):
+        folders = {line.split()[1]: tuple(line.split()[2:4])
+                   for line in (self.prefix / "lib/tmpfiles.d/sealpost.conf").read_text().splitlines() if line.startswith("d ")}
+
+        def default(directive):
+            told = run(self.prefix / "sbin/sealpost", "explain", directive)
+            return next(line.split()[1] for line in told.splitlines() if line.startswith("  default "))
+        self.assertEqual(folders[default("queue.directory")], ("0700", "sealpost-spool"))
+        self.assertEqual(folders[str(pathlib.Path(default("control")).parent)], ("0755", "root"))
+        mail = [owner for _, owner in folders.values() if owner == default("mail-user")]
+        self.assertEqual(len(mail), 1)
+
     def test_examples_and_nothing_in_etc(self):
         examples = {p.name for p in (self.prefix / "share/doc/sealpost/examples").iterdir()}
         self.assertEqual(examples, {"sealpost.conf"} | {p.name for p in (SOURCE / "etc/examples").iterdir()})
