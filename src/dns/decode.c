@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 
-enum { LABEL_MAX = 63, RCODE_NXDOMAIN = 3 };
+enum { LABEL_MAX = 63, RCODE_NXDOMAIN = 3, TLSA_HEAD = 3 };
 
 static const struct { int number; const char *name; } kinds[] = {
 	[DNS_A] = { 1, "A" },     [DNS_AAAA] = { 28, "AAAA" }, [DNS_MX] = { 15, "MX" },
@@ -146,12 +146,13 @@ static fault record_put(struct buf *out, enum dns_kind kind, struct str rdata)
 	case DNS_A:    return address_put(out, AF_INET, 4, rdata);
 	case DNS_AAAA: return address_put(out, AF_INET6, 16, rdata);
 	case DNS_MX:   return rdata.n < 3 ? F_SYNTAX : wire_name_put(out, str_from(rdata, 2));
-	case DNS_PTR:  /* the root is nobody's name */
-	case DNS_CNAME:
+	case DNS_PTR:
+	case DNS_CNAME: /* the root is nobody's name */
 		return rdata.n < 2 ? F_SYNTAX : wire_name_put(out, rdata);
 	case DNS_TXT:  return txt_put(out, rdata);
-	/* Whether it is usable is decided where it is used (RFC 7672 2.1.1): a malformed one still counts. */
-	case DNS_TLSA: return buf_add(out, rdata);
+	/* Whether it is usable is decided where it is used (RFC 7672 2.2): a malformed one still counts, and one that is too
+	 * large goes on as its head alone, which makes it malformed. */
+	case DNS_TLSA: return buf_add(out, rdata.n <= DNS_TLSA_BYTES_MAX ? rdata : str_sub(rdata, 0, TLSA_HEAD));
 	}
 	return F_SYNTAX;
 }

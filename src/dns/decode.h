@@ -9,7 +9,8 @@
  *
  * Source   RFC 1035 3.3, 5.1; RFC 3596 2.5; RFC 6698 2.1; RFC 7505 3; RFC 2181 8 (TTL).
  * Limits   DNS_RECORDS_MAX records of an answer are kept, the best-preferred MX first; a TTL is cut to
- *          DNS_TTL_MAX_S; text for people to DNS_TEXT_MAX bytes.
+ *          DNS_TTL_MAX_S; text for people to DNS_TEXT_MAX bytes. Of a TLSA record over DNS_TLSA_BYTES_MAX only the three
+ *          numbers at its head are kept: it counts, and cannot be used.
  * Errors   A record that does not decode is left out. If none is left, or the canonical name is no
  *          name, the answer becomes DNS_FAILED: never DNS_NODATA, which would be a statement.
  * Owns     Everything in an answer lives in the arena given.
@@ -23,7 +24,7 @@
 #include "dns/dns.h"
 
 enum { DNS_RECORDS_MAX = 64, DNS_TTL_MAX_S = 86400, DNS_TEXT_MAX = 256, DNS_NAME_MAX = 253,
-       DNS_ANSWER_ARENA = 512 << 10 };
+       DNS_TLSA_BYTES_MAX = 4096, DNS_ANSWER_ARENA = 512 << 10 };
 
 struct dns_raw {
 	const struct str *rdata;   /* the records of the kind that was asked for */

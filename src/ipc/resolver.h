@@ -32,7 +32,8 @@ enum sts_state {
 /* Why a policy could not be had or renewed, by the result types of TLS reports (RFC 8460 4.3). */
 enum sts_trouble { STS_FINE, STS_FETCH_ERROR, STS_POLICY_INVALID, STS_WEBPKI_INVALID };
 
-/* For DNS_PTR the name is an address in text. A policy is for couriers only. */
+/* For DNS_PTR the name is an address in text. DNS_CNAME follows nothing: its answer is the record at the name itself, and
+ * secure is said of that one record, whatever it leads to (RFC 7672 2.1.3). A policy is for couriers only. */
 #define TO_RESOLVER(MSG, U, I, S)                                 \
 	MSG(RESOLVE, resolve, U(request) U(kind) S(name))         \
 	MSG(RESOLVE_POLICY, resolve_policy, U(request) S(domain))

@@ -185,6 +185,30 @@ static void pointers_texts_and_tlsa(void **state)
 	expect_unusable(DNS_TXT, STR_NONE);
 	expect_one(DNS_TLSA, STR("\3\1\1\xaa\xbb"), STR("\3\1\1\xaa\xbb"));
 	expect_one(DNS_TLSA, STR("\3"), STR("\3")); /* malformed, but published */
+	expect_one(DNS_TLSA, STR(""), STR(""));
+}
+
+static void aliases(void **state)
+{
+	(void)state;
+	expect_one(DNS_CNAME, STR("\3MX1\7example\3org\0"), STR("mx1.example.org"));
+	expect_unusable(DNS_CNAME, STR("\0"));
+	expect_unusable(DNS_CNAME, STR("\7mx1.org\0"));
+	expect_unusable(DNS_CNAME, STR("\xc0\x0c"));
+	assert_int_equal(dns_kind_number(DNS_CNAME), 5);
+}
+
+/* One that is too large still says that there is one. */
+static void tlsa_limit(void **state)
+{
+	(void)state;
+	static char rdata[DNS_TLSA_BYTES_MAX + 1] = "\3\1";
+	expect_one(DNS_TLSA, (struct str){ rdata, DNS_TLSA_BYTES_MAX }, (struct str){ rdata, DNS_TLSA_BYTES_MAX });
+	expect_one(DNS_TLSA, (struct str){ rdata, DNS_TLSA_BYTES_MAX + 1 }, STR("\3\1\0"));
+	struct str all[DNS_RECORDS_MAX];
+	for (size_t i = 0; i < COUNT(all); i++)
+		all[i] = (struct str){ rdata, DNS_TLSA_BYTES_MAX };
+	assert_int_equal(decode(DNS_TLSA, (struct dns_raw){ .rdata = all, .n = COUNT(all) }).n_records, DNS_RECORDS_MAX);
 }
 
 /* A TXT record of the largest size there is. */
@@ -271,6 +295,8 @@ int main(void)
 		cmocka_unit_test(exchangers_come_by_preference),
 		cmocka_unit_test(records_limit),
 		cmocka_unit_test(pointers_texts_and_tlsa),
+		cmocka_unit_test(aliases),
+		cmocka_unit_test(tlsa_limit),
 		cmocka_unit_test(text_of_64k),
 		cmocka_unit_test(verdicts),
 		cmocka_unit_test(long_reason_is_cut),

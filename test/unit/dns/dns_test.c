@@ -110,6 +110,29 @@ static void tlsa_is_the_raw_data(void **state)
 	buf_fini(&heard.line);
 }
 
+/* RFC 7672 2.1.3: an answer through a chain is as secure as its weakest part; the question for the CNAME itself tells how
+ * secure the first one is. */
+static void aliases_one_by_one(void **state)
+{
+	(void)state;
+	expect(DNS_A, STR("outside.signed.test"), "found =mx.plain.test 0/192.0.2.9");
+	expect(DNS_CNAME, STR("outside.signed.test"), "found secure 0/mx.plain.test");
+	expect(DNS_A, STR("twice.signed.test"), "found =mx.plain.test 0/192.0.2.9");
+	expect(DNS_CNAME, STR("twice.signed.test"), "found secure 0/outside.signed.test");
+	expect(DNS_A, STR("inside.plain.test"), "found =mx1.signed.test 0/192.0.2.1");
+	expect(DNS_CNAME, STR("inside.plain.test"), "found 0/mx1.signed.test");
+	expect(DNS_CNAME, STR("mx1.signed.test"), "nodata secure");
+	expect(DNS_CNAME, STR("nobody.signed.test"), "nxdomain secure");
+}
+
+static void aliases_in_a_circle_end(void **state)
+{
+	(void)state;
+	expect(DNS_A, STR("round.signed.test"), "failed");
+	expect(DNS_TLSA, STR("round.signed.test"), "failed");
+	expect(DNS_CNAME, STR("round.signed.test"), "found secure 0/about.signed.test");
+}
+
 static void insecure_answers(void **state)
 {
 	(void)state;
@@ -287,6 +310,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(secure_answers),
 		cmocka_unit_test(tlsa_is_the_raw_data),
+		cmocka_unit_test(aliases_one_by_one),
+		cmocka_unit_test(aliases_in_a_circle_end),
 		cmocka_unit_test(insecure_answers),
 		cmocka_unit_test(bogus_answers),
 		cmocka_unit_test(unusable_answers),

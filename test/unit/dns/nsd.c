@@ -21,14 +21,17 @@ static const char signed_zone[] =
 	"$ORIGIN signed.test.\n$TTL 300\n"
 	"@ IN SOA ns host 1 3600 600 86400 300\n@ IN NS ns\nns IN A 127.0.0.1\n"
 	"@ IN MX 20 mx2\n@ IN MX 10 mx1\nmx1 IN A 192.0.2.1\nmx1 IN AAAA 2001:db8::1\nmx2 IN A 192.0.2.2\n"
-	"alias IN CNAME mx1\nbroken IN A 192.0.2.66\nnomail IN MX 0 .\n"
+	"alias IN CNAME mx1\noutside IN CNAME mx.plain.test.\ntwice IN CNAME outside\n"
+	"round IN CNAME about\nabout IN CNAME round\nbroken IN A 192.0.2.66\nnomail IN MX 0 .\n"
 	"odd IN MX 10 a\\.b\n"
 	"_25._tcp.mx1 IN TLSA 3 1 1 8cb0fc6c527506a053f4f14c8464bebbd6dede2738d11468dd953d7d6a3021f1\n"
-	"txt IN TXT \"v=one \" \"two\"\n";
+	"txt IN TXT \"v=one \" \"two\"\n"
+	"_25._tcp.alias IN CNAME _25._tcp.mx1\n_25._tcp.outside IN TLSA 3 1 1 00\n";
 
 static const char plain_zone[] =
 	"$ORIGIN plain.test.\n$TTL 300\n"
-	"@ IN SOA ns host 1 3600 600 86400 300\n@ IN NS ns\nns IN A 127.0.0.1\n@ IN MX 5 mx\nmx IN A 192.0.2.9\n";
+	"@ IN SOA ns host 1 3600 600 86400 300\n@ IN NS ns\nns IN A 127.0.0.1\n@ IN MX 5 mx\nmx IN A 192.0.2.9\n"
+	"inside IN CNAME mx1.signed.test.\n";
 
 static const char reverse_zone[] =
 	"$ORIGIN 2.0.192.in-addr.arpa.\n$TTL 300\n"
