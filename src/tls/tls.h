@@ -6,7 +6,8 @@
  * send what tls_output shows. One custom BIO for both directions, so that an idle connection costs what the
  * SSL object costs. Private keys are never here: a context holds certificates, and its signer asks the keeper.
  *
- * Source   RFC 8446, RFC 5246 with RFC 7627, RFC 8314, RFC 9266 (tls-exporter), RFC 6066 3 (SNI), RFC 7301 (ALPN).
+ * Source   RFC 8446, RFC 5246 with RFC 7627, RFC 8314, RFC 9266 (tls-exporter), RFC 6066 3 (SNI), RFC 7301 (ALPN),
+ *          RFC 7672 3 (DANE).
  * Policy   Server and client: TLS 1.2 is the floor, ECDHE and AEAD only, no renegotiation, compression or early
  *          data. `for_mx` adds ECDHE with AES-CBC, last; so does a client that does not verify.
  * Limits   1 MiB of ciphertext not yet sent (tls_write gives F_LIMIT before that); 256 KeyUpdates from the peer.
@@ -20,6 +21,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/fault.h"
+#include "proto/dane/dane.h"
 
 /* How a signature is made: the role gives a function that asks the keeper (ipc/sign.h). */
 struct tls_signer {
@@ -75,6 +77,32 @@ struct tls *tls_accept(struct tls_server *s);
 void tls_use_tickets(struct tls *t, const struct tls_tickets *tickets, const char *listener);
 /* name: SNI and, when verifying, the name that the certificate must carry. */
 struct tls *tls_connect(struct tls_client *c, struct str name);
+
+/* How the server must prove itself, and what the hello looks like. The handshake fails where the proof does: nothing that is
+ * written by then, or later, leaves. */
+struct tls_wish {
+	struct str name;              /* SNI, and what a certificate is held to unless by DANE */
+	enum { TLS_PROVE_NOTHING, TLS_PROVE_NAME, TLS_PROVE_DANE } prove;
+	/* DANE (RFC 7672 3): usable records (proto/dane/dane.h), copied. A record of usage 3 asks for neither name nor date; one of
+	 * usage 2 for a chain that ends there, in time, and for one of the names base and also. The client's anchors play no part.
+	 * No record that the library takes: the session is broken from the start. */
+	const struct dane_record *records;
+	size_t n_records;
+	struct str base;              /* the TLSA base domain: SNI then (RFC 7672 8.1) */
+	const struct str *also;
+	size_t n_also;
+	unsigned shape;               /* below TLS_SHAPES */
+};
+struct tls *tls_connect_wish(struct tls_client *c, const struct tls_wish *wish);
+
+/* Some servers stumble over what they do not know in a hello. Shapes, each with less in it, none with less protection: all there is;
+ * without a post-quantum key share; with the groups x25519 and P-256 only; without session tickets too. */
+enum { TLS_SHAPES = 4 };
+unsigned tls_shape_after(unsigned shape);   /* the next one that differs with this library; TLS_SHAPES: there is none */
+const char *tls_shape_name(unsigned shape); /* "full", "no post-quantum share", ...: stable words */
+
+/* For dane_judge: can the library read the whole certificate or key in this record? */
+bool tls_parses(const struct dane_record *record);
 void tls_free(struct tls **t);
 
 enum tls_state tls_state(const struct tls *t);
@@ -97,9 +125,34 @@ struct tls_facts {
 	bool verified;        /* client: chain and name were right (also when not demanded) */
 	struct str problem;   /* client: why it is not verified, in words */
 	struct str peer;      /* client: subject of the certificate, for people */
+	struct str by;        /* client: what verified it: "DANE-EE(3)", "DANE-TA(2)", "PKIX"; "" */
 };
 /* Slices live as long as the session. Only in TLS_OPEN. */
 void tls_facts(const struct tls *t, struct tls_facts *out);
+
+/* Why a client's session is over, by the result types of TLS reports (RFC 8460 4.3.1); TLS_FAIL_NONE while it is not. */
+enum tls_failure {
+	TLS_FAIL_NONE,
+	TLS_FAIL_HANDSHAKE,      /* nothing in common, closed, garbled ...: the peer may still be the right one */
+	TLS_FAIL_EXPIRED,        /* or not valid yet */
+	TLS_FAIL_NOT_TRUSTED,    /* no chain to an anchor */
+	TLS_FAIL_NAME,           /* for another name */
+	TLS_FAIL_DANE,           /* no TLSA record matches */
+};
+enum tls_failure tls_failure(const struct tls *t);
+
+/* Certificates as the server has shown them, the leaf first, also where the handshake failed because of them. Texts are others':
+ * printable and short. False: there are no more, or no more than TLS_CHAIN_MAX are looked at. Slices live as long as the session. */
+enum { TLS_CHAIN_MAX = 10, TLS_CERTIFICATE_TEXT_MAX = 1024 };
+struct tls_certificate_facts {
+	struct str subject, issuer;
+	struct str names;        /* of the subjectAltName, with commas between them */
+	int64_t not_before_s, not_after_s;
+	struct str key;          /* "EC P-256", "RSA 2048" */
+	struct str spki;         /* SHA-256 of the SubjectPublicKeyInfo, in hexadecimal: what a "3 1 1" record holds */
+};
+bool tls_chain(struct tls *t, size_t i, struct tls_certificate_facts *out);
+
 /* RFC 9266: 32 bytes; F_STATE where the binding would not be unique (TLS 1.2 without RFC 7627). */
 MUST_USE fault tls_channel_binding(const struct tls *t, unsigned char out[32]);
 
