@@ -40,7 +40,7 @@ static fault connect_to(struct str path, int *fd_out, struct why *why)
 		return why_say(why, f, "%.*s: too long for the path of a socket", STR_ARG(path));
 	f = socket_connect(&at, NULL, fd_out);
 	if (f == F_DENIED)
-		return why_say(why, f, "%.*s: not allowed; the server's own user and root may command it", STR_ARG(path));
+		return why_say(why, f, "%.*s: not allowed: root and the server's own user (run-as) may command it", STR_ARG(path));
 	return f == OK ? OK : why_say(why, f, "%.*s: no server answers there; does `sealpost serve` run?", STR_ARG(path));
 }
 
@@ -94,7 +94,7 @@ static void on_answer(void *owner, unsigned kind, const void *msg, int fd)
 static void on_closed(void *owner, const char *reason)
 {
 	(void)reason;
-	give_up(owner, "the server closed the connection: only root and the server's own user may command it");
+	give_up(owner, "the server closed the connection without an answer: its log may say why");
 }
 
 static void on_limit(void *owner)

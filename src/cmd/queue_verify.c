@@ -130,11 +130,11 @@ static void on_end(void *owner, int status, struct str text)
 		fprintf(v->options->json ? stderr : stdout, "%.*s\n", STR_ARG(text));
 }
 
-static int by_server(struct verifying *v, int fd)
+static int by_server(struct verifying *v, const char *conf_path)
 {
 	struct control_request request = { .verb = CONTROL_VERIFY };
 	struct control_answers answers = { on_row, NULL, on_end, v };
-	return control_converse(fd, &request, &answers);
+	return control_command(conf_path, &request, &answers);
 }
 
 /* ---- without one ---- */
@@ -231,10 +231,11 @@ int queue_verify(const struct common_options *options)
 	} else if (status != 0) {
 		status = without_server(&v, conf, &nobody);
 	} else {
+		fd_close(&fd); /* the server does not wait for so long; nor is there a need */
 		fault f = look_at_structure(&v, conf->queue.directory, &why);
 		if (f != OK)
 			fprintf(stderr, "sealpost: %s\n", why.text);
-		status = by_server(&v, fd);
+		status = by_server(&v, options->conf_path);
 		if (status == 0 && (f != OK || v.found > 0))
 			status = 1;
 	}

@@ -197,7 +197,7 @@ const struct directive conf_directives[] = {
 	{ .name = "origin", .argument = "HOST", .type = VALUE_HOST, AT(conf, origin), .otherwise = "the hostname", .example = "example.org",
 	  .help = "Completes bare names in what local programs hand in." },
 	{ .name = "run-as", .argument = "USER", .type = VALUE_NAME, AT(conf, run_as), .preset = "sealpost", .example = "sealpost",
-	  .help = "The system user of the roles; sealpost-front, sealpost-spool and so on are used where they exist. Not changed by a reload." },
+	  .help = "The system user of the roles, who may command the server, too; sealpost-front, sealpost-spool and so on are used where they exist. Not changed by a reload." },
 	{ .name = "mail-user", .argument = "USER", .type = VALUE_NAME, AT(conf, mail_user), .preset = "vmail", .example = "vmail",
 	  .help = "The system user that owns the Maildirs." },
 	{ .name = "include", .argument = "DIR", .type = VALUE_PATH, .flags = REPEAT, .otherwise = "none", .example = "/etc/sealpost/conf.d",

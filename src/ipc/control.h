@@ -8,12 +8,22 @@
  * VERIFY's rows are findings (id, text, set_aside), and now and then its progress (messages, bytes, and of how many);
  * the last is the sum.
  *
+ * Who may not command, or comes when too many do, gets an END that says so.
+ *
+ * Limits   the enum below; docs/LIMITS.md lists them.
  * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_CONTROL_H
 #define IPC_CONTROL_H
 
 #include "ipc/codec.h"
+
+enum {
+	CONTROL_SESSIONS_MAX = 32,       /* commands that are being answered */
+	CONTROL_REFUSALS_MAX = 8,        /* who is being told that he may not, or not now */
+	CONTROL_IDLE_MS = 5000,          /* from the connection to the command */
+	CONTROL_STALL_MS = 30000,        /* of rows that nobody reads, or an END */
+};
 
 enum control_verb {
 	CONTROL_LIST, CONTROL_SHOW, CONTROL_RETRY, CONTROL_HOLD, CONTROL_RELEASE, CONTROL_BOUNCE,

@@ -33,13 +33,14 @@ enum ipc_arrow {
 /* CONFIG_TEXT: one per file of the configuration, the main file first; in order.
  * FILE: `path` is written as the configuration writes it; the fd is open for reading.
  * LISTENER: `listener` is the index in conf->listeners, `on` the index of its endpoint.
+ * CONTROL: the operator's listener; `owner` is the user who may command us, beside root and the spool's own.
  * LINK: `instance` numbers the fronts (0 for roles that exist once).
  * CROWD: the page on which the front `instance` counts its clients (policy/crowd.h), to write if own is 1, else to read. */
 #define SUPERVISOR_TO_ROLE(MSG, U, I, S)                                     \
 	MSG(TO_ROLE_CONFIG_TEXT, to_role_config_text, U(generation) S(name) S(text)) \
 	MSG(TO_ROLE_FILE, to_role_file, U(generation) S(path))               \
 	MSG(TO_ROLE_LISTENER, to_role_listener, U(generation) U(listener) U(on)) \
-	MSG(TO_ROLE_CONTROL, to_role_control, U(generation))                 \
+	MSG(TO_ROLE_CONTROL, to_role_control, U(generation) U(owner))        \
 	MSG(TO_ROLE_COMMIT, to_role_commit, U(generation))                   \
 	MSG(TO_ROLE_LINK, to_role_link, U(arrow) U(instance))                \
 	MSG(TO_ROLE_UNIX, to_role_unix, U(request) S(error))                 \

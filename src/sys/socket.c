@@ -196,6 +196,22 @@ fault socket_listen(const struct endpoint *at, int backlog, int *fd_out, struct 
 	return OK;
 }
 
+/* What is given away is a socket, whatever bears its name by now. */
+fault socket_give(const struct endpoint *at, uint32_t uid, uint32_t gid)
+{
+	struct stat st;
+	if (at->kind != ENDPOINT_UNIX)
+		return F_STATE;
+	int fd = open(at->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return fault_of_errno();
+	fault f = fstat(fd, &st) != 0 ? fault_of_errno() : !S_ISSOCK(st.st_mode) ? F_DENIED : OK;
+	if (f == OK && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) != 0)
+		f = fault_of_errno();
+	(void)close(fd);
+	return f;
+}
+
 fault socket_set_mode(const struct endpoint *at, unsigned mode)
 {
 	if (at->kind != ENDPOINT_UNIX)

@@ -33,6 +33,8 @@ bool endpoint_is_never_remote(const struct endpoint *e);
 MUST_USE fault socket_listen(const struct endpoint *at, int backlog, int *fd_out, struct why *why);
 /* A Unix socket is made for its owner only (0600); this opens it for others. F_STATE for any other kind. */
 MUST_USE fault socket_set_mode(const struct endpoint *at, unsigned mode);
+/* ... and this gives it away. */
+MUST_USE fault socket_give(const struct endpoint *at, uint32_t uid, uint32_t gid);
 /* Non-blocking accept. F_BUSY: nobody waits. F_LIMIT: no descriptor left; *fd_out is then who waited, on the descriptor
  * that is kept for this (-1: not even that): say goodbye and close it at once. */
 MUST_USE fault socket_accept(int listener, int *fd_out, struct endpoint *peer_out);

@@ -285,6 +285,13 @@ fault socket_set_mode(const struct endpoint *at, unsigned mode)
 	return at->kind == ENDPOINT_UNIX ? OK : F_STATE;
 }
 
+fault socket_give(const struct endpoint *at, uint32_t uid, uint32_t gid)
+{
+	(void)uid;
+	(void)gid;
+	return at->kind == ENDPOINT_UNIX ? OK : F_STATE;
+}
+
 fault socket_accept(int listener, int *fd_out, struct endpoint *peer_out)
 {
 	struct sock *s = sock_of(listener);

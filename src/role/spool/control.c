@@ -14,7 +14,8 @@
 enum {
 	ROWS_AT_ONCE = 100, CLAIM_AT_ONCE = 200,
 	BACKLOG_MAX = 256 << 10,         /* unsent rows, before we wait for the other end */
-	WAIT_MS = 10, IDLE_MS = 30000,
+	WAIT_MS = 10, PATIENCE_MS = 30000,
+	STATUS_UNAVAILABLE = 69,
 	VERIFY_REST_MS = 2,              /* between two steps: mail comes first */
 	ARENA_MAX = 64 << 20, BODY_CHUNK = 64 << 10,
 	STATUS_MAX = 1 << 20,
@@ -33,13 +34,19 @@ struct control_session {
 	struct store_selector which;
 	bool body;
 	uint64_t after, rows, offset, request;
+	size_t unread;                   /* rows that the other end has not taken, since then */
+	int64_t unread_since_ms;
+	bool refused;
 	struct check_round *check;
 };
 
 static void session_free(struct control_session *c)
 {
 	link_remove(&c->in_spool);
-	c->spool->n_controls--;
+	if (c->refused)
+		c->spool->n_refusals--;
+	else
+		c->spool->n_controls--;
 	timer_clear(&c->timer);
 	check_end(&c->check);
 	channel_close(&c->channel);
@@ -53,7 +60,7 @@ static void end(struct control_session *c, int status, const char *text)
 	channel_send(c->channel, CONTROL_END,
 	             &(struct control_end){ .status = (uint64_t)status, .text = str_of(text) });
 	c->phase = ENDED;
-	timer_set(&c->timer, loop_now_ms(c->spool->loop) + IDLE_MS);
+	timer_set(&c->timer, loop_now_ms(c->spool->loop) + (c->refused ? CONTROL_IDLE_MS : CONTROL_STALL_MS));
 }
 
 /* ---- rows ---- */
@@ -204,6 +211,16 @@ static void verify_some(struct control_session *c)
 		end(c, status, last_words.text);
 }
 
+/* It keeps a place that somebody else may want. */
+static bool is_stalled(struct control_session *c, int64_t now_ms)
+{
+	size_t unread = channel_backlog(c->channel);
+	if (unread < BACKLOG_MAX || unread != c->unread)
+		c->unread_since_ms = now_ms;
+	c->unread = unread;
+	return now_ms - c->unread_since_ms >= CONTROL_STALL_MS;
+}
+
 /* A little at a time: a long list does not keep mail waiting, and fills no memory. */
 static void go_on(void *owner)
 {
@@ -214,7 +231,7 @@ static void go_on(void *owner)
 		return;
 	}
 	bool going = c->phase == LISTING || c->phase == SENDING_BODY || c->phase == VERIFYING;
-	if (!going) {
+	if (!going || is_stalled(c, now_ms)) {
 		session_free(c);
 		return;
 	}
@@ -337,7 +354,7 @@ static void ask_supervisor(struct control_session *c)
 		channel_send(supervisor, FROM_ROLE_ASK_STATUS, &(struct from_role_ask_status){ .request = c->request });
 	else
 		channel_send(supervisor, FROM_ROLE_RELOAD, &(struct from_role_reload){ .request = c->request });
-	timer_set(&c->timer, loop_now_ms(c->spool->loop) + IDLE_MS);
+	timer_set(&c->timer, loop_now_ms(c->spool->loop) + PATIENCE_MS);
 }
 
 static void take_request(struct control_session *c, const struct control_request *m)
@@ -423,30 +440,47 @@ void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str err
 		return;
 	channel_send(c->channel, CONTROL_END, &(struct control_end){ .status = ok ? 0 : 1, .text = errors });
 	c->phase = ENDED;
-	timer_set(&c->timer, loop_now_ms(s->loop) + IDLE_MS);
+	timer_set(&c->timer, loop_now_ms(s->loop) + CONTROL_STALL_MS);
 }
 
 /* ---- connections ---- */
 
-static void admit(struct spool *s, int fd)
+static struct control_session *session_new(struct spool *s, int fd, bool refused)
 {
 	static const struct channel_handler handler = { on_control, on_closed };
-	uint32_t uid = 0, pid = 0;
-	bool may = socket_peer_user(fd, &uid, &pid) == OK && (uid == 0 || uid == process_user());
-	if (!may || s->n_controls >= SPOOL_CONTROLS_MAX) {
-		log_event(LOG_REFUSED, LOG_Z("text", may ? "too many commands at a time"
-		                                         : "only root and the server's own user may command it"),
-		          LOG_U("uid", uid));
-		fd_close(&fd);
-		return;
-	}
 	struct control_session *c = NEW(struct control_session);
-	*c = (struct control_session){ .spool = s, .arena = arena_new(8 << 20) };
+	*c = (struct control_session){ .spool = s, .refused = refused, .arena = arena_new(8 << 20),
+		                       .unread_since_ms = loop_now_ms(s->loop) };
 	c->channel = channel_new(s->loop, fd, &to_control, &from_control, &handler, c);
 	timer_init(&c->timer, s->loop, go_on, c);
-	timer_set(&c->timer, loop_now_ms(s->loop) + IDLE_MS);
+	timer_set(&c->timer, loop_now_ms(s->loop) + CONTROL_IDLE_MS);
 	list_add_last(&s->controls, &c->in_spool);
-	s->n_controls++;
+	if (refused)
+		s->n_refusals++;
+	else
+		s->n_controls++;
+	return c;
+}
+
+static void refuse(struct spool *s, int fd, uint32_t uid, const char *text)
+{
+	log_event(LOG_REFUSED, LOG_Z("text", text), LOG_U("uid", uid));
+	if (s->n_refusals < CONTROL_REFUSALS_MAX)
+		end(session_new(s, fd, true), STATUS_UNAVAILABLE, text);
+	else
+		fd_close(&fd);
+}
+
+static void admit(struct spool *s, int fd)
+{
+	uint32_t uid = 0, pid = 0;
+	bool may = socket_peer_user(fd, &uid, &pid) == OK && (uid == 0 || uid == process_user() || uid == s->control_owner);
+	if (!may)
+		refuse(s, fd, uid, "only root and the server's own user (run-as) may command it");
+	else if (s->n_controls >= CONTROL_SESSIONS_MAX)
+		refuse(s, fd, uid, "the server is answering as many commands as it does at a time: try again in a moment");
+	else
+		(void)session_new(s, fd, false);
 }
 
 static void on_waiting(void *owner)
@@ -460,8 +494,9 @@ static void on_waiting(void *owner)
 	fd_close(&fd); /* without descriptors: it is hung up on */
 }
 
-void control_listen(struct spool *s, int fd)
+void control_listen(struct spool *s, int fd, uint64_t owner)
 {
+	s->control_owner = owner;
 	acceptor_close(&s->control);
 	s->control = acceptor_new(s->loop, fd, on_waiting, s);
 }

@@ -103,7 +103,7 @@ static void on_message(void *role, unsigned kind, const void *msg, int fd)
 {
 	struct spool *s = role;
 	if (kind == TO_ROLE_CONTROL && fd >= 0) {
-		control_listen(s, fd);
+		control_listen(s, fd, ((const struct to_role_control *)msg)->owner);
 		return;
 	}
 	fd_close(&fd);

@@ -45,7 +45,6 @@ enum {
 	SPOOL_LEASE_S = 600,
 	SPOOL_RETURN_FULL_MAX = 1 << 20, /* larger messages come back as their headers */
 	SPOOL_NOTICE_BYTES_MAX = 4 << 20,
-	SPOOL_CONTROLS_MAX = 32,
 	SPOOL_RESERVE_BYTES = 32 << 20,  /* of the disk: for notices, and for delivering what is queued */
 	SPOOL_RESERVE_NAMES = 200,       /* inodes */
 	VERIFY_CACHE_MAX = 10000,
@@ -178,7 +177,8 @@ struct spool {
 
 	struct acceptor *control;
 	struct list controls;
-	size_t n_controls;
+	size_t n_controls, n_refusals;
+	uint64_t control_owner;          /* may command us, too */
 	uint64_t next_request;
 
 	struct map *verifications;
@@ -284,7 +284,7 @@ void verify_watch(struct spool *s);              /* now and then: questions that
 void verify_fini(struct spool *s);
 
 /* ---- control.c ---- */
-void control_listen(struct spool *s, int fd);
+void control_listen(struct spool *s, int fd, uint64_t owner);
 void control_status(struct spool *s, uint64_t request, struct str json);
 void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str errors);
 void control_fini(struct spool *s);

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "sys/clock.h"
 #include "sys/log.h"
+#include "sys/process.h"
 #include "sys/socket.h"
 
 enum { BACKLOG = 1024, PATIENCE_MS = 5000, NAP_MS = 20 };
@@ -29,7 +30,7 @@ static void drop(struct bound *b)
 	free(b);
 }
 
-/* sendmail(1) of every user may reach a local listener; an LMTP or control socket is for its owner and group. */
+/* sendmail(1) of every user may reach a local listener; an LMTP socket is for its owner and group, the control socket for its owner. */
 static unsigned permissions_for(const struct conf_listener *listener)
 {
 	if (listener == NULL)
@@ -37,12 +38,33 @@ static unsigned permissions_for(const struct conf_listener *listener)
 	return listener->kind == LISTEN_LOCAL ? 0666 : 0660;
 }
 
-static fault bind_one(struct supervisor *sv, struct str on, uint64_t generation, const struct conf_listener *listener,
+/* Who may command us beside root: the account of run-as, under which nothing need run. */
+static uint32_t commander(const struct conf *conf, uint32_t *gid_out)
+{
+	uint32_t uid;
+	*gid_out = 0;
+	return process_is_root() && user_find(conf->run_as.p, &uid, gid_out) == OK ? uid : process_user();
+}
+
+static fault open_to_others(const struct endpoint *at, const struct conf *conf, const struct conf_listener *listener,
+                            struct why *why)
+{
+	uint32_t gid, uid = commander(conf, &gid);
+	if (at->kind != ENDPOINT_UNIX)
+		return OK;
+	if (socket_set_mode(at, permissions_for(listener)) != OK)
+		return why_say(why, F_DENIED, "%s: its permissions cannot be set", at->path);
+	if (listener == NULL && uid != process_user() && socket_give(at, uid, gid) != OK)
+		return why_say(why, F_DENIED, "%s: it cannot be given to %.*s, who may command us", at->path, STR_ARG(conf->run_as));
+	return OK;
+}
+
+static fault bind_one(struct supervisor *sv, struct str on, const struct generation *g, const struct conf_listener *listener,
                       struct why *why)
 {
 	struct bound *b = find(sv, on);
 	if (b != NULL) {
-		b->generation = generation;
+		b->generation = g->number;
 		return OK;
 	}
 	struct endpoint at;
@@ -50,14 +72,15 @@ static fault bind_one(struct supervisor *sv, struct str on, uint64_t generation,
 	if (endpoint_parse(on, &at) != OK)
 		return why_say(why, F_SYNTAX, "%.*s is no address to listen on", STR_ARG(on));
 	TRY(socket_listen(&at, BACKLOG, &fd, why));
-	if (at.kind == ENDPOINT_UNIX && socket_set_mode(&at, permissions_for(listener)) != OK) {
+	fault f = open_to_others(&at, g->conf, listener, why);
+	if (f != OK) {
 		fd_close(&fd);
-		return why_say(why, F_DENIED, "%s: its permissions cannot be set", at.path);
+		return f;
 	}
 	b = NEW(struct bound);
 	b->on = str_keep(on);
 	b->fd = fd;
-	b->generation = generation;
+	b->generation = g->number;
 	list_add_last(&sv->bound, &b->in_supervisor);
 	log_event(LOG_LISTENING, LOG_S("on", on),
 	          LOG_Z("kind", listener != NULL ? listen_kind_name(listener->kind) : "control"));
@@ -78,7 +101,7 @@ fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_r
 	for (size_t i = 0; i < g->conf->n_listeners; i++) {
 		const struct conf_listener *l = &g->conf->listeners[i];
 		for (size_t j = 0; j < l->on.n; j++) {
-			fault f = bind_one(sv, l->on.items[j], g->number, l, &why);
+			fault f = bind_one(sv, l->on.items[j], g, l, &why);
 			if (f == OK)
 				continue;
 			worst = f;
@@ -90,7 +113,7 @@ fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_r
 	struct buf control;
 	fault f = control_endpoint(g->conf, &control);
 	if (f == OK && g->conf->control.n > 0)
-		f = bind_one(sv, buf_view(&control), g->number, NULL, &why);
+		f = bind_one(sv, buf_view(&control), g, NULL, &why);
 	if (f != OK) {
 		worst = f;
 		report->errors++;
@@ -139,7 +162,9 @@ bool bound_offer(struct slot *s, const struct generation *g)
 	if (s->kind == ROLE_SPOOL) {
 		struct buf control;
 		struct bound *b = control_endpoint(g->conf, &control) == OK ? find(sv, buf_view(&control)) : NULL;
-		all = offer_one(s, b, TO_ROLE_CONTROL, &(struct to_role_control){ .generation = g->number });
+		uint32_t gid;
+		all = offer_one(s, b, TO_ROLE_CONTROL,
+		                &(struct to_role_control){ .generation = g->number, .owner = commander(g->conf, &gid) });
 		buf_fini(&control);
 	}
 	for (size_t i = 0; s->kind == ROLE_FRONT && i < g->conf->n_listeners; i++) {

@@ -73,6 +73,7 @@ class Sealpost:
                       "limits": limits, "queue": queue, "top": top, "route": route, "direct": direct}
         self.process = None
         self.user = None            # the account that starts it; None: we
+        self.as_root = "run-as nobody\nmail-user nobody\n"
         self.roles_may_die = False  # a scenario that kills some says so
 
     @property
@@ -82,7 +83,7 @@ class Sealpost:
     def write_conf(self, **changes):
         self.parts.update(changes)
         p = self.parts
-        as_root = "run-as nobody\nmail-user nobody\n" if os.getuid() == 0 and not self.user else ""
+        as_root = self.as_root if os.getuid() == 0 and not self.user else ""
         limits = f"limits {{\n    {p['limits']}\n}}" if p["limits"] else ""
         direct = f"direct {{\n    {p['direct']}\n}}" if p["direct"] else ""
         self.conf.write_text(f"""\
