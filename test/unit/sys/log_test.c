@@ -13,72 +13,6 @@
 #include "base/check.h"
 #include "sys/log_format.h"
 
-static void check_value(struct str value, bool json, const char *want)
-{
-	struct buf out;
-	buf_init(&out, 4096);
-	assert_int_equal(log_put_value(&out, value, json), OK);
-	assert_int_equal(buf_add_char(&out, '\0'), OK);
-	assert_string_equal(buf_view(&out).p, want);
-	buf_fini(&out);
-}
-
-static void values_are_harmless(void **state)
-{
-	(void)state;
-	const struct { struct str value; const char *text, *json; } rows[] = {
-		{ STR("plain"), "plain", "\"plain\"" },
-		{ STR("a=b,<c>@d[1]:25"), "a=b,<c>@d[1]:25", "\"a=b,<c>@d[1]:25\"" },
-		{ STR_NONE, "\"\"", "\"\"" },
-		{ STR("two words"), "\"two words\"", "\"two words\"" },
-		{ STR("say \"x\""), "\"say \\\"x\\\"\"", "\"say \\\"x\\\"\"" },
-		{ STR("\\x41"), "\"\\\\x41\"", "\"\\\\x41\"" },
-		{ STR("a\r\nb"), "\"a\\x0d\\x0ab\"", "\"a\\u000d\\u000ab\"" },
-		{ STR("a\0b"), "\"a\\x00b\"", "\"a\\u0000b\"" },
-		{ STR("x\x1b]0;evil\x07"), "\"x\\x1b]0;evil\\x07\"", "\"x\\u001b]0;evil\\u0007\"" },
-		{ STR("\x7f"), "\"\\x7f\"", "\"\\u007f\"" },
-		{ STR("caf\xc3\xa9"), "\"caf\xc3\xa9\"", "\"caf\xc3\xa9\"" },
-		{ STR("\xe2\x82\xac \xf0\x9f\x93\xae"), "\"\xe2\x82\xac \xf0\x9f\x93\xae\"", "\"\xe2\x82\xac \xf0\x9f\x93\xae\"" },
-		{ STR("\xff\xc3"), "\"\\xff\\xc3\"", "\"\\\\xff\\\\xc3\"" },
-		{ STR("\xc0\xae"), "\"\\xc0\\xae\"", "\"\\\\xc0\\\\xae\"" },                        /* overlong */
-		{ STR("\xed\xa0\x80"), "\"\\xed\\xa0\\x80\"", "\"\\\\xed\\\\xa0\\\\x80\"" },        /* surrogate */
-		{ STR("\xe2\x80\xae" "gpj.exe"), "\"\\xe2\\x80\\xaegpj.exe\"", "\"\\u202egpj.exe\"" }, /* U+202E */
-		{ STR("\xe2\x81\xa6x"), "\"\\xe2\\x81\\xa6x\"", "\"\\u2066x\"" },
-		{ STR("\xc2\x9b" "31m"), "\"\\xc2\\x9b31m\"", "\"\\u009b31m\"" },                   /* C1 CSI */
-		{ STR("\xe2\x80\xa8x"), "\"\\xe2\\x80\\xa8x\"", "\"\\u2028x\"" },                   /* line separator */
-		{ STR("\xef\xbb\xbfx"), "\"\\xef\\xbb\\xbfx\"", "\"\\ufeffx\"" },
-		{ STR("\xf3\xa0\x81\x81"), "\"\\xf3\\xa0\\x81\\x81\"", "\"\\udb40\\udc41\"" },      /* a tag */
-	};
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		check_value(rows[i].value, false, rows[i].text);
-		check_value(rows[i].value, true, rows[i].json);
-	}
-}
-
-static void values_end_at_their_limit(void **state)
-{
-	(void)state;
-	char bytes[LOG_VALUE_MAX + 1];
-	struct buf out;
-	memset(bytes, 'x', sizeof bytes);
-	buf_init(&out, 4096);
-	assert_int_equal(log_put_value(&out, (struct str){ bytes, LOG_VALUE_MAX }, false), OK);
-	assert_int_equal(buf_view(&out).n, LOG_VALUE_MAX);
-	buf_clear(&out);
-	assert_int_equal(log_put_value(&out, (struct str){ bytes, LOG_VALUE_MAX + 1 }, false), OK);
-	assert_int_equal(buf_view(&out).n, LOG_VALUE_MAX + 5);
-	assert_true(str_ends_nocase(buf_view(&out), STR("x...\"")));
-	buf_clear(&out);
-	bytes[LOG_VALUE_MAX - 1] = '\x1b'; /* an escape is never cut */
-	assert_int_equal(log_put_value(&out, (struct str){ bytes, LOG_VALUE_MAX }, false), OK);
-	assert_true(str_ends_nocase(buf_view(&out), STR("xx...\"")));
-	buf_clear(&out);
-	memset(bytes, '\xff', sizeof bytes);
-	assert_int_equal(log_put_value(&out, (struct str){ bytes, sizeof bytes }, true), OK);
-	assert_true(buf_view(&out).n <= LOG_VALUE_MAX + 5);
-	buf_fini(&out);
-}
-
 static void a_line_is_one_line(void **state)
 {
 	(void)state;
@@ -172,8 +106,6 @@ int main(void)
 {
 	unsetenv("SEALPOST_DEBUG");
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(values_are_harmless),
-		cmocka_unit_test(values_end_at_their_limit),
 		cmocka_unit_test(a_line_is_one_line),
 		cmocka_unit_test(every_line_of_json_is_json),
 		cmocka_unit_test(too_many_facts_are_left_out_whole),
