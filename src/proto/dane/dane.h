@@ -18,6 +18,7 @@
  * Source   RFC 7672 2 and 3; RFC 6698 2.1 and 4.1 (the record, usable); RFC 7671 9 (digest agility).
  * Limits   DANE_RECORDS_MAX records are tried, those of usage 3 first. Data is a slice of the answer, bounded there.
  * Errors   None: what is malformed or of an unknown kind is an unusable record, which still demands TLS.
+ * Tests    test/unit/proto/dane_test.c, fuzz/dane.c
  */
 #ifndef PROTO_DANE_H
 #define PROTO_DANE_H
