@@ -8,6 +8,9 @@
  * again: beside others that have one for a moment later, alone as after a failure. `job` is chosen by the
  * spool; what a worker had in hand when it died is queued again, too.
  *
+ * A worker that is to make room for its successor says RESTING. It gets no new job from then on, ends what it has begun
+ * and gives the rest back; when the spool has heard the last of it, it says RESTED.
+ *
  * Tests    test/unit/ipc/codec_test.c, fuzz/ipc.c
  */
 #ifndef IPC_SPOOL_DELIVERY_H
@@ -24,7 +27,8 @@ enum job_purpose {
 
 /* JOB: route_kind and route_name as policy/route.h gives them; id the queue id; attempt counts from 1.
  * arrived_s: wall clock. RCPT: index within the job; address where it goes, original and orcpt for
- * DSN. RELEASE: stop as soon as possible (drain, removal); what has been handed over stays so. */
+ * DSN. RELEASE: stop as soon as possible (drain, removal); what has been handed over stays so. RESTED: the worker's jobs
+ * have all ended. */
 #define SPOOL_TO_WORKER(MSG, U, I, S)                                                       \
 	MSG(WORKER_JOB, worker_job, U(job) U(purpose) S(id) U(route_kind) S(route_name)     \
 	    S(domain) S(sender) U(size_bytes) U(body) U(smtputf8) U(ret) S(envid) U(attempt) I(arrived_s)) \
@@ -32,18 +36,22 @@ enum job_purpose {
 	MSG(WORKER_GO, worker_go, U(job))                                                   \
 	MSG(WORKER_BODY, worker_body, U(job) S(bytes))                                      \
 	MSG(WORKER_BODY_END, worker_body_end, U(job) U(whole))                              \
-	MSG(WORKER_RELEASE, worker_release, U(job))
+	MSG(WORKER_RELEASE, worker_release, U(job))                                         \
+	MSG(WORKER_RESTED, worker_rested, U(unused))
 
 /* OUTCOME: class of enum outcome_class; code, status and text are the final reply, or our own words
  * with code 0; host and ip who said so ("" if nobody was reached); level of enum tls_level; tls facts
  * in words; dsn is 1 if the next hop took over the duty of DSN (RFC 3461 5.2.2); dialogue the bounded
- * transcript of a failure, without credentials. detail: the file name in a Maildir, or "". */
+ * transcript of a failure, without credentials. detail: the file name in a Maildir, or "". GIVEN_BACK ends a job as DONE
+ * does, but recipients without an outcome have not been tried: they come again in a moment. */
 #define WORKER_TO_SPOOL(MSG, U, I, S)                                                        \
 	MSG(FROM_WORKER_WANT, from_worker_want, U(job) U(bytes))                             \
 	MSG(FROM_WORKER_OUTCOME, from_worker_outcome, U(job) U(index) U(class) U(code) S(status) \
 	    S(text) S(host) S(ip) U(level) S(tls) U(dsn) S(dialogue) S(detail))              \
 	MSG(FROM_WORKER_DONE, from_worker_done, U(job))                                      \
-	MSG(FROM_WORKER_RENEW, from_worker_renew, U(job))
+	MSG(FROM_WORKER_RENEW, from_worker_renew, U(job))                                    \
+	MSG(FROM_WORKER_RESTING, from_worker_resting, U(unused))                             \
+	MSG(FROM_WORKER_GIVEN_BACK, from_worker_given_back, U(job))
 
 IPC_DECLARE(SPOOL_TO_WORKER, spool_to_worker)
 IPC_DECLARE(WORKER_TO_SPOOL, worker_to_spool)

@@ -35,6 +35,7 @@ enum ipc_arrow {
  * LISTENER: `listener` is the index in conf->listeners, `on` the index of its endpoint.
  * CONTROL: the operator's listener; `owner` is the user who may command us, beside root and the spool's own.
  * LINK: `instance` numbers the fronts (0 for roles that exist once).
+ * SETTLED: to the keeper: every role has taken this generation, so nobody needs what only older ones had.
  * CROWD: the page on which the front `instance` counts its clients (policy/crowd.h), to write if own is 1, else to read. */
 #define SUPERVISOR_TO_ROLE(MSG, U, I, S)                                     \
 	MSG(TO_ROLE_CONFIG_TEXT, to_role_config_text, U(generation) S(name) S(text)) \
@@ -49,7 +50,8 @@ enum ipc_arrow {
 	MSG(TO_ROLE_STATUS, to_role_status, U(request) S(json))              \
 	MSG(TO_ROLE_DRAIN, to_role_drain, U(grace_ms))                       \
 	MSG(TO_ROLE_USER, to_role_user, U(request) S(name))                    \
-	MSG(TO_ROLE_CROWD, to_role_crowd, U(instance) U(own) U(seed))
+	MSG(TO_ROLE_CROWD, to_role_crowd, U(instance) U(own) U(seed))           \
+	MSG(TO_ROLE_SETTLED, to_role_settled, U(generation))
 
 /* UNIX_CONNECT: please connect to a Unix socket named by the configuration (LMTP next hops).
  * STATUS: this role's share of `sealpost status`, a JSON object; RELOAD and ASK_STATUS come from the

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 import threading
 import time
@@ -94,11 +95,12 @@ class Storm(harness.Scenario):
             for client in self.clients:
                 client.join()
 
-    def judge(self, extra_copies):
+    def judge(self, extra_copies, roots=None):
         """extra_copies: how many a next hop may have been given twice; a mailbox never."""
         # An answer is wanted: a spool that is just being started again has nothing to say of its queue.
         wait_until(lambda: "queue is empty" in self.server.queue("list", status=None), "an empty queue")
-        mailbox = [subject_of(p.read_bytes()) for p in (self.server.mail / "example.test" / "sam" / "new").glob("*")]
+        mailbox = [subject_of(p.read_bytes()) for root in roots or [self.server.mail]
+                   for p in (root / "example.test" / "sam" / "new").glob("*")]
         for place, there in (("mailbox", mailbox), ("next hop", self.sink.taken)):
             self.assertEqual(set(self.accepted) - set(there), set(), f"lost on the way to the {place}")
             self.assertEqual(set(self.unfinished) & set(there), set(), f"half letters in the {place}")
@@ -131,6 +133,42 @@ class Storm(harness.Scenario):
         self.server.wait_for_line("reloaded")
         self.assertEqual(self.server.lines("role-died"), [])
         self.judge(extra_copies=0)
+
+    def test_reloads_that_move_the_mailboxes_and_renew_the_key(self):
+        """Each one replaces the porter, with letters in hand, and what the fronts shake hands with."""
+        server = self.server
+        roots = [server.mail, server.folder / "mail2"]
+        shutil.copytree(roots[0], roots[1])
+        if os.getuid() == 0:
+            shutil.chown(roots[1], "nobody")
+        reloads, stopped = [], threading.Event()
+
+        def knock():
+            while not stopped.is_set():
+                try:
+                    with Raw(server.port_submissions, server.authority, "implicit", hello=None):
+                        pass
+                except (OSError, AssertionError, Gone) as trouble:
+                    self.refused.append(trouble)
+        knocking = threading.Thread(target=knock)
+
+        def move():
+            reloads.append(roots[len(reloads) % 2])
+            server.deliver = f"maildir {roots[len(reloads) % 2]}/{{domain}}/{{local}}"
+            server.cert, server.key = server.authority.issue("mx1.example.test", "localhost", "127.0.0.1", file=f"cert{len(reloads)}")
+            server.reload()
+            server.wait_for_line("reloaded", count=len(reloads))
+        self.refused = []
+        knocking.start()
+        try:
+            self.while_mail_flows(*[move] * 6)
+        finally:
+            stopped.set()
+            knocking.join()
+        self.assertEqual(server.lines("role-died") + server.lines("tls-failed") + self.refused, [])
+        self.assertEqual(len(server.lines("role-replaced")), len(reloads))
+        self.judge(extra_copies=0, roots=roots)
+        self.assertEqual([line for line in server.lines("deferred") if "makes room" not in line and "goes by it" not in line], [])
 
     def test_drained_and_started_in_the_middle(self):
         def restart():

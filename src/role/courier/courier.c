@@ -164,7 +164,7 @@ void courier_see_tls(struct courier *c, struct str domain)
 
 static void drained_perhaps(struct courier *c)
 {
-	if (c->draining && list_empty(&c->in_hand))
+	if (c->draining && list_empty(&c->in_hand) && (c->rested || c->spool == NULL))
 		role_drained(c->base);
 }
 
@@ -218,20 +218,26 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 	const uint64_t *number = msg; /* every message starts with the job's */
 	struct job *j = map_get_u64(c->jobs, *number);
 	fd_close(&fd);
-	if (kind == WORKER_JOB)
+	if (kind == WORKER_RESTED) {
+		c->rested = c->draining;
+		drained_perhaps(c);
+	} else if (kind == WORKER_JOB && c->draining) {
+		channel_send(c->spool, FROM_WORKER_GIVEN_BACK, &(struct from_worker_given_back){ .job = *number });
+	} else if (kind == WORKER_JOB) {
 		job_take(c, msg);
-	else if (kind == WORKER_RCPT)
+	} else if (kind == WORKER_RCPT) {
 		job_add_rcpt(c, msg);
-	else if (j == NULL)
+	} else if (j == NULL) {
 		return; /* over already: the words crossed */
-	else if (kind == WORKER_GO)
+	} else if (kind == WORKER_GO) {
 		job_go(j);
-	else if (kind == WORKER_BODY)
+	} else if (kind == WORKER_BODY) {
 		job_take_body(j, ((const struct worker_body *)msg)->bytes);
-	else if (kind == WORKER_BODY_END)
+	} else if (kind == WORKER_BODY_END) {
 		job_body_ends(j, ((const struct worker_body_end *)msg)->whole != 0);
-	else if (kind == WORKER_RELEASE)
+	} else if (kind == WORKER_RELEASE) {
 		job_release(j);
+	}
 }
 
 static void on_spool_closed(void *owner, const char *reason)
@@ -281,6 +287,8 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 		channel_close(&c->spool);
 		forget_jobs(c);
 		c->spool = channel_new(c->loop, fd, &spool_to_worker, &worker_to_spool, &spool, c);
+		if (c->draining)
+			channel_send(c->spool, FROM_WORKER_RESTING, &(struct from_worker_resting){ 0 });
 	} else if (arrow == ARROW_COURIER_KEEPER) {
 		channel_close(&c->keeper);
 		visit_keeper_gone(c);
@@ -313,6 +321,7 @@ static void on_status(void *role, struct buf *json)
 static void on_grace(void *owner)
 {
 	struct courier *c = owner;
+	c->rested = true; /* as far as the time allowed */
 	forget_jobs(c);
 }
 
@@ -320,6 +329,8 @@ static void on_drain(void *role, uint64_t grace_ms)
 {
 	struct courier *c = role;
 	c->draining = true;
+	if (c->spool != NULL)
+		channel_send(c->spool, FROM_WORKER_RESTING, &(struct from_worker_resting){ 0 });
 	visit_end_kept(c);
 	int64_t grace = grace_ms < INT32_MAX ? (int64_t)grace_ms : INT32_MAX;
 	timer_set(&c->grace, loop_now_ms(c->loop) + grace);

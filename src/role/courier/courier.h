@@ -64,7 +64,7 @@ struct courier {
 	struct map *seen;                    /* domain -> struct seen */
 	struct later more;                   /* a connection has ended: who waits may go on */
 	struct timer renew, grace;
-	bool draining;
+	bool draining, rested;           /* rested: the spool has heard the last of us */
 	uint64_t n_attempts;
 };
 

@@ -20,7 +20,7 @@
 #include "sys/secret.h"
 #include "sys/socket.h"
 
-enum { SECURE_HEAP_BYTES = 4 << 20, SECURE_HEAP_MIN_BYTES = 32, TROUBLE_BYTES_MAX = 64 << 10, SIGNATURE_BYTES_MAX = 4096 };
+enum { SECURE_HEAP_BYTES = 4 << 20, SECURE_HEAP_MIN_BYTES = 32, TROUBLE_BYTES_MAX = 64 << 10, SIGNATURE_BYTES_MAX = 4096, FORMER_KEYS_MS = 60 * 1000 };
 
 /* ---- links ---- */
 
@@ -203,10 +203,27 @@ static fault on_apply(void *role, const struct conf *conf, struct why *why)
 	tell_trouble(buf_view(&trouble));
 	buf_fini(&trouble);
 	TRY(f);
+	if (k->now != NULL)
+		keys_keep_former(fresh->keys, k->now->keys); /* the fronts go over to the new chains last */
+	timer_clear(&k->settled);
 	vault_free(&k->now);
 	k->now = fresh;
 	k->number++;
 	return OK;
+}
+
+static void on_message(void *role, unsigned kind, const void *msg, int fd)
+{
+	struct keeper *k = role;
+	(void)msg;
+	fd_close(&fd);
+	if (kind == TO_ROLE_SETTLED && k->now != NULL) /* a handshake that has begun with an old chain ends with it */
+		timer_set(&k->settled, loop_now_ms(k->loop) + FORMER_KEYS_MS);
+}
+
+static void forget_former_keys(void *role)
+{
+	keys_forget_former(((struct keeper *)role)->now->keys);
 }
 
 static void on_status(void *role, struct buf *json)
@@ -228,6 +245,7 @@ static void on_free(void *role)
 	files_free(&k->coming);
 	backoff_free(&k->backoff);
 	timer_clear(&k->rotation);
+	timer_clear(&k->settled);
 	void *tickets = k->tickets;
 	secret_free(&tickets, sizeof(*k->tickets));
 	k->work->keeper_gone = true;
@@ -240,7 +258,8 @@ static void on_free(void *role)
 struct role_base *keeper_start(struct loop *loop, int control_fd)
 {
 	static const struct role_hooks hooks = {
-		.name = "keeper", .file = on_file, .apply = on_apply, .link = on_link, .status = on_status, .free = on_free,
+		.name = "keeper", .file = on_file, .apply = on_apply, .link = on_link, .message = on_message, .status = on_status,
+		.free = on_free,
 	};
 	/* The private numbers of keys live on pages that are locked, guarded and left out of core dumps: room for some two
 	 * thousand RSA keys. */
@@ -258,6 +277,7 @@ struct role_base *keeper_start(struct loop *loop, int control_fd)
 	k->tickets = secret_new(sizeof(*k->tickets), &locked);
 	check(k->tickets != NULL);
 	timer_init(&k->rotation, loop, rotate_tickets, k);
+	timer_init(&k->settled, loop, forget_former_keys, k);
 	rotate_tickets(k);
 	k->base = role_base_new(loop, control_fd, &hooks, k);
 	return k->base;

@@ -38,7 +38,7 @@ struct keeper {
 	uint64_t number;             /* counts generations: an exchange does not outlive its own */
 	struct backoff *backoff;
 	struct ticket_seeds *tickets;   /* on pages of their own */
-	struct timer rotation;
+	struct timer rotation, settled;
 	struct list links;
 	struct work_count *work;
 	uint64_t signatures, refused_signatures, logins, refused_logins;

@@ -14,28 +14,59 @@
 
 enum { SIGNATURE_MAX = 2048 };
 
-struct keys { struct map *by_id; };  /* 32 bytes -> EVP_PKEY */
+struct keys { struct map *by_id, *former; };  /* 32 bytes -> EVP_PKEY */
 
 struct keys *keys_new(void)
 {
 	struct keys *k = NEW(struct keys);
 	k->by_id = map_new(0);
+	k->former = map_new(0);
 	return k;
+}
+
+static void free_all(struct map **m)
+{
+	size_t cursor = 0;
+	struct str id;
+	void *key;
+	while (map_each(*m, &cursor, &id, &key))
+		EVP_PKEY_free(key);
+	map_free(m);
 }
 
 void keys_free(struct keys **k_)
 {
 	struct keys *k = *k_;
-	size_t cursor = 0;
-	struct str id;
-	void *key;
 	if (k == NULL)
 		return;
 	*k_ = NULL;
-	while (map_each(k->by_id, &cursor, &id, &key))
-		EVP_PKEY_free(key);
-	map_free(&k->by_id);
+	free_all(&k->by_id);
+	free_all(&k->former);
 	free(k);
+}
+
+static void keep_all(struct keys *k, const struct map *older)
+{
+	size_t cursor = 0;
+	struct str id;
+	void *key;
+	while (map_each(older, &cursor, &id, &key))
+		if (map_get(k->by_id, id) == NULL && map_get(k->former, id) == NULL && map_count(k->former) < KEYS_FORMER_MAX &&
+		    EVP_PKEY_up_ref(key) == 1)
+			(void)map_set(k->former, id, key);
+}
+
+/* The nearest first: where there are too many, those of long ago are left out. */
+void keys_keep_former(struct keys *k, const struct keys *older)
+{
+	keep_all(k, older->by_id);
+	keep_all(k, older->former);
+}
+
+void keys_forget_former(struct keys *k)
+{
+	free_all(&k->former);
+	k->former = map_new(0);
 }
 
 size_t keys_count(const struct keys *k)
@@ -129,7 +160,7 @@ static bool sign(EVP_PKEY *key, const char *digest, bool pss, struct str message
 fault keys_sign(const struct keys *k, enum sign_side side, const struct sign_request *q, struct buf *signature_out,
                 struct why *why)
 {
-	EVP_PKEY *key = map_get(k->by_id, q->key);
+	EVP_PKEY *now = map_get(k->by_id, q->key), *key = now != NULL ? now : map_get(k->former, q->key);
 	const char *digest;
 	bool tls12;
 	if (!keys_may_sign(side, q->message, &tls12))

@@ -16,13 +16,19 @@
 #include "base/fault.h"
 #include "ipc/sign.h"
 
+enum { KEYS_FORMER_MAX = 64 };
 enum sign_side { SIGN_AS_SERVER, SIGN_AS_CLIENT };
 
 struct keys;
 
 struct keys *keys_new(void);
 void keys_free(struct keys **k);
-size_t keys_count(const struct keys *k);
+size_t keys_count(const struct keys *k);   /* without the former ones */
+
+/* The keys of an older configuration go on signing beside ours, for fronts that still show their certificates, at most
+ * KEYS_FORMER_MAX of them; until they are forgotten. */
+void keys_keep_former(struct keys *k, const struct keys *older);
+void keys_forget_former(struct keys *k);
 
 /* The key of this chain's leaf. F_SYNTAX, F_DENIED (they are not a pair), with the reason. */
 MUST_USE fault keys_add(struct keys *k, struct str chain_pem, struct str key_pem, struct why *why);

@@ -49,6 +49,7 @@ struct job {
 	struct str id, template_, sender;
 	int64_t arrived_s;
 	bool ready, going, after_cr;   /* ready: all is known, and it may wait for others */
+	bool given_back;               /* who has no outcome is my successor's */
 	uint64_t credit;               /* bytes that the spool may still send */
 	struct list rcpts;
 	size_t n_rcpts, n_open;
@@ -65,7 +66,7 @@ struct porter {
 	uint64_t delivered, put_off;
 	struct timer renew;
 	struct later start_waiting;
-	bool draining;
+	bool draining, rested;         /* rested: the spool has heard the last of us */
 };
 
 /* -- outcomes ---------------------------------------------------------------------------------- */
@@ -135,7 +136,7 @@ static void porter_rest(struct porter *p)
 	if (p->n_jobs > 0)
 		return;
 	timer_clear(&p->renew);
-	if (p->draining)
+	if (p->draining && (p->rested || p->spool == NULL))
 		role_drained(p->base);
 }
 
@@ -154,8 +155,11 @@ static void job_free(struct job *j)
 /* Recipients without an outcome are queued again by the spool. */
 static void job_end(struct job *j)
 {
-	if (j->porter->spool != NULL)
-		channel_send(j->porter->spool, FROM_WORKER_DONE, &(struct from_worker_done){ .job = j->number });
+	struct channel *spool = j->porter->spool;
+	if (spool != NULL && j->given_back)
+		channel_send(spool, FROM_WORKER_GIVEN_BACK, &(struct from_worker_given_back){ .job = j->number });
+	else if (spool != NULL)
+		channel_send(spool, FROM_WORKER_DONE, &(struct from_worker_done){ .job = j->number });
 	job_free(j);
 }
 
@@ -174,6 +178,10 @@ static void on_job(struct porter *p, const struct worker_job *m)
 	struct job *old = job_find(p, m->job);
 	if (old != NULL)
 		job_free(old);
+	if (p->draining) {
+		channel_send(p->spool, FROM_WORKER_GIVEN_BACK, &(struct from_worker_given_back){ .job = m->job });
+		return;
+	}
 	if (p->n_jobs == JOBS_MAX) {
 		channel_send(p->spool, FROM_WORKER_DONE, &(struct from_worker_done){ .job = m->job });
 		return;
@@ -439,6 +447,11 @@ static void on_spool_message(void *owner, unsigned kind, const void *msg, int fd
 		on_job(p, msg);
 		return;
 	}
+	if (kind == WORKER_RESTED) {
+		p->rested = p->draining;
+		porter_rest(p);
+		return;
+	}
 	uint64_t number;
 	memcpy(&number, msg, sizeof number); /* the first field of every other message */
 	struct job *j = job_find(p, number);
@@ -477,6 +490,7 @@ static void on_spool_closed(void *owner, const char *reason)
 	(void)reason;
 	channel_close(&p->spool);
 	drop_jobs(p); /* the spool that comes back leases them anew */
+	porter_rest(p);
 }
 
 static void on_renew(void *owner)
@@ -512,6 +526,8 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 	drop_jobs(p);
 	p->linked_wall_s = clock_wall_s();
 	p->spool = channel_new(p->loop, fd, &spool_to_worker, &worker_to_spool, &handler, p);
+	if (p->draining)
+		channel_send(p->spool, FROM_WORKER_RESTING, &(struct from_worker_resting){ 0 });
 }
 
 static void on_status(void *role, struct buf *json)
@@ -528,6 +544,14 @@ static void on_drain(void *role, uint64_t grace_ms)
 	struct porter *p = role;
 	(void)grace_ms; /* what is in hand is a matter of moments */
 	p->draining = true;
+	if (p->spool != NULL)
+		channel_send(p->spool, FROM_WORKER_RESTING, &(struct from_worker_resting){ 0 });
+	LIST_EACH(l, &p->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_porter);
+		j->given_back = true;
+		if (!j->going)
+			job_end(j);
+	}
 	porter_rest(p);
 }
 

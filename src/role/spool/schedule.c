@@ -152,10 +152,28 @@ void spool_job_end(struct job *j)
 		some |= j->rcpts[i].reported;
 	for (size_t i = 0; i < j->n_rcpts; i++)
 		if (!j->rcpts[i].reported)
-			some ? verdict_again(j, i) : verdict_later(j, i, "the delivery was interrupted", 0);
+			some ? verdict_again(j, i, "the next server takes fewer recipients at a time; this one follows")
+			     : verdict_later(j, i, "the delivery was interrupted", 0);
 	job_leave(j);
 	spool_job_free_if_done(j);
 	spool_turn_soon(s);
+}
+
+void spool_job_put_back(struct job *j, const char *text)
+{
+	for (size_t i = 0; i < j->n_rcpts; i++)
+		if (!j->rcpts[i].reported)
+			verdict_again(j, i, text);
+	spool_job_end(j);
+}
+
+void spool_route_anew(struct spool *s)
+{
+	LIST_EACH(l, &s->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (s->store != NULL && j->purpose == JOB_DELIVER && !j->sent && !j->over)
+			spool_job_put_back(j, "there is a new configuration: this one goes by it");
+	}
 }
 
 void spool_job_release(struct job *j)
@@ -167,7 +185,7 @@ void spool_job_release(struct job *j)
 void spool_job_send(struct job *j)
 {
 	struct channel *c = j->worker->channel;
-	if (c == NULL || j->sent)
+	if (c == NULL || j->sent || j->worker->resting)
 		return;
 	j->sent = true;
 	const struct store_message *m = &j->message;

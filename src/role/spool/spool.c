@@ -95,6 +95,7 @@ static fault apply(void *role, const struct conf *conf, struct why *why)
 		}
 	}
 	audience_forget(s); /* aliases may have changed */
+	spool_route_anew(s);
 	spool_turn_soon(s);
 	return OK;
 }

@@ -84,6 +84,7 @@ struct worker {
 	struct spool *spool;
 	enum worker_kind kind;
 	struct channel *channel;         /* NULL: it is being started; its jobs wait */
+	bool resting;                    /* so is its successor: it gets no new jobs */
 };
 
 struct destination { struct link in_spool; unsigned jobs; size_t key_n; char key[]; };
@@ -223,6 +224,8 @@ bool spool_job_still_holds(struct job *j, int64_t until_s); /* renews its leases
 void spool_job_release(struct job *j);                 /* tells the worker to stop */
 void spool_job_free_if_done(struct job *j);
 void spool_job_end(struct job *j);                     /* its slot is free; what has no outcome is queued again */
+void spool_job_put_back(struct job *j, const char *text); /* that, for one that has not been tried: in a moment */
+void spool_route_anew(struct spool *s);          /* those that no worker has: a new configuration may lead them elsewhere */
 void spool_forget_jobs(struct spool *s);         /* the store is gone */
 void spool_drop_stale_jobs(struct spool *s);     /* an operator took recipients away */
 void spool_watch_leases(struct spool *s);        /* now and then */
@@ -242,7 +245,7 @@ struct outcome_facts {
 };
 void verdict_on_outcome(struct job *j, size_t index, const struct outcome_facts *o);
 void verdict_later(struct job *j, size_t index, const char *text, int64_t next_s); /* 0: by the retry list */
-void verdict_again(struct job *j, size_t index); /* there was no attempt: in a moment, and not counted as one */
+void verdict_again(struct job *j, size_t index, const char *text); /* there was no attempt: in a moment, and not counted as one */
 void verdict_hold(struct job *j, size_t index, const char *text);
 void verdict_damaged(struct job *j, size_t index, const char *text);
 void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply); /* to the sender, now */

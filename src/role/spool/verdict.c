@@ -172,9 +172,9 @@ void verdict_later(struct job *j, size_t index, const char *text, int64_t next_s
 		v->next_s = next_s;
 }
 
-void verdict_again(struct job *j, size_t index)
+void verdict_again(struct job *j, size_t index, const char *text)
 {
-	struct verdict *v = put_off(j, index, "the next server takes fewer recipients at a time; this one follows");
+	struct verdict *v = put_off(j, index, text);
 	if (v->kind != SETTLE_LATER)
 		return;
 	v->next_s = spool_now_s(j->spool) + AGAIN_S;

@@ -128,6 +128,7 @@ void verify_ask(struct front *f, uint64_t request, struct str address, struct st
 	}
 
 	struct arena *a = arena_new(ARENA_MAX);
+	const struct worker *courier = &s->workers[WORKER_COURIER];
 	struct store_message m = { .sender = sender };
 	struct str domain, key;
 	struct route route = spool_route(s, &m, address, a, &domain, &key);
@@ -137,7 +138,7 @@ void verify_ask(struct front *f, uint64_t request, struct str address, struct st
 		answer(f, request, 550, "5.7.1", "This server does not send to this address");
 	else if (route.kind == ROUTE_TO_MAILDIR || route.kind == ROUTE_ON_HOLD)
 		answer(f, request, 250, "2.1.5", "Not verified");
-	else if (s->workers[WORKER_COURIER].channel == NULL || s->n_pending >= VERIFY_PENDING_MAX || s->draining)
+	else if (courier->channel == NULL || courier->resting || s->n_pending >= VERIFY_PENDING_MAX || s->draining)
 		answer_later(f, request);
 	else {
 		v = verification_new(s, address);

@@ -105,14 +105,44 @@ static void done(struct job *j)
 	spool_job_end(j);
 }
 
+/* ---- a worker makes room for its successor ---- */
+
+static void given_back(struct job *j)
+{
+	if (j->purpose == JOB_VERIFY)
+		done(j);
+	else
+		spool_job_put_back(j, "the delivering process makes room for a new one: this one follows");
+}
+
+/* Once nothing is in its hands any more. */
+static void let_rest(struct worker *w)
+{
+	if (!w->resting || w->channel == NULL)
+		return;
+	LIST_EACH(l, &w->spool->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (j->worker == w && j->sent && !j->over)
+			return;
+	}
+	channel_send(w->channel, WORKER_RESTED, &(struct worker_rested){ 0 });
+}
+
 static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct worker *w = owner;
 	fd_close(&fd);
-	/* Every message begins with its job; one that is over, or another worker's, is passed over. */
-	struct job *j = map_get_u64(w->spool->jobs_by_number, *(const uint64_t *)msg);
-	if (j == NULL || j->worker != w || !j->sent)
+	if (kind == FROM_WORKER_RESTING) {
+		w->resting = true;
+		let_rest(w);
 		return;
+	}
+	/* Every other message begins with its job; one that is over, or another worker's, is passed over. */
+	struct job *j = map_get_u64(w->spool->jobs_by_number, *(const uint64_t *)msg);
+	if (j == NULL || j->worker != w || !j->sent) {
+		let_rest(w);
+		return;
+	}
 	switch (kind) {
 	case FROM_WORKER_WANT:
 		want(j, ((const struct from_worker_want *)msg)->bytes);
@@ -126,9 +156,13 @@ static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
 	case FROM_WORKER_DONE:
 		done(j);
 		break;
+	case FROM_WORKER_GIVEN_BACK:
+		given_back(j);
+		break;
 	default:
 		break;
 	}
+	let_rest(w);
 }
 
 static void on_worker_closed(void *owner, const char *reason)
@@ -148,6 +182,7 @@ void spool_worker_drop(struct worker *w)
 	if (w->channel == NULL)
 		return;
 	channel_close(&w->channel);
+	w->resting = false;
 	LIST_EACH(l, &s->jobs) {
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
 		if (j->worker != w || !j->sent || j->over)

@@ -13,7 +13,7 @@
 #include "tls/tls.h"
 
 /* A role that dies this often before the server was ever ready will not come up. */
-enum { REPLACE_MS = 1000, BACKOFF_MAX_MS = 60000, STEADY_MS = 60000, DEATHS_AT_START_MAX = 5 };
+enum { REPLACE_MS = 1000, REST_MS = 20000, BACKOFF_MAX_MS = 60000, STEADY_MS = 60000, DEATHS_AT_START_MAX = 5 };
 
 static const struct {
 	const char *name;
@@ -44,12 +44,29 @@ static void start_again(void *owner)
 	slot_start(owner);
 }
 
+static void end_replaced(struct slot *s)
+{
+	s->told_to_end = true;
+	timer_clear(&s->rest);
+	child_kill(s->child);
+}
+
+static void rest_is_over(void *owner)
+{
+	struct slot *s = owner;
+	log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", s->pid), LOG_U("waited_ms", REST_MS),
+	          LOG_Z("text", "it makes room for its successor and has not ended what it has in hand: this is tried again, and "
+	                        "letters that were almost there may come twice"));
+	end_replaced(s);
+}
+
 void slot_init(struct slot *s, struct supervisor *sv, enum role_kind kind, unsigned instance)
 {
 	s->sv = sv;
 	s->kind = kind;
 	s->instance = instance;
 	timer_init(&s->restart, sv->loop, start_again, s);
+	timer_init(&s->rest, sv->loop, rest_is_over, s);
 }
 
 /* ---- what a role says ---- */
@@ -100,13 +117,20 @@ static void connect_for(struct slot *s, const struct from_role_unix_connect *m)
 		channel_send(s->control, TO_ROLE_UNIX, &answer);
 }
 
+/* What has been done is known to the spool before somebody else, with other folders perhaps, has a chance to do it again. */
 static void replace(struct slot *s)
 {
+	bool has_work = s->kind == ROLE_COURIER || s->kind == ROLE_PORTER || s->kind == ROLE_FRONT;
 	if (s->replaced || s->child == NULL)
 		return;
 	s->replaced = true;
 	log_event(LOG_ROLE_REPLACED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", s->pid));
-	child_kill(s->child); /* as if it had died: what is in hand is tried again */
+	if (!has_work || s->control == NULL) {
+		end_replaced(s);
+		return;
+	}
+	channel_send(s->control, TO_ROLE_DRAIN, &(struct to_role_drain){ .grace_ms = REST_MS - REST_MS / 10 });
+	timer_set(&s->rest, loop_now_ms(s->sv->loop) + REST_MS);
 }
 
 static void on_message(void *owner, unsigned kind, const void *msg, int fd)
@@ -153,6 +177,8 @@ static void on_message(void *owner, unsigned kind, const void *msg, int fd)
 		break;
 	case FROM_ROLE_DRAINED:
 		s->drained = true;
+		if (s->replaced && s->sv->phase == SV_RUNNING)
+			end_replaced(s);
 		supervisor_slot_drained(s);
 		break;
 	default:
@@ -174,7 +200,7 @@ static void on_ended(void *owner, const char *how)
 {
 	struct slot *s = owner;
 	struct supervisor *sv = s->sv;
-	if (sv->phase != SV_ENDING && !s->replaced)
+	if (sv->phase != SV_ENDING && !s->told_to_end)
 		log_event(LOG_ROLE_DIED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", s->pid), LOG_Z("how", how),
 		          LOG_Z("channel", s->parting_words));
 	child_free(&s->child);
@@ -182,6 +208,8 @@ static void on_ended(void *owner, const char *how)
 	pages_wipe(s);
 	s->running = false;
 	s->offered = s->accepted = 0;
+	s->told_to_end = false;
+	timer_clear(&s->rest);
 	if (sv->phase == SV_ENDING) {
 		supervisor_slot_ended(s);
 		return;
@@ -193,6 +221,7 @@ static void on_ended(void *owner, const char *how)
 		s->replaced = false;
 		timer_set(&s->restart, s->started_ms + REPLACE_MS > now ? s->started_ms + REPLACE_MS : now);
 		supervisor_slot_ended(s);
+		generation_goes_on(sv);
 		return;
 	}
 	s->deaths_in_a_row = now - s->started_ms > STEADY_MS ? 0 : s->deaths_in_a_row + 1;
@@ -256,6 +285,7 @@ void slot_start(struct slot *s)
 		return;
 	}
 	s->running = true;
+	s->drained = false;
 	memset(s->links, 0, sizeof s->links);
 	s->pid = child_pid(s->child);
 	s->parting_words = "open";
@@ -317,14 +347,17 @@ static bool terms_have_changed(const struct slot *s, const struct generation *g)
 	return changed;
 }
 
+bool slot_makes_room(struct slot *s, const struct generation *g)
+{
+	if (s->running && !s->replaced && terms_have_changed(s, g))
+		replace(s);
+	return s->replaced;
+}
+
 void slot_offer(struct slot *s, const struct generation *g)
 {
-	if (s->control == NULL || s->replaced || s->offered == g->number)
+	if (s->control == NULL || s->offered == g->number || slot_makes_room(s, g))
 		return;
-	if (terms_have_changed(s, g)) {
-		replace(s);
-		return;
-	}
 	s->offered = g->number;
 	for (size_t i = 0; i < g->texts->n; i++)
 		channel_send(s->control, TO_ROLE_CONFIG_TEXT,
@@ -344,6 +377,7 @@ void slot_offer(struct slot *s, const struct generation *g)
 void slot_fini(struct slot *s)
 {
 	timer_clear(&s->restart);
+	timer_clear(&s->rest);
 	channel_close(&s->control);
 	child_free(&s->child);
 	terms_free(&s->terms);

@@ -42,7 +42,9 @@ struct slot {
 	const char *parting_words;     /* why the control channel was closed; static text */
 	bool running, drained;
 	struct terms terms;            /* of the process that runs */
-	bool replaced;                 /* it was told to end, to make room for one with other terms */
+	bool replaced;                 /* it makes room for one with other terms: first it ends what it has in hand ... */
+	bool told_to_end;              /* ... then its life */
+	struct timer rest;             /* but not after this */
 	uint64_t offered, accepted;    /* generation numbers; 0: none */
 	unsigned restarts, deaths_in_a_row;
 	int64_t started_ms;
@@ -114,8 +116,9 @@ fault terms_check(const struct conf *now, const struct conf *coming, struct conf
 const char *role_kind_name(enum role_kind kind);
 void slot_init(struct slot *s, struct supervisor *sv, enum role_kind kind, unsigned instance);
 void slot_start(struct slot *s);       /* starts the process, links it, offers it a generation if it is its turn */
-/* A process whose terms are others than this generation's is replaced by one with the right terms, which is then offered it. */
+/* A process whose terms are others than this generation's makes room for one with the right terms, which is then offered it. */
 void slot_offer(struct slot *s, const struct generation *g);
+bool slot_makes_room(struct slot *s, const struct generation *g); /* false: its terms are right */
 void slot_fini(struct slot *s);
 unsigned stage_of(enum role_kind kind);
 
@@ -128,6 +131,7 @@ fault generation_load(struct supervisor *sv, struct generation *out, struct conf
 void  generation_free(struct generation *g);
 void  generation_begin(struct supervisor *sv, struct generation *g);  /* takes it over as the coming one */
 void  generation_accepted(struct slot *s, uint64_t number);
+void  generation_goes_on(struct supervisor *sv); /* a role that was in its way has made room */
 void  generation_refused(struct slot *s, uint64_t number, struct str text);
 const struct generation *generation_for(const struct slot *s);        /* what a starting role is offered; or NULL */
 

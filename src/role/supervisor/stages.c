@@ -3,7 +3,9 @@
  * role/supervisor/stages.c -- how a generation of the configuration passes through the roles.
  *
  * Stage 0 the keeper, 1 resolver, spool, courier and porter, 2 the fronts. A stage begins when every role of the one
- * before has accepted. One refusal and the coming generation is dropped: who had accepted it gets the old one again.
+ * before has accepted, and when those of its own that make room for others (other folders) have ended what they had in
+ * hand: until then the spool goes on by the old one. One refusal and the coming generation is dropped: who had accepted
+ * it gets the old one again.
  */
 #include "role/supervisor/slot.h"
 
@@ -54,8 +56,19 @@ static bool stage_is_through(const struct supervisor *sv)
 	return true;
 }
 
+static bool all_have_room(struct supervisor *sv, const struct generation *g, unsigned stage)
+{
+	bool room = true;
+	for (size_t i = 0; i < sv->n_slots; i++)
+		if (stage_of(sv->slots[i].kind) == stage && slot_makes_room(&sv->slots[i], g))
+			room = false;
+	return room;
+}
+
 static void offer_stage(struct supervisor *sv)
 {
+	if (!all_have_room(sv, &sv->coming, sv->stage))
+		return;
 	for (size_t i = 0; i < sv->n_slots; i++) {
 		struct slot *s = &sv->slots[i];
 		if (stage_of(s->kind) == sv->stage && s->running)
@@ -70,6 +83,21 @@ void generation_begin(struct supervisor *sv, struct generation *g)
 	*g = (struct generation){ 0 };
 	sv->stage = 0;
 	offer_stage(sv);
+}
+
+/* It holds the older generation's private keys until then. After a refusal it keeps them for longer: the files may be others
+ * by now than those that the fronts have read. */
+static void tell_keeper_it_is_settled(struct supervisor *sv)
+{
+	for (size_t i = 0; i < sv->n_slots; i++)
+		if (sv->slots[i].kind == ROLE_KEEPER && sv->slots[i].control != NULL)
+			channel_send(sv->slots[i].control, TO_ROLE_SETTLED, &(struct to_role_settled){ .generation = sv->current.number });
+}
+
+void generation_goes_on(struct supervisor *sv)
+{
+	if (sv->coming.number != 0 && sv->phase == SV_RUNNING)
+		offer_stage(sv);
 }
 
 void generation_accepted(struct slot *s, uint64_t number)
@@ -93,6 +121,7 @@ void generation_accepted(struct slot *s, uint64_t number)
 	sv->current = sv->coming;
 	sv->coming = (struct generation){ 0 };
 	bound_drop_unused(sv, sv->current.number);
+	tell_keeper_it_is_settled(sv);
 	supervisor_ready(sv, reloaded);
 }
 
@@ -118,6 +147,8 @@ void generation_refused(struct slot *s, uint64_t number, struct str text)
 	 * wrong: a keeper with a broken users file would lose its keys, too. */
 	if (s->accepted == sv->current.number)
 		s->offered = sv->current.number;
+	for (unsigned stage = 0; stage < STAGES; stage++)
+		(void)all_have_room(sv, &sv->current, stage); /* before the spool leads anything to where they cannot go */
 	for (size_t i = 0; i < sv->n_slots; i++)
 		if (sv->slots[i].running && sv->slots[i].offered == number)
 			slot_offer(&sv->slots[i], &sv->current);

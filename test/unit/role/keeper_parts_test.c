@@ -137,6 +137,17 @@ static void keys_sign_as_tls_does(void **state)
 		assert_int_equal(keys_sign(k, SIGN_AS_SERVER, &q, &signature, &why), F_ABSENT);
 		q.key = STR("short");
 		assert_int_equal(keys_sign(k, SIGN_AS_SERVER, &q, &signature, &why), F_ABSENT);
+		/* A newer configuration without it: it signs until the fronts have let it go. */
+		struct keys *newer = keys_new(), *newest = keys_new();
+		q.key = (struct str){ (const char *)h.ids[0], 32 };
+		keys_keep_former(newer, k);
+		keys_keep_former(newest, newer);
+		keys_free(&newer);
+		assert_int_equal(keys_sign(newest, SIGN_AS_SERVER, &q, &signature, &why), f);
+		assert_int_equal(keys_count(newest), 0);
+		keys_forget_former(newest);
+		assert_int_equal(keys_sign(newest, SIGN_AS_SERVER, &q, &signature, &why), F_ABSENT);
+		keys_free(&newest);
 		q = (struct sign_request){ { (const char *)h.ids[0], 32 }, STR("SHA256"), 0, STR("anything else") };
 		assert_int_equal(keys_sign(k, SIGN_AS_SERVER, &q, &signature, &why), F_DENIED);
 		keys_free(&k);

@@ -493,6 +493,11 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 	} else if (kind == FROM_WORKER_DONE) {
 		r->done++;
 		assert_ok(buf_addf(&r->heard, "%u done;", (unsigned)((const struct from_worker_done *)msg)->job));
+	} else if (kind == FROM_WORKER_GIVEN_BACK) {
+		r->done++;
+		assert_ok(buf_addf(&r->heard, "%u given back;", (unsigned)((const struct from_worker_given_back *)msg)->job));
+	} else if (kind == FROM_WORKER_RESTING) {
+		assert_ok(buf_addf(&r->heard, "resting;"));
 	}
 	if ((r->wait_done > 0 && r->done >= r->wait_done) || (r->wait_credit > 0 && r->credit >= r->wait_credit))
 		loop_stop(r->loop);
@@ -861,15 +866,40 @@ static void draining_waits_for_what_is_in_hand(void **state)
 	send_rcpt(&r, 1, 0, "jada@example.org");
 	go(&r, 1);
 	wait_credit(&r);
+	send_job(&r, 2, "q1", JOB_DELIVER); /* the same message: it waits for the first one */
+	send_rcpt(&r, 2, 0, "jada@example.org");
+	go(&r, 2);
 	channel_send(r.control, TO_ROLE_DRAIN, &(struct to_role_drain){ .grace_ms = 1000 });
 	configure(&r, 2, template_()); /* answered after the drain was heard */
 	assert_int_equal(r.ready, 2);
 	assert_int_equal(r.drained, 0);
+	send_job(&r, 3, "q3", JOB_DELIVER); /* it came too late */
+	send_rcpt(&r, 3, 0, "jada@example.org");
+	go(&r, 3);
 	send_body(&r, 1, "x\r\n", true);
-	wait_done(&r, 1);
+	wait_done(&r, 3);
+	expect_heard(&r, "resting;2 given back;3 given back;1/0: 0 2.0.0 /example.org/jada/new;1 given back;");
+	assert_int_equal(count_files("example.org/jada/new"), 1);
+	/* Not before the spool has said that it has heard the last of it. */
+	configure(&r, 3, template_());
+	assert_int_equal(r.drained, 0);
+	channel_send(r.spool, WORKER_RESTED, &(struct worker_rested){ 0 });
 	while (r.drained == 0)
 		loop_run(r.loop);
-	assert_int_equal(count_files("example.org/jada/new"), 1);
+	rig_end(&r);
+}
+
+static void draining_ends_without_a_spool(void **state)
+{
+	(void)state;
+	struct rig r;
+	rig_begin(&r);
+	channel_send(r.control, TO_ROLE_DRAIN, &(struct to_role_drain){ .grace_ms = 1000 });
+	configure(&r, 2, template_());
+	assert_int_equal(r.drained, 0);
+	channel_close(&r.spool);
+	while (r.drained == 0)
+		loop_run(r.loop);
 	rig_end(&r);
 }
 
@@ -910,6 +940,7 @@ int main(void)
 		ON_DISK(many_mailboxes_take_turns),
 		ON_DISK(credit_bounds_what_is_on_the_way),
 		ON_DISK(draining_waits_for_what_is_in_hand),
+		ON_DISK(draining_ends_without_a_spool),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

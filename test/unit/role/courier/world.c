@@ -362,7 +362,14 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 		assert_int_equal(((const struct from_worker_done *)msg)->job, w->job);
 		w->done = true;
 		loop_stop(w->loop);
+	} else if (kind == FROM_WORKER_GIVEN_BACK) {
+		w->given_back++;
+		loop_stop(w->loop);
+	} else if (kind == FROM_WORKER_RESTING) {
+		w->resting = true;
+		loop_stop(w->loop);
 	} else {
+		assert_int_equal(kind, FROM_WORKER_RENEW);
 		w->renewals++;
 	}
 }

@@ -64,8 +64,8 @@ struct world {
 	struct buf outcomes;     /* "INDEX CLASS REPLY|" */
 	struct buf last_tls, last_host, last_dialogue;
 	uint64_t last_level, last_dsn;
-	bool done, ready, drained, spool_lost;
-	unsigned renewals;
+	bool done, ready, drained, resting, spool_lost;
+	unsigned renewals, given_back;
 };
 
 void world_open(struct world *w);

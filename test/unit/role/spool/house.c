@@ -197,6 +197,10 @@ static void for_worker(void *owner, unsigned kind, const void *msg, int fd)
 	struct neighbour *n = owner;
 	assert_int_equal(fd, -1);
 	uint64_t number = *(const uint64_t *)msg;
+	if (kind == WORKER_RESTED) {
+		note(n, "rested");
+		return;
+	}
 	if (kind == WORKER_JOB) {
 		const struct worker_job *m = msg;
 		check(h.n_jobs < COUNT(h.jobs));
@@ -452,19 +456,24 @@ void house_begin(void)
 	                                         for_supervisor), &ops);
 }
 
-void house_open(const char *conf)
+void house_configure(const char *conf)
 {
-	if (h.spool == NULL)
-		house_begin();
 	struct buf text;
 	buf_init(&text, 64 << 10);
 	assert_int_equal(buf_addf(&text, "%s%s", basic_conf, conf), OK);
 	struct to_role_config_text m = { .generation = 1, .name = STR("test.conf"), .text = buf_view(&text) };
 	channel_send(h.supervisor.channel, TO_ROLE_CONFIG_TEXT, &m);
-	listen_for_operator();
 	channel_send(h.supervisor.channel, TO_ROLE_COMMIT, &(struct to_role_commit){ .generation = 1 });
 	buf_fini(&text);
 	wait_for("supervisor: ready");
+}
+
+void house_open(const char *conf)
+{
+	if (h.spool == NULL)
+		house_begin();
+	listen_for_operator();
+	house_configure(conf);
 	link_front();
 	link_worker(&h.courier);
 	link_worker(&h.porter);

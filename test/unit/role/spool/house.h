@@ -58,6 +58,7 @@ extern struct house h;
 
 /* conf is added to the basic one. now: what clock_wall_s says. */
 void house_open(const char *conf);
+void house_configure(const char *conf); /* again */
 void house_close(void);
 void house_fill(const char *id, const char *sender, const char *const *to, size_t n, unsigned notify, int64_t age_s,
                 const char *content); /* between house_prepare and house_open */

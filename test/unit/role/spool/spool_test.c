@@ -1076,6 +1076,46 @@ static void observations_come_back(void **state)
 	wait_for("resolver: kept sts:z=testing");
 }
 
+/* A worker that makes room for its successor: what it has begun, what it gives back, what comes meanwhile. */
+static void a_worker_rests(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	send_letter(1, "a@x.example", "b@y.example", 0);
+	wait_for("courier: job a@x.example to b@y.example");
+	send_letter(2, "a@x.example", "c@y.example", 0);
+	wait_for("courier: job a@x.example to c@y.example");
+	channel_send(h.courier.channel, FROM_WORKER_RESTING, &(struct from_worker_resting){ 0 });
+	channel_send(h.courier.channel, FROM_WORKER_GIVEN_BACK, &(struct from_worker_given_back){ .job = h.jobs[1].job });
+	send_letter(3, "a@x.example", "d@y.example", 0);
+	wait_for("front: stored 3");
+	assert_false(was_heard("rested"));
+	channel_send(h.courier.channel, FROM_WORKER_OUTCOME, &(struct from_worker_outcome){ .job = h.jobs[0].job, .code = 250 });
+	channel_send(h.courier.channel, FROM_WORKER_DONE, &(struct from_worker_done){ .job = h.jobs[0].job });
+	wait_for("courier: rested");
+	assert_int_equal(h.n_jobs, 2);
+	link_worker(&h.courier);
+	wait_for("courier: job a@x.example to d@y.example");
+	wait_for("courier: job a@x.example to c@y.example");
+	assert_int_equal(h.n_jobs, 4);
+	assert_int_equal(h.jobs[3].attempt, 1); /* the first one was none */
+}
+
+static void letters_that_nobody_has_follow_a_new_configuration(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	house_open("route {\n to z.example relay old\n otherwise direct\n}\nrelay old {\n host old.example:25\n tls starttls verify\n}\n");
+	channel_send(h.courier.channel, FROM_WORKER_RESTING, &(struct from_worker_resting){ 0 });
+	wait_for("courier: rested");
+	send_letter(1, "a@x.example", "b@z.example", 0);
+	wait_for("front: stored 1");
+	house_configure("route {\n to z.example relay new\n otherwise direct\n}\nrelay new {\n host new.example:25\n tls starttls verify\n}\n");
+	link_worker(&h.courier);
+	wait_for("courier: job a@x.example to b@z.example");
+	assert_string_equal(h.jobs[0].route_name, "new");
+}
+
 static void it_drains(void **state)
 {
 	(void)state;
@@ -1187,6 +1227,8 @@ int main(void)
 		OPEN(status_and_reload_ask_the_supervisor),
 		OPEN(recipients_are_verified_once),
 		OPEN(observations_come_back),
+		OPEN(a_worker_rests),
+		PREPARED(letters_that_nobody_has_follow_a_new_configuration),
 		OPEN(it_drains),
 		OPEN(draining_ends_in_time),
 		PREPARED(a_wrong_clock_does_not_stall),
