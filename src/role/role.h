@@ -2,7 +2,7 @@
 /*
  * role/role.h -- what every role is to the supervisor: an object on a loop with a control channel.
  *
- * role_start() makes the role; struct role_base (role/base.h) takes the configuration, files,
+ * role_start() makes the role; struct role_base (role/base.c) takes the configuration, files,
  * listeners and links from the control channel and calls the role's hooks. A role keeps no global
  * state, so that the simulation can run all of them in one process.
  */
