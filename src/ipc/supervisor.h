@@ -59,7 +59,7 @@ enum ipc_arrow {
  * LINK_BROKE: this link is closed; where the neighbour lives all the same, a new LINK comes to both. instance: the
  * neighbour's, if it is a front. links: how many of this arrow and instance have come so far, so that a report of an older
  * one is recognised.
- * STALE: a folder of this role is another one than when it was confined; only a new process can use it.
+ * STALE: a folder of this role is another one than when it was confined, or a front cannot use a CROWD; only a new process can.
  * ASK_USER: what is this account's name? A front may not look itself. The answer is USER, its name empty if there is none. */
 #define ROLE_TO_SUPERVISOR(MSG, U, I, S)                                     \
 	MSG(FROM_ROLE_READY, from_role_ready, U(generation))                 \

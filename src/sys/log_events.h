@@ -15,7 +15,7 @@
 	EVENT(LOG_STOPPED, "stopped", INFO, "The server has ended.")                              \
 	EVENT(LOG_ROLE_STARTED, "role-started", DEBUG, "A role's process runs.")                  \
 	EVENT(LOG_CONFINED, "confined", INFO, "A role has given up what it does not need: its user, root, system calls, Landlock's version; what is less than it could be.") \
-	EVENT(LOG_ROLE_REPLACED, "role-replaced", INFO, "A role's process makes room for one with other folders or another account.") \
+	EVENT(LOG_ROLE_REPLACED, "role-replaced", INFO, "A role's process makes room for another: with other folders or another account, or because it lacks what the fronts share.") \
 	EVENT(LOG_ROLE_DIED, "role-died", ERROR, "A role's process ended unexpectedly and is started again.") \
 	EVENT(LOG_CHANNEL_BROKEN, "channel-broken", ERROR, "A neighbour sent something that is not a message.") \
 	EVENT(LOG_NEIGHBOUR_GONE, "neighbour-gone", DEBUG, "A neighbour's process ended; the link comes again with its successor.") \

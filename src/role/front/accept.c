@@ -87,16 +87,26 @@ static void drop_own_page(struct front *f)
 	f->crowd.own = NULL;
 }
 
+/* Without one of the pages this front and the others would each let in as many as all together may: another process shall have it. */
+static void page_is_missing(struct front *f, fault how)
+{
+	log_event(LOG_TROUBLE, LOG_Z("problem", "a page on which the fronts count their clients cannot be used: another front takes this one's place"),
+	          LOG_Z("reason", fault_name(how)));
+	channel_send(role_control(f->base), FROM_ROLE_STALE, &(struct from_role_stale){ 0 });
+}
+
 /* Pages come before the first configuration, so nobody has been counted yet. */
 void accept_page(struct front *f, const struct to_role_crowd *m, int fd)
 {
 	void *map = NULL;
-	if (fd < 0 || m->instance >= CROWD_PAGES_MAX || f->n_sessions > 0 ||
-	    shared_map(fd, sizeof(struct crowd_page), m->own == 1, &map) != OK) {
-		fd_close(&fd);
+	fault e = fd < 0 ? F_LIMIT : F_STATE;
+	if (fd >= 0 && m->instance < CROWD_PAGES_MAX && f->n_sessions == 0)
+		e = shared_map(fd, sizeof(struct crowd_page), m->own == 1, &map);
+	fd_close(&fd);
+	if (e != OK) {
+		page_is_missing(f, e);
 		return;
 	}
-	fd_close(&fd);
 	f->crowd.seed = m->seed;
 	if (m->own == 1) {
 		drop_own_page(f);

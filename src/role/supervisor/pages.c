@@ -34,16 +34,20 @@ void pages_make(struct supervisor *sv, unsigned fronts)
 	}
 }
 
-void pages_give(struct slot *s)
+bool pages_give(struct slot *s)
 {
 	struct supervisor *sv = s->sv;
 	for (unsigned i = 0; s->kind == ROLE_FRONT && i < sv->n_pages; i++) {
 		bool own = i == s->instance;
-		int fd = sv->pages[i].map != NULL ? fd_dup(own ? sv->pages[i].write_fd : sv->pages[i].read_fd) : -1;
-		if (fd >= 0)
-			channel_send_fd(s->control, TO_ROLE_CROWD,
-			                &(struct to_role_crowd){ .instance = i, .own = own, .seed = sv->crowd_seed }, fd);
+		if (sv->pages[i].map == NULL)
+			continue; /* told when it could not be made */
+		int fd = fd_dup(own ? sv->pages[i].write_fd : sv->pages[i].read_fd);
+		if (fd < 0)
+			return false;
+		channel_send_fd(s->control, TO_ROLE_CROWD,
+		                &(struct to_role_crowd){ .instance = i, .own = own, .seed = sv->crowd_seed }, fd);
 	}
+	return true;
 }
 
 void pages_wipe(const struct slot *s)

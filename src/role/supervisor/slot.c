@@ -168,7 +168,7 @@ static void on_message(void *owner, unsigned kind, const void *msg, int fd)
 		break;
 	}
 	case FROM_ROLE_STALE:
-		if (s->kind == ROLE_SPOOL || s->kind == ROLE_PORTER)
+		if (s->kind == ROLE_SPOOL || s->kind == ROLE_PORTER || s->kind == ROLE_FRONT)
 			replace(s);
 		break;
 	case FROM_ROLE_ASK_USER:
@@ -258,7 +258,7 @@ static void take_terms(struct slot *s)
 	}
 }
 
-/* Without one of its links or listeners it would look well and be deaf. Its end starts it again, with back-off. */
+/* Without one of its links, pages or listeners it would look well and be deaf. Its end starts it again, with back-off. */
 static void start_over(struct slot *s)
 {
 	log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)),
@@ -291,11 +291,10 @@ void slot_start(struct slot *s)
 	s->parting_words = "open";
 	s->control = channel_new(sv->loop, fd, &role_to_supervisor, &supervisor_to_role, &handler, s);
 	log_event(LOG_ROLE_STARTED, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", child_pid(s->child)));
-	if (!link_neighbours(s)) {
+	if (!link_neighbours(s) || !pages_give(s)) {
 		start_over(s);
 		return;
 	}
-	pages_give(s);
 	const struct generation *g = generation_for(s);
 	if (g != NULL)
 		slot_offer(s, g);

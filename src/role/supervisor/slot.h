@@ -137,7 +137,7 @@ const struct generation *generation_for(const struct slot *s);        /* what a 
 
 /* pages.c */
 void pages_make(struct supervisor *sv, unsigned fronts);
-void pages_give(struct slot *s);       /* to a front: its own page and those of the others */
+bool pages_give(struct slot *s);       /* to a front: its own page and those of the others; false: no descriptors left */
 void pages_wipe(const struct slot *s); /* it is dead, and its connections with it */
 void pages_free(struct supervisor *sv);
 
