@@ -223,23 +223,33 @@ static void a_line_without_end_ends_the_session(void **state)
 	assert_int_equal(last_code(), 421);
 }
 
-static void a_refused_message_is_read_on_but_not_for_ever(void **state)
+/* As in server_data.c: so far a refused message is read on, its end included. */
+enum { LOST_BYTES = 64 << 20 };
+
+static void say_blank_lines(size_t bytes)
 {
 	static char text[64 << 10];
-	size_t sent = 0;
-	(void)state;
 	for (size_t i = 0; i < sizeof text; i += 2)
 		memcpy(text + i, "\r\n", 2);
+	for (; bytes > 0; bytes -= bytes < sizeof text ? bytes : sizeof text)
+		say((struct str){ text, bytes < sizeof text ? bytes : sizeof text });
+}
+
+static void a_refused_message_is_read_on_but_not_for_ever(void **state)
+{
+	(void)state;
 	smtp_server_greet(server);
 	say(STR("EHLO a\r\n"));
-	say(STR("MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n"));
-	assert_int_equal(last_code(), 354);
-	while (!smtp_server_done(server) && sent < 256u << 20) {
-		say((struct str){ text, sizeof text });
-		sent += sizeof text;
+	for (int over = 0; over < 2; over++) {
+		say(STR("MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n"));
+		assert_int_equal(last_code(), 354);
+		say_blank_lines(1002); /* in one piece: what comes from here on is lost */
+		say_blank_lines(over ? LOST_BYTES : LOST_BYTES - 6);
+		assert_false(smtp_server_done(server));
+		say(over ? STR("x") : STR("x\r\n.\r\n"));
+		assert_int_equal(last_code(), 552);
+		assert_int_equal(smtp_server_done(server), over);
 	}
-	assert_true(sent > 60u << 20 && sent < 70u << 20);
-	assert_int_equal(last_code(), 552);
 	assert_int_equal(letters, 0);
 }
 
@@ -273,18 +283,21 @@ static void lines_that_begin_with_dots_come_in_one_piece(void **state)
 
 static void the_same_for_a_refused_chunk(void **state)
 {
-	static char text[64 << 10];
-	size_t sent = 0;
 	(void)state;
 	smtp_server_greet(server);
 	say(STR("EHLO a\r\n"));
-	say(STR("BDAT 18446744073709551615\r\n"));
-	while (!smtp_server_done(server) && sent < 256u << 20) {
-		say((struct str){ text, sizeof text });
-		sent += sizeof text;
+	for (int over = 0; over < 2; over++) {
+		char line[64];
+		(void)snprintf(line, sizeof line, "BDAT %u\r\n", LOST_BYTES + (unsigned)over);
+		buf_clear(&heard);
+		say(str_of(line));
+		say_blank_lines(LOST_BYTES);
+		assert_int_equal(buf_view(&heard).n == 0, over);
+		say_blank_lines((size_t)over);
+		assert_int_equal(last_code(), 503);
+		assert_int_equal(smtp_server_done(server), over);
 	}
-	assert_true(sent > 60u << 20 && sent < 70u << 20);
-	assert_int_equal(last_code(), 503);
+	say(STR("BDAT 18446744073709551615\r\n"));
 }
 
 static void an_answer_after_the_end_is_harmless(void **state)

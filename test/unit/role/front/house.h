@@ -30,6 +30,9 @@ struct house {
 	char failed[512], status[1024];
 	bool has_status;
 	bool knows_no_user;             /* the supervisor has no name for an account */
+	bool hold_user;                 /* ... or says nothing */
+	bool stale;                     /* the front has asked for a new one in its place */
+	bool still;                     /* the test moves the clock: nothing waits for it */
 	struct endpoint at[LISTENERS];
 	int listening[LISTENERS];
 	struct buf ca, chain, key;
@@ -97,7 +100,7 @@ void client_login(struct client *c);             /* jada */
 
 /* Runs the loop until *what is true; fails after ten seconds. */
 void house_wait(struct house *h, const bool *what);
-void house_turn(struct house *h, int64_t ms);    /* lets the loop run for so long */
+void house_turn(struct house *h, int64_t ms);    /* lets the loop run for so long; if the clock stands still, for some turns */
 struct str house_text(struct buf *b);            /* with a NUL behind it */
 
 #endif
