@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 
-from harness import Acted, Sealpost, wait_until
+from harness import Sealpost, Sink, wait_until
 from harness.case import LIBC, PR_SET_CHILD_SUBREAPER, children
 from harness.raw import Gone, Raw
 from judge import HELD, MAILBOX, NEXT_HOP, REFUSED, compose, whole
@@ -16,34 +16,6 @@ from judge import HELD, MAILBOX, NEXT_HOP, REFUSED, compose, whole
 JADA = ("jada", Sealpost.PASSWORDS["jada"])
 CLIENTS = 4
 KILLED = ("porter", "spool", "courier", "front")
-
-
-class Sink(Acted):
-    """A next hop: refuses `no`, takes everything else, and tells whom() before it says 250."""
-
-    def __init__(self, whom):
-        super().__init__("sink")
-        self.whom = whom
-
-    def talk(self, peer):
-        with peer.makefile("rb") as lines:
-            peer.sendall(b"220 sink.test ESMTP\r\n")
-            for line in lines:
-                word = line.strip().upper()
-                if word == b"DATA":
-                    peer.sendall(b"354 go\r\n")
-                    content = b""
-                    for text in lines:
-                        if text == b".\r\n":
-                            self.whom(whole(content, "torn at the next hop"))
-                            break
-                        content += text
-                    else:
-                        return
-                if word.startswith(b"RCPT TO:<NO@"):
-                    peer.sendall(b"550 5.1.1 nobody of that name\r\n")
-                else:
-                    peer.sendall(b"250 ok\r\n")
 
 
 class Held(list):
@@ -59,13 +31,18 @@ class House:
     def __init__(self, folder, program, spool, mail):
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)  # the roles are ours to wait for when the supervisor is dead
         self.letters, self.mark = {}, None
-        self.sink = Sink(lambda name: self.mark("sunk", name))
+        self.sink = Sink(self.sunk)
         self.server = Sealpost(
             folder, program=program, deliver=f"maildir {mail}/{{domain}}/{{local}}", limits="connections-per-client 1000",
             route="to sink.test relay sink\notherwise hold", queue="retry 1s",
             extra=f"relay sink {{\n host 127.0.0.1:{self.sink.port}\n tls none\n}}")
         self.server.spool, self.server.mail = spool, mail
         self.sink.start()
+
+    def sunk(self, content):
+        name = whole(content, "torn at the next hop")
+        self.mark("sunk", name)
+        return name
 
     def furnish(self):
         """What an administrator makes, long before."""

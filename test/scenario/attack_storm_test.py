@@ -9,37 +9,12 @@ import threading
 import time
 
 import harness
-from harness import Acted, Sealpost, wait_until
+from harness import Sealpost, Sink, wait_until
 from harness.message import unique_id
 from harness.raw import Gone, Raw
 
 JADA = ("jada", Sealpost.PASSWORDS["jada"])
 ROLES = ("front", "spool", "courier", "porter", "keeper", "resolver")
-
-
-class Sink(Acted):
-    """A next hop that takes everything, and remembers for each 250 it has given to a letter which one that was."""
-
-    def __init__(self):
-        super().__init__("sink")
-        self.taken = []
-
-    def talk(self, peer):
-        with peer.makefile("rb") as lines:
-            peer.sendall(b"220 sink.test ESMTP\r\n")
-            for line in lines:
-                word = line.strip().upper()
-                if word == b"DATA":
-                    peer.sendall(b"354 go\r\n")
-                    content = b""
-                    for text in lines:
-                        if text == b".\r\n":
-                            self.taken.append(subject_of(content))
-                            break
-                        content += text
-                    else:
-                        return
-                peer.sendall(b"250 ok\r\n")
 
 
 def subject_of(content):
@@ -51,7 +26,7 @@ class Storm(harness.Scenario):
 
     def setUp(self):
         super().setUp()
-        self.sink = self.start(Sink())
+        self.sink = self.start(Sink(subject_of))
         self.server = self.start(Sealpost(
             self.folder, limits="connections-per-client 1000", route="to sink.test relay sink\notherwise hold",
             queue="retry 1s", extra=f"relay sink {{\n host 127.0.0.1:{self.sink.port}\n tls none\n}}"))

@@ -5,7 +5,7 @@ Every process is started on ports that were free a moment ago, in a folder of it
 is stopped by its pid. A scenario fails if a peer is not installed, if a sanitizer has reported
 anything, or if a process is left over.
 """
-from .acted import Acted
+from .acted import Acted, Sink
 from .case import Scenario, main, wait_until
 from .certificates import Authority
 from .message import letter, parse_bounce, unique_id
@@ -13,5 +13,5 @@ from .ports import free_ports
 from .server import Sealpost
 from .wire import Wire
 
-__all__ = ["Acted", "Authority", "Scenario", "Sealpost", "Wire", "free_ports", "letter", "main", "parse_bounce", "unique_id",
-           "wait_until"]
+__all__ = ["Acted", "Authority", "Scenario", "Sealpost", "Sink", "Wire", "free_ports", "letter", "main", "parse_bounce",
+           "unique_id", "wait_until"]

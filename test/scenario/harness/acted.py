@@ -50,6 +50,36 @@ class Acted:
         raise NotImplementedError
 
 
+class Sink(Acted):
+    """A next hop that refuses recipients called `no` and takes everything else.
+
+    taken: what name_of() makes of each letter's content, which is asked before it hears 250."""
+
+    def __init__(self, name_of):
+        super().__init__("sink")
+        self.name_of, self.taken = name_of, []
+
+    def talk(self, peer):
+        with peer.makefile("rb") as lines:
+            peer.sendall(b"220 sink.test ESMTP\r\n")
+            for line in lines:
+                word = line.strip().upper()
+                if word == b"DATA":
+                    peer.sendall(b"354 go\r\n")
+                    content = b""
+                    for text in lines:
+                        if text == b".\r\n":
+                            self.taken.append(self.name_of(content))
+                            break
+                        content += text
+                    else:
+                        return
+                if word.startswith(b"RCPT TO:<NO@"):
+                    peer.sendall(b"550 5.1.1 nobody of that name\r\n")
+                else:
+                    peer.sendall(b"250 ok\r\n")
+
+
 class Relay(Acted):
     """A relay with implicit TLS that wants a PLAIN login and believes everything."""
 
