@@ -13,7 +13,7 @@
  *
  * A fetch that failed is not tried again before MTASTS_RETRY_S for the same id, and ever more rarely. A policy is renewed
  * in the background each MTASTS_RENEW_S, or at half its age if that is sooner, whether mail flows or not and whatever the
- * record says (RFC 8461 10.2).
+ * record says (RFC 8461 10.2); not if it says "none", and not if it lives so short that a letter's own fetch serves better.
  *
  * Source   RFC 8461 3.3, 5.1, 8.3, 10.2.
  * Units    Seconds of one clock; mtasts_shift moves them all when that clock was set.
@@ -28,6 +28,7 @@ enum {
 	MTASTS_RETRY_S = 5 * 60,          /* RFC 8461 3.3: not sooner for one id */
 	MTASTS_RETRY_MOST_S = 6 * 3600,   /* the back-off's end */
 	MTASTS_RENEW_S = 24 * 3600,
+	MTASTS_UNUSED_S = 90 * 24 * 3600, /* without a letter for so long, a policy is left to expire */
 	MTASTS_KEPT_MAX = MTASTS_MX_MAX + 256, /* bytes of one policy in the form that is kept */
 };
 
@@ -36,6 +37,7 @@ struct mtasts_known {
 	/* the policy; fetched_s says whether there is one */
 	int64_t fetched_s;                /* 0: none */
 	int64_t max_age_s;
+	int64_t used_s;                   /* when a letter last asked */
 	enum mtasts_mode mode;
 	struct str id, mx;
 	/* the last fetch, if it failed */
@@ -62,7 +64,7 @@ enum mtasts_step mtasts_without_fetch(const struct mtasts_known *known, int64_t 
 int64_t mtasts_retry_s(const struct mtasts_known *known, struct str id);
 
 /* When to renew in the background: never later than half-way to its end, spread by random so that policies fetched together
- * do not come back together, and after failures as mtasts_retry_s. INT64_MAX: never, there is none or it ends (mode none). */
+ * do not come back together, and after failures as mtasts_retry_s. INT64_MAX: never. */
 int64_t mtasts_renew_s(const struct mtasts_known *known, uint64_t random);
 
 /* A policy in the form in which it is kept over a restart, and back. F_SYNTAX: it is none; *out is unchanged, and nothing of

@@ -63,4 +63,8 @@ MUST_USE fault mtasts_put_mx(struct buf *out, const struct mtasts_policy *policy
  * last dot; an address, or an empty name, is allowed by none. */
 bool mtasts_mx_allows(struct str mx, struct str host);
 
+/* 1 to MTASTS_ID_MAX letters and digits; a host name, or "*." and a domain. */
+bool mtasts_id_is_valid(struct str id);
+bool mtasts_pattern_is_valid(struct str pattern);
+
 #endif
