@@ -21,14 +21,14 @@ static BIO *bio_on(struct str text)
 	return bio;
 }
 
-static struct str name_text(const X509_NAME *name, struct arena *a)
+static struct str name_text(const X509_NAME *name, size_t max, struct arena *a)
 {
 	BIO *text = BIO_new(BIO_s_mem());
 	check(text != NULL);
 	char *bytes = NULL;
 	(void)X509_NAME_print_ex(text, name, 0, XN_FLAG_RFC2253);
 	long n = BIO_get_mem_data(text, &bytes);
-	struct str copy = arena_try_copy(a, (struct str){ bytes, n > 0 ? (size_t)n : 0 });
+	struct str copy = arena_try_copy(a, str_sub((struct str){ bytes, n > 0 ? (size_t)n : 0 }, 0, max));
 	BIO_free(text);
 	return copy;
 }
@@ -46,10 +46,10 @@ static bool plain_name(struct str name)
 	return name.n > 0 && str_is_ascii(name) && !str_has(name, ',') && !str_has(name, ' ');
 }
 
-static struct str names_of(X509 *cert, struct arena *a)
+static struct str names_of(X509 *cert, size_t max, struct arena *a)
 {
 	struct buf all;
-	buf_init(&all, NAMES_TEXT_MAX);
+	buf_init(&all, max);
 	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
 	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
 		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
@@ -84,6 +84,19 @@ static struct str key_type_text(EVP_PKEY *key, struct arena *a)
 	return arena_try_copy(a, str_of(text));
 }
 
+bool tls_certificate_look(X509 *cert, size_t text_max, struct arena *a, struct certificate_facts *out)
+{
+	*out = (struct certificate_facts){
+		.subject = name_text(X509_get_subject_name(cert), text_max, a),
+		.issuer = name_text(X509_get_issuer_name(cert), text_max, a),
+		.names = names_of(cert, text_max, a),
+		.not_before_s = time_of(X509_get0_notBefore(cert)),
+		.not_after_s = time_of(X509_get0_notAfter(cert)),
+		.key_type = key_type_text(X509_get0_pubkey(cert), a),
+	};
+	return tls_key_id(cert, out->key_id);
+}
+
 fault certificate_read(struct str chain_pem, struct arena *a, struct certificate_facts *out, struct why *why)
 {
 	*out = (struct certificate_facts){ .subject = STR_NONE };
@@ -100,13 +113,7 @@ fault certificate_read(struct str chain_pem, struct arena *a, struct certificate
 		X509_free(leaf);
 		return f;
 	}
-	out->subject = name_text(X509_get_subject_name(leaf), a);
-	out->issuer = name_text(X509_get_issuer_name(leaf), a);
-	out->names = names_of(leaf, a);
-	out->not_before_s = time_of(X509_get0_notBefore(leaf));
-	out->not_after_s = time_of(X509_get0_notAfter(leaf));
-	out->key_type = key_type_text(X509_get0_pubkey(leaf), a);
-	bool known = tls_key_id(leaf, out->key_id);
+	bool known = tls_certificate_look(leaf, NAMES_TEXT_MAX, a, out);
 	X509_free(leaf);
 	ERR_clear_error();
 	return known ? OK : why_say(why, F_SYNTAX, "the certificate's key cannot be read");

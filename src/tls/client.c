@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "tls/provider.h"
@@ -12,8 +9,8 @@
 
 struct tls_client {
 	unsigned refs;
-	SSL_CTX *ctx;
-	bool verify;
+	SSL_CTX *strict, *loose;   /* for what is to be proven, and for what is not; the anchors are shared */
+	bool verify, post_quantum;
 };
 
 const char *tls_system_ca_file(size_t i)
@@ -45,24 +42,35 @@ static fault load_anchors(SSL_CTX *ctx, struct str ca_pem, bool only_these, stru
 	return n > 0 ? OK : why_say(why, F_SYNTAX, "no CA certificate in PEM form (-----BEGIN CERTIFICATE-----) is in it");
 }
 
+/* loose: nothing is to be proven. A small key, a server without RFC 5746 or a cipher with CBC is then still better than clear text,
+ * which is what would come next; we never renegotiate. */
+static SSL_CTX *context_new(bool loose)
+{
+	SSL_CTX *ctx = SSL_CTX_new_ex(tls_library(), NULL, TLS_client_method());
+	check(ctx != NULL);
+	SSL_CTX_set_security_level(ctx, loose ? 1 : 2);
+	bool ruled = tls_context_rules(ctx, loose);
+	check(ruled);
+	if (loose)
+		(void)SSL_CTX_set_options(ctx, SSL_OP_LEGACY_SERVER_CONNECT);
+	/* Also without SSL_VERIFY_PEER OpenSSL verifies and remembers the result, which becomes a fact. */
+	SSL_CTX_set_verify(ctx, loose ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_cert_verify_callback(ctx, tls_verify_chain, NULL);
+	return ctx;
+}
+
 struct tls_client *tls_client_new(const struct tls_client_options *options, struct why *why)
 {
 	struct tls_client *c = NEW(struct tls_client);
 	c->refs = 1;
 	c->verify = options->verify;
-	c->ctx = SSL_CTX_new_ex(tls_library(), NULL, TLS_client_method());
-	check(c->ctx != NULL);
-	/* Where nothing is verified, a small key or a server without RFC 5746 is still better than clear text;
-	 * we never renegotiate. */
-	SSL_CTX_set_security_level(c->ctx, options->verify ? 2 : 1);
-	/* As for `mx`: what fails here for want of a cipher would go in clear next time. */
-	bool ruled = tls_context_rules(c->ctx, !options->verify);
-	check(ruled);
-	if (!options->verify)
-		(void)SSL_CTX_set_options(c->ctx, SSL_OP_LEGACY_SERVER_CONNECT);
-	/* Also without SSL_VERIFY_PEER OpenSSL verifies and remembers the result, which becomes a fact. */
-	SSL_CTX_set_verify(c->ctx, options->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-	if (load_anchors(c->ctx, options->ca_pem, options->only_these, why) != OK)
+	c->strict = context_new(false);
+	c->loose = context_new(true);
+	c->post_quantum = tls_knows_post_quantum(c->strict);
+	bool ready = tls_context_rules(c->strict, false) && SSL_CTX_dane_enable(c->strict) == 1;
+	check(ready);
+	SSL_CTX_set1_cert_store(c->loose, SSL_CTX_get_cert_store(c->strict));
+	if (load_anchors(c->strict, options->ca_pem, options->only_these, why) != OK)
 		tls_client_free(&c);
 	return c;
 }
@@ -73,7 +81,8 @@ void tls_client_free(struct tls_client **c_)
 	*c_ = NULL;
 	if (c == NULL || --c->refs > 0)
 		return;
-	SSL_CTX_free(c->ctx);
+	SSL_CTX_free(c->strict);
+	SSL_CTX_free(c->loose);
 	free(c);
 }
 
@@ -83,30 +92,62 @@ void tls_client_release(struct tls *t)
 		tls_client_free(&t->of_client);
 }
 
-/* RFC 6125 6.4: names of the subjectAltName only, * as a whole left label. */
-static bool expect_name(SSL *ssl, struct str name)
+/* ---- shapes ---- */
+
+enum { NO_POST_QUANTUM = 1, FEW_GROUPS = 2, NO_TICKETS = 3 };
+
+static bool take_shape(SSL *ssl, unsigned shape)
 {
-	char text[256];
-	if (name.n >= sizeof(text))
-		return false;
-	memcpy(text, name.p, name.n);
-	text[name.n] = '\0';
-	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-	if (strlen(text) == name.n && X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), text) == 1)
-		return true; /* an address is no SNI name (RFC 6066 3) */
-	return tls_is_host_name(name) && SSL_set1_host(ssl, text) == 1 && SSL_set_tlsext_host_name(ssl, text) == 1;
+	char groups[] = "X25519:P-256:P-384", few[] = "X25519:P-256";
+	if (shape >= NO_TICKETS)
+		(void)SSL_set_options(ssl, SSL_OP_NO_TICKET);
+	return shape == 0 || SSL_set1_groups_list(ssl, shape >= FEW_GROUPS ? few : groups) == 1;
 }
 
-struct tls *tls_connect(struct tls_client *c, struct str name)
+unsigned tls_shape_after(const struct tls_client *c, unsigned shape)
 {
-	struct tls *t = tls_session_new(c->ctx, true);
+	if (shape == 0 && !c->post_quantum)
+		return FEW_GROUPS;
+	return shape < TLS_SHAPES ? shape + 1 : TLS_SHAPES;
+}
+
+const char *tls_shape_name(unsigned shape)
+{
+	static const char *const names[TLS_SHAPES] = { "full", "no post-quantum share", "fewer groups", "no session tickets" };
+	return shape < TLS_SHAPES ? names[shape] : "unknown";
+}
+
+/* ---- a session ---- */
+
+static struct str without_dot(struct str name)
+{
+	return name.n > 1 && name.p[name.n - 1] == '.' ? str_sub(name, 0, name.n - 1) : name;
+}
+
+/* NULL, or why it cannot even be tried. */
+static const char *demand(struct tls *t, const struct tls_wish *wish)
+{
+	struct tls_wish w = *wish;
+	w.base = without_dot(w.base);
+	if (!take_shape(t->ssl, w.shape))
+		return "the library refuses the shape of the handshake";
+	if (w.prove == TLS_PROVE_DANE)
+		return tls_expect_dane(t->ssl, &w);
+	return tls_expect_name(t->ssl, without_dot(w.name)) ? NULL : "the server's name is not one that a certificate can carry";
+}
+
+struct tls *tls_connect_wish(struct tls_client *c, const struct tls_wish *wish)
+{
+	struct tls *t = tls_session_new(wish->prove == TLS_PROVE_NOTHING ? c->loose : c->strict, true);
 	t->of_client = c;
+	t->prove = wish->prove;
 	c->refs++;
 	check(t->ssl != NULL);
-	if (name.n > 1 && name.p[name.n - 1] == '.')
-		name.n--;
-	if (!expect_name(t->ssl, name)) {
-		tls_break(t, "the server's name is not one that a certificate can carry");
+	const char *problem = demand(t, wish);
+	ERR_clear_error();
+	if (problem != NULL) {
+		t->failure = wish->prove == TLS_PROVE_DANE ? TLS_FAIL_DANE : TLS_FAIL_NAME;
+		tls_break(t, "%s", problem);
 		return t;
 	}
 	/* Our first flight is ready at once. */
@@ -116,30 +157,8 @@ struct tls *tls_connect(struct tls_client *c, struct str name)
 	return t;
 }
 
-static char *subject_text(X509 *cert)
+struct tls *tls_connect(struct tls_client *c, struct str name)
 {
-	BIO *text = BIO_new(BIO_s_mem());
-	check(text != NULL);
-	char *bytes = NULL;
-	(void)X509_NAME_print_ex(text, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253);
-	long n = BIO_get_mem_data(text, &bytes);
-	size_t kept = n < 0 ? 0 : n < 256 ? (size_t)n : 256;
-	char *copy = must_alloc(kept + 1);
-	if (kept > 0)
-		memcpy(copy, bytes, kept);
-	BIO_free(text);
-	return copy;
-}
-
-void tls_client_look(struct tls *t)
-{
-	enum { ROOM = 300 };
-	X509 *cert = SSL_get0_peer_certificate(t->ssl);
-	long result = SSL_get_verify_result(t->ssl);
-	if (cert != NULL && t->peer == NULL)
-		t->peer = subject_text(cert);
-	if (cert != NULL && result == X509_V_OK)
-		return;
-	t->problem = must_alloc(ROOM);
-	(void)snprintf(t->problem, ROOM, "%s", cert == NULL ? "the server shows no certificate" : tls_verify_words(result));
+	struct tls_wish wish = { .name = name, .prove = c->verify ? TLS_PROVE_NAME : TLS_PROVE_NOTHING };
+	return tls_connect_wish(c, &wish);
 }

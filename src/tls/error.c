@@ -72,6 +72,7 @@ static const struct words reasons[] = {
 static const struct { long result; const char *words; } verifications[] = {
 	{ X509_V_ERR_HOSTNAME_MISMATCH, "the certificate is for another name" },
 	{ X509_V_ERR_IP_ADDRESS_MISMATCH, "the certificate is not for this address" },
+	{ X509_V_ERR_DANE_NO_MATCH, "none of the TLSA records that the domain publishes matches the server's certificate" },
 	{ X509_V_ERR_CERT_HAS_EXPIRED, "the certificate has expired" },
 	{ X509_V_ERR_CERT_NOT_YET_VALID, "the certificate is not valid yet (is the clock right?)" },
 	{ X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "the certificate is self-signed and not among the trusted ones" },
@@ -107,7 +108,7 @@ static const char *reason_words(int reason, bool client)
 	return NULL;
 }
 
-void tls_explain(const struct tls *t, char *to, size_t room)
+bool tls_explain(const struct tls *t, char *to, size_t room)
 {
 	const char *fallback = NULL;
 	for (unsigned long error; (error = ERR_get_error()) != 0; ) {
@@ -115,12 +116,12 @@ void tls_explain(const struct tls *t, char *to, size_t room)
 			int reason = ERR_GET_REASON(error);
 			if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
 				(void)snprintf(to, room, "%s", tls_verify_words(SSL_get_verify_result(t->ssl)));
-				return;
+				return true;
 			}
 			const char *words = reason_words(reason, t->client);
 			if (words != NULL) {
 				(void)snprintf(to, room, "%s", words);
-				return;
+				return false;
 			}
 		}
 		if (fallback == NULL)
@@ -134,4 +135,5 @@ void tls_explain(const struct tls *t, char *to, size_t room)
 		fallback = "the peer reads nothing of what we send";
 	(void)snprintf(to, room, "%s: %s", t->state == TLS_SHAKING ? "the handshake failed" : "the session broke",
 	               fallback != NULL ? fallback : "the signature could not be made");
+	return false;
 }

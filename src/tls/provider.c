@@ -423,6 +423,10 @@ fault tls_begin(struct why *why)
 		return why_say(why, F_TLS, "OpenSSL does not load its providers: %s",
 		               ERR_reason_error_string(ERR_peek_error()));
 	}
+	/* OpenSSL matches TLSA records in its default context: what that loads at its first digest, it loads now. */
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	if (EVP_Digest("", 0, digest, NULL, EVP_sha256(), NULL) != 1 || EVP_Digest("", 0, digest, NULL, EVP_sha512(), NULL) != 1)
+		return why_say(why, F_TLS, "OpenSSL makes no SHA2 digests: %s", ERR_reason_error_string(ERR_peek_error()));
 	return OK;
 }
 

@@ -17,12 +17,16 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "tls/certificate.h"
 #include "tls/tls.h"
 
 OSSL_LIB_CTX *tls_library(void); /* aborts if tls_begin has not been called */
 
 /* SHA-256 of the SubjectPublicKeyInfo: how keeper and contexts name a key. */
 bool tls_key_id(X509 *leaf, unsigned char out[32]);
+
+/* certificate.c: what is in a certificate, each text cut to text_max bytes, names at a comma. False: its key cannot be read. */
+bool tls_certificate_look(X509 *cert, size_t text_max, struct arena *a, struct certificate_facts *out);
 
 /* The next certificate of a PEM text, NULL at its end or where it is damaged. The text up to a damaged certificate
  * must not pass as a shorter chain (clients would fail, far away): tls_pem_ended tells the two apart. */

@@ -79,6 +79,14 @@ static void watch_messages(int write_p, int version, int content_type, const voi
 		((struct tls *)SSL_get_app_data(ssl))->key_updates++;
 }
 
+bool tls_knows_post_quantum(SSL_CTX *ctx)
+{
+	char group[] = "X25519MLKEM768";
+	bool known = SSL_CTX_set1_groups_list(ctx, group) == 1;
+	ERR_clear_error();
+	return known;
+}
+
 bool tls_context_rules(SSL_CTX *ctx, bool cbc_too)
 {
 	/* Lists are tried in turn: OpenSSL 3.0 refuses a list with a group that it does not know. Not const, because
@@ -156,6 +164,7 @@ void tls_free(struct tls **t_)
 	SSL_free(t->ssl);
 	tls_server_release(t);
 	tls_client_release(t);
+	tls_forget_chain(t);
 	buf_fini(&t->out);
 	free(t->sni);
 	free(t->problem);
@@ -168,6 +177,8 @@ void tls_break(struct tls *t, const char *fmt, ...)
 {
 	enum { ROOM = 320 };
 	t->state = TLS_BROKEN;
+	if (t->client && t->failure == TLS_FAIL_NONE)
+		t->failure = TLS_FAIL_HANDSHAKE;
 	if (t->error != NULL)
 		return; /* the first reason is the cause */
 	t->error = must_alloc(ROOM);
@@ -180,7 +191,9 @@ void tls_break(struct tls *t, const char *fmt, ...)
 static fault tls_broken(struct tls *t)
 {
 	char words[300];
-	tls_explain(t, words, sizeof(words));
+	bool unproven = tls_explain(t, words, sizeof(words));
+	if (unproven && t->client)
+		t->failure = tls_failure_of(SSL_get_verify_result(t->ssl));
 	tls_break(t, "%s", words);
 	ERR_clear_error();
 	return F_TLS;
@@ -213,7 +226,7 @@ static fault tls_shake(struct tls *t)
 	t->state = TLS_OPEN;
 	if (t->client)
 		tls_client_look(t);
-	return OK;
+	return t->state == TLS_OPEN ? OK : F_TLS;
 }
 
 /* Lets OpenSSL take records in until one has plaintext for us; that stays inside until tls_read. */
@@ -314,15 +327,17 @@ const char *tls_error(const struct tls *t)
 void tls_facts(const struct tls *t, struct tls_facts *out)
 {
 	*out = (struct tls_facts){ .version = STR_NONE };
-	if (t->ssl == NULL)
-		return;
+	if (t->ssl == NULL || SSL_get_session(t->ssl) == NULL)
+		return; /* not even begun */
 	out->version = str_of(SSL_get_version(t->ssl));
 	out->cipher = str_of(SSL_CIPHER_get_name(SSL_get_current_cipher(t->ssl)));
 	int group = (int)SSL_get_negotiated_group(t->ssl);
 	if (group != 0)
 		out->group = str_of(SSL_group_to_name(t->ssl, group));
 	out->sni = (struct str){ t->sni, t->sni_n };
-	out->verified = t->client && t->problem == NULL && t->peer != NULL;
+	out->verified = t->by != NULL;
+	out->by = str_of(t->by);
+	out->unproven = t->unproven;
 	out->problem = str_of(t->problem);
 	out->peer = str_of(t->peer);
 }

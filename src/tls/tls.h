@@ -98,7 +98,8 @@ struct tls *tls_connect_wish(struct tls_client *c, const struct tls_wish *wish);
 /* Some servers stumble over what they do not know in a hello. Shapes, each with less in it, none with less protection: all there is;
  * without a post-quantum key share; with the groups x25519 and P-256 only; without session tickets too. */
 enum { TLS_SHAPES = 4 };
-unsigned tls_shape_after(unsigned shape);   /* the next one that differs with this library; TLS_SHAPES: there is none */
+/* The next one that differs, with the groups that this client has; TLS_SHAPES: there is none. */
+unsigned tls_shape_after(const struct tls_client *c, unsigned shape);
 const char *tls_shape_name(unsigned shape); /* "full", "no post-quantum share", ...: stable words */
 
 /* For dane_judge: can the library read the whole certificate or key in this record? */
@@ -117,6 +118,16 @@ struct str tls_output(const struct tls *t); /* ciphertext to send */
 void       tls_sent(struct tls *t, size_t n);
 const char *tls_error(const struct tls *t); /* "" if all is well */
 
+/* What went wrong between our client and a server, in the classes of TLS reports (RFC 8460 4.3). */
+enum tls_failure {
+	TLS_FAIL_NONE,
+	TLS_FAIL_HANDSHAKE,      /* nothing in common, closed, garbled ...: the peer may still be the right one */
+	TLS_FAIL_EXPIRED,        /* or not valid yet */
+	TLS_FAIL_NOT_TRUSTED,    /* no chain to an anchor */
+	TLS_FAIL_NAME,           /* for another name */
+	TLS_FAIL_DANE,           /* no TLSA record matches, or none can be used */
+};
+
 struct tls_facts {
 	struct str version;   /* "TLSv1.3" */
 	struct str cipher;    /* "TLS_AES_256_GCM_SHA384" */
@@ -126,19 +137,12 @@ struct tls_facts {
 	struct str problem;   /* client: why it is not verified, in words */
 	struct str peer;      /* client: subject of the certificate, for people */
 	struct str by;        /* client: what verified it: "DANE-EE(3)", "DANE-TA(2)", "PKIX"; "" */
+	enum tls_failure unproven;  /* client: the class of problem, where nothing was to be proven */
 };
-/* Slices live as long as the session. Only in TLS_OPEN. */
+/* Slices live as long as the session. Before TLS_OPEN, and where it was not reached, only what was agreed on by then. */
 void tls_facts(const struct tls *t, struct tls_facts *out);
 
-/* Why a client's session is over, by the result types of TLS reports (RFC 8460 4.3.1); TLS_FAIL_NONE while it is not. */
-enum tls_failure {
-	TLS_FAIL_NONE,
-	TLS_FAIL_HANDSHAKE,      /* nothing in common, closed, garbled ...: the peer may still be the right one */
-	TLS_FAIL_EXPIRED,        /* or not valid yet */
-	TLS_FAIL_NOT_TRUSTED,    /* no chain to an anchor */
-	TLS_FAIL_NAME,           /* for another name */
-	TLS_FAIL_DANE,           /* no TLSA record matches */
-};
+/* Why a client's session is over; TLS_FAIL_NONE while it is not. */
 enum tls_failure tls_failure(const struct tls *t);
 
 /* Certificates as the server has shown them, the leaf first, also where the handshake failed because of them. Texts are others':
