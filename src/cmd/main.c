@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/str.h"
+#include "conf/trouble.h"
 #include "sys/process.h"
 
 static const struct command *const commands[] = {
@@ -20,6 +22,7 @@ static const struct command *const commands[] = {
 	&command_sendmail,
 	&command_role,
 	&command_passwd,
+	&command_version,
 };
 
 int command_help(const struct command *c)
@@ -44,6 +47,23 @@ static int list_commands(FILE *to, int status)
 			fprintf(to, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
 	fprintf(to, "\n`sealpost COMMAND --help` tells more, with an example.\n");
 	return status;
+}
+
+static int no_such_command(const char *name)
+{
+	struct str known[COUNT(commands)];
+	size_t n = 0;
+	for (size_t i = 0; i < COUNT(commands); i++)
+		if (!commands[i]->hidden)
+			known[n++] = str_of(commands[i]->name);
+	struct str near = nearest_word(str_of(name), known, n);
+	if (near.n == 0) {
+		fprintf(stderr, "sealpost: there is no command \"%s\"\n\n", name);
+		return list_commands(stderr, 2);
+	}
+	fprintf(stderr, "sealpost: there is no command \"%s\"; did you mean \"%.*s\"?\n`sealpost --help` lists them all.\n", name,
+	        STR_ARG(near));
+	return 2;
 }
 
 const struct command *command_find(const char *name)
@@ -78,11 +98,9 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
 		return list_commands(stdout, 0);
 
-	const struct command *c = command_find(argv[1]);
-	if (c == NULL) {
-		fprintf(stderr, "sealpost: there is no command \"%s\"\n\n", argv[1]);
-		return list_commands(stderr, 2);
-	}
+	const struct command *c = strcmp(argv[1], "--version") == 0 ? &command_version : command_find(argv[1]);
+	if (c == NULL)
+		return no_such_command(argv[1]);
 	if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0) && !c->hidden)
 		return command_help(c);
 	return c->run(argc - 1, argv + 1);

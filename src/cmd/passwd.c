@@ -115,9 +115,10 @@ const struct command command_passwd = {
 	.help = "Asks twice on the terminal, or reads the first line of standard input, and prints\n"
 	        "  NAME:SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey\n"
 	        "for a file that `users { source file ... }` names. The password itself cannot be read from it.\n"
-	        "A bare NAME logs in as NAME or NAME@domain; a whole address stands for itself.\n\n"
+	        "The file is a secret all the same: umask 077 makes it its owner's alone, and a server does not start with one that\n"
+	        "everybody may read. A bare NAME logs in as NAME or NAME@domain; a whole address stands for itself.\n\n"
 	        "  --iterations N   rounds of hashing, 10000 to 10000000 (20000): more makes guessing and logging in slower\n",
-	.example = "  sealpost passwd jada >> /etc/sealpost/users\n"
+	.example = "  (umask 077; sealpost passwd jada >> /etc/sealpost/users)\n"
 	           "  printf '%s\\n' \"$PASSWORD\" | sealpost passwd jada@example.org\n",
 	.run = run,
 };

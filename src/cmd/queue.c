@@ -13,6 +13,7 @@
 #include "cmd/control_client.h"
 #include "cmd/options.h"
 #include "cmd/queue_parts.h"
+#include "conf/trouble.h"
 #include "conf/value.h"
 
 enum { BODY_MAX = 256 << 20 };
@@ -283,10 +284,23 @@ static bool names_something(const struct queue *q)
 	return r->id.n + r->to.n + r->from.n + r->user.n + r->domain.n > 0 || r->older_s > 0;
 }
 
-static int refuse(const char *word)
+static struct str nearest_verb(const char *word)
+{
+	struct str known[COUNT(verbs) + 1];
+	for (size_t i = 0; i < COUNT(verbs); i++)
+		known[i] = str_of(verbs[i].name);
+	known[COUNT(verbs)] = STR("backup");
+	return nearest_word(str_of(word), known, COUNT(known));
+}
+
+static int refuse(const char *word, bool is_verb)
 {
 	char text[256];
-	snprintf(text, sizeof text, "\"%s\" is not understood here, or its value is missing or wrong", word);
+	struct str near = is_verb ? nearest_verb(word) : STR_NONE;
+	if (near.n > 0)
+		snprintf(text, sizeof text, "there is no \"%.100s\"; did you mean \"%.*s\"?", word, STR_ARG(near));
+	else
+		snprintf(text, sizeof text, "\"%.100s\" is not understood here, or its value is missing or wrong", word);
 	return command_usage(&command_queue, text);
 }
 
@@ -299,7 +313,7 @@ static int run(int argc, char **argv)
 			return command_help(&command_queue);
 		int n = take_option(&q, argc, argv, i, &words);
 		if (n < 0)
-			return refuse(argv[i]);
+			return refuse(argv[i], words == 1 && argv[i][0] != '-');
 		i += n;
 	}
 	if (words == 0)
@@ -317,7 +331,8 @@ static int run(int argc, char **argv)
 			return command_usage(&command_queue, "which? name an ID or a selector, or say --all");
 	buf_init(&q.body, BODY_MAX);
 	struct control_answers answers = { on_row, on_body, on_end, &q };
-	int status = control_command(q.common.conf_path, &q.request, &answers);
+	int status = q.request.verb == CONTROL_HOLD ? queue_hold(&q.common, &q.request, &answers)
+	                                            : control_command(q.common.conf_path, &q.request, &answers);
 	buf_fini(&q.body);
 	return status;
 }
@@ -329,7 +344,7 @@ const struct command command_queue = {
 	.help = "  list              a line for each recipient that waits\n"
 	        "  show ID           everything about one message; --body: its text, too\n"
 	        "  retry             try again now\n"
-	        "  hold, release     keep back until released\n"
+	        "  hold, release     keep back until released. `hold` works without a running server, too\n"
 	        "  bounce            return to the sender now\n"
 	        "  remove            take out silently; only the log tells\n"
 	        "  verify            is all of it what was accepted? what is not is set aside: it stays, and is never sent.\n"

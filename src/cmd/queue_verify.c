@@ -11,7 +11,6 @@
 #include "cmd/options.h"
 #include "store/inspect.h"
 #include "store/store.h"
-#include "sys/file.h"
 #include "sys/process.h"
 #include "sys/socket.h"
 
@@ -139,29 +138,6 @@ static int by_server(struct verifying *v, const char *conf_path)
 
 /* ---- without one ---- */
 
-/* What is made in the queue's directory must belong to whom it belongs to. */
-static fault become_the_owner(struct str directory, struct why *why)
-{
-	char path[512], name[64];
-	uint32_t uid, gid, mode;
-	int fd = -1, n = snprintf(path, sizeof path, "%.*s", STR_ARG(directory));
-	if (n < 0 || (size_t)n >= sizeof path)
-		return why_say(why, F_LIMIT, "the queue directory's name is too long");
-	TRY(directory_open(FILE_CWD, path, &fd, why));
-	fault f = file_owner_mode(fd, &uid, &mode);
-	fd_close(&fd);
-	if (f != OK)
-		return why_say(why, f, "cannot look at the queue's directory %s", path);
-	if (!process_is_root() || uid == 0)
-		return OK;
-	f = user_name(uid, name, sizeof name);
-	if (f == OK)
-		f = user_find(name, &uid, &gid);
-	if (f != OK)
-		return why_say(why, f, "%s belongs to user %u, who has no account", path, (unsigned)uid);
-	return process_become(uid, gid, why);
-}
-
 static fault look_at_all(struct verifying *v, struct store *s, struct store_round *round, struct why *why)
 {
 	struct store_counts all = { 0 };
@@ -198,9 +174,7 @@ static int without_server(struct verifying *v, const struct conf *conf, const st
 	struct why why = { "" };
 	struct store *s = NULL;
 	struct store_round round = { 0 };
-	fault f = become_the_owner(conf->queue.directory, &why);
-	if (f == OK)
-		f = store_sqlite.open(conf->queue.directory, NULL, &s, &why); /* nobody else opens it from here on */
+	fault f = queue_open_alone(conf, &s, &why);
 	if (f == F_BUSY || f == F_DENIED) {
 		fprintf(stderr, "sealpost: %s\nsealpost: %s\n", nobody->text, why.text);
 		return EXIT_UNAVAILABLE;

@@ -93,7 +93,8 @@ static void show_queue(json_t *roles)
 		if (!json_is_true(json_object_get(role, "open")))
 			puts("queue: ITS STORAGE HAS FAILED; mail is refused: see the log");
 		if (json_is_true(json_object_get(role, "short")))
-			puts("queue: THE DISK IS FULL; new mail is refused, deliveries go on");
+			printf("queue: THE DISK %s; new mail is refused, deliveries go on\n",
+			       str_eq(field(role, "short_of"), STR("inodes")) ? "HAS NO INODES LEFT" : "IS FULL");
 	}
 }
 

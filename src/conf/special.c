@@ -118,7 +118,7 @@ static void check_template(struct reader *r, const struct word *w)
 		rest = str_from(rest, at + 1);
 		if (!str_take_until(&rest, '}', &inside) || (!str_eq(inside, STR("local")) && !str_eq(inside, STR("domain")))) {
 			trouble_error(&r->troubles, w->at, "a Maildir's path knows {domain} and {local} only");
-			trouble_expected(&r->troubles, "expected a path such as /var/mail/{domain}/{local}");
+			trouble_expected(&r->troubles, "expected a path such as /var/vmail/{domain}/{local}");
 			return;
 		}
 		has_local = has_local || str_eq(inside, STR("local"));

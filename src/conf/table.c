@@ -63,7 +63,7 @@ static const struct directive domain_rows[] = {
 	  .example = "+", .help = "What parts a user's name from a tag of their choice (user+anything); none switches it off." },
 	{ .name = "deliver", .argument = "maildir TEMPLATE | lmtp ENDPOINT | mx | relay NAME", .type = VALUE_SPECIAL,
 	  .read = read_deliver, AT(conf_domain, deliver), .otherwise = "must be given, but where aliases lead all mail elsewhere",
-	  .example = "maildir /var/mail/{domain}/{local}",
+	  .example = "maildir /var/vmail/{domain}/{local}",
 	  .help = "Where accepted mail goes: a Maildir, an LMTP server, the domain's better MX hosts (backup MX), or a relay." },
 	RETRY_ROWS(conf_domain),
 	{ .name = NULL },

@@ -70,8 +70,10 @@ static bool act_on(struct rcpt *r, enum operator_action action, int64_t now_s)
 	enum rcpt_state state = r->facts.state;
 	switch (action) {
 	case ACT_RETRY:
-		if (state == RCPT_QUEUED)
+		if (state == RCPT_QUEUED && r->facts.next_s > now_s) { /* one more than the schedule has: it costs no step of it */
 			r->facts.next_s = now_s;
+			r->facts.attempts -= r->facts.attempts > 0;
+		}
 		return state == RCPT_QUEUED;
 	case ACT_HOLD:
 		if (state == RCPT_HELD || state == RCPT_DAMAGED)

@@ -189,6 +189,17 @@ static fault set_state(struct store *s, uint64_t rcpt, bool held, int64_t next_s
 	return sql_run(s, st, NULL);
 }
 
+/* The attempt that an operator asks for is one more than the schedule has: when it fails, it must not cost a step. */
+static fault bring_forward(struct store *s, const struct store_rcpt *r, int64_t now_s)
+{
+	if (r->next_s <= now_s)
+		return OK; /* it is due anyway */
+	sqlite3_stmt *st = sql(s, SQL_SOONER);
+	bind_u64(st, 1, r->number);
+	bind_s64(st, 2, now_s);
+	return sql_run(s, st, NULL);
+}
+
 /* *did_out: the action is for a recipient in this state, and was done. */
 static fault act_on(struct store *s, const struct store_rcpt *r, enum operator_action action, int64_t now_s,
                     bool *did_out)
@@ -217,7 +228,7 @@ static fault act_on(struct store *s, const struct store_rcpt *r, enum operator_a
 	if (action == ACT_HOLD)
 		return set_state(s, r->number, true, r->next_s);
 	after_note(s, r->key, now_s);
-	return set_state(s, r->number, false, now_s);
+	return action == ACT_RETRY ? bring_forward(s, r, now_s) : set_state(s, r->number, false, now_s);
 }
 
 /* Rows that match, first; changing a table while walking it is not defined. */

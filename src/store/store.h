@@ -122,6 +122,7 @@ struct store_options {
 	uint64_t segment_bytes;          /* of one content file; 0: the default of 64 MB */
 };
 
+/* RETRY makes due what is not, and takes back one attempt: the one that follows is not of the schedule. */
 enum operator_action { ACT_RETRY, ACT_HOLD, ACT_RELEASE, ACT_REMOVE };
 
 struct store_ops {

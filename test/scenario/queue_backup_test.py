@@ -7,7 +7,7 @@ import subprocess
 import threading
 
 import harness
-from harness import Sealpost, letter
+from harness import Sealpost, letter, wait_until
 from harness.case import SmallDisk
 from harness.message import unique_id
 from harness.raw import Gone, Raw
@@ -72,6 +72,39 @@ class Backup(harness.Scenario):
         said = json.loads(server.command("queue", "backup", str(self.folder / "second"), "--json").splitlines()[-1])
         self.assertGreaterEqual(said["messages"], 5)
         server.start()
+
+    def test_nothing_leaves_a_restored_queue_before_somebody_has_looked(self):
+        server = Sealpost(self.folder)
+        here = server.mail
+        mine = here.stat()
+        os.chown(here, 0, 0)  # the porter cannot write: letters wait
+        self.start(server)
+        local, there = self.send(server, "sam@example.test"), self.send(server, "one@there.test")
+        wait_until(lambda: [r for r in server.queue_list() if r["recipient"].startswith("sam") and r["last_reply"]], "an attempt")
+        server.queue("release", "--to", "one@there.test")
+        server.command("queue", "backup", str(self.folder / "copy"))
+        running = server.queue("hold", "--to", "nobody@there.test", status=1)
+        self.assertNotIn("no server runs", running)
+        server.stop()
+        owner = server.spool.stat()
+        shutil.rmtree(server.spool)
+        shutil.copytree(self.folder / "copy", server.spool)
+        for path in [server.spool, *server.spool.iterdir()]:
+            os.chown(path, owner.st_uid, owner.st_gid)
+        self.assertIn("no server runs: 2 recipients held in the queue itself", server.queue("hold", "--all"))
+        server.queue("hold", "--to", "sam@example.test", status=1)  # they are, already
+        for path in [server.spool, *server.spool.iterdir()]:
+            self.assertEqual(path.stat().st_uid, owner.st_uid, path)
+        os.chown(here, mine.st_uid, mine.st_gid)
+        server.start()
+        server.queue("retry")  # does not touch what is held
+        new = self.send(server, "sam@example.test")
+        server.wait_for_letter(new)  # what comes in anew passes
+        self.assertEqual(server.letters(subject=local), [])
+        self.assertEqual([r["state"] for r in server.queue_list()], ["held", "held"])
+        server.queue("release", "--to", "sam@example.test")
+        server.wait_for_letter(local)
+        self.assertIn(there, server.queue("show", "--body", server.queue_list()[0]["id"]))
 
     def test_a_copy_without_room_is_none(self):
         server = self.start(Sealpost(self.folder))

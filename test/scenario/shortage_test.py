@@ -45,11 +45,12 @@ class Disk(harness.Scenario):
         self.assertEqual(submit(server, "two@there.test")[0], 250)
         return server
 
-    def refuses_and_lets_go(self, server):
-        server.wait_for_line("shortage", "new mail is refused")
+    def refuses_and_lets_go(self, server, short_of):
+        server.wait_for_line("shortage", short_of, "new mail is refused")
         code, text, command, _ = submit(server, "sam@example.test")
         self.assertEqual((code, text[:5], command), (452, "4.3.1", "MAIL"))  # before anything was sent
-        self.assertIn("new mail is refused", server.command("status"))
+        self.assertIn(short_of, text)
+        self.assertIn(f"{short_of.upper()}; new mail is refused", server.command("status"))
         # The reserve is for this: a notice is written, and delivered.
         server.queue("bounce", "--to", "one@there.test")
         wait_until(lambda: [m for _, m in server.letters("jada") if m.get_content_type() == "multipart/report"], "the notice")
@@ -89,7 +90,7 @@ class Disk(harness.Scenario):
         self.assertEqual(submit(server, "two@there.test")[0], 250)
         leave(RESERVE_BYTES - 2 * MB)
         server.wait_for_line("shortage", "new mail is refused", count=2)
-        self.refuses_and_lets_go(server)
+        self.refuses_and_lets_go(server, "is full")
         ballast.unlink()
         server.wait_for_line("shortage", "there is room again", count=2)
         self.takes_again(server)
@@ -108,7 +109,7 @@ class Disk(harness.Scenario):
         server.wait_for_letter(subject)
         self.assertEqual(server.lines("shortage"), [])
         leave(RESERVE_NAMES - 1)
-        self.refuses_and_lets_go(server)
+        self.refuses_and_lets_go(server, "has no inodes left")
         for path in server.spool.glob("ballast-*"):
             path.unlink()
         self.takes_again(server)

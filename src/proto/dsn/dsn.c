@@ -292,6 +292,11 @@ static void put_person(struct writer *w, const struct dsn_facts *facts, bool cut
 	put(w, STR(". If you need help, write to\r\n<"));
 	put_address_or(w, facts->postmaster, facts->hostname);
 	line(w, "> and include this notice.");
+	if (facts->returned_lost) {
+		line(w, "");
+		paragraph(w, facts->returned.n > 0 ? "Not all of your message that should be returned is: the rest could not be read here."
+		                                   : "Nothing of your message is returned: it could not be read here.");
+	}
 	if (!cut)
 		return;
 	line(w, "");

@@ -56,6 +56,7 @@ struct dsn_facts {
 	size_t n_rcpts;
 	struct str returned;                   /* the original's bytes: headers, or all of it */
 	bool returned_full;
+	bool returned_lost;                    /* more of it should be returned, and cannot be read */
 };
 
 MUST_USE fault dsn_put(struct buf *out, const struct dsn_facts *facts);

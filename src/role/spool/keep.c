@@ -181,7 +181,18 @@ void spool_store_failed(struct spool *s, const char *text)
 
 /* ---- space ---- */
 
-static const char shortage_text[] = "The server's disk is full; try again later";
+/* For clients; a disk with room may have no inodes left. */
+static const char *shortage_text(const struct spool *s)
+{
+	return s->short_of_bytes ? "The server's disk is full; try again later"
+	     : s->short_of_names ? "The server's disk has no inodes left for new files; try again later" : NULL;
+}
+
+static const char *shortage_for_log(const struct spool *s)
+{
+	return s->short_of_bytes ? "the disk is full: new mail is refused; deliveries go on"
+	     : s->short_of_names ? "the disk has no inodes left: new mail is refused; deliveries go on" : "there is room again";
+}
 
 /* Once short, some room more is wanted, so that it does not flutter. */
 static bool falls_short(uint64_t have, uint64_t reserve, bool was)
@@ -191,7 +202,7 @@ static bool falls_short(uint64_t have, uint64_t reserve, bool was)
 
 void spool_tell_shortage(struct spool *s, struct front *f)
 {
-	struct spool_shortage m = { .text = s->is_short ? str_of(shortage_text) : STR_NONE };
+	struct spool_shortage m = { .text = s->is_short ? str_of(shortage_text(s)) : STR_NONE };
 	channel_send(f->channel, SPOOL_SHORTAGE, &m);
 }
 
@@ -200,16 +211,16 @@ void spool_look_at_space(struct spool *s)
 	uint64_t bytes, names;
 	if (s->store == NULL || s->ops->space(s->store, &bytes, &names) != OK)
 		return;
-	bool was = s->is_short;
+	const char *was = shortage_text(s);
 	s->bytes_free = bytes;
 	s->names_free = names;
 	s->taken_since = 0;
 	s->short_of_bytes = falls_short(bytes, SPOOL_RESERVE_BYTES, s->short_of_bytes);
 	s->short_of_names = falls_short(names, SPOOL_RESERVE_NAMES, s->short_of_names);
 	s->is_short = s->short_of_bytes || s->short_of_names;
-	if (s->is_short == was)
+	if (shortage_text(s) == was)
 		return;
-	log_event(LOG_SHORTAGE, LOG_Z("text", s->is_short ? "new mail is refused; deliveries go on" : "there is room again"),
+	log_event(LOG_SHORTAGE, LOG_Z("text", shortage_for_log(s)),
 	          LOG_U("bytes_free", bytes), LOG_U("names_free", names));
 	LIST_EACH(l, &s->fronts)
 		spool_tell_shortage(s, LIST_MEMBER(l, struct front, in_spool));

@@ -39,16 +39,17 @@ fault notice_is_ready(struct spool *s, struct verdict *v)
 
 /* ---- the returned message ---- */
 
-/* Reads the content, up to max bytes; what is damaged ends it early. */
-static void read_content(struct spool *s, struct str id, size_t max, struct buf *to)
+/* Reads the content, up to max bytes; false: what is damaged, or cannot be read now, has ended it early. */
+static bool read_content(struct spool *s, struct str id, size_t max, struct buf *to)
 {
 	for (size_t n = 1; n > 0 && buf_view(to).n < max;) {
 		size_t room = max - buf_view(to).n < (64 << 10) ? max - buf_view(to).n : 64 << 10;
 		char *p = buf_reserve(to, room);
 		if (p == NULL || s->ops->content(s->store, id, buf_view(to).n, p, room, &n) != OK)
-			return;
+			return false;
 		buf_filled(to, n);
 	}
+	return true;
 }
 
 static bool wants_full(const struct spool *s, const struct store_message *m)
@@ -57,17 +58,20 @@ static bool wants_full(const struct spool *s, const struct store_message *m)
 }
 
 /* The whole message only with a failure, when it was asked for, and if it is small. */
-static struct str returned(struct spool *s, const struct store_message *m, bool failure, struct buf *to, bool *full_out)
+static struct str returned(struct spool *s, const struct store_message *m, bool failure, struct buf *to,
+                           struct dsn_facts *facts)
 {
 	size_t header;
-	*full_out = failure && wants_full(s, m) && m->size_bytes <= SPOOL_RETURN_FULL_MAX;
-	read_content(s, m->id, *full_out ? SPOOL_RETURN_FULL_MAX : HEADER_BYTES_MAX, to);
+	bool full = failure && wants_full(s, m) && m->size_bytes <= SPOOL_RETURN_FULL_MAX;
+	facts->returned_lost = !read_content(s, m->id, full ? SPOOL_RETURN_FULL_MAX : HEADER_BYTES_MAX, to);
 	struct str all = buf_view(to);
-	if (*full_out && all.n == m->size_bytes)
+	facts->returned_full = full && all.n == m->size_bytes;
+	if (facts->returned_full)
 		return all;
-	*full_out = false;
-	if (header_end(all, &header))
+	if (header_end(all, &header)) {
+		facts->returned_lost = facts->returned_lost && full; /* the header is all that was wanted */
 		return str_sub(all, 0, header);
+	}
 	/* A header block that does not end within the limit, or content cut by damage: whole lines of it. */
 	while (all.n > 0 && all.p[all.n - 1] != '\n')
 		all.n--;
@@ -154,7 +158,7 @@ static fault write_notice(struct spool *s, struct verdict *const *tell, size_t n
 		.for_postmaster = tell[0]->to_postmaster,
 		.rcpts = rcpts, .n_rcpts = n,
 	};
-	facts.returned = returned(s, m, failure, &content, &facts.returned_full);
+	facts.returned = returned(s, m, failure, &content, &facts);
 	fault f = dsn_put(out, &facts);
 	buf_fini(&content);
 	return f;

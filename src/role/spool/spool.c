@@ -125,13 +125,15 @@ static void status(void *role, struct buf *json_out)
 	fault f = buf_addf(json_out,
 	                   "\"open\": %s, \"messages\": %llu, \"queued\": %llu, \"leased\": %llu, \"held\": %llu, \"damaged\": %llu, "
 	                   "\"content_bytes\": %llu, \"disk_bytes\": %llu, \"disk_free_bytes\": %llu, \"names_free\": %lld, \"short\": %s, "
+	                   "\"short_of\": \"%s\", "
 	                   "\"jobs\": %llu",
 	                   open ? "true" : "false", (unsigned long long)c.messages, (unsigned long long)c.queued,
 	                   (unsigned long long)c.leased, (unsigned long long)c.held, (unsigned long long)c.damaged,
 	                   (unsigned long long)c.content_bytes,
 	                   (unsigned long long)c.disk_bytes, (unsigned long long)s->bytes_free,
 	                   s->names_free > INT64_MAX ? -1 : (long long)s->names_free,
-	                   s->is_short ? "true" : "false", (unsigned long long)s->n_jobs);
+	                   s->is_short ? "true" : "false",
+	                   s->short_of_bytes ? "room" : s->short_of_names ? "inodes" : "", (unsigned long long)s->n_jobs);
 	check(f == OK);
 }
 

@@ -37,6 +37,30 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.run_it("status", "now")[0], 2)
         self.assertEqual(self.run_it("reload", "--json")[0], 2)
 
+    def test_a_slip_of_the_pen(self):
+        for words, meant in ((["queue", "lst"], "list"), (["queue", "backpu", "x"], "backup"), (["queue", "relase", "--all"], "release"),
+                             (["queu", "list"], "queue"), (["exlpain"], "explain"), (["--vers"], None), (["rol"], None),
+                             (["queue", "--lst"], None), (["queue", "zzzzzz"], None)):
+            with self.subTest(words):
+                status, out, err = self.run_it(*words)
+                self.assertEqual((status, out), (2, ""))
+                if meant:
+                    self.assertIn(f'did you mean "{meant}"?', err)
+                else:
+                    self.assertNotIn("did you mean", err)
+
+    def test_version(self):
+        for words in (["version"], ["--version"]):
+            status, out, _ = self.run_it(*words)
+            self.assertEqual(status, 0)
+            self.assertRegex(out, r"^Sealpost \d+\.\d+\.\d+\nOpenSSL \d\S+ .*\nSQLite 3\.\S+\nlibunbound \d\S+\n$")
+        self.assertEqual(self.run_it("version", "x")[0], 2)
+
+    def test_passwd_shows_a_safe_way(self):
+        _, out, _ = self.run_it("passwd", "--help")
+        self.assertIn("(umask 077; sealpost passwd jada >> /etc/sealpost/users)", out)
+        self.assertNotRegex(out, r"(?m)^ *sealpost passwd .*>>")
+
     def test_help(self):
         for command in ("queue", "status", "reload"):
             status, out, _ = self.run_it(command, "--help")

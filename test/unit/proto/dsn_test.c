@@ -254,6 +254,16 @@ static void what_cannot_be_sent_back_is_cut_to_mended_headers(void **state)
 		assert_has(p.parts[2], "\r\n\r\nSubject: x\r\n\r\n");
 		buf_fini(&p.raw);
 	}
+	struct dsn_facts lost = facts_for(&failed, 1);
+	struct parsed without;
+	parse_notice(&lost, &without);
+	size_t found;
+	assert_false(str_find_str(without.parts[0], STR("could not be read"), &found));
+	buf_fini(&without.raw);
+	lost.returned_lost = true;
+	parse_notice(&lost, &without);
+	assert_has(without.parts[0], "Not all of your message that should be returned is:");
+	buf_fini(&without.raw);
 	/* just under: a line of 998 goes back whole */
 	memcpy(text + 14 + 998, "\r\n", 2);
 	struct dsn_facts facts = facts_for(&failed, 1);

@@ -673,6 +673,37 @@ static void the_operator_acts(void **state)
 	assert_int_equal(n, 0);
 }
 
+/* However often it is asked for: the attempt that follows costs no step of the schedule. */
+static void an_attempt_that_is_asked_for_is_not_of_the_schedule(void **state)
+{
+	struct fixture *f = *state;
+	struct store_selector all = { 0 };
+	struct store_rcpt out[4];
+	uint64_t n;
+	put_one(f, "m1", "b@y", "y");
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(lease(f, NOW + 1000 * i, out, 4), 1);
+		assert_int_equal(out[0].attempts, i);
+		assert_int_equal(settle(f, &out[0], SETTLE_LATER, NOW + 1000 * (i + 1)), OK);
+	}
+	for (unsigned i = 0; i < 5; i++) {
+		for (unsigned again = 0; again < 3; again++) {
+			assert_int_equal(f->ops->act(f->store, &all, ACT_RETRY, NOW + 10 * i, &n), OK);
+			assert_int_equal(n, 1);
+		}
+		assert_int_equal(lease(f, NOW + 10 * i, out, 4), 1);
+		assert_int_equal(out[0].attempts, 2);
+		assert_int_equal(settle(f, &out[0], SETTLE_LATER, NOW + 9000), OK);
+	}
+	assert_int_equal(lease(f, NOW + 9000, out, 4), 1); /* of the schedule again */
+	assert_int_equal(out[0].attempts, 3);
+	put_one(f, "m2", "never-tried@z", "z");
+	assert_int_equal(settle(f, &out[0], SETTLE_DONE, 0), OK);
+	assert_int_equal(f->ops->act(f->store, &all, ACT_RETRY, NOW - 5, &n), OK);
+	assert_int_equal(lease(f, NOW, out, 4), 1);
+	assert_int_equal(out[0].attempts, 0);
+}
+
 static void a_claim_takes_what_nobody_has(void **state)
 {
 	struct fixture *f = *state;
@@ -783,6 +814,7 @@ static const struct { const char *name; CMUnitTestFunction run; } cases[] = {
 	CASE(selectors_select),
 	CASE(a_list_goes_on_where_it_stopped),
 	CASE(the_operator_acts),
+	CASE(an_attempt_that_is_asked_for_is_not_of_the_schedule),
 	CASE(a_claim_takes_what_nobody_has),
 	CASE(observations_are_kept_until_they_expire),
 	CASE(the_living_survive_tidying),

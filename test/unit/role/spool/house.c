@@ -162,7 +162,8 @@ static void from_spool(void *owner, unsigned kind, const void *msg, int fd)
 		break;
 	}
 	case SPOOL_SHORTAGE:
-		note(n, "shortage %s", ((const struct spool_shortage *)msg)->text.n > 0 ? "yes" : "no");
+		note(n, "shortage %s: %.*s", ((const struct spool_shortage *)msg)->text.n > 0 ? "yes" : "no",
+		     STR_ARG(((const struct spool_shortage *)msg)->text));
 		break;
 	}
 }
