@@ -83,7 +83,8 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
     def __init__(self, folder, cert, key, ca, domain="postfix.test", name="postfix", tls="may", relayhost="",
-                 settings="", port=None):
+                 settings="", port=None, services=""):
+        """services: further lines of master.cf."""
         need_root("Postfix")
         super().__init__(folder, name)
         self.port, self.domain = port or free_port(), domain
@@ -99,7 +100,7 @@ postlog unix-dgram n - n - 1 postlogd
         (queue / "pid").mkdir()
         (self.folder / "conf").mkdir()
         (self.folder / "conf" / "master.cf").write_text(
-            f"127.0.0.1:{self.port} inet n - n - - smtpd\n" + self.SERVICES)
+            f"127.0.0.1:{self.port} inet n - n - - smtpd\n" + services + self.SERVICES)
         (self.folder / "conf" / "main.cf").write_text(f"""\
 compatibility_level = 3.6
 myhostname = mail.{domain}
@@ -324,9 +325,9 @@ service stats {{
 
 class Nsd(Peer):
     """Serves zones given as {name: text}; those named in `signed` are signed, and `anchor` then names a file with
-    their keys."""
+    their keys. With a `parent`, which comes last, the others are delegated there, and its key alone is the anchor."""
 
-    def __init__(self, folder, zones, signed=(), name="nsd"):
+    def __init__(self, folder, zones, signed=(), name="nsd", parent=None):
         super().__init__(folder, name)
         self.port = free_port()
         self.server = f"127.0.0.1:{self.port}"
@@ -334,6 +335,9 @@ class Nsd(Peer):
         self.signed = list(signed)
         anchors = []
         for zone, text in zones.items():
+            if zone == parent:
+                text += "".join(f"\n{z}. IN NS ns.{z}.\nns.{z}. IN A 127.0.0.1" for z in zones if z != parent)
+                text, anchors = "\n".join((text, *anchors)), []
             self.write_zone(zone, text)
             if zone in self.signed:
                 anchors.append(self._sign(zone))
