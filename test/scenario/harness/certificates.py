@@ -82,7 +82,8 @@ class Authority:
         base = self.folder / f"{self.tag}-ca"
         base.mkdir(exist_ok=True)
         (base / "index").touch()
-        (base / "serial").write_text("01\n")
+        if not (base / "serial").exists():
+            (base / "serial").write_text("01\n")
         (base / "conf").write_text(
             f"[ca]\ndefault_ca=d\n[d]\ndatabase={base}/index\nserial={base}/serial\nnew_certs_dir={base}\n"
             f"certificate={self.cert}\nprivate_key={self.key}\ndefault_md=sha256\npolicy=p\nunique_subject=no\n"

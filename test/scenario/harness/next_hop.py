@@ -101,7 +101,7 @@ class NextHop(Acted):
         at_most: the highest ssl.TLSVersion. close_at: a command before which it closes, or "content", in the middle of it.
         replies: {command: reply} instead of the usual."""
         super().__init__(name or f"hop-{address}", (address, port))
-        self.address, self.starttls, self.close_at = address, starttls, close_at
+        self.address, self.files, self.starttls, self.close_at = address, (cert, key), starttls, close_at
         self.extensions, self.replies = extensions, replies or {}
         self.offer = offer if offer is not None else bool(cert) or starttls is not honest
         self.letters, self.pieces, self.connections, self.handshakes = [], [], 0, []

@@ -12,6 +12,7 @@
 Names are relative to their zone unless they end in a dot; a host that MX or CNAME points to is written in full, without one.
 """
 import re
+import string
 import subprocess
 
 from .case import need
@@ -20,6 +21,7 @@ from .peers import Nsd
 
 KEY_ALGORITHM = "ECDSAP256SHA256"
 TEXT_MAX = 255  # RFC 1035 3.3: of one character-string
+PLAIN = set((string.ascii_letters + string.digits + " -.:;=_/@").encode())
 
 
 class Zone:
@@ -50,7 +52,7 @@ class Zone:
         """As many character-strings as it takes."""
         raw = text.encode()
         parts = [raw[at:at + TEXT_MAX] for at in range(0, len(raw), TEXT_MAX)] or [b""]
-        quoted = " ".join('"' + "".join(f"\\{byte:03}" for byte in part) + '"' for part in parts)
+        quoted = " ".join('"' + "".join(chr(b) if b in PLAIN else f"\\{b:03}" for b in part) + '"' for part in parts)
         return self.record(name, "TXT", quoted)
 
     def tlsa(self, host, certificate=None, usage=3, selector=1, matching=1, port=25, data=None):
