@@ -128,36 +128,38 @@ fault process_become(uint32_t uid, uint32_t gid, struct why *why)
 	return OK;
 }
 
-static void notify_at(const char *path, const char *state)
+static bool notify_at(const char *path, const char *state)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	size_t n = strlen(path);
 	if (n == 0 || n >= sizeof at.sun_path || (path[0] != '/' && path[0] != '@'))
-		return;
+		return true;
 	memcpy(at.sun_path, path, n);
 	if (at.sun_path[0] == '@')
 		at.sun_path[0] = '\0'; /* an abstract name */
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return;
-	/* A service manager that does not listen must not stop us. */
-	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&at,
-	             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+		return false;
+	/* A service manager that does not listen must not stop us, and is not asked again. */
+	ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&at,
+	                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	bool told = sent >= 0 || errno == ENOENT || errno == ECONNREFUSED || errno == EACCES;
 	fd_close(&fd);
+	return told;
 }
 
-void service_notify(const char *state)
+bool service_notify(const char *state)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	char text[256];
 	struct timespec t;
 	if (path == NULL)
-		return;
+		return true;
 	if (strcmp(state, "RELOADING=1") == 0 && clock_gettime(CLOCK_MONOTONIC, &t) == 0) {
 		/* Type=notify-reload wants to know when. */
 		(void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld",
 		               (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000);
 		state = text;
 	}
-	notify_at(path, state);
+	return notify_at(path, state);
 }

@@ -32,8 +32,9 @@ enum signal_kind { SIGNAL_RELOAD, SIGNAL_STOP };
 void signals_spare_full_files(void);
 void signals_watch(struct loop *loop, void (*notify)(void *owner, enum signal_kind which), void *owner);
 
-/* sd_notify(3)'s protocol: "READY=1", "RELOADING=1", "STOPPING=1". Nothing without NOTIFY_SOCKET. */
-void service_notify(const char *state);
+/* sd_notify(3)'s protocol: "READY=1", "RELOADING=1", "STOPPING=1". Nothing without NOTIFY_SOCKET. False if it could not be told
+ * for want of something that may be there a moment later: descriptors, memory, room in a queue. */
+MUST_USE bool service_notify(const char *state);
 
 _Noreturn void process_end(int status); /* at once, with nothing freed and no thread waited for */
 bool process_is_root(void);

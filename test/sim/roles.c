@@ -184,9 +184,10 @@ void roles_signal(enum signal_kind which)
 		notify_signal(notify_owner, which);
 }
 
-void service_notify(const char *state)
+bool service_notify(const char *state)
 {
 	(void)state;
+	return true;
 }
 
 bool process_is_root(void)

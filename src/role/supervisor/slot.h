@@ -89,6 +89,8 @@ struct supervisor {
 	struct broken_link broken[128];
 	size_t n_broken;
 	struct timer relink;
+	struct timer tell_again;             /* what the service manager has not heard yet */
+	const char *untold;
 
 	/* Questions from the spool, on behalf of the command line; one of each kind at a time. */
 	bool reload_asked, reload_again, status_asked;

@@ -10,8 +10,23 @@
 #include "sys/log.h"
 
 /* Sessions in hand get this long to finish their transaction; then the workers get as long. */
-enum { GRACE_MS = 20000 };
+enum { GRACE_MS = 20000, TELL_AGAIN_MS = 500 };
 enum { ERRORS_BYTES_MAX = 64 << 10 };    /* of a refused configuration, for whoever asked for the reload */
+
+/* A service manager that never hears READY would end us. */
+static void tell_manager(struct supervisor *sv, const char *state)
+{
+	timer_clear(&sv->tell_again);
+	sv->untold = state;
+	if (!service_notify(state))
+		timer_set(&sv->tell_again, loop_now_ms(sv->loop) + TELL_AGAIN_MS);
+}
+
+static void tell_manager_again(void *owner)
+{
+	struct supervisor *sv = owner;
+	tell_manager(sv, sv->untold);
+}
 
 static unsigned fronts_wanted(const struct supervisor_options *options)
 {
@@ -55,6 +70,7 @@ fault supervisor_new(struct loop *loop, const struct supervisor_options *options
 		slot_init(&sv->slots[sv->n_slots++], sv, (enum role_kind)kind, 0);
 	for (unsigned i = 0; i < fronts_wanted(options); i++)
 		slot_init(&sv->slots[sv->n_slots++], sv, ROLE_FRONT, i);
+	timer_init(&sv->tell_again, sv->loop, tell_manager_again, sv);
 	pages_make(sv, fronts_wanted(options));
 	sv->coming = first;
 	say_who_we_are(sv);
@@ -82,6 +98,7 @@ void supervisor_free(struct supervisor **supervisor)
 		timer_clear(&sv->status_deadline);
 	if (sv->relink.loop != NULL)
 		timer_clear(&sv->relink);
+	timer_clear(&sv->tell_again);
 	free(sv);
 }
 
@@ -117,13 +134,13 @@ void supervisor_ready(struct supervisor *sv, bool reloaded)
 {
 	if (reloaded) {
 		log_event(LOG_RELOADED, LOG_U("generation", sv->current.number));
-		service_notify("READY=1");
+		tell_manager(sv, "READY=1");
 		reload_done(sv, true, STR_NONE);
 		return;
 	}
 	log_event(LOG_READY, LOG_S("hostname", sv->current.conf->hostname),
 	          LOG_U("fronts", sv->n_slots - ROLE_FRONT));
-	service_notify("READY=1");
+	tell_manager(sv, "READY=1");
 	sv->was_ready = true;
 	if (sv->options.ready != NULL)
 		sv->options.ready(sv->options.owner);
@@ -132,7 +149,7 @@ void supervisor_ready(struct supervisor *sv, bool reloaded)
 
 void supervisor_reload_failed(struct supervisor *sv, struct str errors)
 {
-	service_notify("READY=1"); /* as before */
+	tell_manager(sv, "READY=1"); /* as before */
 	reload_done(sv, false, errors);
 }
 
@@ -150,7 +167,7 @@ void supervisor_reload(struct supervisor *sv)
 	struct conf_report report;
 	struct generation g = { 0 };
 	conf_report_init(&report);
-	service_notify("RELOADING=1");
+	tell_manager(sv, "RELOADING=1");
 	fault f = generation_load(sv, &g, &report);
 	if (f == OK)
 		f = account_check(g.conf, &report);
@@ -282,7 +299,7 @@ void supervisor_stop(struct supervisor *sv)
 		return;
 	}
 	log_event(LOG_DRAINING, LOG_U("grace_ms", GRACE_MS));
-	service_notify("STOPPING=1");
+	tell_manager(sv, "STOPPING=1");
 	timer_init(&sv->drain_deadline, sv->loop, patience_ends, sv);
 	if (!sv->was_ready) {
 		end_now(sv);

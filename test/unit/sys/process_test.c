@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -185,6 +186,24 @@ static void signals_are_told(void **state)
 	loop_free(&h.loop);
 }
 
+/* What fails for a moment is to be said again; what nobody listens to is not. */
+static void the_service_manager_may_be_told_later(void **state)
+{
+	(void)state;
+	char path[64];
+	struct rlimit were, few;
+	(void)snprintf(path, sizeof path, "/tmp/sealpost-nobody-%d", (int)getpid());
+	setenv("NOTIFY_SOCKET", path, 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &were), 0);
+	few = (struct rlimit){ 0, were.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	bool told = service_notify("READY=1");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &were), 0);
+	assert_false(told);
+	assert_true(service_notify("READY=1"));
+	unsetenv("NOTIFY_SOCKET");
+}
+
 static void the_service_manager_is_told(void **state)
 {
 	(void)state;
@@ -193,16 +212,16 @@ static void the_service_manager_is_told(void **state)
 	(void)snprintf(at.sun_path, sizeof at.sun_path, "/tmp/sealpost-notify-%d", (int)getpid());
 	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-	service_notify("READY=1"); /* without NOTIFY_SOCKET: nothing */
+	assert_true(service_notify("READY=1")); /* without NOTIFY_SOCKET: nothing */
 	setenv("NOTIFY_SOCKET", at.sun_path, 1);
-	service_notify("READY=1");
+	assert_true(service_notify("READY=1"));
 	assert_int_equal(recv(fd, got, sizeof got - 1, 0), 7);
 	assert_string_equal(got, "READY=1");
-	service_notify("RELOADING=1");
+	assert_true(service_notify("RELOADING=1"));
 	assert_true(recv(fd, got, sizeof got - 1, 0) > 0);
 	assert_non_null(strstr(got, "RELOADING=1\nMONOTONIC_USEC="));
 	setenv("NOTIFY_SOCKET", "relative", 1);
-	service_notify("READY=1");
+	assert_true(service_notify("READY=1"));
 	assert_int_equal(recv(fd, got, sizeof got, MSG_DONTWAIT), -1);
 	unsetenv("NOTIFY_SOCKET");
 	close(fd);
@@ -261,6 +280,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_unknown_user_is_told),
 		cmocka_unit_test(signals_are_told),
 		cmocka_unit_test(the_service_manager_is_told),
+		cmocka_unit_test(the_service_manager_may_be_told_later),
 		cmocka_unit_test(work_is_done_and_told),
 		cmocka_unit_test(clock_and_chance),
 	};
