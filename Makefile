@@ -12,7 +12,7 @@ help:
 	@echo "make crash    cut the power at every operation of the store, try every state (CRASH_SEEDS=4)"
 	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
 	@echo "make idle     ten thousand idle TLS connections: what they cost, what others notice"
-	@echo "make inject   kill and fail every process at each of its system calls (hours; see test/inject/README.md)"
+	@echo "make inject   kill and fail every process at each of its system calls (an hour; see test/inject/README.md)"
 	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
 	@echo "make testssl  testssl.sh against every port of a running server (see docs/SECURITY.md)"
 	@echo "make timing   do refused logins tell which users there are? (minutes; see test/timing/README.md)"
@@ -98,10 +98,11 @@ timing:
 	ninja -C build-clang sealpost
 	SEALPOST=build-clang/sealpost PYTHONPATH=test/timing:test/scenario PYTHONDONTWRITEBYTECODE=1 python3 test/timing/login_timing.py $(TIMING)
 
-# INJECT: options, as --role spool, --kind KILL, --seconds 600, --point spool.fdatasync.3.EIO.first
+# INJECT: options, as --role spool, --kind KILL, --seconds 600, --point spool.fdatasync.3.EIO.first. Broken off, it goes on where it was.
 INJECT ?=
-inject:
+inject: build
 	dev/setup build test unpack
 	@test -f build-test/build.ninja || CC="ccache gcc" meson setup build-test --werror -Db_sanitize=address,undefined -Doptimization=1
 	ninja -C build-test sealpost test/inject/short
-	SEALPOST=$${SEALPOST:-build-test/sealpost} SHORT=build-test/test/inject/short PYTHONPATH=test/inject:test/scenario nice -n 19 python3 test/inject/inject.py $(INJECT)
+	SEALPOST=$${SEALPOST:-build/sealpost} SHORT=build-test/test/inject/short PYTHONPATH=test/inject:test/scenario PYTHONDONTWRITEBYTECODE=1 \
+		nice -n 5 python3 test/inject/inject.py --record build/inject --page docs/QUEUE.md $(INJECT)

@@ -1,132 +1,27 @@
 # SPDX-License-Identifier: ISC
 """Kills and fails every process of the server at its n-th system call. See README.md beside this file."""
 import argparse
-import collections
-import hashlib
+import contextlib
 import multiprocessing
 import os
 import pathlib
 import queue
 import random
-import re
 import shutil
 import signal
 import sys
 import tempfile
 import time
-import traceback
 
 import faults
-from harness import Authority
-from harness.case import LIBC, PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, children
-from harness.peers import Nsd
-from rig import Point, Rig
-from short_run import PLANTS, ShortRun, Sink
+import tally
+from harness.case import LIBC, PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG
+from lab import Lab, measure, shorten
+from points import ROLES, all_points, in_order
+from rig import Point
+from short_run import PLANTS
 
-ROLES = ("supervisor", "front", "spool", "courier", "porter", "keeper", "resolver")
-# To end by abort() is allowed; to touch what is not there is not.
-MEMORY_ERROR = re.compile(r"AddressSanitizer: (?!ABRT|DEADLYSIGNAL)|runtime error:")
-ZONE = "@ IN MX 10 mx\nmx IN A 127.0.0.1\n"
-
-
-class Lab:
-    """A folder with one server's configuration, a name server and a next hop, for many runs one after the other."""
-
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
-        self.folder.mkdir(exist_ok=True)
-        self.folder.chmod(0o755)
-        self.nsd = Nsd(self.folder, {"sink.test": ZONE}, signed=["sink.test"]).start()
-        self.authority = Authority(self.folder)
-        self.number = 0
-        self.ours = {pid for pid, _ in children()}
-
-    def run(self, point=None, measure=None, plant=None):
-        """Each run has an empty queue and empty mailboxes."""
-        self.number += 1
-        sink = Sink()
-        sink.start()
-        try:
-            rig = Rig(self.folder, name=f"run{self.number}", authority=self.authority, route="otherwise direct",
-                      direct=f"port {sink.port}\n    family ipv4\n    allow-loopback yes", queue="retry 1s",
-                      limits="connections-per-client 1000", extra=f"resolver {{\n    server {self.nsd.server}\n    trust-anchor {self.nsd.anchor}\n}}")
-            return self.judged(rig, ShortRun(rig, sink, point, measure, plant))
-        finally:
-            sink.stop()
-
-    def judged(self, rig, run):
-        run.trouble, run.log_text, run.calls = None, "", collections.Counter()
-        began = time.monotonic()
-        try:
-            run.run()
-        except Exception as trouble:  # whatever it is, it is this point's
-            run.trouble = f"{type(trouble).__name__}: {trouble}" if isinstance(trouble, AssertionError) \
-                else traceback.format_exc()
-        run.seconds = time.monotonic() - began
-        run.fired = getattr(run, "fired_before", False) or rig.fired()
-        run.log_text, run.died = rig.log(), rig.died()
-        wrong = [line for line in run.log_text.splitlines() if MEMORY_ERROR.search(line)]
-        if wrong and not run.trouble:
-            run.trouble = wrong[0]
-        run.notes += [line for line in run.log_text.splitlines() if "check failed" in line]
-        if run.measure:
-            run.calls = count_calls(rig.trace)
-        for pid, name in children() if run.trouble else []:  # what a failed run has left over
-            if pid not in self.ours:
-                os.kill(pid, signal.SIGKILL)
-        if not run.trouble or "INJECT_KEEP" not in os.environ:
-            shutil.rmtree(rig.folder, ignore_errors=True)
-        return run
-
-    def close(self):
-        self.nsd.stop()
-
-
-def count_calls(trace):
-    """call -> the most that one thread has made."""
-    counts = collections.Counter()
-    for line in trace.read_text(errors="replace").splitlines():
-        found = re.match(r"(?:(\d+) +)?([a-z_0-9]+)\(", line)
-        if found:
-            counts[found.groups()] += 1
-    calls = collections.Counter()
-    for (_, call), n in counts.items():
-        calls[call] = max(calls[call], n)
-    return calls
-
-
-def measure(lab, roles):
-    """role -> call -> how often, in a run without faults."""
-    table = {}
-    for role in roles:
-        run = lab.run(measure=role)
-        if run.trouble:
-            raise SystemExit(f"a run without faults failed ({role}):\n{run.trouble}\n{chr(10).join(interesting(run.log_text))}")
-        table[role] = run.calls
-    return table
-
-
-def all_points(table, sanitized):
-    points = []
-    for role, calls in table.items():
-        for call, n in sorted(calls.items()):
-            for kind in faults.kinds_for(role, call):
-                if sanitized and kind == "ENOMEM" and call in faults.NOT_UNDER_SANITIZERS:
-                    continue
-                for life in ("first", "again") if role != "supervisor" else ("first",):
-                    points += [Point(role, call, number, kind, life) for number in faults.numbers(kind, n)]
-    return points
-
-
-def in_order(points, seed):
-    """The same seed gives the same order, whatever else is among them; every role and kind has its turn early."""
-    groups = collections.defaultdict(list)
-    for point in points:
-        groups[point.role, point.kind].append((hashlib.sha256(f"{seed} {point}".encode()).digest(), point))
-    ranked = []
-    for group in groups.values():
-        ranked += [(rank, digest, point) for rank, (digest, point) in enumerate(sorted(group, key=lambda pair: pair[0]))]
-    return [point for _, _, point in sorted(ranked, key=lambda entry: entry[:2])]
+SLOW_S = 25  # such a run is told of
 
 
 def see_plants(folder):
@@ -145,10 +40,18 @@ def see_plants(folder):
 
 # ---- many at a time ----
 
+def session_of_its_own():
+    """Linux gives each session its share of the machine; as nice as we are."""
+    os.setsid()
+    with contextlib.suppress(OSError):
+        pathlib.Path("/proc/self/autogroup").write_text(str(os.nice(0)))
+
+
 def worker(folder, todo, results):
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    session_of_its_own()
     lab = Lab(folder)
     try:
         while True:
@@ -156,72 +59,34 @@ def worker(folder, todo, results):
             if point is None or time.monotonic() > until:
                 break
             run = lab.run(point)
-            results.put((point, run.trouble, run.fired, run.refused_to_start, run.died, run.notes, run.seconds,
-                         run.slow_s, run.log_text))
+            results.put(({"point": str(point), "trouble": run.trouble, "fired": run.fired, "ended": run.refused_to_start, "died": run.died,
+                          "how": [line.split(" ", 3)[-1] for line in run.log_text.splitlines() if " role-died " in line],
+                          "notes": run.notes, "seconds": round(run.seconds, 2), "slowest": round(run.slow_s, 2)}, run.log_text))
     finally:
         lab.close()
         results.put(None)
-
-
-class Tally:
-    def __init__(self):
-        self.cells = collections.defaultdict(collections.Counter)
-        self.failed = []
-
-    def take(self, point, trouble, fired, refused, died, notes, seconds, slow_s, log):
-        cell = self.cells[point.role, point.call, point.kind]
-        cell["tried"] += 1
-        cell["fired"] += fired
-        cell["refused"] += bool(refused)
-        cell["died"] += died > (point.life == "again")
-        if trouble:
-            cell["failed"] += 1
-            self.failed.append(point)
-            print(f"FAILED {point}: {trouble}\n" + "\n".join("    " + line for line in interesting(log)[-60:]), flush=True)
-
-    def sum(self, what, **where):
-        return sum(cell[what] for (role, call, kind), cell in self.cells.items()
-                   if all({"role": role, "call": call, "kind": kind}[k] == v for k, v in where.items()))
-
-    def summary(self, calls, possible):
-        """For docs: a row a role, `reached of all` for each kind of fault."""
-        head = ["role", "system calls", *faults.KINDS, "a process died", "the server ended", "failed"]
-        rows = []
-        for role in calls:
-            of = collections.Counter(point.kind for point in possible if point.role == role)
-            rows.append([role, sum(calls[role].values())] +
-                        [f"{self.sum('fired', role=role, kind=kind)} of {of[kind]}" if of[kind] else "" for kind in faults.KINDS] +
-                        [self.sum(what, role=role) for what in ("died", "refused", "failed")])
-        return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [head, ["---"] * len(head), *rows])
-
-    def table(self, calls):
-        """One row a role and call: calls in a short run, then fired for each kind of fault."""
-        head = ["role", "call", "calls", *faults.KINDS]
-        rows = []
-        for role in ROLES:
-            for call, n in sorted(calls.get(role, {}).items()):
-                cells = [self.cells.get((role, call, kind)) for kind in faults.KINDS]
-                if any(cells):
-                    rows.append([role, call, n] + [cell["fired"] if cell else "" for cell in cells])
-            if role in calls:
-                rows.append([role, "all", sum(calls[role].values())] +
-                            [self.sum("fired", role=role, kind=kind) or "" for kind in faults.KINDS])
-        return render(head, rows)
 
 
 def interesting(log):
     return [line for line in log.splitlines() if " spool control " not in line]
 
 
-def render(head, rows):
-    widths = [max(len(str(row[i])) for row in [head, *rows]) for i in range(len(head))]
-    return "\n".join("  ".join(str(cell).ljust(w) if i < 2 else str(cell).rjust(w)
-                               for i, (cell, w) in enumerate(zip(row, widths))) for row in [head, *rows])
+def tell(entry, log, verbose, show):
+    if entry["trouble"]:
+        print(f"FAILED {entry['point']}: {entry['trouble']}\n" + "\n".join("    " + line for line in interesting(log)[-60:]), flush=True)
+    elif show:
+        print("\n".join("    " + line for line in interesting(log)))
+    if verbose or entry["seconds"] > SLOW_S:
+        print(f"{entry['point']}: {'FAILED' if entry['trouble'] else 'ok'} {entry['seconds']:.1f} s"
+              f"{'' if entry['fired'] else ', not reached'}{', ended' if entry['ended'] else ''}"
+              f"{', died: %d' % entry['died'] if entry['died'] else ''}, slowest try {entry['slowest']:.1f} s {entry['notes'] or ''}", flush=True)
 
 
-def run_points(points, folder, workers, seconds, verbose, show):
-    until = time.monotonic() + seconds
+def run_points(points, folder, o, take):
+    """Gives each result to take()."""
+    until = time.monotonic() + o.seconds
     todo, results = multiprocessing.Queue(), multiprocessing.Queue()
+    workers = min(o.workers, len(points))
     for point in points:
         todo.put((point, until))
     for _ in range(workers):
@@ -229,7 +94,7 @@ def run_points(points, folder, workers, seconds, verbose, show):
     processes = [multiprocessing.Process(target=worker, args=(folder / f"worker{i}", todo, results)) for i in range(workers)]
     for process in processes:
         process.start()
-    tally, running = Tally(), workers
+    running = workers
     while running:
         try:
             result = results.get(timeout=5)
@@ -240,34 +105,37 @@ def run_points(points, folder, workers, seconds, verbose, show):
         if result is None:
             running -= 1
             continue
-        tally.take(*result)
-        point, trouble, fired, refused, died, notes, took, slow, log = result
-        if show and not trouble:
-            print("\n".join("    " + line for line in interesting(log)))
-        if verbose or took > 15:
-            print(f"{point}: {'FAILED' if trouble else 'ok'} {took:.1f} s{'' if fired else ', not reached'}"
-                  f"{', ended' if refused else ''}{f', {died} died' if died else ''}, slowest try {slow:.1f} s {notes or ''}", flush=True)
+        entry, log = result
+        tell(entry, log, o.verbose or o.point, o.point)
+        take(entry)
     todo.cancel_join_thread()
     for process in processes:
         process.join()
-    return tally
+
+
+# ---- the command ----
+
+def options():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--point", action="append", default=[], help="ROLE.CALL.N.KIND.LIFE: just these, verbosely")
+    p.add_argument("--role", action="append", choices=ROLES)
+    p.add_argument("--call", action="append")
+    p.add_argument("--kind", action="append", choices=faults.KINDS)
+    p.add_argument("--life", choices=("first", "again"))
+    p.add_argument("--seed", type=int, default=None, help="the order of the points; by default by chance, and told")
+    p.add_argument("--points", type=int, help="at most so many")
+    p.add_argument("--seconds", type=float, default=float("inf"), help="begin no other point after so long")
+    p.add_argument("--workers", type=int, default=2 * (os.cpu_count() or 1), help="runs at a time; much of a run is waiting")
+    p.add_argument("--plants", action="store_true", help="only see that the oracle is not blind")
+    p.add_argument("--verbose", action="store_true")
+    p.add_argument("--record", metavar="FOLDER", help="what this program has passed is noted there, and not tried again")
+    p.add_argument("--anew", action="store_true", help="forget the record")
+    p.add_argument("--page", metavar="FILE", help="the page that gets the sums for each role, once all points are tried")
+    return p.parse_args()
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--point", action="append", default=[], help="ROLE.CALL.N.KIND.LIFE: just these, verbosely")
-    options.add_argument("--role", action="append", choices=ROLES)
-    options.add_argument("--call", action="append")
-    options.add_argument("--kind", action="append", choices=faults.KINDS)
-    options.add_argument("--life", choices=("first", "again"))
-    options.add_argument("--seed", type=int, default=None, help="the order of the points; by default by chance, and told")
-    options.add_argument("--points", type=int, help="at most so many")
-    options.add_argument("--seconds", type=float, default=float("inf"), help="begin no other point after so long")
-    options.add_argument("--workers", type=int, default=2)
-    options.add_argument("--plants", action="store_true", help="only see that the oracle is not blind")
-    options.add_argument("--verbose", action="store_true")
-    options.add_argument("--markdown", metavar="FILE", help="writes the sums for each role there")
-    o = options.parse_args()
+    o = options()
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-inject-", dir="/tmp"))
     folder.chmod(0o755)
@@ -279,36 +147,65 @@ def main():
     sys.exit(status)
 
 
+def chosen(o, calls, points):
+    """The points that were asked for, in their order."""
+    points = [p for p in points if (not o.role or p.role in o.role) and (not o.call or p.call in o.call) and
+              (not o.kind or p.kind in o.kind) and (not o.life or p.life == o.life)]
+    seed = o.seed if o.seed is not None else random.randrange(1 << 31)
+    print(f"{len(points)} points in {sum(tally.sums(c)[1] for c in calls.values())} system calls; seed {seed}", flush=True)
+    return in_order(points, seed)
+
+
+def measured(o, folder, record):
+    if record and record.calls:
+        return record.calls, record.common
+    lab = Lab(folder / "measure")
+    try:
+        calls, common = measure(lab, ROLES, 2) if record else measure(lab, o.role or ROLES, 1)
+    finally:
+        lab.close()
+    if record:
+        record.keep_calls(calls, common)
+    return calls, common
+
+
 def inject(o, folder):
-    if not os.access(os.environ["SEALPOST"], os.X_OK):
-        print(f"{os.environ['SEALPOST']} is not there")
+    program = os.environ["SEALPOST"]
+    if not os.access(program, os.X_OK):
+        print(f"{program} is not there")
         return 77
-    sanitized = b"__asan_init" in pathlib.Path(os.environ["SEALPOST"]).read_bytes()
+    shorten(folder)
     if o.plants:
         return see_plants(folder / "plants")
-    if o.point:
-        points, calls, possible = [Point.parse(p) for p in o.point], {}, []
-    else:
-        lab = Lab(folder / "measure")
-        try:
-            calls = measure(lab, o.role or ROLES)
-        finally:
-            lab.close()
-        points = [p for p in all_points(calls, sanitized) if (not o.call or p.call in o.call) and
-                  (not o.kind or p.kind in o.kind) and (not o.life or p.life == o.life)]
-        seed = o.seed if o.seed is not None else random.randrange(1 << 31)
-        points = in_order(points, seed)
-        print(f"{len(points)} points in {sum(sum(c.values()) for c in calls.values())} system calls; seed {seed}", flush=True)
-        possible, points = points, points[:o.points]
-    tally = run_points(points, folder, min(o.workers, len(points)), o.seconds, o.verbose or bool(o.point), bool(o.point))
-    print(tally.table(calls))
-    print(f"{tally.sum('tried')} points tried, {tally.sum('fired')} reached; a process died at {tally.sum('died')}, the server "
-          f"ended at {tally.sum('refused')} and was started again; {len(tally.failed)} failed")
-    if o.markdown:
-        pathlib.Path(o.markdown).write_text(tally.summary(calls, possible) + "\n")
-    for point in tally.failed:
+    sanitized = b"__asan_init" in pathlib.Path(program).read_bytes()
+    record = tally.Record(o.record, program, o.anew) if o.record and not o.point else None
+    calls, common = ({}, {}) if o.point else measured(o, folder, record)
+    everything = all_points(calls, common, sanitized)
+    possible = [Point.parse(p) for p in o.point] or chosen(o, calls, everything)
+    points = [p for p in possible if not (record and record.settled(p))][:o.points]
+    counts = tally.Tally()
+    for point in possible if record else []:
+        if record.settled(point):
+            counts.take(record.results[str(point)])
+    progress = tally.Progress(counts.sum("tried"), len(possible))
+
+    def take(entry):
+        counts.take(entry)
+        if record:
+            record.take(entry)
+        progress.one_more(len(counts.failed))
+    if points:
+        run_points(points, folder, o, take)
+    if calls:
+        print(counts.table(calls))
+    print(f"{counts.sum('tried')} of {len(possible)} points tried, {counts.sum('fired')} reached; a process died at {counts.sum('died')}, the server "
+          f"ended at {counts.sum('ended')} and was started again; {len(counts.failed)} failed")
+    for point in counts.failed:
         print(f"again: make inject INJECT='--point {point}'")
-    return 1 if tally.failed or not tally.sum("fired") else 0
+    whole = record and len(possible) == len(everything) == counts.sum("tried")
+    if o.page and whole and not counts.failed:
+        tally.put_into(o.page, counts, calls, possible)
+    return 1 if counts.failed or not counts.sum("fired") else 0
 
 
 if __name__ == "__main__":

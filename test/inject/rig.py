@@ -36,11 +36,16 @@ class Point:
         return Point(*text.split("."))
 
 
+def by_short(point):
+    """What strace could only pretend."""
+    return point.kind == "SHORT" or point.call == "brk" and point.kind == "ENOMEM"
+
+
 def tracer(point, pid, to):
     """The command that makes `pid` meet the fault; without a point it only writes down all calls."""
     if point is None:
         return [need("strace"), "-f", "-qq", "-y", "-o", to, "-p", pid]
-    if point.kind == "SHORT":
+    if by_short(point):
         return [os.environ["SHORT"], "-o", to, "-p", pid, point.call, point.number, SHORT_BYTES]
     return [need("strace"), "-f", "-qq", "-y", "-o", to, "-e", f"trace={point.call}",
             "-e", "inject=" + faults.strace_inject(point.kind, point.call, point.number), "-p", pid]
@@ -53,6 +58,7 @@ class Rig(Sealpost):
         self.trace = self.folder / "trace"
         self.roles_may_die = True
         self.point, self.tracers, self.watcher, self.armed = None, [], None, None
+        self.ready_bytes = 0
 
     def start(self, point=None, measure=None, wait=True):
         """measure: the role whose calls are to be written down."""
@@ -63,7 +69,7 @@ class Rig(Sealpost):
         strace = need("strace")
         if target == "supervisor":
             head = [strace, "-D", "-qq", "-y", "-o", self.trace]
-            if point and point.kind == "SHORT":
+            if point and by_short(point):
                 head = [os.environ["SHORT"], "-o", self.trace, "-s", point.call, point.number, SHORT_BYTES]
             elif point:
                 head += ["-e", f"trace={point.call}", "-e",
@@ -87,6 +93,10 @@ class Rig(Sealpost):
         finally:
             self.program = plain
         return self
+
+    def mark_ready(self):
+        """What is in the trace by now belongs to the start."""
+        self.ready_bytes = self.trace.stat().st_size
 
     def children(self):
         pid = self.process.pid

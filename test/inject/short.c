@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * short -- makes the N-th call of one kind move few bytes, truly: the length that the process asks for is cut before the
+ * short -- makes the N-th call of one kind move few bytes, or brk() get no memory, truly: the length that the process asks for is cut before the
  * kernel sees it. strace can only pretend (`retval=3`: nothing is moved, and the process is told 3), which no disk does.
  *
  *     short -o FILE -p PID CALL N BYTES              a process that is there
@@ -34,20 +34,23 @@ int main(void)
 }
 #else
 
-enum how { LENGTH, VECTOR, MESSAGE }; /* where the length is: the third argument, an iovec, a msghdr's iovec */
+/* Where the length is: the third argument, an iovec, a msghdr's iovec. Or BREAK: brk() is asked for nothing, and so tells the old
+ * end of the heap, which is how the kernel says that there is no memory; an error it never returns. */
+enum how { LENGTH, VECTOR, MESSAGE, BREAK };
 
 static const struct { const char *name; long number; enum how how; } calls[] = {
 	{ "read", SYS_read, LENGTH },         { "pread64", SYS_pread64, LENGTH },   { "write", SYS_write, LENGTH },
 	{ "pwrite64", SYS_pwrite64, LENGTH }, { "sendto", SYS_sendto, LENGTH },     { "recvfrom", SYS_recvfrom, LENGTH },
 	{ "writev", SYS_writev, VECTOR },     { "pwritev", SYS_pwritev, VECTOR },   { "sendmsg", SYS_sendmsg, MESSAGE },
-	{ "recvmsg", SYS_recvmsg, MESSAGE },
+	{ "recvmsg", SYS_recvmsg, MESSAGE },  { "brk", SYS_brk, BREAK },
 };
 
 struct cut {
 	pid_t in;            /* whose call is under way, cut; 0: none */
 	uintptr_t at;        /* the iovec that was changed; 0: a register was */
 	struct iovec was;
-	unsigned long length; /* what the third argument was */
+	bool is_break;
+	unsigned long length; /* what the third argument was; brk()'s only one */
 };
 
 static void die(const char *what)
@@ -81,6 +84,12 @@ static bool comes_whole(pid_t pid, int fd)
 static bool cut_it(pid_t pid, struct user_regs_struct *r, enum how how, size_t bytes, struct cut *c)
 {
 	*c = (struct cut){ .in = pid, .length = r->rdx };
+	if (how == BREAK) {
+		c->is_break = true;
+		c->length = r->rdi;
+		r->rdi = 0;
+		return ptrace(PTRACE_SETREGS, pid, NULL, r) == 0;
+	}
 	if (comes_whole(pid, (int)r->rdi))
 		return false;
 	if (how == LENGTH) {
@@ -113,7 +122,10 @@ static void put_back(pid_t pid, struct cut *c)
 	if (c->at != 0)
 		poke(pid, c->at, &c->was, sizeof c->was);
 	if (ptrace(PTRACE_GETREGS, pid, NULL, &r) == 0) {
-		r.rdx = c->length;
+		if (c->is_break)
+			r.rdi = c->length;
+		else
+			r.rdx = c->length;
 		(void)ptrace(PTRACE_SETREGS, pid, NULL, &r);
 	}
 	c->in = 0;

@@ -51,13 +51,19 @@ def children():
                 break
         except ChildProcessError:
             break
+    ours = []
+    for task in pathlib.Path("/proc/self/task").iterdir():
+        try:
+            ours += (task / "children").read_text().split()
+        except OSError:
+            pass  # a thread that has just ended: whose children it had are others' now, and seen at the next look
     me = os.getpid()
-    return [(pid, name) for pid, name, state, parent in processes() if parent == me and state != "Z"]
+    return [(pid, name) for pid, name, state, parent in processes(ours) if parent == me and state != "Z"]
 
 
-def processes():
-    """(pid, name, state, parent's pid) of each process that lives on while we look."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+def processes(pids=None):
+    """(pid, name, state, parent's pid) of each process, or of these, that lives on while we look."""
+    for pid in filter(str.isdigit, os.listdir("/proc") if pids is None else pids):
         try:
             text = pathlib.Path("/proc", pid, "stat").read_text()
         except OSError:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A real `sealpost serve` with a configuration of its own."""
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -29,6 +30,7 @@ def binary():
     return path
 
 
+@functools.lru_cache(maxsize=None)
 def users_line(name, password):
     """What `sealpost passwd` prints, computed here a second time (RFC 5802 3, RFC 5803)."""
     salt = hashlib.sha256(name.encode()).digest()[:16]
