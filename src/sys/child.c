@@ -54,7 +54,13 @@ static void on_sigchld(uv_signal_t *watch, int number)
 	struct child *c = watch->data;
 	int status;
 	char how[128];
-	if (c->pid == 0 || waitpid(c->pid, &status, WNOHANG) != c->pid)
+	pid_t ended;
+	if (c->pid == 0)
+		return;
+	do
+		ended = waitpid(c->pid, &status, WNOHANG);
+	while (ended < 0 && errno == EINTR);
+	if (ended != c->pid)
 		return;
 	c->pid = 0;
 	(void)uv_signal_stop(&c->watch);
@@ -170,6 +176,8 @@ static fault prepare(struct launch *l, const struct child_plan *plan, struct why
 		if (user_find(plan->user, &l->uid, &l->gid) != OK)
 			return why_say(why, F_ABSENT, "there is no user \"%s\" (run-as and mail-user name the accounts of the roles)",
 			               plan->user);
+		if (l->uid == 0)
+			return why_say(why, F_DENIED, "\"%s\" is root's account, and no role runs as root", plan->user);
 		l->become = true;
 		l->keeps_chroot = plan->keeps_chroot;
 	}

@@ -98,7 +98,10 @@ fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out)
 {
 	struct passwd entry, *found = NULL;
 	char room[4096];
-	if (getpwnam_r(name, &entry, room, sizeof room, &found) != 0 || found == NULL)
+	int error = getpwnam_r(name, &entry, room, sizeof room, &found);
+	if (error != 0 && error != ENOENT && error != ESRCH)
+		return F_SYS;
+	if (found == NULL)
 		return F_ABSENT;
 	*uid_out = found->pw_uid;
 	*gid_out = found->pw_gid;

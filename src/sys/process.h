@@ -39,7 +39,7 @@ MUST_USE bool service_notify(const char *state);
 _Noreturn void process_end(int status); /* at once, with nothing freed and no thread waited for */
 bool process_is_root(void);
 uint32_t process_user(void);
-/* The account's numbers; F_ABSENT. */
+/* The account's numbers; F_ABSENT; F_SYS: nobody can tell, at this moment. */
 MUST_USE fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out);
 /* The account's name, NUL-terminated; F_ABSENT, F_LIMIT. */
 MUST_USE fault user_name(uint32_t uid, char *to, size_t room);

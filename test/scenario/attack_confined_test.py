@@ -317,6 +317,29 @@ domain lists.test {{
         for name, pid in server.roles().items():
             self.assertEqual(status_of(pid)["Seccomp"], "2", name)
 
+    @unittest.skipUnless(os.getuid() == 0, "an ordinary user's roles are the caller's")
+    def test_p10_without_its_account_a_role_does_not_run(self):
+        """Somebody has removed the account, or it cannot be looked up: no role runs as root instead."""
+        accounts, switch, wrapped = (self.folder / name for name in ("passwd", "nsswitch.conf", "with-other-accounts"))
+        whole = pathlib.Path("/etc/passwd").read_text()
+        accounts.write_text(whole)
+        switch.write_text("passwd: files\ngroup: files\n")
+        wrapped.write_text(f"#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {accounts} /etc/passwd && mount --bind {switch} "
+                           f"/etc/nsswitch.conf && exec \"$@\"' sh {program('MEASURED')} \"$@\"\n")
+        for path, mode in ((accounts, 0o644), (switch, 0o644), (wrapped, 0o755)):
+            path.chmod(mode)
+        server = self.start(Sealpost(self.folder, program=wrapped, authority=self.authority))
+        server.roles_may_die = True
+        accounts.write_text("".join(line for line in whole.splitlines(True) if not line.startswith("nobody:")))
+        os.kill(server.roles()["courier"], signal.SIGKILL)
+        server.wait_for_line("trouble", "name=courier", "no role runs as root")
+        self.assertNotIn("courier", server.roles())
+        accounts.write_text(whole)
+        courier = wait_until(lambda: server.roles().get("courier"), "a courier, once it has its account again")
+        server.wait_for_line("confined", count=len(ROLES) + 1)
+        self.assertNotEqual(status_of(courier)["Uid"].split()[1], "0")
+        self.assertNotIn(" user=0 ", server.log())
+
     @unittest.skipUnless(os.getuid() == 0, "who may not look into a spool cannot fail its calls either")
     def test_p10_a_queue_opens_again_after_its_storage_failed(self):
         server = self.sealpost()

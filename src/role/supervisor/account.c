@@ -7,17 +7,17 @@
 #include "sys/file.h"
 #include "sys/socket.h"
 
-static bool exists(struct str name, const char *suffix, char *to, size_t room)
+static fault find(struct str name, const char *suffix, char *to, size_t room)
 {
 	uint32_t uid, gid;
 	struct str dash = str_of(suffix[0] != '\0' ? "-" : ""), tail = str_of(suffix);
 	if (name.n == 0 || name.n + dash.n + tail.n >= room)
-		return false;
+		return F_ABSENT;
 	memcpy(to, name.p, name.n);
 	memcpy(to + name.n, dash.p, dash.n);
 	memcpy(to + name.n + dash.n, tail.p, tail.n);
 	to[name.n + dash.n + tail.n] = '\0';
-	return user_find(to, &uid, &gid) == OK;
+	return user_find(to, &uid, &gid);
 }
 
 static bool delivers_to_maildirs(const struct conf *conf)
@@ -33,8 +33,11 @@ const char *account_of(const struct conf *conf, enum role_kind kind, char *to, s
 	if (!process_is_root())
 		return NULL;
 	if (kind == ROLE_PORTER && delivers_to_maildirs(conf))
-		return exists(conf->mail_user, "", to, room) ? to : NULL;
-	return exists(conf->run_as, role_kind_name(kind), to, room) || exists(conf->run_as, "", to, room) ? to : NULL;
+		return find(conf->mail_user, "", to, room) == OK ? to : NULL;
+	fault f = find(conf->run_as, role_kind_name(kind), to, room);
+	if (f == F_ABSENT) /* if nobody can tell, what is shared with the others is not for it */
+		f = find(conf->run_as, "", to, room);
+	return f == OK ? to : NULL;
 }
 
 static fault refuse(struct conf_report *report, const char *directive, struct str name, const char *problem)

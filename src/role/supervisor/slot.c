@@ -278,7 +278,12 @@ void slot_start(struct slot *s)
 		.role = role_kind_name(s->kind), .user = s->terms.user, .keeps_chroot = role_rules(role_kind_name(s->kind))->empty_root,
 		.folders = s->terms.folders, .n_folders = s->terms.n_folders,
 	};
-	s->child = child_start(sv->loop, &plan, &fd, on_ended, s, &why);
+	if (process_is_root() && s->terms.user == NULL) {
+		fault f = why_say(&why, F_ABSENT, "its account (run-as, mail-user) cannot be found, and no role runs as root");
+		(void)f;
+	} else {
+		s->child = child_start(sv->loop, &plan, &fd, on_ended, s, &why);
+	}
 	if (s->child == NULL) {
 		log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)), LOG_Z("text", why.text));
 		timer_set(&s->restart, s->started_ms + 1000);
@@ -341,7 +346,8 @@ static bool terms_have_changed(const struct slot *s, const struct generation *g)
 {
 	struct terms wanted;
 	terms_of(g->conf, s->kind, &wanted);
-	bool changed = !terms_equal(&s->terms, &wanted);
+	bool lost = wanted.user == NULL && process_is_root(); /* its account cannot be found: that is no reason to end who has it */
+	bool changed = !lost && !terms_equal(&s->terms, &wanted);
 	terms_free(&wanted);
 	return changed;
 }
