@@ -129,6 +129,7 @@ def options():
     p.add_argument("--plants", action="store_true", help="only see that the oracle is not blind")
     p.add_argument("--verbose", action="store_true")
     p.add_argument("--record", metavar="FOLDER", help="what this program has passed is noted there, and not tried again")
+    p.add_argument("--after", metavar="PROGRAM", help="an earlier build, whose record counts: for a mend of what failed")
     p.add_argument("--anew", action="store_true", help="forget the record")
     p.add_argument("--page", metavar="FILE", help="the page that gets the sums for each role, once all points are tried")
     return p.parse_args()
@@ -179,6 +180,8 @@ def inject(o, folder):
         return see_plants(folder / "plants")
     sanitized = b"__asan_init" in pathlib.Path(program).read_bytes()
     record = tally.Record(o.record, program, o.anew) if o.record and not o.point else None
+    if record and o.after:
+        record.go_on_from(tally.Record(o.record, o.after))
     calls, common = ({}, {}) if o.point else measured(o, folder, record)
     everything = all_points(calls, common, sanitized)
     possible = [Point.parse(p) for p in o.point] or chosen(o, calls, everything)
@@ -204,7 +207,7 @@ def inject(o, folder):
         print(f"again: make inject INJECT='--point {point}'")
     whole = record and len(possible) == len(everything) == counts.sum("tried")
     if o.page and whole and not counts.failed:
-        tally.put_into(o.page, counts, calls, possible)
+        tally.put_into(o.page, counts, calls, possible, sum(record.results[str(p)].get("earlier", False) for p in possible))
     return 1 if counts.failed or not counts.sum("fired") else 0
 
 

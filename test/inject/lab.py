@@ -85,7 +85,8 @@ class Lab:
         run.fired = getattr(run, "fired_before", False) or rig.fired()
         run.log_text, run.died = rig.log(), rig.died()
         wrong = [line for line in run.log_text.splitlines() if MEMORY_ERROR.search(line)] + \
-            [line for line in rig.lines("role-died") if CRASH.search(line)]
+            [line for line in rig.lines("role-died") if CRASH.search(line)] + \
+            [line for line in rig.lines("confined") if " user=0 " in line and os.geteuid() == 0]
         if wrong and not run.trouble:
             run.trouble = wrong[0]
         run.notes += [line for line in run.log_text.splitlines() if "check failed" in line]

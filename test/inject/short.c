@@ -72,9 +72,23 @@ static void poke(pid_t pid, uintptr_t at, void *from, size_t n)
 		die("process_vm_writev");
 }
 
-/* Pipes and eventfds pass small records whole, always, and those who use them rely on it. */
+static bool is_datagram(pid_t pid, int fd)
+{
+	int type = SOCK_STREAM;
+	int process = (int)syscall(SYS_pidfd_open, pid, 0);
+	int copy = process >= 0 ? (int)syscall(SYS_pidfd_getfd, process, fd, 0) : -1;
+	if (copy >= 0)
+		(void)getsockopt(copy, SOL_SOCKET, SO_TYPE, &type, &(socklen_t){ sizeof type });
+	(void)close(copy);
+	(void)close(process);
+	return type != SOCK_STREAM;
+}
+
+/* Pipes, eventfds and datagrams pass small records whole, always, and those who use them rely on it. */
 static bool comes_whole(pid_t pid, int fd)
 {
+	if (is_datagram(pid, fd))
+		return true;
 	char path[64], to[64] = "";
 	(void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, fd);
 	return readlink(path, to, sizeof to - 1) < 0 || strncmp(to, "pipe:", 5) == 0 || strncmp(to, "anon_inode:", 11) == 0;

@@ -39,7 +39,16 @@ class Record:
                 self.results[entry["point"]] = entry
         self.file = open(self.path, "a", encoding="utf-8", buffering=1)
 
+    def go_on_from(self, other):
+        """What a build before this one has passed: for a mend that touches nothing but what failed."""
+        if self.calls is None:
+            self.keep_calls(other.calls, other.common)
+        for point, entry in other.results.items():
+            if not entry["trouble"] and point not in self.results:
+                self.take({**entry, "earlier": True})
+
     def keep_calls(self, calls, common):
+        self.calls, self.common = calls, common
         self.write({"calls": calls, "common": common})
 
     def write(self, entry):
@@ -120,10 +129,12 @@ def render(head, rows):
                                for i, (cell, w) in enumerate(zip(row, widths))).rstrip() for row in [head, *rows])
 
 
-def put_into(page, tally, calls, possible):
+def put_into(page, tally, calls, possible, earlier):
     page = pathlib.Path(page)
-    text = (f"{tally.sum('tried')} points in {sum(sums(c)[1] for c in calls.values())} system calls, each in a run of its own. A cell tells at how many "
-            "of them the fault was met: no two runs make quite the same calls, and the last of a name may not be made.\n\n" + tally.summary(calls, possible))
+    before = f" ({earlier} of them passed by a build before the last mend)" if earlier else ""
+    text = (f"{tally.sum('tried')} points{before} in {sum(sums(c)[1] for c in calls.values())} system calls, each in a run of its own. A cell tells "
+            "at how many of them the fault was met: no two runs make quite the same calls, and the last of a name may not be made.\n\n" +
+            tally.summary(calls, possible))
     page.write_text(re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: f"{BEGIN}\n{text}\n\n{END}", page.read_text(), flags=re.S))
 
 
