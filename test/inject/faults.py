@@ -54,9 +54,12 @@ DUPLICATES, CREATES = "fcntl+F_DUPFD", "open+O_CREAT"
 ERRORS = tuple(CALLS)
 KINDS = ("KILL", *ERRORS)
 
-# libuv writes a signal's number into a pipe, which cannot fail so, and relies on it, and reads it there: after its start a supervisor reads
+# libuv writes a signal's number into a pipe, which cannot fail so, and relies on it, and reads it there; once it runs a supervisor reads
 # nothing else.
 NEVER = {("supervisor", "write"): ("EIO", "ENOSPC", "EIO+", "ENOSPC+"), ("supervisor", "read"): ("EIO+",)}
+NEVER_LATER = {("supervisor", "read", "EIO")}
+# The dynamic loader's first piece of memory: it does not look whether it has got any, and ends by SIGSEGV.
+NEVER_FIRST = {("mmap", "ENOMEM")}
 
 # Loader, allocator and sanitizer would be what is tested.
 NOT_UNDER_SANITIZERS = set(MEMORY)

@@ -64,6 +64,8 @@ def all_points(table, common, sanitized):
                 if sanitized and kind == "ENOMEM" and call in faults.NOT_UNDER_SANITIZERS:
                     continue
                 for number in numbers(kind, start if role != "supervisor" else 0, n):
+                    if number > start and (role, call, kind) in faults.NEVER_LATER or number == 1 and (call, kind) in faults.NEVER_FIRST:
+                        continue
                     if role in SHARING and number <= common.get(call, 0) and SHARING[number // 2 % len(SHARING)] != role:
                         continue
                     again = role != "supervisor" and number <= start and number % 2 == 0

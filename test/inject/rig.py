@@ -81,7 +81,7 @@ class Rig(Sealpost):
             head = []
         self.traced_program.write_text(f"#!/bin/sh\n{SANITIZERS}exec {' '.join(map(str, head))} {self.program} \"$@\"\n")
         self.traced_program.chmod(0o755)
-        self.process = None
+        self.process = self.supervisor = None
         self.over = threading.Event()
         if target not in (None, "supervisor"):
             self.to_trace = 2 if point and point.life == "again" else 1
@@ -99,7 +99,7 @@ class Rig(Sealpost):
         self.ready_bytes = self.trace.stat().st_size
 
     def children(self):
-        pid = self.process.pid
+        pid = self.supervisor.pid
         try:
             return [int(k) for k in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         except OSError:
@@ -113,7 +113,8 @@ class Rig(Sealpost):
                 until_s = time.monotonic() + LASTS_S
             if until_s and time.monotonic() > until_s:
                 self.lift()
-            for pid in (self.children() if self.process else []):
+            self.supervisor = self.process or self.supervisor  # it starts roles while it is stopped, too
+            for pid in (self.children() if self.supervisor else []):
                 if pid in seen:
                     continue
                 try:
