@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* TLS from a peer that says anything. The first byte: 0 our server, 1 our client, 2 a certificate's text; the second one how
- * many bytes come at once. A valid ClientHello in the corpus takes the server a good way. */
+/* TLS from a peer that says anything. The first byte: 0 our server, 1 our client, from 128 on one that wants DANE, 2 a certificate's
+ * text, which is also a TLSA record; the second one how many bytes come at once. A valid ClientHello in the corpus takes the server a good way. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -58,6 +58,10 @@ static void converse(struct tls *t, struct str rest, size_t step)
 		if (tls_state(t) == TLS_OPEN)
 			tls_facts(t, &facts);
 	}
+	struct tls_certificate_facts shown;
+	for (size_t i = 0; tls_chain(t, i, &shown); i++)
+		check(shown.names.n <= TLS_CERTIFICATE_TEXT_MAX && str_is_ascii(shown.subject));
+	check((tls_failure(t) != TLS_FAIL_NONE) <= (tls_state(t) == TLS_BROKEN));
 	tls_free(&t);
 }
 
@@ -75,9 +79,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		if (certificate_read(rest, a, &facts, NULL) == OK)
 			(void)certificate_covers(&facts, STR("mx.example.org"));
 		arena_free(&a);
+		(void)tls_parses(&(struct dane_record){ DANE_TA, bytes[1] & 1, DANE_FULL, rest });
 		return 0;
 	}
 	size_t step = bytes[1] == 0 ? rest.n + 1 : bytes[1];
-	converse(bytes[0] % 3 == 0 ? tls_accept(server) : tls_connect(client, STR("mx.example.org")), rest, step);
+	const struct tls_wish wish = {
+		.name = STR("mx.example.org"), .base = STR("mx.example.org"), .prove = bytes[0] < 128 ? TLS_PROVE_NAME : TLS_PROVE_DANE,
+		.records = &(struct dane_record){ DANE_TA, DANE_SPKI, DANE_SHA256, STR("no digest of anything in the wor") }, .n_records = 1,
+	};
+	converse(bytes[0] % 3 == 0 ? tls_accept(server) : tls_connect_wish(client, &wish), rest, step);
 	return 0;
 }

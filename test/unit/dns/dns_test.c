@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "dns/decode.h"
 #include "dns/dns.h"
 #include "dns/nsd.h"
 
@@ -131,6 +132,23 @@ static void aliases_in_a_circle_end(void **state)
 	expect(DNS_A, STR("round.signed.test"), "failed");
 	expect(DNS_TLSA, STR("round.signed.test"), "failed");
 	expect(DNS_CNAME, STR("round.signed.test"), "found secure 0/about.signed.test");
+}
+
+/* 500 of them, which come by TCP; all are signed, so one that is kept is as good as any. */
+static void a_crowd_of_records_is_bounded(void **state)
+{
+	(void)state;
+	struct heard heard = { .times = 0 };
+	buf_init(&heard.line, 1 << 16);
+	(void)dns_ask(dns, DNS_TLSA, STR("_25._tcp.crowd.signed.test"), on_answer, &heard);
+	loop_run(loop);
+	struct str rest = buf_view(&heard.line), head = STR(" 0/\3\1\1");
+	size_t n = 0, at;
+	assert_true(str_starts(rest, STR("found secure")));
+	for (; str_find_str(rest, head, &at); rest = str_from(rest, at + head.n))
+		n++;
+	assert_int_equal(n, DNS_RECORDS_MAX);
+	buf_fini(&heard.line);
 }
 
 static void insecure_answers(void **state)
@@ -312,6 +330,7 @@ int main(void)
 		cmocka_unit_test(tlsa_is_the_raw_data),
 		cmocka_unit_test(aliases_one_by_one),
 		cmocka_unit_test(aliases_in_a_circle_end),
+		cmocka_unit_test(a_crowd_of_records_is_bounded),
 		cmocka_unit_test(insecure_answers),
 		cmocka_unit_test(bogus_answers),
 		cmocka_unit_test(unusable_answers),

@@ -15,7 +15,7 @@
 
 #include "base/check.h"
 
-enum { TRIES = 1000, TRY_MS = 20 };
+enum { TRIES = 1000, TRY_MS = 20, CROWD = 500 };
 
 static const char signed_zone[] =
 	"$ORIGIN signed.test.\n$TTL 300\n"
@@ -78,12 +78,22 @@ static unsigned free_port(void)
 	return ntohs(at.sin_port);
 }
 
+/* More TLSA records than anybody keeps, under one name. */
+static const char *crowd_of_records(char *to, size_t room)
+{
+	size_t n = 0;
+	for (unsigned i = 0; i < CROWD; i++)
+		n += (size_t)snprintf(to + n, room - n, "_25._tcp.crowd IN TLSA 3 1 1 %064x\n", i);
+	check(n < room);
+	return to;
+}
+
 static void write_zones(struct nsd *nsd, unsigned port)
 {
-	char path[128];
+	char path[128], crowd[CROWD * 96];
 	write_file(nsd, "plain.zone", "%s", plain_zone);
 	write_file(nsd, "reverse.zone", "%s", reverse_zone);
-	write_file(nsd, "signed.unsigned", "%s", signed_zone);
+	write_file(nsd, "signed.unsigned", "%s%s", signed_zone, crowd_of_records(crowd, sizeof crowd));
 	shell(nsd, "key=$(ldns-keygen -a ECDSAP256SHA256 -k signed.test) && "
 	           "ldns-signzone -f signed.zone signed.unsigned $key && cp $key.ds anchor && "
 	           "sed -i 's/192\\.0\\.2\\.66/192.0.2.67/' signed.zone");
