@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "store/old_log.h"
 #include "store/sqlite_inside.h"
 #include "sys/file.h"
 #include "sys/socket.h"
@@ -307,6 +308,7 @@ static void sqlite_close(struct store **store)
 static fault open_parts(struct store *s, const char *path, uint64_t segment_bytes, struct why *why)
 {
 	TRY(open_directory(s, path, why));
+	TRY(old_log_look(s->directory, path, why));
 	TRY(open_database(s, path, why));
 	TRY(content_log_open(s->directory, segment_bytes, &s->log, why));
 	TRY(adopt_contents(s, why));

@@ -376,6 +376,46 @@ static void test_p6_every_column_of_every_row(void **state)
 		}
 }
 
+/* The log that a killed process leaves. SQLite would end it at the first frame that is not right, without a word. */
+static void test_p6_every_part_of_the_log(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 2; i++) /* damage of the last commit alone is not told from a power cut */
+		assert_int_equal(ops->remember(f->store, STR("key"), i == 0 ? STR("a") : STR("b"), INT64_MAX), OK);
+	struct str db = slurp(f, "queue.db"), log = slurp(f, "queue.db-wal");
+	unsigned refused = 0;
+	ops->close(&f->store);
+	for (size_t at = 0; at <= log.n; at += at < 64 ? 1 : 1013) { /* at the end: nothing is damaged */
+		struct why why = { "" };
+		struct arena *a = arena_new(16 << 20);
+		struct judged j = { 0 };
+		spill(f, "queue.db", db);
+		spill(f, "queue.db-wal", log);
+		drop(f, "queue.db-shm");
+		if (at < log.n)
+			patch(f, "queue.db-wal", at, (unsigned char)(1 << (at % 8)));
+		if (try_open(f, &why) == OK)
+			judge_leases(f, a, &j);
+		else if (strstr(why.text, "queue.db-wal is damaged at byte") != NULL)
+			refused++;
+		if (f->store != NULL && j.whole != RCPTS)
+			fail_msg("byte %zu of the log: %u of %d recipients, and not a word", at, j.whole, RCPTS);
+		ops->close(&f->store);
+		arena_free(&a);
+	}
+	assert_true(refused > log.n / 1013 / 2);
+	/* Cut anywhere, as by a power cut: never called damaged. */
+	for (size_t n = 0; n < log.n; n += 2027) {
+		struct why why = { "" };
+		spill(f, "queue.db", db);
+		spill(f, "queue.db-wal", str_sub(log, 0, n));
+		drop(f, "queue.db-shm");
+		(void)!try_open(f, &why);
+		assert_null(strstr(why.text, "queue.db-wal is damaged"));
+		ops->close(&f->store);
+	}
+}
+
 /* A number that would be given twice: one of two is wrong, the other holds. */
 static void test_p6_numbers_are_never_used_twice(void **state)
 {
@@ -513,6 +553,7 @@ int main(void)
 		TEST(test_p6_every_byte_of_the_database),
 		TEST(test_p6_a_database_cut_short),
 		TEST(test_p6_every_column_of_every_row),
+		TEST(test_p6_every_part_of_the_log),
 		TEST(test_p6_numbers_are_never_used_twice),
 		TEST(test_p6_what_is_set_aside_stays_until_it_is_whole),
 		TEST(test_p6_a_damaged_envelope_goes_nowhere),
