@@ -43,7 +43,7 @@ static void put_value(const json_t *v)
 
 static bool is_shown_already(const char *key)
 {
-	static const char *const shown[] = { "role", "instance", "pid", "ready", "restarts", "confinement" };
+	static const char *const shown[] = { "role", "instance", "pid", "ready", "restarts", "confinement", "short_of" };
 	for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
 		if (strcmp(key, shown[i]) == 0)
 			return true;
