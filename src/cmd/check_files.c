@@ -176,6 +176,11 @@ void check_files(const struct conf *conf, const struct conf_text *texts, size_t 
 	*out = (struct checked){ .users = 0 };
 	c.n_files = conf_files(conf, &c.files);
 	c.contents = ARENA_ARRAY(a, struct str, c.n_files + 1);
+	for (size_t k = 0; k < conf->direct.n_exceptions; k++) {
+		const struct conf_exception *e = &conf->direct.exceptions[k];
+		if (now_s >= e->until_s)
+			SAY(&c, true, e->at, "this exception has ended: what %.*s publishes binds again", STR_ARG(e->domain));
+	}
 	fault others = permit_judge(conf, texts, n, report); /* its words are in the report */
 	(void)others;
 	read_files(&c);

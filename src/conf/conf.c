@@ -50,6 +50,14 @@ const struct conf_relay *conf_relay_find(const struct conf *conf, struct str nam
 	return NULL;
 }
 
+const struct conf_exception *conf_exception_find(const struct conf *conf, struct str domain, int64_t now_s)
+{
+	for (size_t i = 0; i < conf->direct.n_exceptions; i++)
+		if (str_eq_nocase(conf->direct.exceptions[i].domain, domain) && now_s < conf->direct.exceptions[i].until_s)
+			return &conf->direct.exceptions[i];
+	return NULL;
+}
+
 const struct conf_users *conf_users_find(const struct conf *conf, struct str name)
 {
 	for (size_t i = 0; i < conf->n_users; i++)

@@ -105,8 +105,20 @@ struct conf_route {                      /* empty condition: any */
 	struct conf_place at;
 };
 
+/* What a domain publishes is set aside until a day, for a reason. */
+struct conf_exception {
+	struct str domain;               /* ASCII, lower case */
+	enum tls_level level;            /* at most TLS_VERIFY */
+	int64_t until_s;                 /* the end of the day named, UTC */
+	struct str day, reason;
+	struct conf_place at;
+};
+
 struct conf_direct {
 	enum tls_level level;
+	bool remember_strict;
+	struct conf_exception *exceptions;
+	size_t n_exceptions;
 	uint16_t port;
 	struct conf_list bind;           /* source addresses in text */
 	struct str ehlo;                 /* default: hostname */
@@ -181,6 +193,8 @@ void conf_free(struct conf **conf);
 
 const struct conf_domain *conf_domain_find(const struct conf *conf, struct str domain); /* ASCII, lower case */
 const struct conf_relay  *conf_relay_find(const struct conf *conf, struct str name);
+/* NULL, or the exception for this domain that has not ended. */
+const struct conf_exception *conf_exception_find(const struct conf *conf, struct str domain, int64_t now_s);
 const struct conf_users  *conf_users_find(const struct conf *conf, struct str name);
 
 /* The files that a configuration names, each path once, so that the supervisor can open them. */

@@ -99,7 +99,7 @@ bool read_address(struct reader *r, const struct word *w, struct str *out)
 	return true;
 }
 
-static bool read_host(struct reader *r, const struct word *w, struct str *out)
+bool read_host(struct reader *r, const struct word *w, struct str *out)
 {
 	struct conf_network ip;
 	if (!value_ip(w->text, &ip) && domain_to_ascii(w->text, r->arena, out) == OK)

@@ -37,6 +37,7 @@ bool read_number(struct reader *r, const struct directive *d, const struct word 
 bool read_address(struct reader *r, const struct word *w, struct str *out);
 bool read_path(struct reader *r, const struct word *w, struct str *out);
 bool read_name(struct reader *r, const struct word *w, struct str *out);
+bool read_host(struct reader *r, const struct word *w, struct str *out);
 /* An error at the word after the last one of the line. */
 struct conf_place end_of(const struct node *node);
 void expect_directive(struct reader *r, const struct directive *d);
@@ -52,6 +53,7 @@ void read_proxy(struct reader *r, const struct directive *d, const struct node *
 void read_listen_tls(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_relay_tls(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_direct_tls(struct reader *r, const struct directive *d, const struct node *node, void *object);
+void read_exception(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_login(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_route(struct reader *r, const struct directive *d, const struct node *node, void *object);
 

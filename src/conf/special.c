@@ -3,6 +3,7 @@
 #include "conf/reader.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "conf/value.h"
@@ -268,8 +269,8 @@ static bool take_level(struct reader *r, const struct word *w, enum tls_level *o
 			continue;
 		*out = (enum tls_level)i;
 		if (*out > TLS_VERIFY) {
-			trouble_error(&r->troubles, w->at, "the level \"%s\" cannot be demanded yet", level_words[i]);
-			trouble_expected(&r->troubles, "expected opportunistic, encrypt or verify; verify is the strongest");
+			trouble_error(&r->troubles, w->at, "the level \"%s\" cannot be demanded of every server", level_words[i]);
+			trouble_expected(&r->troubles, "expected opportunistic, encrypt or verify; DANE and MTA-STS bind wherever they are published");
 		}
 		return true;
 	}
@@ -320,6 +321,56 @@ void read_direct_tls(struct reader *r, const struct directive *d, const struct n
 		trouble_error(&r->troubles, node->words[1].at, "clear text for all mail is not offered");
 		trouble_expected(&r->troubles, "expected opportunistic, which still takes clear text where there is no TLS, encrypt or verify");
 	}
+}
+
+enum { DAY_S = 24 * 60 * 60 };
+
+/* "2027-01-31": the second after it ends. */
+static bool read_day(struct str text, int64_t *end_s)
+{
+	struct tm day = { .tm_year = 0 };
+	uint64_t n[3];
+	struct str rest = text;
+	for (size_t i = 0; i < 3; i++)
+		if ((i > 0 && !str_take_char(&rest, '-')) || !str_take_u64(&rest, &n[i]) || n[i] > 9999)
+			return false;
+	if (rest.n > 0 || text.n != 10 || n[1] < 1 || n[1] > 12 || n[2] < 1 || n[2] > 31 || n[0] < 2000)
+		return false;
+	day.tm_year = (int)n[0] - 1900;
+	day.tm_mon = (int)n[1] - 1;
+	day.tm_mday = (int)n[2];
+	*end_s = (int64_t)timegm(&day) + DAY_S;
+	return day.tm_mday == (int)n[2]; /* 31 April has become 1 May */
+}
+
+/* exception DOMAIN LEVEL until DAY reason TEXT */
+void read_exception(struct reader *r, const struct directive *d, const struct node *node, void *object)
+{
+	static const char *const levels[] = { "none", "opportunistic", "encrypt", "verify", NULL };
+	struct conf_direct *direct = object;
+	struct conf_exception e = { .level = TLS_NONE };
+	if (missing(r, d, node, 6) || too_many(r, d, node, 6))
+		return;
+	if (!read_host(r, &node->words[1], &e.domain))
+		return;
+	if (!take_level(r, &node->words[2], &e.level)) {
+		unknown_word(r, d, &node->words[2], levels);
+		return;
+	}
+	if (!is(node, 3, "until") || !is(node, 5, "reason") || node->words[6].text.n == 0) {
+		trouble_error(&r->troubles, node->words[3].at, "an exception has an end and a reason");
+		expect_directive(r, d);
+		return;
+	}
+	if (!read_day(node->words[4].text, &e.until_s)) {
+		trouble_error(&r->troubles, node->words[4].at, "\"%.*s\" is not a day", SHOWN(node->words[4].text));
+		expect_directive(r, d);
+		return;
+	}
+	e.day = arena_copy(r->arena, node->words[4].text);
+	e.reason = arena_copy(r->arena, node->words[6].text);
+	e.at = node->words[0].at;
+	*(struct conf_exception *)GROW(r, direct->exceptions, direct->n_exceptions) = e;
 }
 
 void read_login(struct reader *r, const struct directive *d, const struct node *node, void *object)

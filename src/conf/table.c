@@ -13,6 +13,7 @@
 
 static const char *const log_words[] = { "text", "json", NULL };
 static const char *const return_words[] = { "headers", "full", NULL };
+static const char *const remember_words[] = { "lenient", "strict", NULL };
 static const char *const yes_words[] = { "no", "yes", NULL };
 static const char *const family_words[] = { "any", "ipv4", "ipv6", NULL };
 static const char *const listen_words[] = { "mx", "submissions", "submission", "lmtp", "local", NULL };
@@ -136,6 +137,13 @@ static const struct directive direct_rows[] = {
 	{ .name = "allow-loopback", .argument = "yes | no", .type = VALUE_WORD, .words = yes_words, AT(conf_direct, allow_loopback),
 	  .preset = "no", .example = "yes",
 	  .help = "Whether remote mail may go to loopback, link-local and own addresses: for tests alone." },
+	{ .name = "remember", .argument = "lenient | strict", .type = VALUE_WORD, .words = remember_words,
+	  AT(conf_direct, remember_strict), .preset = "lenient", .example = "strict",
+	  .help = "What happens where a domain shows less protection than in the last weeks: lenient logs it, strict makes the mail wait." },
+	{ .name = "exception", .argument = "DOMAIN LEVEL until DAY reason TEXT", .type = VALUE_SPECIAL, .flags = REPEAT,
+	  .read = read_exception, AT(conf_direct, exceptions), .otherwise = "none",
+	  .example = "broken.example encrypt until 2027-01-31 reason \"their TLSA records are stale; told them on 12 January\"",
+	  .help = "Sets aside what a domain publishes (DANE, MTA-STS), and `tls` above, through that day." },
 	{ .name = "ca", .argument = "PATH", .type = VALUE_PATH, AT(conf_direct, ca), .file = CONF_FILE_CA, .otherwise = "the system's",
 	  .example = "/etc/sealpost/test-ca.pem", .help = "PEM file of the certificate authorities for MX hosts." },
 	{ .name = NULL },

@@ -23,6 +23,7 @@ enum { DELIVERY_CREDIT_BYTES = 256 << 10, DELIVERY_CHUNK_BYTES = 64 << 10 };
 enum job_purpose {
 	JOB_DELIVER,
 	JOB_VERIFY, /* MAIL and RCPT only, then RSET: would the next hop take this recipient? */
+	JOB_EXPLAIN, /* no MAIL: would it get as far as that, how protected, and why? */
 };
 
 /* JOB: route_kind and route_name as policy/route.h gives them; id the queue id; attempt counts from 1.
@@ -37,7 +38,15 @@ enum job_purpose {
 	MSG(WORKER_BODY, worker_body, U(job) S(bytes))                                      \
 	MSG(WORKER_BODY_END, worker_body_end, U(job) U(whole))                              \
 	MSG(WORKER_RELEASE, worker_release, U(job))                                         \
-	MSG(WORKER_RESTED, worker_rested, U(unused))
+	MSG(WORKER_RESTED, worker_rested, U(unused))                           \
+	MSG(WORKER_REMEMBERED, worker_remembered, U(job) S(key) S(value) I(expires_s))
+
+/* REMEMBER: what a courier has learned and wants to know after a restart; job is 0, key begins with one of COURIER_MEMORIES.
+ * REMEMBERED: all of it, when the link begins. */
+#define COURIER_MEMORIES { STR_INIT("seen/"), STR_INIT("shape/") }
+enum { MEMORY_KEY_MAX = 300, MEMORY_VALUE_MAX = 100 };
+
+/* STORY: how the attempt has gone so far, as mail/story.h has it; holds for the outcomes that follow, until the next one. */
 
 /* OUTCOME: class of enum outcome_class; code, status and text are the final reply, or our own words
  * with code 0; host and ip who said so ("" if nobody was reached); level of enum tls_level; tls facts
@@ -51,7 +60,9 @@ enum job_purpose {
 	MSG(FROM_WORKER_DONE, from_worker_done, U(job))                                      \
 	MSG(FROM_WORKER_RENEW, from_worker_renew, U(job))                                    \
 	MSG(FROM_WORKER_RESTING, from_worker_resting, U(unused))                             \
-	MSG(FROM_WORKER_GIVEN_BACK, from_worker_given_back, U(job))
+	MSG(FROM_WORKER_GIVEN_BACK, from_worker_given_back, U(job))                         \
+	MSG(FROM_WORKER_REMEMBER, from_worker_remember, U(job) S(key) S(value) I(expires_s)) \
+	MSG(FROM_WORKER_STORY, from_worker_story, U(job) S(text))
 
 IPC_DECLARE(SPOOL_TO_WORKER, spool_to_worker)
 IPC_DECLARE(WORKER_TO_SPOOL, worker_to_spool)

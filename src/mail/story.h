@@ -9,10 +9,13 @@
  *
  *     route   where the letter goes, by the configuration    kind, name
  *     mx      the domain's mail servers                      domain, secure, result, hosts
- *     policy  a rule, and why it won or lost                 name, verdict, source, text
- *     host    a server that was tried                        name, ip, from, tlsa, result
- *     tls     what the connection had                        level, version, group, cipher, verified, by, problem, shape
- *     cert    one certificate of the server's chain          n, subject, issuer, until, spki
+ *     mta-sts the domain's policy                            domain, mode, mx, id, text
+ *     dane    what the TLSA records of a host come to        host, result, base, text
+ *     tlsa    one of them                                    record
+ *     policy  a rule, and why it won or lost                 host, name, verdict, source, text
+ *     host    a server that was tried                        name, ip, connection
+ *     tls     what the connection had                        level, demanded, version, group, cipher, verified, by, problem, hello
+ *     cert    one certificate of the server's chain          n, subject, issuer, names, until, key, spki
  *     reply   what the server said in the end                code, status, text
  *     said    a line of the dialogue                         by, text
  *     next    when it is tried again                         at, text

@@ -23,6 +23,7 @@ struct hop {
 	struct smtp_client *client;
 	struct smtp_client_conf client_conf;
 	char ehlo[256], tls_name[256];
+	const struct tls_wish *wish;
 	bool implicit, in_turn, again;
 	int64_t due_ms;              /* for connecting and shaking hands */
 	struct timer timer;
@@ -105,7 +106,7 @@ static void start_tls(struct hop *h)
 		fail(h, HOP_TLS, "TLS is not set up for this connection");
 		return;
 	}
-	h->tls = tls_connect(h->tls_client, str_of(h->tls_name));
+	h->tls = h->wish != NULL ? tls_connect_wish(h->tls_client, h->wish) : tls_connect(h->tls_client, str_of(h->tls_name));
 	h->due_ms = now(h) + HOP_HANDSHAKE_MS;
 	h->phase = HOP_SHAKING;
 	if (tls_state(h->tls) == TLS_BROKEN)
@@ -319,6 +320,7 @@ struct hop *hop_new(struct loop *loop, const struct hop_options *o, const struct
 	h->handler = handler;
 	h->owner = owner;
 	h->tls_client = o->tls;
+	h->wish = o->wish;
 	h->implicit = o->implicit;
 	h->client_conf = o->client;
 	(void)snprintf(h->ehlo, sizeof h->ehlo, "%.*s", STR_ARG(o->client.ehlo));
@@ -361,6 +363,11 @@ void hop_free(struct hop **h_)
 	later_clear(&h->failing);
 	stream_close(&h->stream);
 	later_set(h->loop, &h->freeing);
+}
+
+bool hop_chain(struct hop *h, size_t i, struct tls_certificate_facts *out)
+{
+	return h != NULL && h->tls != NULL && tls_chain(h->tls, i, out);
 }
 
 struct smtp_client *hop_client(struct hop *h)

@@ -39,7 +39,8 @@ struct hop_options {
 	struct endpoint to;
 	const struct endpoint *from;     /* may be NULL */
 	struct tls_client *tls;          /* must outlive the hop; NULL: never TLS */
-	struct str tls_name;             /* SNI, and the name that the certificate must carry */
+	struct str tls_name;             /* SNI, and the name that the certificate must carry ... */
+	const struct tls_wish *wish;     /* ... unless this says more; must last until the handshake is over */
 	bool implicit;                   /* TLS from the first byte */
 	struct smtp_client_conf client;
 };
@@ -52,6 +53,7 @@ void hop_turn(struct hop *h);    /* something was answered or given from outside
 
 struct smtp_client *hop_client(struct hop *h);      /* NULL before it talks, and for h == NULL */
 const struct tls   *hop_tls(const struct hop *h);   /* NULL in clear */
+bool                hop_chain(struct hop *h, size_t i, struct tls_certificate_facts *out); /* tls_chain of it; false in clear */
 void                hop_set_ehlo(struct hop *h, struct str ehlo); /* in `connected`, when our own address is known */
 MUST_USE fault      hop_local(const struct hop *h, struct endpoint *out);
 

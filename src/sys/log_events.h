@@ -46,7 +46,8 @@
 	EVENT(LOG_CONTROL, "control", INFO, "A command came over the control socket.")            \
 	EVENT(LOG_DNSSEC, "dnssec", INFO, "The resolver validates DNSSEC.")                       \
 	EVENT(LOG_DNSSEC_OFF, "dnssec-off", WARN, "DNSSEC cannot be validated now; the text says why and what to do.") \
-	EVENT(LOG_DOWNGRADE, "downgrade", WARN, "A letter left in clear because the other side offers no TLS.")
+	EVENT(LOG_TLS_SHAPE, "tls-shape", INFO, "A mail server could only bear a smaller TLS hello; it gets that one for a week.") \
+	EVENT(LOG_DOWNGRADE, "downgrade", WARN, "A domain showed less protection than before, or a letter left in clear because the other side offers no TLS.")
 
 #define LOG_EVENT_ENUM(enumerator, name, level, meaning) enumerator,
 enum log_event { LOG_EVENTS(LOG_EVENT_ENUM) LOG_EVENT_COUNT };

@@ -14,7 +14,7 @@
 #include "sys/file.h"
 #include "sys/log.h"
 
-enum { CA_BYTES_MAX = 4 << 20, DAY_MS = 24 * 60 * 60 * 1000 };
+enum { CA_BYTES_MAX = 4 << 20 };
 
 /* ---- trust anchors ---- */
 
@@ -138,28 +138,6 @@ static fault on_apply(void *role, const struct conf *conf, struct why *why)
 	return f;
 }
 
-/* ---- which domains have shown TLS ---- */
-
-struct seen { int64_t at_ms; };
-
-bool courier_seen_tls(struct courier *c, struct str domain)
-{
-	const struct seen *s = map_get(c->seen, domain);
-	return s != NULL && loop_now_ms(c->loop) - s->at_ms < DAY_MS;
-}
-
-void courier_see_tls(struct courier *c, struct str domain)
-{
-	struct seen *s = map_get(c->seen, domain);
-	if (s == NULL && map_count(c->seen) >= COURIER_SEEN_MAX)
-		return;
-	if (s == NULL) {
-		s = NEW(struct seen);
-		(void)map_set(c->seen, domain, s);
-	}
-	s->at_ms = loop_now_ms(c->loop);
-}
-
 /* ---- jobs ---- */
 
 static void drained_perhaps(struct courier *c)
@@ -215,7 +193,7 @@ static void on_renew(void *owner)
 static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct courier *c = owner;
-	const uint64_t *number = msg; /* every message starts with the job's */
+	const uint64_t *number = msg; /* every message starts with the job's, or 0 */
 	struct job *j = map_get_u64(c->jobs, *number);
 	fd_close(&fd);
 	if (kind == WORKER_RESTED) {
@@ -227,6 +205,8 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 		job_take(c, msg);
 	} else if (kind == WORKER_RCPT) {
 		job_add_rcpt(c, msg);
+	} else if (kind == WORKER_REMEMBERED) {
+		memory_take(c, msg);
 	} else if (j == NULL) {
 		return; /* over already: the words crossed */
 	} else if (kind == WORKER_GO) {
@@ -367,6 +347,7 @@ static void on_free(void *role)
 	forget_ca_texts(&c->ca_coming);
 	free_all(&c->asks);
 	free_all(&c->seen);
+	free_all(&c->shapes);
 	map_free(&c->jobs);
 	map_free(&c->logins);
 	map_free(&c->unix_asks);
@@ -391,6 +372,7 @@ struct role_base *courier_start(struct loop *loop, int control_fd)
 	c->ca_texts = map_new(0);
 	c->ca_coming = map_new(0);
 	c->seen = map_new(random_u64());
+	c->shapes = map_new(random_u64());
 	list_init(&c->in_hand);
 	list_init(&c->waiting);
 	list_init(&c->visits);

@@ -5,8 +5,11 @@
  *     courier.c   the role: links, configuration, trust anchors, the list of jobs and of kept connections
  *     job.c       one job: from JOB to DONE, target after target
  *     target.c    where a job goes: MX, relay hosts, LMTP server, and their addresses
+ *     publish.c   what is published about these hosts (TLSA, MTA-STS), and what it demands
+ *     memory.c    what domains and hosts have shown before
  *     visit.c     one connection and what is done over it: protection, login, one transaction after another
  *     tell.c      outcomes for the spool, lines for the log
+ *     evidence.c  the same as a story: what was found, decided and tried
  *
  * A job owns its arena; a visit owns its connection and outlives the job when it is kept for the next one. Nothing of the
  * configuration is kept by a job: a reload may come at any time.
@@ -22,8 +25,12 @@
 #include "ipc/resolver.h"
 #include "ipc/spool_delivery.h"
 #include "mail/envelope.h"
+#include "mail/story.h"
 #include "policy/mx.h"
+#include "policy/protection.h"
 #include "policy/route.h"
+#include "proto/dane/dane.h"
+#include "proto/mtasts/mtasts.h"
 #include "role/hop.h"
 #include "role/role.h"
 
@@ -39,8 +46,9 @@ enum {
 	COURIER_RCPTS_MAX = 10000,       /* of one job */
 	REPLY_TEXT_ROOM = 2048,          /* of a reason that is kept */
 	COURIER_TARGETS_MAX = MX_HOSTS_MAX * MX_ADDRESSES_MAX,
-	COURIER_SEEN_MAX = 20000,        /* domains whose protection is remembered */
+	COURIER_SEEN_MAX = 20000,        /* domains whose protection is remembered, and hosts with a hello of their own */
 	COURIER_TARGETS_MS = 10 * 60 * 1000, /* no further target is tried after this */
+	COURIER_TLSA_MAX = 64,           /* records of one host that are looked at */
 };
 
 /* A set of trust anchors; jobs and visits hold it over a reload. */
@@ -61,7 +69,7 @@ struct courier {
 	struct map *ca_texts, *ca_coming;    /* path -> struct buf: of this generation, of the coming one */
 	struct trust **trusts;
 	size_t n_trusts;
-	struct map *seen;                    /* domain -> struct seen */
+	struct map *seen, *shapes;           /* memory.c's: by domain, by host */
 	struct later more;                   /* a connection has ended: who waits may go on */
 	struct timer renew, grace;
 	bool draining, rested;           /* rested: the spool has heard the last of us */
@@ -75,11 +83,37 @@ struct job_rcpt {
 	bool told;
 };
 
-struct job_host { struct str name; uint16_t port; struct mx_address addresses[16]; size_t n_addresses; bool trouble; };
+struct job_host {
+	struct str name;
+	uint16_t port;
+	struct mx_address addresses[16];
+	size_t n_addresses;
+	bool trouble;
+	/* What is published about it; only for hosts of MX records, or of none (publish.c). */
+	unsigned awaited;         /* addresses that were asked for and have not come */
+	struct dane_host dane;
+	struct dane_bases bases;
+	struct dane_answer tlsa[DANE_BASES_MAX];
+	size_t n_tlsa;            /* bases that were asked */
+	struct str *rdata;        /* of the base that is being asked */
+	size_t n_rdata;
+	const struct dane_judgement *judged; /* NULL: DANE has no say */
+	struct protection protection;
+	bool told;                /* in the story */
+};
+
+/* How the connection must be protected. */
+struct demand {
+	enum tls_level level;
+	enum protection_proof proof;
+	bool may_go_clear;        /* where TLS is not to be had */
+};
 
 struct target {
 	struct str host;          /* for people, and the name in the certificate */
 	struct endpoint at;
+	struct demand demand;
+	struct job_host *published; /* NULL but for hosts of MX records */
 };
 
 struct job {
@@ -98,20 +132,25 @@ struct job {
 	bool going, released;
 
 	/* how: copied from the configuration */
-	enum tls_level level;
+	enum tls_level level;     /* that the configuration asks for */
 	bool lmtp, implicit, allow_loopback, direct;
-	bool login;
+	bool login, excepted;
+	enum tls_level exception; /* where excepted */
 	unsigned family;
 	uint16_t port;
-	struct trust *trust;
-	struct str ehlo;
+	struct trust *lenient;    /* NULL where the configuration asks for no TLS */
+	struct trust *strict;     /* NULL until a target must prove its name */
+	struct str ehlo, ca;
 
 	/* where */
 	size_t open_asks;
 	struct timer lookup_timer;
 	struct mx_record *mx;
 	size_t n_mx;
-	bool implicit_mx, dns_trouble, name_missing, refused_loopback;
+	bool implicit_mx, dns_trouble, name_missing, refused_loopback, refused_by_policy;
+	bool mx_secure;           /* the MX records, or that there are none */
+	struct str mx_canonical;
+	struct sts { bool asked, in_force; enum mtasts_mode mode; struct str mx, id, text; } sts;
 	char dns_words[200];
 	struct mx_plan plan;
 	struct job_host hosts[MX_HOSTS_MAX];
@@ -119,6 +158,7 @@ struct job {
 	struct target *targets;
 	size_t n_targets, at;
 	bool in_clear;            /* this target is tried in clear: its handshake failed */
+	unsigned shape;           /* of the hello to this target: tls/tls.h */
 
 	/* the visit and the transaction */
 	struct visit *visit;
@@ -132,6 +172,11 @@ struct job {
 	struct smtp_reply last;   /* why the last target failed */
 	struct buf last_text;
 	struct str last_host, last_ip;
+
+	/* the evidence */
+	struct story story;
+	size_t story_told;        /* bytes of it that the spool has */
+	const struct visit *story_visit;  /* the last one that is in it */
 };
 
 struct visit {
@@ -142,8 +187,11 @@ struct visit {
 	struct trust *trust;
 	struct str key;           /* what may be shared: address, name, protection, login */
 	struct str host;
+	struct job_host *published; /* as the target's; while the job is in hand */
 	char ip[64];
-	enum tls_level level;
+	struct demand demand;
+	struct tls_wish wish;     /* points into the job and the target: for the handshake alone */
+	struct str also[DANE_ALSO_MAX];
 	bool reused, in_clear, tls_refused, logged_in, kept;
 	unsigned letters;
 	uint64_t login, unix_ask; /* open questions to keeper and supervisor */
@@ -173,6 +221,16 @@ void targets_find(struct job *j);
 void targets_answer(struct courier *c, unsigned kind, const void *msg); /* from the resolver */
 void targets_resolver_gone(struct courier *c);
 void targets_forget(struct job *j);
+void targets_ask(struct job *j, enum dns_kind kind, struct str name, size_t host);
+void targets_ask_policy(struct job *j, struct str domain);
+
+/* publish.c */
+void publish_address_answered(struct job *j, size_t host, enum dns_kind kind, const struct resolved_end *m);
+void publish_take_record(struct job *j, size_t host, struct str rdata);      /* TLSA */
+void publish_answered(struct job *j, size_t host, enum dns_kind kind, const struct resolved_end *m); /* TLSA, CNAME */
+void publish_take_policy(struct job *j, const struct resolved_policy *m);
+void publish_decide(struct job *j, size_t host);    /* when all is known: host->protection */
+void publish_wish(const struct job *j, const struct target *t, struct tls_wish *wish, struct str also[DANE_ALSO_MAX]);
 
 /* visit.c */
 void visit_start(struct job *j, const struct target *t);
@@ -180,12 +238,21 @@ void visit_free(struct visit *v);                 /* the connection is dropped *
 void visit_keeper_says(struct courier *c, unsigned kind, const void *msg);
 void visit_keeper_gone(struct courier *c);
 void visit_unix_connected(struct courier *c, uint64_t request, int fd, const char *error);
+unsigned visit_next_shape(const struct visit *v);    /* TLS_SHAPES: a smaller hello would not help */
+enum tls_level visit_level(const struct visit *v);  /* that was reached */
 void visit_end_kept(struct courier *c);           /* says QUIT on every kept connection */
 
 /* tell.c */
 void tell_outcome(struct job *j, size_t rcpt, enum outcome_class outcome, const struct smtp_reply *reply);
 void tell_host_failed(struct job *j, const struct visit *v, const struct smtp_reply *why);
 void tell_downgrade(const struct job *j, const struct visit *v);
+void tell_below(const struct job *j, const struct visit *v, enum tls_level best);
+
+/* evidence.c */
+void evidence_route(struct job *j);                /* when the targets are known */
+void evidence_visit(struct job *j, const struct visit *v); /* once for each: how it is protected */
+void evidence_failed(struct job *j, const struct visit *v, const struct smtp_reply *why);
+void evidence_send(struct job *j);                 /* what the spool does not have yet */
 
 /* courier.c */
 void courier_job_over(struct job *j);             /* frees it; somebody who waits may go on */
@@ -193,7 +260,13 @@ void courier_visit_over(struct courier *c);
 struct trust *trust_hold(struct trust *t);
 void trust_drop(struct trust *t);
 struct trust *courier_trust(struct courier *c, struct str ca_path, bool verify);
-bool courier_seen_tls(struct courier *c, struct str domain);  /* within a day */
-void courier_see_tls(struct courier *c, struct str domain);
+
+/* memory.c */
+enum tls_level memory_best(const struct courier *c, struct str domain);    /* TLS_NONE: nothing, or long ago */
+bool memory_seen_lately(const struct courier *c, struct str domain);       /* with TLS, within a day */
+bool memory_saw(struct courier *c, struct str domain, enum tls_level level); /* true: it is less than before, and worth a line */
+unsigned memory_shape(const struct courier *c, struct str host);           /* of the hello that it can bear; 0: no reason to doubt */
+void memory_keep_shape(struct courier *c, struct str host, unsigned shape);
+void memory_take(struct courier *c, const struct worker_remembered *m);
 
 #endif

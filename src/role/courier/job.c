@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "role/courier/courier.h"
+#include "sys/clock.h"
 #include "sys/log.h"
 
 enum { JOB_ARENA_MAX = 16 << 20, WANT_BYTES = 128 << 10 };
@@ -30,7 +31,8 @@ void job_take(struct courier *c, const struct worker_job *m)
 	j->courier = c;
 	j->arena = a;
 	j->number = m->job;
-	j->purpose = m->purpose == JOB_VERIFY ? JOB_VERIFY : JOB_DELIVER;
+	j->purpose = m->purpose <= JOB_EXPLAIN ? (enum job_purpose)m->purpose : JOB_EXPLAIN;
+	story_init(&j->story);
 	j->kind = known_kind(m->route_kind);
 	j->id = arena_copy(a, m->id);
 	j->name = arena_copy(a, m->route_name);
@@ -90,6 +92,9 @@ static bool read_configuration(struct job *j)
 		j->level = conf->direct.level;
 		j->port = conf->direct.port;
 		j->family = conf->direct.family;
+		const struct conf_exception *e = conf_exception_find(conf, j->domain, clock_wall_s());
+		j->excepted = e != NULL;
+		j->exception = e != NULL ? e->level : TLS_NONE;
 		ehlo = conf->direct.ehlo;
 		ca = conf->direct.ca;
 		if (j->name.n == 0)
@@ -101,8 +106,11 @@ static bool read_configuration(struct job *j)
 		return false;
 	}
 	j->ehlo = arena_copy(j->arena, ehlo.n > 0 ? ehlo : conf->hostname);
-	j->trust = j->level != TLS_NONE ? trust_hold(courier_trust(c, ca, j->level >= TLS_VERIFY)) : NULL;
-	return j->level == TLS_NONE || j->trust != NULL;
+	if (j->level == TLS_NONE && !j->direct)
+		return true;
+	j->ca = arena_copy(j->arena, ca);
+	j->lenient = trust_hold(courier_trust(c, ca, false));
+	return j->lenient != NULL;
 }
 
 void job_go(struct job *j)
@@ -129,7 +137,9 @@ void job_free(struct job *j)
 	link_remove(&j->in_waiting);
 	link_remove(&j->in_courier);
 	(void)map_remove_u64(c->jobs, j->number);
-	trust_drop(j->trust);
+	trust_drop(j->lenient);
+	trust_drop(j->strict);
+	story_fini(&j->story);
 	buf_fini(&j->body);
 	buf_fini(&j->last_text);
 	free(j->rcpts);
@@ -174,15 +184,19 @@ void job_visit_failed(struct job *j, const struct smtp_reply *why, bool tls)
 	struct visit *v = j->visit;
 	struct courier *c = j->courier;
 	tell_host_failed(j, v, why);
+	evidence_failed(j, v, why);
 	keep_reason(j, v, why);
 	bool stale = v->reused && !tls;
 	/* A handshake that fails again in a later attempt: in clear, if nothing binds us and the domain never did better. */
-	bool in_clear = tls && j->level == TLS_OPPORTUNISTIC && !j->implicit && !v->in_clear &&
-	                (j->attempt > 1 || j->lmtp) && !courier_seen_tls(c, j->domain);
+	bool in_clear = tls && v->demand.may_go_clear && v->demand.level == TLS_OPPORTUNISTIC && !j->implicit && !v->in_clear &&
+	                (j->attempt > 1 || j->lmtp) && !memory_seen_lately(c, j->domain);
+	/* First with less in the hello: what the server stumbles over may be its size, or something new in it. */
+	unsigned shape = tls && !v->in_clear ? visit_next_shape(v) : TLS_SHAPES;
 	j->visit = NULL;
 	visit_free(v);
-	j->in_clear = in_clear;
-	if (!stale && !in_clear)
+	j->in_clear = in_clear && shape == TLS_SHAPES;
+	j->shape = shape < TLS_SHAPES ? shape : 0;
+	if (!stale && !j->in_clear && shape == TLS_SHAPES)
 		j->at++;
 	job_next(j);
 }
@@ -206,9 +220,25 @@ static size_t collect_rcpts(struct job *j, uint64_t most)
 	return n;
 }
 
+/* As far as that it would get. */
+static void end_explanation(struct job *j)
+{
+	struct visit *v = j->visit;
+	for (size_t i = 0; i < j->n_rcpts; i++)
+		tell_outcome(j, i, OUTCOME_DONE, &REPLY(0, 2, 0, 0, STR("The next server is ready for a message")));
+	v->job = NULL;
+	j->visit = NULL;
+	courier_job_over(j);
+}
+
 void job_begin_letter(struct job *j)
 {
 	struct courier *c = j->courier;
+	evidence_visit(j, j->visit);
+	if (j->purpose == JOB_EXPLAIN) {
+		end_explanation(j);
+		return;
+	}
 	struct smtp_client *client = hop_client(j->visit->hop);
 	/* Who is over the server's limit gets no outcome and so comes again in a moment (RFC 9422 4). */
 	size_t n = collect_rcpts(j, smtp_client_offers(client)->rcpt_max);
@@ -257,8 +287,10 @@ void job_visit_ready_again(struct job *j)
 {
 	struct visit *v = j->visit;
 	tell_host_failed(j, v, &j->last);
+	evidence_failed(j, v, &j->last);
 	j->visit = NULL;
 	v->job = NULL;
+	j->shape = 0;
 	j->in_clear = false; /* that was about this target's handshake alone */
 	j->at++;
 	job_next(j);

@@ -30,13 +30,13 @@ static void one_ask_less(struct job *j)
 
 static void dns_trouble(struct job *j, enum dns_kind kind, struct str name, struct str text)
 {
-	static const char *const kinds[] = { "A", "AAAA", "MX", "PTR", "TXT", "TLSA" };
+	static const char *const kinds[] = { "A", "AAAA", "MX", "PTR", "TXT", "TLSA", "CNAME" };
 	j->dns_trouble = true;
 	(void)snprintf(j->dns_words, sizeof j->dns_words, "The DNS did not answer the question for %s %.*s: %.*s",
 	               kinds[kind], STR_ARG(str_sub(name, 0, 80)), STR_ARG(str_sub(text, 0, 80)));
 }
 
-static void ask(struct job *j, enum dns_kind kind, struct str name, size_t host)
+void targets_ask(struct job *j, enum dns_kind kind, struct str name, size_t host)
 {
 	struct courier *c = j->courier;
 	j->open_asks++;
@@ -50,6 +50,20 @@ static void ask(struct job *j, enum dns_kind kind, struct str name, size_t host)
 	uint64_t number = ++c->next_number;
 	(void)map_set_u64(c->asks, number, a);
 	channel_send(c->resolver, RESOLVE, &(struct resolve){ .request = number, .kind = kind, .name = name });
+}
+
+/* Without a resolver the question for the MX records fails, and with it the job. */
+void targets_ask_policy(struct job *j, struct str domain)
+{
+	struct courier *c = j->courier;
+	if (c->resolver == NULL)
+		return;
+	struct ask *a = NEW(struct ask);
+	*a = (struct ask){ .job = j, .kind = DNS_TXT, .host = no_host, .name = domain };
+	uint64_t number = ++c->next_number;
+	j->open_asks++;
+	(void)map_set_u64(c->asks, number, a);
+	channel_send(c->resolver, RESOLVE_POLICY, &(struct resolve_policy){ .request = number, .domain = domain });
 }
 
 static bool parse_ip(struct str text, uint16_t port, struct endpoint *out)
@@ -87,10 +101,12 @@ static void add_host(struct job *j, struct str name, uint16_t port)
 		check(known);
 		add_address(h, &e);
 	} else {
+		h->awaited = j->family == FAMILY_ANY ? 2 : 1;
+		h->dane.a.result = h->dane.aaaa.result = DANE_ABSENT;
 		if (j->family != FAMILY_IPV4)
-			ask(j, DNS_AAAA, name, index);
+			targets_ask(j, DNS_AAAA, name, index);
 		if (j->family != FAMILY_IPV6)
-			ask(j, DNS_A, name, index);
+			targets_ask(j, DNS_A, name, index);
 	}
 }
 
@@ -154,7 +170,8 @@ void targets_find(struct job *j)
 	} else if (name.n > 0 && name.p[0] == '[') {
 		add_literal(j, name);
 	} else {
-		ask(j, DNS_MX, name, no_host);
+		targets_ask(j, DNS_MX, name, no_host);
+		targets_ask_policy(j, name);
 	}
 	one_ask_less(j);
 }
@@ -173,6 +190,10 @@ static void take_record(const struct ask *a, const struct resolved_record *m)
 			j->mx[j->n_mx++] = (struct mx_record){ .preference = m->number, .host = host };
 		return;
 	}
+	if (a->kind == DNS_TLSA)
+		publish_take_record(j, a->host, m->text);
+	if (a->kind != DNS_A && a->kind != DNS_AAAA)
+		return;
 	struct job_host *h = &j->hosts[a->host];
 	if (parse_ip(m->text, h->port, &e) && (e.kind == ENDPOINT_IPV6) == (a->kind == DNS_AAAA))
 		add_address(h, &e);
@@ -194,6 +215,8 @@ static void plan_mx(struct job *j)
 
 static void mx_answered(struct job *j, struct str name, const struct resolved_end *m)
 {
+	j->mx_secure = m->secure != 0;
+	j->mx_canonical = arena_try_copy(j->arena, m->canonical);
 	switch (m->result) {
 	case DNS_FOUND:
 	case DNS_NODATA: plan_mx(j); break;
@@ -203,19 +226,43 @@ static void mx_answered(struct job *j, struct str name, const struct resolved_en
 	}
 }
 
-static void take_end(const struct ask *a, const struct resolved_end *m)
+static bool is_answer(uint64_t result)
 {
-	struct job *j = a->job;
-	if (a->kind == DNS_MX) {
-		mx_answered(j, a->name, m);
-	} else if (m->result != DNS_FOUND && m->result != DNS_NODATA && m->result != DNS_NXDOMAIN) {
-		j->hosts[a->host].trouble = true;
+	return result == DNS_FOUND || result == DNS_NODATA || result == DNS_NXDOMAIN;
+}
+
+static void address_answered(struct job *j, const struct ask *a, const struct resolved_end *m)
+{
+	struct job_host *h = &j->hosts[a->host];
+	if (!is_answer(m->result)) {
+		h->trouble = true;
 		dns_trouble(j, a->kind, a->name, m->result == DNS_BOGUS ? STR("its signature is wrong (DNSSEC: bogus)") : m->text);
 	}
 	/* What a bogus answer says is not used, whatever it said. */
-	if (m->result == DNS_BOGUS && a->kind != DNS_MX)
-		j->hosts[a->host].n_addresses = 0;
+	if (m->result == DNS_BOGUS)
+		h->n_addresses = 0;
+	if (j->direct)
+		publish_address_answered(j, a->host, a->kind, m);
+}
+
+static void take_end(const struct ask *a, const struct resolved_end *m)
+{
+	struct job *j = a->job;
+	if (a->kind == DNS_MX)
+		mx_answered(j, a->name, m);
+	else if (a->kind == DNS_A || a->kind == DNS_AAAA)
+		address_answered(j, a, m);
+	else if (a->host != no_host)
+		publish_answered(j, a->host, a->kind, m);
 	one_ask_less(j);
+}
+
+static void take_policy(const struct ask *a, const struct resolved_policy *m)
+{
+	if (a->kind == DNS_TXT) {
+		publish_take_policy(a->job, m);
+		one_ask_less(a->job);
+	}
 }
 
 void targets_answer(struct courier *c, unsigned kind, const void *msg)
@@ -230,6 +277,12 @@ void targets_answer(struct courier *c, unsigned kind, const void *msg)
 		struct ask *a = map_remove_u64(c->asks, m->request);
 		if (a != NULL && a->job != NULL)
 			take_end(a, m);
+		free(a);
+	} else if (kind == RESOLVED_POLICY) {
+		const struct resolved_policy *m = msg;
+		struct ask *a = map_remove_u64(c->asks, m->request);
+		if (a != NULL && a->job != NULL)
+			take_policy(a, m);
 		free(a);
 	}
 }
@@ -318,6 +371,17 @@ static void drop_never_remote(struct job *j, struct job_host *h)
 	h->n_addresses = kept;
 }
 
+/* A relay and an LMTP server are ours: what the configuration asks is all. LMTP that stays on this machine needs no TLS. */
+static void set_demand(const struct job *j, struct job_host *h, struct target *t)
+{
+	enum tls_level level = j->lmtp && endpoint_is_loopback(&t->at) ? TLS_NONE : j->level;
+	t->demand = (struct demand){ level, level >= TLS_VERIFY ? PROVE_NAME : PROVE_NOTHING, level <= TLS_OPPORTUNISTIC };
+	if (!j->direct)
+		return;
+	t->published = h;
+	t->demand = (struct demand){ h->protection.level, h->protection.proof, h->protection.may_go_clear };
+}
+
 static void order_targets(struct job *j)
 {
 	if (j->targets == NULL)
@@ -327,19 +391,43 @@ static void order_targets(struct job *j)
 		struct job_host *h = &j->hosts[i];
 		if (j->direct && !j->allow_loopback)
 			drop_never_remote(j, h);
+		if (j->direct)
+			publish_decide(j, i);
+		if (j->direct && !h->protection.usable) {
+			j->refused_by_policy |= h->n_addresses > 0;
+			continue;
+		}
 		size_t n = mx_order_addresses(h->addresses, h->n_addresses, j->family, ordered);
 		for (size_t k = 0; k < n; k++) {
 			struct target *t = &j->targets[j->n_targets++];
 			t->host = h->name;
 			to_endpoint(&ordered[k], h->port, &t->at);
+			set_demand(j, h, t);
 		}
 	}
+}
+
+/* There are hosts, and what is published forbids each: the best one's reason stands for all. */
+static void refused_by_policy(struct job *j)
+{
+	char words[400];
+	const struct job_host *h = j->hosts;
+	while (h->protection.usable || h->n_addresses == 0)
+		h++;
+	(void)snprintf(words, sizeof words, "%.*s must not be used: %s", STR_ARG(str_sub(h->name, 0, 200)),
+	               protection_refusal(&h->protection));
+	j->last_host = h->name;
+	job_fail_all(j, OUTCOME_LATER, &REPLY(0, 4, 7, 5, str_of(words)));
 }
 
 /* Nowhere to go: for good, unless the DNS or the administrator may mend it. */
 static void no_target(struct job *j)
 {
 	struct smtp_reply later = REPLY(0, 4, 4, 3, str_of(j->dns_words)), why;
+	if (j->refused_by_policy) {
+		refused_by_policy(j);
+		return;
+	}
 	if (j->dns_trouble) {
 		job_fail_all(j, OUTCOME_LATER, &later);
 		return;
@@ -369,6 +457,10 @@ void job_targets_known(struct job *j)
 		drop_ourselves(j);
 	if (j->n_targets == 0)
 		order_targets(j);
+	evidence_route(j);
+	for (size_t i = 0; i < j->n_targets && j->strict == NULL; i++)
+		if (j->targets[i].demand.proof == PROVE_NAME)
+			j->strict = trust_hold(courier_trust(j->courier, j->ca, true));
 	if (j->n_targets == 0)
 		no_target(j);
 	else

@@ -6,17 +6,17 @@
 #include "sys/log.h"
 
 /* What a target gave in protection, in words and as a level. */
-struct protection { enum tls_level level; char words[240]; };
+struct shown { enum tls_level level; char words[240]; };
 
-static void protection_of(const struct visit *v, struct protection *p)
+static void protection_of(const struct visit *v, struct shown *p)
 {
-	*p = (struct protection){ .level = TLS_NONE };
+	*p = (struct shown){ .level = TLS_NONE };
 	const struct tls *tls = v != NULL ? hop_tls(v->hop) : NULL;
 	if (tls == NULL || tls_state(tls) == TLS_BROKEN)
 		return;
 	struct tls_facts f;
 	tls_facts(tls, &f);
-	p->level = v->level == TLS_NONE ? TLS_OPPORTUNISTIC : v->level;
+	p->level = visit_level(v);
 	(void)snprintf(p->words, sizeof p->words, "%.*s %.*s %.*s%s", STR_ARG(f.version), STR_ARG(f.cipher), STR_ARG(f.group),
 	               f.verified ? " verified" : "");
 }
@@ -33,7 +33,7 @@ void tell_outcome(struct job *j, size_t rcpt, enum outcome_class outcome, const 
 	struct courier *c = j->courier;
 	struct job_rcpt *r = &j->rcpts[rcpt];
 	struct visit *v = j->visit;
-	struct protection p;
+	struct shown p;
 	char status[24] = "";
 	struct buf dialogue;
 	if (r->told)
@@ -54,6 +54,7 @@ void tell_outcome(struct job *j, size_t rcpt, enum outcome_class outcome, const 
 		.tls = str_of(p.words), .dialogue = buf_view(&dialogue), .detail = STR_NONE,
 		.dsn = outcome == OUTCOME_DONE && client != NULL && smtp_client_offers(client)->dsn,
 	};
+	evidence_send(j);
 	if (c->spool != NULL)
 		channel_send(c->spool, FROM_WORKER_OUTCOME, &m);
 	buf_fini(&dialogue);
@@ -62,7 +63,7 @@ void tell_outcome(struct job *j, size_t rcpt, enum outcome_class outcome, const 
 /* The spool logs what becomes of each recipient; that a host failed before, only we know. */
 void tell_host_failed(struct job *j, const struct visit *v, const struct smtp_reply *why)
 {
-	struct protection p;
+	struct shown p;
 	struct buf line;
 	protection_of(v, &p);
 	buf_init(&line, 4096);
@@ -78,4 +79,13 @@ void tell_downgrade(const struct job *j, const struct visit *v)
 {
 	log_event(LOG_DOWNGRADE, LOG_S("id", j->id), LOG_S("domain", j->domain), LOG_S("host", v->host), LOG_Z("ip", v->ip),
 	          LOG_Z("reason", v->in_clear ? "the TLS handshake failed in an earlier try" : "STARTTLS is not offered"));
+}
+
+void tell_below(const struct job *j, const struct visit *v, enum tls_level best)
+{
+	char words[120];
+	(void)snprintf(words, sizeof words, "the domain has shown %s before, and shows %s now", tls_level_name(best),
+	               tls_level_name(visit_level(v)));
+	log_event(LOG_DOWNGRADE, LOG_S("id", j->id), LOG_S("domain", j->domain), LOG_S("host", v->host), LOG_Z("ip", v->ip),
+	          LOG_Z("reason", words));
 }

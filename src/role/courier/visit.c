@@ -65,12 +65,15 @@ static void put_key(const struct job *j, const struct target *t, struct buf *out
 {
 	fault f = endpoint_put(out, &t->at);
 	if (f == OK)
-		f = buf_addf(out, " %.*s %d%d%d%d %s ", STR_ARG(t->host), j->level, j->implicit, j->lmtp, j->in_clear,
-		             j->trust != NULL && j->trust->verify ? "verify" : "");
+		f = buf_addf(out, " %.*s %d%d%d%d%d ", STR_ARG(t->host), t->demand.level, t->demand.proof, j->implicit, j->lmtp,
+		             j->in_clear);
+	/* Names that a certificate may carry instead, under a TLSA record for an authority. */
+	if (f == OK && t->demand.proof == PROVE_DANE)
+		f = buf_addf(out, "%.*s ", STR_ARG(j->name));
 	if (f == OK && j->login)
 		f = buf_add(out, j->name);
-	if (f == OK && j->trust != NULL)
-		f = buf_addf(out, " %.*s", STR_ARG(j->trust->ca_path));
+	if (f == OK && j->lenient != NULL)
+		f = buf_addf(out, " %.*s", STR_ARG(j->lenient->ca_path));
 	/* Without room for the whole key nothing is shared. */
 	if (f != OK)
 		buf_clear(out);
@@ -88,13 +91,14 @@ static struct visit *find_kept(struct courier *c, struct str key)
 
 static void ready(struct visit *v);
 
-static void use_kept(struct job *j, struct visit *v)
+static void use_kept(struct job *j, struct visit *v, const struct target *t)
 {
 	struct courier *c = j->courier;
 	leave_lists(v);
 	list_add_last(&c->visits, &v->in_courier);
 	timer_clear(&v->timer);
 	v->job = j;
+	v->published = t->published;
 	j->visit = v;
 	v->reused = true;
 	uint64_t number = j->number;
@@ -105,7 +109,7 @@ static void use_kept(struct job *j, struct visit *v)
 		hop_turn(j->visit->hop);
 }
 
-static void connect_out(struct visit *v, const struct job *j, const struct endpoint *to, int fd)
+static void connect_out(struct visit *v, struct job *j, const struct endpoint *to, int fd)
 {
 	struct courier *c = v->courier;
 	struct endpoint from, *source = NULL;
@@ -118,7 +122,7 @@ static void connect_out(struct visit *v, const struct job *j, const struct endpo
 	}
 	struct hop_options o = {
 		.fd = fd, .to = *to, .from = source, .tls = v->trust != NULL ? v->trust->client : NULL, .tls_name = v->host,
-		.implicit = j->implicit, .client = { .ehlo = j->ehlo, .lmtp = j->lmtp },
+		.wish = &v->wish, .implicit = j->implicit, .client = { .ehlo = j->ehlo, .lmtp = j->lmtp },
 	};
 	v->hop = hop_new(c->loop, &o, &hop_handler, v);
 }
@@ -134,9 +138,11 @@ static struct visit *visit_new(struct job *j, const struct target *t, struct str
 	v->job = j;
 	v->key = str_keep(key);
 	v->host = str_keep(t->host);
-	v->level = j->level;
+	v->demand = t->demand;
+	v->published = t->published;
 	v->in_clear = j->in_clear;
-	v->trust = j->trust != NULL ? trust_hold(j->trust) : NULL;
+	v->trust = trust_hold(t->demand.proof == PROVE_NAME ? j->strict : j->lenient);
+	publish_wish(j, t, &v->wish, v->also);
 	buf_init(&ip, sizeof v->ip - 1);
 	struct endpoint bare = t->at;
 	if (bare.kind != ENDPOINT_UNIX && endpoint_put_literal(&ip, &bare) == OK) {
@@ -152,24 +158,16 @@ static struct visit *visit_new(struct job *j, const struct target *t, struct str
 	return v;
 }
 
-/* Clear text to another machine is what LMTP over loopback is spared of. */
-static bool stays_here(const struct job *j, const struct target *t)
-{
-	return j->lmtp && endpoint_is_loopback(&t->at);
-}
-
 void visit_start(struct job *j, const struct target *t)
 {
 	struct courier *c = j->courier;
 	struct buf key;
-	if (j->lmtp)
-		j->level = stays_here(j, t) || j->trust == NULL ? TLS_NONE : TLS_OPPORTUNISTIC;
 	buf_init(&key, 1024);
 	put_key(j, t, &key);
 	struct visit *kept = find_kept(c, buf_view(&key));
 	if (kept != NULL) {
 		buf_fini(&key);
-		use_kept(j, kept);
+		use_kept(j, kept, t);
 		return;
 	}
 	if (c->n_visits >= COURIER_VISITS_MAX && !list_empty(&c->kept))
@@ -373,14 +371,36 @@ static void login_answered(struct visit *v, const struct smtp_client_event *e)
 
 /* ---- protection ---- */
 
+/* What is proven counts even where it was not asked for. */
+enum tls_level visit_level(const struct visit *v)
+{
+	const struct tls *tls = hop_tls(v->hop);
+	struct tls_facts f;
+	if (tls == NULL || tls_state(tls) != TLS_OPEN)
+		return TLS_NONE;
+	tls_facts(tls, &f);
+	enum tls_level shown = f.verified ? TLS_VERIFY : TLS_OPPORTUNISTIC;
+	return v->demand.level > shown ? v->demand.level : shown;
+}
+
+/* Only hosts of strangers: what a relay of ours speaks is known. */
+unsigned visit_next_shape(const struct visit *v)
+{
+	const struct tls *tls = hop_tls(v->hop);
+	if (v->job == NULL || !v->job->direct || tls == NULL || tls_state(tls) == TLS_OPEN)
+		return TLS_SHAPES;
+	enum tls_failure why = tls_failure(tls);
+	return why == TLS_FAIL_NONE || why == TLS_FAIL_HANDSHAKE ? tls_shape_after(v->trust->client, v->wish.shape) : TLS_SHAPES;
+}
+
 /* In clear, and STARTTLS is not to be had. True: clear text is right here. */
 static bool clear_is_allowed(struct visit *v)
 {
 	struct job *j = v->job;
 	struct status needed = { 4, 7, 10 };
-	if (j->level == TLS_NONE)
+	if (v->demand.level == TLS_NONE)
 		return true;
-	if (j->level > TLS_OPPORTUNISTIC) {
+	if (!v->demand.may_go_clear) {
 		fail_words(v, needed, false, "%.*s does not offer STARTTLS%s, and without TLS this message is not sent there",
 		           v->tls_refused ? " now" : "");
 		return false;
@@ -389,7 +409,7 @@ static bool clear_is_allowed(struct visit *v)
 		fail_words(v, needed, true, "%.*s offers STARTTLS and refuses it%s", "");
 		return false;
 	}
-	if (!v->in_clear && courier_seen_tls(v->courier, j->domain)) {
+	if (!v->in_clear && memory_seen_lately(v->courier, j->domain)) {
 		fail_words(v, needed, false, "%.*s has lately used TLS for this domain and does not offer it now%s; the message waits",
 		           "");
 		return false;
@@ -414,7 +434,7 @@ static void ready(struct visit *v)
 		return;
 	}
 	bool in_tls = hop_tls(v->hop) != NULL;
-	if (!in_tls && j->level != TLS_NONE && !v->in_clear && smtp_client_offers(client)->starttls) {
+	if (!in_tls && v->demand.level != TLS_NONE && !v->in_clear && smtp_client_offers(client)->starttls) {
 		fault f = smtp_client_starttls(client, loop_now_ms(v->courier->loop));
 		check(f == OK);
 		return;
@@ -434,8 +454,14 @@ static void ready(struct visit *v)
 static void on_tls_open(void *owner)
 {
 	struct visit *v = owner;
-	if (v->job != NULL && v->job->direct)
-		courier_see_tls(v->courier, v->job->domain);
+	struct job *j = v->job;
+	if (j == NULL || !j->direct)
+		return;
+	enum tls_level best = memory_best(v->courier, j->domain);
+	if (memory_saw(v->courier, j->domain, visit_level(v)))
+		tell_below(j, v, best);
+	if (v->wish.shape > 0)
+		memory_keep_shape(v->courier, v->host, v->wish.shape);
 }
 
 static void on_event(void *owner, const struct smtp_client_event *e)

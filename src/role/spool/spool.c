@@ -16,7 +16,7 @@ struct told { struct channel *channel; };
 static void tell_observation(void *owner, struct str key, struct str value, int64_t expires_s)
 {
 	struct told *t = owner;
-	if (spool_is_own_key(key))
+	if (spool_is_own_key(key) || spool_is_memory_of_courier(key))
 		return;
 	channel_send(t->channel, KEPT_OBSERVATION,
 	             &(struct kept_observation){ .key = key, .value = value, .expires_s = expires_s });
@@ -27,7 +27,8 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 	struct spool *s = owner;
 	const struct keep_observation *m = msg;
 	fd_close(&fd);
-	if (kind != KEEP_OBSERVATION || s->store == NULL || m->key.n == 0 || m->key.n > 512 || m->value.n > (64 << 10) || spool_is_own_key(m->key))
+	if (kind != KEEP_OBSERVATION || s->store == NULL || m->key.n == 0 || m->key.n > 512 || m->value.n > (64 << 10) ||
+	    spool_is_own_key(m->key) || spool_is_memory_of_courier(m->key))
 		return;
 	if (s->ops->remember(s->store, m->key, m->value, m->expires_s) != OK)
 		log_event(LOG_TROUBLE, LOG_Z("text", "an observation of the resolver could not be kept"));

@@ -235,6 +235,7 @@ fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_
 /* ---- work.c ---- */
 void spool_worker_link(struct spool *s, enum worker_kind kind, int fd);
 void spool_worker_drop(struct worker *w);
+bool spool_is_memory_of_courier(struct str key); /* of an observation */
 
 /* ---- verdict.c ---- */
 struct outcome_facts {

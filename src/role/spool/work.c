@@ -2,6 +2,10 @@
 /* role/spool/work.c -- the workers: content goes out by credit, outcomes come back. */
 #include "role/spool/spool.h"
 
+#include "base/check.h"
+
+enum { MEMORIES_ARENA = 64 << 20 };
+
 static const char *const worker_names[] = { "courier", "porter" };
 
 /* ---- content ---- */
@@ -128,6 +132,46 @@ static void let_rest(struct worker *w)
 	channel_send(w->channel, WORKER_RESTED, &(struct worker_rested){ 0 });
 }
 
+/* ---- what a courier has learned ---- */
+
+bool spool_is_memory_of_courier(struct str key)
+{
+	static const struct str prefixes[] = COURIER_MEMORIES;
+	for (size_t i = 0; i < COUNT(prefixes); i++)
+		if (str_starts(key, prefixes[i]))
+			return true;
+	return false;
+}
+
+static void keep_memory(struct worker *w, const struct from_worker_remember *m)
+{
+	struct spool *s = w->spool;
+	if (w->kind != WORKER_COURIER || s->store == NULL || m->key.n > MEMORY_KEY_MAX || m->value.n > MEMORY_VALUE_MAX ||
+	    !spool_is_memory_of_courier(m->key))
+		return;
+	if (s->ops->remember(s->store, m->key, m->value, m->expires_s) != OK)
+		log_event(LOG_TROUBLE, LOG_Z("text", "what the courier has learned could not be kept"));
+}
+
+static void tell_memory(void *owner, struct str key, struct str value, int64_t expires_s)
+{
+	struct worker *w = owner;
+	if (spool_is_memory_of_courier(key))
+		channel_send(w->channel, WORKER_REMEMBERED,
+		             &(struct worker_remembered){ .job = 0, .key = key, .value = value, .expires_s = expires_s });
+}
+
+static void tell_memories(struct worker *w)
+{
+	struct spool *s = w->spool;
+	if (w->kind != WORKER_COURIER || s->store == NULL)
+		return;
+	struct arena *a = arena_new(MEMORIES_ARENA);
+	if (s->ops->recall(s->store, spool_now_s(s), a, tell_memory, w) != OK)
+		log_event(LOG_TROUBLE, LOG_Z("text", "what the courier has learned could not be read"));
+	arena_free(&a);
+}
+
 static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct worker *w = owner;
@@ -135,6 +179,10 @@ static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
 	if (kind == FROM_WORKER_RESTING) {
 		w->resting = true;
 		let_rest(w);
+		return;
+	}
+	if (kind == FROM_WORKER_REMEMBER) {
+		keep_memory(w, msg);
 		return;
 	}
 	/* Every other message begins with its job; one that is over, or another worker's, is passed over. */
@@ -201,6 +249,7 @@ void spool_worker_link(struct spool *s, enum worker_kind kind, int fd)
 	struct worker *w = &s->workers[kind];
 	spool_worker_drop(w);
 	w->channel = channel_new(s->loop, fd, &worker_to_spool, &spool_to_worker, &handler, w);
+	tell_memories(w);
 	LIST_EACH(l, &s->jobs) {
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
 		if (j->worker == w && !j->over)

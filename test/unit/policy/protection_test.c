@@ -261,7 +261,7 @@ static void test_p12_every_input(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++)
 		if (used[i] == 0)
 			fail_msg("row %zu is of no use", i);
-	print_message("%u inputs, %zu rows\n", n, COUNT(rows));
+	print_message("# %u inputs, %zu rows\n", n, COUNT(rows));
 }
 
 int main(void)

@@ -10,12 +10,17 @@
 
 #include <cmocka.h>
 
+#include <openssl/sha.h>
+#include <openssl/x509.h>
+
 #include "base/base64.h"
 #include "base/check.h"
 #include "ipc/courier_keeper.h"
 #include "mail/envelope.h"
+#include "mail/story.h"
 #include "ipc/resolver.h"
 #include "ipc/spool_delivery.h"
+#include "proto/mtasts/mtasts.h"
 #include "sys/log.h"
 #include "sys/stream.h"
 
@@ -368,6 +373,13 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 	} else if (kind == FROM_WORKER_RESTING) {
 		w->resting = true;
 		loop_stop(w->loop);
+	} else if (kind == FROM_WORKER_STORY) {
+		keep_text(&w->story, ((const struct from_worker_story *)msg)->text);
+		assert_true(story_is_sound(buf_view(&w->story)));
+	} else if (kind == FROM_WORKER_REMEMBER) {
+		const struct from_worker_remember *m = msg;
+		must(buf_addf(&w->remembered, "%.*s ", STR_ARG(m->key)));
+		keep_text(&w->last_memory, m->value);
 	} else {
 		assert_int_equal(kind, FROM_WORKER_RENEW);
 		w->renewals++;
@@ -376,23 +388,58 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 
 /* ---- resolver ---- */
 
-static void say_end(struct world *w, uint64_t request, enum dns_result result)
+static void say_end(struct world *w, uint64_t request, enum dns_result result, bool secure)
 {
-	channel_send(w->resolver, RESOLVED_END,
-	             &(struct resolved_end){ .request = request, .result = result, .text = STR("as the test wants it") });
+	channel_send(w->resolver, RESOLVED_END, &(struct resolved_end){ .request = request, .result = result, .secure = secure,
+	                                                                .text = STR("as the test wants it") });
 }
 
-/* Rows "KIND NAME VALUE" or "KIND NAME nxdomain|bogus|failed", separated by ';'. A name without a row does not exist; one with
- * rows of other kinds has no data. */
+/* Rdata of "3 1 1" for the key of our server, or for nobody's. */
+static void put_tlsa(struct world *w, struct str value, struct buf *out)
+{
+	unsigned char *der = NULL, digest[32] = { 0 };
+	int n = i2d_PUBKEY(w->home.keys[w->home.n_keys - 1], &der);
+	assert_true(n > 0);
+	if (str_eq(value, STR("right")))
+		assert_non_null(SHA256(der, (size_t)n, digest));
+	OPENSSL_free(der);
+	must(buf_add(out, str_eq(value, STR("unusable")) ? STR("\x01\x01\x01") : STR("\x03\x01\x01")));
+	must(buf_add(out, (struct str){ (const char *)digest, sizeof digest }));
+}
+
+/* Rows "STS DOMAIN MODE PATTERNS". */
+static void say_policy(struct world *w, const struct resolve_policy *m)
+{
+	struct resolved_policy p = { .request = m->request, .state = STS_NONE };
+	struct str rest = str_of(w->zone), row, word, name, mode;
+	while (str_take_until(&rest, ';', &row) || (row = rest, rest = STR_NONE, row.n > 0)) {
+		if (!str_take_word(&row, &word) || !str_eq(word, STR("STS")) || !str_take_word(&row, &name) || !str_eq(name, m->domain))
+			continue;
+		(void)str_take_word(&row, &mode);
+		p.state = STS_POLICY;
+		p.mode = str_eq(mode, STR("enforce")) ? MTASTS_MODE_ENFORCE : MTASTS_MODE_TESTING;
+		p.mx = str_trim(row);
+		p.id = STR("1");
+	}
+	channel_send(w->resolver, RESOLVED_POLICY, &p);
+}
+
+/* Rows "KIND NAME VALUE" or "KIND NAME nxdomain|bogus|failed", separated by ';'; "+KIND" for a signed answer. A name without a
+ * row does not exist; one with rows of other kinds has no data. */
 static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 {
-	static const char *const kinds[] = { "A", "AAAA", "MX" };
+	static const char *const kinds[] = { "A", "AAAA", "MX", "PTR", "TXT", "TLSA", "CNAME" };
 	struct world *w = owner;
 	const struct resolve *m = msg;
 	assert_int_equal(fd, -1);
+	if (kind == RESOLVE_POLICY) {
+		say_policy(w, msg);
+		return;
+	}
 	assert_int_equal(kind, RESOLVE);
 	enum dns_result result = DNS_NXDOMAIN;
 	struct str rest = str_of(w->zone), row, word, name;
+	bool secure = false;
 	while (rest.n > 0) {
 		if (!str_take_until(&rest, ';', &row)) {
 			row = rest;
@@ -403,6 +450,7 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 		row = str_trim(row);
 		if (!str_eq(name, m->name))
 			continue;
+		secure = str_take_char(&word, '+') || secure;
 		bool same = str_eq(word, str_of(kinds[m->kind]));
 		if (!same && result == DNS_NXDOMAIN)
 			result = DNS_NODATA;
@@ -413,13 +461,19 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 			continue;
 		}
 		uint64_t number = 0;
+		struct buf rdata;
+		buf_init(&rdata, 64);
 		(void)(m->kind == DNS_MX && str_take_u64(&row, &number));
+		if (m->kind == DNS_TLSA)
+			put_tlsa(w, row, &rdata);
 		channel_send(w->resolver, RESOLVED_RECORD,
-		             &(struct resolved_record){ .request = m->request, .number = number, .text = str_trim(row) });
+		             &(struct resolved_record){ .request = m->request, .number = number,
+		                                        .text = m->kind == DNS_TLSA ? buf_view(&rdata) : str_trim(row) });
+		buf_fini(&rdata);
 		if (result == DNS_NXDOMAIN || result == DNS_NODATA)
 			result = DNS_FOUND;
 	}
-	say_end(w, m->request, result);
+	say_end(w, m->request, result, secure);
 }
 
 /* ---- keeper ---- */
@@ -512,7 +566,7 @@ void world_open(struct world *w)
 		close_peers(w);
 		assert_true(tries < 20);
 	}
-	struct buf *bufs[] = { &w->outcomes, &w->last_tls, &w->last_host, &w->last_dialogue };
+	struct buf *bufs[] = { &w->outcomes, &w->last_tls, &w->last_host, &w->last_dialogue, &w->story, &w->remembered, &w->last_memory };
 	for (size_t i = 0; i < COUNT(bufs); i++)
 		buf_init(bufs[i], 1 << 20);
 	must(socket_pair(pair));
@@ -535,7 +589,7 @@ void world_close(struct world *w)
 	loop_free(&w->loop);
 	tls_server_free(&w->tls);
 	home_fini(&w->home);
-	struct buf *bufs[] = { &w->outcomes, &w->last_tls, &w->last_host, &w->last_dialogue };
+	struct buf *bufs[] = { &w->outcomes, &w->last_tls, &w->last_host, &w->last_dialogue, &w->story, &w->remembered, &w->last_memory };
 	for (size_t i = 0; i < COUNT(bufs); i++)
 		buf_fini(bufs[i]);
 }
@@ -584,7 +638,7 @@ void world_send(struct world *w, const struct job_spec *spec)
 	buf_clear(&w->outcomes);
 	channel_send(w->spool, WORKER_JOB,
 	             &(struct worker_job){
-		             .job = w->job, .purpose = spec->verify ? JOB_VERIFY : JOB_DELIVER, .id = STR("q1"),
+		             .job = w->job, .purpose = spec->explain ? JOB_EXPLAIN : spec->verify ? JOB_VERIFY : JOB_DELIVER, .id = STR("q1"),
 		             .route_kind = spec->kind, .route_name = str_of(or(spec->name, spec->domain)),
 		             .domain = str_of(spec->domain), .sender = STR("a@x.example"), .size_bytes = w->content.n,
 		             .body = spec->body_8bit ? BODY_8BIT : BODY_7BIT, .smtputf8 = spec->smtputf8,

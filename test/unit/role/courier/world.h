@@ -62,7 +62,8 @@ struct world {
 	bool not_whole, hold_body;
 	uint64_t job, wanted, wants;
 	struct buf outcomes;     /* "INDEX CLASS REPLY|" */
-	struct buf last_tls, last_host, last_dialogue;
+	struct buf last_tls, last_host, last_dialogue, story;
+	struct buf remembered, last_memory; /* keys, with a space after each; the last value */
 	uint64_t last_level, last_dsn;
 	bool done, ready, drained, resting, spool_lost;
 	unsigned renewals, given_back;
@@ -80,7 +81,7 @@ struct job_spec {
 	enum route_kind kind;
 	const char *name, *domain, *rcpts; /* "b@y.example c@y.example" */
 	uint64_t attempt;                  /* 0: 1 */
-	bool verify, body_8bit, smtputf8;
+	bool verify, explain, body_8bit, smtputf8;
 	const char *content;               /* NULL: a short letter */
 	uint64_t notify;
 };

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What domains and hosts have shown before: the best protection of a domain, and the hello that a host could bear. Kept by the
+ * spool over a restart of this role, and told to it only when there is news.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "role/courier/courier.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+
+enum {
+	DAY_S = 24 * 60 * 60,
+	BEST_S = 30 * DAY_S,       /* so long the best level counts after it was last shown */
+	SHAPE_S = 7 * DAY_S,       /* then the full hello is tried again */
+	NEWS_S = 60 * 60,          /* the time of the last sight is told this often */
+};
+
+static const struct str seen_prefix = STR_INIT("seen/"), shape_prefix = STR_INIT("shape/");
+
+struct seen { enum tls_level best; int64_t best_s, last_s, told_s, incident_s; };
+struct shape { unsigned shape; int64_t until_s; };
+
+/* ---- for the next run ---- */
+
+static void tell(struct courier *c, struct str prefix, struct str name, const char *value, int64_t expires_s)
+{
+	struct buf key;
+	buf_init(&key, 300);
+	fault f = buf_add(&key, prefix);
+	if (f == OK)
+		f = buf_add(&key, name);
+	if (f == OK && c->spool != NULL)
+		channel_send(c->spool, FROM_WORKER_REMEMBER,
+		             &(struct from_worker_remember){ .job = 0, .key = buf_view(&key), .value = str_of(value), .expires_s = expires_s });
+	buf_fini(&key);
+}
+
+static void tell_seen(struct courier *c, struct str domain, struct seen *s)
+{
+	char value[80];
+	(void)snprintf(value, sizeof value, "%s %lld %lld", tls_level_name(s->best), (long long)s->best_s, (long long)s->last_s);
+	tell(c, seen_prefix, domain, value, s->last_s + BEST_S);
+	s->told_s = s->last_s;
+}
+
+/* ---- domains ---- */
+
+static struct seen *seen_find(const struct courier *c, struct str domain)
+{
+	return map_get(c->seen, domain);
+}
+
+/* A clock that went back makes nothing older than it is. */
+static bool counts_still(const struct seen *s, int64_t now_s)
+{
+	return s != NULL && now_s - s->best_s < BEST_S;
+}
+
+enum tls_level memory_best(const struct courier *c, struct str domain)
+{
+	const struct seen *s = seen_find(c, domain);
+	return counts_still(s, clock_wall_s()) ? s->best : TLS_NONE;
+}
+
+bool memory_seen_lately(const struct courier *c, struct str domain)
+{
+	const struct seen *s = seen_find(c, domain);
+	return s != NULL && clock_wall_s() - s->last_s < DAY_S;
+}
+
+static struct seen *seen_add(struct courier *c, struct str domain)
+{
+	struct seen *s = seen_find(c, domain);
+	if (s != NULL || map_count(c->seen) >= COURIER_SEEN_MAX)
+		return s;
+	s = NEW(struct seen);
+	(void)map_set(c->seen, domain, s);
+	return s;
+}
+
+/* True: the domain has done better before, and nobody was told in the last hour. */
+bool memory_saw(struct courier *c, struct str domain, enum tls_level level)
+{
+	int64_t now_s = clock_wall_s();
+	struct seen *s = seen_find(c, domain);
+	bool below = counts_still(s, now_s) && level < s->best;
+	bool incident = below && now_s - s->incident_s >= NEWS_S;
+	if (incident)
+		s->incident_s = now_s;
+	if (level < TLS_OPPORTUNISTIC)
+		return incident;
+	s = seen_add(c, domain);
+	if (s == NULL)
+		return false;
+	bool news = !below && level != s->best;
+	s->last_s = now_s;
+	if (!below) {
+		s->best = level;
+		s->best_s = now_s;
+	}
+	if (news || now_s - s->told_s >= NEWS_S)
+		tell_seen(c, domain, s);
+	return incident;
+}
+
+/* ---- hosts ---- */
+
+unsigned memory_shape(const struct courier *c, struct str host)
+{
+	const struct shape *s = map_get(c->shapes, host);
+	return s != NULL && clock_wall_s() < s->until_s ? s->shape : 0;
+}
+
+static void shape_set(struct courier *c, struct str host, unsigned shape, int64_t until_s)
+{
+	struct shape *s = map_get(c->shapes, host);
+	if (s == NULL && map_count(c->shapes) >= COURIER_SEEN_MAX)
+		return;
+	if (s == NULL) {
+		s = NEW(struct shape);
+		(void)map_set(c->shapes, host, s);
+	}
+	*s = (struct shape){ shape, until_s };
+}
+
+void memory_keep_shape(struct courier *c, struct str host, unsigned shape)
+{
+	char value[24];
+	int64_t until_s = clock_wall_s() + SHAPE_S;
+	if (shape == memory_shape(c, host))
+		return;
+	shape_set(c, host, shape, until_s);
+	(void)snprintf(value, sizeof value, "%u", shape);
+	tell(c, shape_prefix, host, value, until_s);
+	log_event(LOG_TLS_SHAPE, LOG_S("host", host), LOG_Z("shape", tls_shape_name(shape)));
+}
+
+/* ---- from the last run ---- */
+
+static bool read_level(struct str *rest, enum tls_level *out)
+{
+	struct str word;
+	if (!str_take_word(rest, &word))
+		return false;
+	for (enum tls_level level = TLS_NONE; level <= TLS_DANE; level++)
+		if (str_eq(word, str_of(tls_level_name(level)))) {
+			*out = level;
+			return true;
+		}
+	return false;
+}
+
+static void take_seen(struct courier *c, struct str domain, struct str value)
+{
+	enum tls_level best;
+	uint64_t best_s, last_s;
+	if (!read_level(&value, &best) || !str_take_char(&value, ' ') || !str_take_u64(&value, &best_s) ||
+	    !str_take_char(&value, ' ') || !str_take_u64(&value, &last_s) || best_s > INT64_MAX || last_s > INT64_MAX)
+		return;
+	struct seen *s = seen_find(c, domain) == NULL ? seen_add(c, domain) : NULL;
+	if (s != NULL)
+		*s = (struct seen){ .best = best, .best_s = (int64_t)best_s, .last_s = (int64_t)last_s, .told_s = (int64_t)last_s };
+}
+
+void memory_take(struct courier *c, const struct worker_remembered *m)
+{
+	struct str key = m->key;
+	uint64_t shape;
+	if (str_take(&key, seen_prefix))
+		take_seen(c, key, m->value);
+	else if (str_take(&key, shape_prefix) && str_u64(m->value, &shape) && shape < TLS_SHAPES)
+		shape_set(c, key, (unsigned)shape, m->expires_s);
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: ISC */
+/* What domains publish binds the courier: DANE, MTA-STS, what they have shown before, and what the operator excepts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "ipc/spool_delivery.h"
+#include "sys/clock.h"
+#include "world.h"
+
+static struct world w;
+
+#define SIGNED_MX "+MX y.example 10 mx.y.example;+A mx.y.example 127.0.0.1;"
+#define PLAIN_MX "MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;"
+#define SECOND_MX "+MX y.example 20 mx2.y.example;A mx2.y.example 127.0.0.2;"
+#define TLSA "TLSA _%u._tcp.mx.y.example "
+
+static const struct job_spec to_b = { .kind = ROUTE_TO_MX, .domain = "y.example", .rcpts = "b@y.example", .attempt = 5 };
+static char zone[600];
+
+static int open_world(void **state)
+{
+	(void)state;
+	world_open(&w);
+	w.peers[0].script = (struct peer_script){ .ehlo = "STARTTLS" };
+	return 0;
+}
+
+static int close_world(void **state)
+{
+	(void)state;
+	world_close(&w);
+	return 0;
+}
+
+/* %u in the rows is the port. */
+static void publish(const char *rows)
+{
+	(void)snprintf(zone, sizeof zone, rows, (unsigned)w.port);
+	w.zone = zone;
+}
+
+static void direct(const char *lines)
+{
+	char text[400];
+	world_ca_file(&w, buf_view(&w.home.ca_pem));
+	(void)snprintf(text, sizeof text, "direct {\n port %%\n allow-loopback yes\n family ipv4\n ca /test/ca.pem\n %s\n}\n", lines);
+	world_configure(&w, text);
+	if (!w.ready)
+		fail_msg("configuration refused: %s", w.why);
+}
+
+static void expect(const char *outcomes)
+{
+	const char *got = world_deliver(&w, &to_b);
+	if (strncmp(got, outcomes, strlen(outcomes)) != 0)
+		fail_msg("got      %s\nexpected %s\nstory\n%.*s", got, outcomes, STR_ARG(buf_view(&w.story)));
+}
+
+static void expect_told(const char *words)
+{
+	size_t at;
+	if (!str_find_str(buf_view(&w.story), str_of(words), &at))
+		fail_msg("no \"%s\" in\n%.*s", words, STR_ARG(buf_view(&w.story)));
+}
+
+/* Neither the sender nor the text has left, by any connection. */
+static void nothing_has_left(void)
+{
+	for (size_t i = 0; i < COUNT(w.peers); i++) {
+		size_t at;
+		assert_int_equal(w.peers[i].letters, 0);
+		assert_false(str_find_str(buf_view(&w.peers[i].said), STR("MAIL"), &at));
+	}
+}
+
+static void test_attack_36_dane_proves_the_server(void **state)
+{
+	(void)state;
+	direct("");
+	publish(SIGNED_MX "+" TLSA "right");
+	expect("0 done 250 2.0.0 Ok|");
+	assert_int_equal(w.last_level, TLS_DANE);
+	expect_told("policy host=mx.y.example name=dane verdict=won source=\"RFC 7672 2.2\"");
+	expect_told("tls level=dane demanded=dane");
+	expect_told("by=DANE-EE(3)");
+}
+
+static void test_attack_36_a_server_without_the_proof_gets_nothing(void **state)
+{
+	(void)state;
+	direct("");
+	publish(SIGNED_MX "+" TLSA "wrong");
+	expect("0 later 0 4.7.5 The TLS handshake with mx.y.example failed");
+	nothing_has_left();
+	w.peers[0].script = (struct peer_script){ .ehlo = "PIPELINING" };
+	expect("0 later 0 4.7.10 mx.y.example does not offer STARTTLS");
+	w.peers[0].script = (struct peer_script){ .ehlo = "STARTTLS", .broken_tls = true };
+	expect("0 later 0 4.7.5 The TLS handshake with mx.y.example failed");
+	nothing_has_left();
+}
+
+static void test_attack_36_an_unanswered_question_bars_the_host_alone(void **state)
+{
+	(void)state;
+	direct("");
+	publish(SIGNED_MX TLSA "failed");
+	expect("0 later 0 4.7.5 mx.y.example must not be used: Whether the host has TLSA records could not be found out");
+	publish(SIGNED_MX TLSA "bogus");
+	expect("0 later 0 4.7.5 mx.y.example must not be used");
+	nothing_has_left();
+	publish(SIGNED_MX SECOND_MX TLSA "failed");
+	expect("0 done 250 2.0.0 Ok|");
+	assert_int_equal(w.peers[0].connections, 0);
+	assert_int_equal(w.peers[1].letters, 1);
+	expect_told("policy host=mx.y.example name=dane verdict=forbids");
+}
+
+static void records_that_prove_nothing_demand_tls(void **state)
+{
+	(void)state;
+	direct("");
+	publish(SIGNED_MX "+" TLSA "unusable");
+	w.peers[0].script = (struct peer_script){ .ehlo = "PIPELINING" };
+	expect("0 later 0 4.7.10 mx.y.example does not offer STARTTLS");
+	w.peers[0].script = (struct peer_script){ .ehlo = "STARTTLS" };
+	expect("0 done 250 2.0.0 Ok|");
+	assert_true(w.last_level >= TLS_ENCRYPT && w.last_level < TLS_DANE);
+}
+
+static void unsigned_names_are_not_called_dane(void **state)
+{
+	(void)state;
+	direct("");
+	publish("MX y.example 10 mx.y.example;+A mx.y.example 127.0.0.1;+" TLSA "right");
+	expect("0 done 250 2.0.0 Ok|");
+	assert_int_not_equal(w.last_level, TLS_DANE);
+	expect_told("by=DANE-EE(3)");
+	publish("MX y.example 10 mx.y.example;+A mx.y.example 127.0.0.1;+" TLSA "wrong");
+	direct(""); /* ends the connection that was kept */
+	expect("0 later 0 4.7.5 The TLS handshake with mx.y.example failed");
+}
+
+static void test_attack_37_a_policy_binds(void **state)
+{
+	(void)state;
+	direct("");
+	publish(PLAIN_MX "STS y.example enforce *.y.example");
+	expect("0 done 250 2.0.0 Ok|");
+	assert_int_equal(w.last_level, TLS_MTA_STS);
+	expect_told("mta-sts domain=y.example mode=enforce mx=*.y.example");
+	direct("");
+	publish(PLAIN_MX "STS y.example enforce mx.other.example");
+	expect("0 later 0 4.7.5 mx.y.example must not be used: The domain's MTA-STS policy does not name this host.");
+	publish(PLAIN_MX "STS y.example testing mx.other.example");
+	w.peers[0].letters = 0;
+	expect("0 done 250 2.0.0 Ok|");
+}
+
+static void test_attack_37_a_policy_wants_a_certificate(void **state)
+{
+	(void)state;
+	direct("");
+	publish("MX y.example 10 mx.z.example;A mx.z.example 127.0.0.1;STS y.example enforce mx.z.example");
+	expect("0 later 0 4.7.5 The TLS handshake with mx.z.example failed");
+	w.peers[0].script = (struct peer_script){ .ehlo = "PIPELINING" };
+	expect("0 later 0 4.7.10 mx.z.example does not offer STARTTLS");
+	nothing_has_left();
+}
+
+/* DANE that fails is not healed by a policy that would hold. */
+static void test_p12_a_policy_never_replaces_dane(void **state)
+{
+	(void)state;
+	direct("");
+	publish(SIGNED_MX "+" TLSA "wrong;STS y.example enforce mx.y.example");
+	expect("0 later 0 4.7.5 The TLS handshake with mx.y.example failed");
+	nothing_has_left();
+}
+
+static void an_exception_ends(void **state)
+{
+	(void)state;
+	publish(SIGNED_MX "+" TLSA "wrong");
+	direct("exception y.example opportunistic until 2999-12-31 reason \"stale records\"");
+	expect("0 done 250 2.0.0 Ok|");
+	expect_told("name=exception verdict=won");
+	direct("exception y.example opportunistic until 2020-12-31 reason \"stale records\"");
+	expect("0 later 0 4.7.5 The TLS handshake with mx.y.example failed");
+	assert_int_equal(w.peers[0].letters, 1);
+}
+
+static void what_a_domain_has_shown_is_remembered(void **state)
+{
+	(void)state;
+	direct("");
+	publish(SIGNED_MX "+" TLSA "right");
+	expect("0 done 250 2.0.0 Ok|");
+	assert_true(str_find_str(buf_view(&w.remembered), STR("seen/y.example "), &(size_t){ 0 }));
+	assert_true(str_starts(buf_view(&w.last_memory), STR("dane ")));
+	direct("");
+	publish(SIGNED_MX); /* lenient: logged, and sent */
+	expect("0 done 250 2.0.0 Ok|");
+	direct("remember strict");
+	expect("0 later 0 4.7.5 mx.y.example must not be used: The domain has had DANE, and now it has not.");
+	assert_int_equal(w.peers[0].letters, 2);
+}
+
+static void memories_come_from_the_last_run(void **state)
+{
+	(void)state;
+	char value[80];
+	direct("remember strict");
+	publish(PLAIN_MX);
+	(void)snprintf(value, sizeof value, "mta-sts %lld %lld", (long long)clock_wall_s() - 60, (long long)clock_wall_s() - 60);
+	channel_send(w.spool, WORKER_REMEMBERED, &(struct worker_remembered){ .key = STR("seen/y.example"), .value = str_of(value) });
+	expect("0 later 0 4.7.5 mx.y.example must not be used: The domain has had an MTA-STS policy, and now it has not.");
+	nothing_has_left();
+}
+
+/* Nonsense in a memory is none. */
+static void memories_that_are_none(void **state)
+{
+	(void)state;
+	const char *const values[] = { "", "dane", "dane 1", "dane x y", "gold 1 2", "dane 99999999999999999999 1", "dane 1 2 3" };
+	direct("remember strict");
+	publish(PLAIN_MX);
+	for (size_t i = 0; i < COUNT(values); i++)
+		channel_send(w.spool, WORKER_REMEMBERED,
+		             &(struct worker_remembered){ .key = STR("seen/y.example"), .value = str_of(values[i]) });
+	channel_send(w.spool, WORKER_REMEMBERED, &(struct worker_remembered){ .key = STR("shape/mx.y.example"), .value = STR("99") });
+	expect("0 done 250 2.0.0 Ok|");
+}
+
+static void an_explanation_sends_nothing(void **state)
+{
+	(void)state;
+	struct job_spec spec = to_b;
+	spec.explain = true;
+	direct("");
+	publish(SIGNED_MX "+" TLSA "right");
+	const char *got = world_deliver(&w, &spec);
+	assert_string_equal(got, "0 done 0 2.0.0 The next server is ready for a message|");
+	assert_int_equal(w.last_level, TLS_DANE);
+	expect_told("tls level=dane");
+	nothing_has_left();
+}
+
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		IN_WORLD(test_attack_36_dane_proves_the_server),
+		IN_WORLD(test_attack_36_a_server_without_the_proof_gets_nothing),
+		IN_WORLD(test_attack_36_an_unanswered_question_bars_the_host_alone),
+		IN_WORLD(records_that_prove_nothing_demand_tls),
+		IN_WORLD(unsigned_names_are_not_called_dane),
+		IN_WORLD(test_attack_37_a_policy_binds),
+		IN_WORLD(test_attack_37_a_policy_wants_a_certificate),
+		IN_WORLD(test_p12_a_policy_never_replaces_dane),
+		IN_WORLD(an_exception_ends),
+		IN_WORLD(what_a_domain_has_shown_is_remembered),
+		IN_WORLD(memories_come_from_the_last_run),
+		IN_WORLD(memories_that_are_none),
+		IN_WORLD(an_explanation_sends_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
