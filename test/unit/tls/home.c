@@ -48,19 +48,33 @@ static void put(X509 *x, struct buf *out)
 	BIO_free(bio);
 }
 
-static const char ca_name[] = "Home CA";
+static const char ca_name[] = "Home CA", middle_name[] = "Home CA below";
+
+static void issue(X509 *x, const char *issuer)
+{
+	X509_NAME *name = X509_NAME_new();
+	check(X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)issuer, -1, -1, 0) == 1);
+	check(X509_set_issuer_name(x, name) == 1);
+	X509_NAME_free(name);
+}
+
+static void make_ca(EVP_PKEY *key, const char *name, EVP_PKEY *by, struct buf *pem)
+{
+	X509 *ca = certificate(key, name, -86400, 86400);
+	issue(ca, ca_name);
+	extend(ca, NID_basic_constraints, "critical,CA:TRUE");
+	check(X509_sign(ca, by, EVP_sha256()) > 0);
+	buf_init(pem, 1 << 16);
+	put(ca, pem);
+	X509_free(ca);
+}
 
 void home_init(struct home *h)
 {
-	*h = (struct home){ .ca_key = EVP_EC_gen("P-256") };
-	buf_init(&h->ca_pem, 1 << 16);
+	*h = (struct home){ .ca_key = EVP_EC_gen("P-256"), .middle_key = EVP_EC_gen("P-256") };
 	buf_init(&h->message, 1 << 16);
-	X509 *ca = certificate(h->ca_key, ca_name, -86400, 86400);
-	check(X509_set_issuer_name(ca, X509_get_subject_name(ca)) == 1);
-	extend(ca, NID_basic_constraints, "critical,CA:TRUE");
-	check(X509_sign(ca, h->ca_key, EVP_sha256()) > 0);
-	put(ca, &h->ca_pem);
-	X509_free(ca);
+	make_ca(h->ca_key, ca_name, h->ca_key, &h->ca_pem);
+	make_ca(h->middle_key, middle_name, h->ca_key, &h->middle_pem);
 }
 
 void home_fini(struct home *h)
@@ -68,7 +82,9 @@ void home_fini(struct home *h)
 	for (size_t i = 0; i < h->n_keys; i++)
 		EVP_PKEY_free(h->keys[i]);
 	EVP_PKEY_free(h->ca_key);
+	EVP_PKEY_free(h->middle_key);
 	buf_fini(&h->ca_pem);
+	buf_fini(&h->middle_pem);
 	buf_fini(&h->message);
 }
 
@@ -87,15 +103,15 @@ void home_certificate(struct home *h, const struct home_certificate *want, struc
 	check(key != NULL && h->n_keys < HOME_KEYS_MAX);
 	X509 *x = certificate(key, want->common_name != NULL ? want->common_name : "leaf", want->from_s,
 	                      want->until_s != 0 ? want->until_s : 3600);
-	X509_NAME *issuer = X509_NAME_new();
-	check(X509_NAME_add_entry_by_NID(issuer, NID_commonName, MBSTRING_UTF8, (const unsigned char *)ca_name, -1, -1, 0) == 1);
-	check(X509_set_issuer_name(x, want->self_signed ? X509_get_subject_name(x) : issuer) == 1);
-	X509_NAME_free(issuer);
+	if (want->self_signed)
+		check(X509_set_issuer_name(x, X509_get_subject_name(x)) == 1);
+	else
+		issue(x, want->by_middle ? middle_name : ca_name);
 	if (want->alt_names != NULL)
 		extend(x, NID_subject_alt_name, want->alt_names);
 	if (want->raw_name.n > 0)
 		extend_raw(x, want->raw_name);
-	EVP_PKEY *by = want->self_signed ? key : h->ca_key;
+	EVP_PKEY *by = want->self_signed ? key : want->by_middle ? h->middle_key : h->ca_key;
 	check(X509_sign(x, by, EVP_PKEY_is_a(by, "ED25519") ? NULL : EVP_sha256()) > 0);
 	put(x, pem_out);
 

@@ -12,8 +12,8 @@
 enum { HOME_KEYS_MAX = 64 };
 
 struct home {
-	EVP_PKEY *ca_key;
-	struct buf ca_pem;
+	EVP_PKEY *ca_key, *middle_key;
+	struct buf ca_pem, middle_pem;  /* middle: a CA below the first */
 	EVP_PKEY *keys[HOME_KEYS_MAX];
 	unsigned char ids[HOME_KEYS_MAX][32];
 	size_t n_keys;
@@ -30,7 +30,7 @@ struct home_certificate {
 	struct str raw_name;    /* one more dNSName, of any bytes */
 	const char *common_name;
 	int from_s, until_s;    /* from now; until 0: an hour */
-	bool self_signed;
+	bool self_signed, by_middle;
 };
 
 void home_init(struct home *h);

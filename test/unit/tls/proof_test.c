@@ -76,10 +76,10 @@ static struct dane_record record_of(struct str pem, unsigned usage, unsigned sel
 	return (struct dane_record){ (uint8_t)usage, (uint8_t)selector, (uint8_t)matching, { (char *)to->bytes, size } };
 }
 
-/* "3 1 1 leaf, 2 0 1 ca, 3 1 1 other": other is somebody else's certificate. */
+/* "3 1 1 leaf, 2 0 1 ca, 2 0 1 middle, 3 1 1 other": other is somebody else's certificate. */
 struct records { struct dane_record list[8]; struct made made[8]; size_t n; };
 
-static void records(struct records *r, const char *words, struct str leaf, struct str ca, struct str other)
+static void records(struct records *r, const char *words, struct str leaf, const struct home *h, struct str other)
 {
 	struct str rest = str_of(words), one;
 	r->n = 0;
@@ -93,7 +93,8 @@ static void records(struct records *r, const char *words, struct str leaf, struc
 		memcpy(text, one.p, one.n);
 		text[one.n] = '\0';
 		check(sscanf(text, " %u %u %u %7s", &usage, &selector, &matching, of) == 4);
-		r->list[r->n] = record_of(strcmp(of, "leaf") == 0 ? leaf : strcmp(of, "ca") == 0 ? ca : other, usage, selector, matching,
+		r->list[r->n] = record_of(strcmp(of, "leaf") == 0 ? leaf : strcmp(of, "ca") == 0 ? buf_view(&h->ca_pem)
+		                          : strcmp(of, "middle") == 0 ? buf_view(&h->middle_pem) : other, usage, selector, matching,
 		                          &r->made[r->n]);
 	}
 }
@@ -101,7 +102,7 @@ static void records(struct records *r, const char *words, struct str leaf, struc
 /* ---- one handshake ---- */
 
 enum leaf { RIGHT, OTHER_NAME, DOMAIN_NAME, EXPIRED, TOO_EARLY, SELF_SIGNED, SELF_EXPIRED, COMMON_NAME, COMMON_BESIDE, WILD, WILD_DEEP,
-            WILD_PART, NO_NAMES };
+            WILD_PART, NO_NAMES, BY_MIDDLE };
 
 static const struct home_certificate leaves[] = {
 	[RIGHT] = { .key = "EC P-256", .alt_names = "DNS:mx.example.org" },
@@ -117,12 +118,13 @@ static const struct home_certificate leaves[] = {
 	[WILD_DEEP] = { .key = "EC P-256", .alt_names = "DNS:*.org" },
 	[WILD_PART] = { .key = "EC P-256", .alt_names = "DNS:m*.example.org" },
 	[NO_NAMES] = { .key = "EC P-256" },
+	[BY_MIDDLE] = { .key = "EC P-256", .alt_names = "DNS:mx.example.org", .by_middle = true },
 };
 
 struct row {
 	const char *what;
 	enum leaf leaf;
-	bool sends_ca;
+	enum { ALONE, CA, MIDDLE, BOTH } sends;  /* with the leaf */
 	const char *records;
 	const char *also;          /* one further name, or NULL */
 	const char *by;            /* what it is verified by; NULL: the handshake fails */
@@ -131,75 +133,84 @@ struct row {
 
 static const struct row rows[] = {
 	/* 3.1.1: DANE-EE(3), each selector with each matching type. */
-	{ "ee cert full", RIGHT, false, "3 0 0 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee cert 256", RIGHT, false, "3 0 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee cert 512", RIGHT, false, "3 0 2 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee key full", RIGHT, false, "3 1 0 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee key 256", RIGHT, false, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee key 512", RIGHT, false, "3 1 2 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee self-signed", SELF_SIGNED, false, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee with its ca", RIGHT, true, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee cert full", RIGHT, ALONE, "3 0 0 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee cert 256", RIGHT, ALONE, "3 0 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee cert 512", RIGHT, ALONE, "3 0 2 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee key full", RIGHT, ALONE, "3 1 0 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee key 256", RIGHT, ALONE, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee key 512", RIGHT, ALONE, "3 1 2 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee self-signed", SELF_SIGNED, ALONE, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee with its ca", RIGHT, CA, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
 	/* "The expiration date of the server certificate MUST be ignored", "authenticated even if none of the names match". */
-	{ "ee expired", EXPIRED, false, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee expired, by certificate", EXPIRED, true, "3 0 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee too early", TOO_EARLY, false, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee other name", OTHER_NAME, false, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee no name", NO_NAMES, false, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee all wrong but the key", SELF_EXPIRED, false, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee expired", EXPIRED, ALONE, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee expired, by certificate", EXPIRED, CA, "3 0 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee too early", TOO_EARLY, ALONE, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee other name", OTHER_NAME, ALONE, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee no name", NO_NAMES, ALONE, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee all wrong but the key", SELF_EXPIRED, ALONE, "3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
 	/* 3.2: "Messages MUST NOT be delivered via the SMTP server if authentication fails." */
-	{ "ee wrong digest", RIGHT, true, "3 1 1 other", NULL, NULL, TLS_FAIL_DANE },
-	{ "ee wrong certificate digest", RIGHT, true, "3 0 1 other", NULL, NULL, TLS_FAIL_DANE },
-	{ "ee wrong whole key", RIGHT, true, "3 1 0 other", NULL, NULL, TLS_FAIL_DANE },
-	{ "ee wrong whole certificate", RIGHT, true, "3 0 0 other", NULL, NULL, TLS_FAIL_DANE },
-	{ "ee of the ca", RIGHT, true, "3 1 1 ca", NULL, NULL, TLS_FAIL_DANE },
+	{ "ee wrong digest", RIGHT, CA, "3 1 1 other", NULL, NULL, TLS_FAIL_DANE },
+	{ "ee wrong certificate digest", RIGHT, CA, "3 0 1 other", NULL, NULL, TLS_FAIL_DANE },
+	{ "ee wrong whole key", RIGHT, CA, "3 1 0 other", NULL, NULL, TLS_FAIL_DANE },
+	{ "ee wrong whole certificate", RIGHT, CA, "3 0 0 other", NULL, NULL, TLS_FAIL_DANE },
+	{ "ee of the ca", RIGHT, CA, "3 1 1 ca", NULL, NULL, TLS_FAIL_DANE },
 	/* 4: rolled keys. */
-	{ "ee old and new", RIGHT, false, "3 1 1 other, 3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee new and old", RIGHT, false, "3 1 1 leaf, 3 1 1 other", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "ee wrong, ta right", RIGHT, true, "3 1 1 other, 2 0 1 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ee right, ta wrong", RIGHT, true, "3 1 1 leaf, 2 0 1 other", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
-	{ "both wrong", RIGHT, true, "3 1 1 other, 2 0 1 other", NULL, NULL, TLS_FAIL_DANE },
+	{ "ee old and new", RIGHT, ALONE, "3 1 1 other, 3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee new and old", RIGHT, ALONE, "3 1 1 leaf, 3 1 1 other", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee wrong, ta right", RIGHT, CA, "3 1 1 other, 2 0 1 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ee right, ta wrong", RIGHT, CA, "3 1 1 leaf, 2 0 1 other", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "both wrong", RIGHT, CA, "3 1 1 other, 2 0 1 other", NULL, NULL, TLS_FAIL_DANE },
 	/* 3.1.2: DANE-TA(2), the anchor sent. */
-	{ "ta cert full", RIGHT, true, "2 0 0 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ta cert 256", RIGHT, true, "2 0 1 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ta cert 512", RIGHT, true, "2 0 2 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ta key full", RIGHT, true, "2 1 0 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ta key 256", RIGHT, true, "2 1 1 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ta key 512", RIGHT, true, "2 1 2 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta cert full", RIGHT, CA, "2 0 0 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta cert 256", RIGHT, CA, "2 0 1 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta cert 512", RIGHT, CA, "2 0 2 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta key full", RIGHT, CA, "2 1 0 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta key 256", RIGHT, CA, "2 1 1 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta key 512", RIGHT, CA, "2 1 2 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
 	/* Not sent: a digest is not enough, what is whole in the record is. */
-	{ "ta 256 not sent", RIGHT, false, "2 0 1 ca", NULL, NULL, TLS_FAIL_DANE },
-	{ "ta key 256 not sent", RIGHT, false, "2 1 1 ca", NULL, NULL, TLS_FAIL_DANE },
-	{ "ta full not sent", RIGHT, false, "2 0 0 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ta whole key not sent", RIGHT, false, "2 1 0 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ta wrong", RIGHT, true, "2 0 1 other", NULL, NULL, TLS_FAIL_DANE },
-	{ "ta is not the leaf's key", RIGHT, false, "2 1 0 other", NULL, NULL, TLS_FAIL_DANE },
+	{ "ta 256 not sent", RIGHT, ALONE, "2 0 1 ca", NULL, NULL, TLS_FAIL_DANE },
+	{ "ta key 256 not sent", RIGHT, ALONE, "2 1 1 ca", NULL, NULL, TLS_FAIL_DANE },
+	{ "ta full not sent", RIGHT, ALONE, "2 0 0 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta whole key not sent", RIGHT, ALONE, "2 1 0 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta wrong", RIGHT, CA, "2 0 1 other", NULL, NULL, TLS_FAIL_DANE },
+	{ "ta is not the leaf's key", RIGHT, ALONE, "2 1 0 other", NULL, NULL, TLS_FAIL_DANE },
+	/* An anchor in the middle of the chain, and one at its end. */
+	{ "ta in the middle", BY_MIDDLE, MIDDLE, "2 0 1 middle", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta in the middle, the end sent too", BY_MIDDLE, BOTH, "2 1 1 middle", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta at the end", BY_MIDDLE, BOTH, "2 0 1 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta at the end not sent", BY_MIDDLE, MIDDLE, "2 0 1 ca", NULL, NULL, TLS_FAIL_DANE },
+	{ "ta at the end, whole, not sent", BY_MIDDLE, MIDDLE, "2 0 0 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta at the end, a whole key, not sent", BY_MIDDLE, MIDDLE, "2 1 0 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta at the end, the middle left out", BY_MIDDLE, CA, "2 0 1 ca", NULL, NULL, TLS_FAIL_DANE },
+	{ "ta in the middle, nothing sent", BY_MIDDLE, ALONE, "2 0 1 middle", NULL, NULL, TLS_FAIL_DANE },
 	/* 3.2.2: names and dates count. */
-	{ "ta other name", OTHER_NAME, true, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
-	{ "ta expired", EXPIRED, true, "2 0 1 ca", NULL, NULL, TLS_FAIL_EXPIRED },
-	{ "ta too early", TOO_EARLY, true, "2 0 1 ca", NULL, NULL, TLS_FAIL_EXPIRED },
-	{ "ta no name", NO_NAMES, true, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
-	{ "ta domain's name", DOMAIN_NAME, true, "2 0 1 ca", "example.org", "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ta domain's name unasked", DOMAIN_NAME, true, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
-	{ "ta right name beside", RIGHT, true, "2 0 1 ca", "example.org", "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ta key 256 other name", OTHER_NAME, true, "2 1 1 ca", "example.org", NULL, TLS_FAIL_NAME },
-	{ "ta full not sent, other name", OTHER_NAME, false, "2 0 0 ca", NULL, NULL, TLS_FAIL_NAME },
-	{ "ta whole key not sent, other name", OTHER_NAME, false, "2 1 0 ca", NULL, NULL, TLS_FAIL_NAME },
+	{ "ta other name", OTHER_NAME, CA, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
+	{ "ta expired", EXPIRED, CA, "2 0 1 ca", NULL, NULL, TLS_FAIL_EXPIRED },
+	{ "ta too early", TOO_EARLY, CA, "2 0 1 ca", NULL, NULL, TLS_FAIL_EXPIRED },
+	{ "ta no name", NO_NAMES, CA, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
+	{ "ta domain's name", DOMAIN_NAME, CA, "2 0 1 ca", "example.org", "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta domain's name unasked", DOMAIN_NAME, CA, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
+	{ "ta right name beside", RIGHT, CA, "2 0 1 ca", "example.org", "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta key 256 other name", OTHER_NAME, CA, "2 1 1 ca", "example.org", NULL, TLS_FAIL_NAME },
+	{ "ta full not sent, other name", OTHER_NAME, ALONE, "2 0 0 ca", NULL, NULL, TLS_FAIL_NAME },
+	{ "ta whole key not sent, other name", OTHER_NAME, ALONE, "2 1 0 ca", NULL, NULL, TLS_FAIL_NAME },
 	/* An anchor that matches does not make good for another record's mismatch of the name, nor the reverse. */
-	{ "ee wrong, ta other name", OTHER_NAME, true, "3 1 1 other, 2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
-	{ "ee right, ta other name", OTHER_NAME, true, "2 0 1 ca, 3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
+	{ "ee wrong, ta other name", OTHER_NAME, CA, "3 1 1 other, 2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
+	{ "ee right, ta other name", OTHER_NAME, CA, "2 0 1 ca, 3 1 1 leaf", NULL, "DANE-EE(3)", TLS_FAIL_NONE },
 	/* 3.2.3: the common name only where there is no dNSName; wildcards are one whole label. */
-	{ "ta common name", COMMON_NAME, true, "2 0 1 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ta common name beside a name", COMMON_BESIDE, true, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
-	{ "ta wildcard", WILD, true, "2 0 1 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
-	{ "ta wildcard of a domain", WILD_DEEP, true, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
-	{ "ta part of a label", WILD_PART, true, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
+	{ "ta common name", COMMON_NAME, CA, "2 0 1 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta common name beside a name", COMMON_BESIDE, CA, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
+	{ "ta wildcard", WILD, CA, "2 0 1 ca", NULL, "DANE-TA(2)", TLS_FAIL_NONE },
+	{ "ta wildcard of a domain", WILD_DEEP, CA, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
+	{ "ta part of a label", WILD_PART, CA, "2 0 1 ca", NULL, NULL, TLS_FAIL_NAME },
 	/* 3.1.3, and none at all: not even begun. */
-	{ "pkix", RIGHT, true, "1 1 1 leaf, 0 0 1 ca", NULL, NULL, TLS_FAIL_DANE },
-	{ "none", RIGHT, true, "", NULL, NULL, TLS_FAIL_DANE },
+	{ "pkix", RIGHT, CA, "1 1 1 leaf, 0 0 1 ca", NULL, NULL, TLS_FAIL_DANE },
+	{ "none", RIGHT, CA, "", NULL, NULL, TLS_FAIL_DANE },
 };
 
 struct set { struct buf chain, other; struct tls_server *server; };
 
-static void set_make(struct place *p, const struct home_certificate *leaf, bool sends_ca, struct set *out)
+static void set_make(struct place *p, const struct home_certificate *leaf, unsigned sends, struct set *out)
 {
 	struct tls_signer signer = home_signer(&p->home);
 	struct why why = { "" };
@@ -208,7 +219,9 @@ static void set_make(struct place *p, const struct home_certificate *leaf, bool 
 	buf_init(&out->other, PEM_MAX);
 	home_certificate(&p->home, &leaves[RIGHT], &out->other);
 	home_certificate(&p->home, leaf, &out->chain);
-	if (sends_ca)
+	if (sends & MIDDLE)
+		assert_int_equal(buf_add(&out->chain, buf_view(&p->home.middle_pem)), OK);
+	if (sends & CA)
 		assert_int_equal(buf_add(&out->chain, buf_view(&p->home.ca_pem)), OK);
 	out->server = tls_server_new(&signer, false);
 	if (tls_server_add(out->server, &name, 1, buf_view(&out->chain), &why) != OK)
@@ -226,7 +239,7 @@ static void set_drop(struct place *p, struct set *s)
 
 static void set_records(struct place *p, const struct set *s, const char *words, struct records *out)
 {
-	records(out, words, buf_view(&s->chain), buf_view(&p->home.ca_pem), buf_view(&s->other));
+	records(out, words, buf_view(&s->chain), &p->home, buf_view(&s->other));
 }
 
 static const struct tls_wish dane_wish = { .prove = TLS_PROVE_DANE, .base = { "mx.example.org", 14 } };
@@ -250,7 +263,7 @@ static void judge_row(struct place *p, const struct row *row)
 	static struct records r;
 	struct str also = str_of(row->also);
 	struct tls_facts facts;
-	set_make(p, &leaves[row->leaf], row->sends_ca, &set);
+	set_make(p, &leaves[row->leaf], row->sends, &set);
 	set_records(p, &set, row->records, &r);
 	struct tls_wish wish = dane_wish;
 	wish.records = r.list;
@@ -291,7 +304,7 @@ static void attack_36_anchors_play_no_part(void **state)
 	struct place *p = *state;
 	struct set set;
 	static struct records r;
-	set_make(p, &leaves[RIGHT], true, &set);
+	set_make(p, &leaves[RIGHT], CA, &set);
 	static const char *const wrong[] = { "3 1 1 other", "2 0 1 other" };
 	for (size_t i = 0; i < COUNT(wrong); i++) {
 		struct tls_wish wish = dane_wish;
@@ -314,7 +327,7 @@ static void attack_36_the_key_must_sign(void **state)
 	struct place *p = *state;
 	struct set set;
 	static struct records r;
-	set_make(p, &leaves[RIGHT], true, &set);
+	set_make(p, &leaves[RIGHT], CA, &set);
 	set_records(p, &set, "3 1 1 leaf", &r);
 	struct tls_wish wish = dane_wish;
 	wish.records = r.list;
@@ -342,7 +355,7 @@ static void bases_that_are_none(void **state)
 	struct place *p = *state;
 	struct set set;
 	static struct records r;
-	set_make(p, &leaves[OTHER_NAME], false, &set);
+	set_make(p, &leaves[OTHER_NAME], ALONE, &set);
 	set_records(p, &set, "3 1 1 leaf", &r);
 	for (size_t i = 0; i < COUNT(bases); i++) {
 		struct tls_wish wish = { .prove = TLS_PROVE_DANE, .base = str_of(bases[i].base), .records = r.list, .n_records = r.n };
@@ -363,8 +376,15 @@ static void wishes_without_dane(void **state)
 	struct place *p = *state;
 	struct set set;
 	struct tls_facts facts;
-	set_make(p, &leaves[RIGHT], false, &set);
-	static const struct { bool trusting; int prove; const char *name; bool open; const char *by; enum tls_failure failure, unproven; } rows_[] = {
+	set_make(p, &leaves[RIGHT], ALONE, &set);
+	static const struct {
+		bool trusting;
+		int prove;
+		const char *name;
+		bool open;
+		const char *by;
+		enum tls_failure failure, unproven;
+	} wishes[] = {
 		{ true,  TLS_PROVE_NAME,    "mx.example.org", true,  "PKIX", TLS_FAIL_NONE, TLS_FAIL_NONE },
 		{ true,  TLS_PROVE_NOTHING, "mx.example.org", true,  "PKIX", TLS_FAIL_NONE, TLS_FAIL_NONE },
 		{ true,  TLS_PROVE_NOTHING, "mx.example.net", true,  "",     TLS_FAIL_NONE, TLS_FAIL_NAME },
@@ -372,17 +392,17 @@ static void wishes_without_dane(void **state)
 		{ false, TLS_PROVE_NOTHING, "mx.example.org", true,  "",     TLS_FAIL_NONE, TLS_FAIL_NOT_TRUSTED },
 		{ false, TLS_PROVE_NAME,    "mx.example.org", false, "",     TLS_FAIL_NOT_TRUSTED, TLS_FAIL_NONE },
 	};
-	for (size_t i = 0; i < COUNT(rows_); i++) {
-		struct tls_wish wish = { .name = str_of(rows_[i].name) };
-		wish.prove = rows_[i].prove == TLS_PROVE_NAME ? TLS_PROVE_NAME : TLS_PROVE_NOTHING;
-		struct tls *s = tls_accept(set.server), *c = tls_connect_wish(rows_[i].trusting ? p->trusting : p->nobody, &wish);
+	for (size_t i = 0; i < COUNT(wishes); i++) {
+		struct tls_wish wish = { .name = str_of(wishes[i].name) };
+		wish.prove = wishes[i].prove == TLS_PROVE_NAME ? TLS_PROVE_NAME : TLS_PROVE_NOTHING;
+		struct tls *s = tls_accept(set.server), *c = tls_connect_wish(wishes[i].trusting ? p->trusting : p->nobody, &wish);
 		home_pump(c, s, 0);
-		assert_int_equal(tls_state(c) == TLS_OPEN, rows_[i].open);
+		assert_int_equal(tls_state(c) == TLS_OPEN, wishes[i].open);
 		tls_facts(c, &facts);
-		assert_true(str_eq(facts.by, str_of(rows_[i].by)));
-		assert_int_equal(facts.verified, rows_[i].by[0] != '\0');
-		assert_int_equal(tls_failure(c), rows_[i].failure);
-		assert_int_equal(facts.unproven, rows_[i].unproven);
+		assert_true(str_eq(facts.by, str_of(wishes[i].by)));
+		assert_int_equal(facts.verified, wishes[i].by[0] != '\0');
+		assert_int_equal(tls_failure(c), wishes[i].failure);
+		assert_int_equal(facts.unproven, wishes[i].unproven);
 		tls_free(&s);
 		tls_free(&c);
 	}
@@ -396,7 +416,7 @@ static void what_parses(void **state)
 	struct place *p = *state;
 	struct set set;
 	static struct made made;
-	set_make(p, &leaves[RIGHT], false, &set);
+	set_make(p, &leaves[RIGHT], ALONE, &set);
 	for (unsigned selector = DANE_CERT; selector <= DANE_SPKI; selector++) {
 		struct dane_record r = record_of(buf_view(&set.chain), DANE_EE, selector, DANE_FULL, &made), other = r;
 		assert_true(tls_parses(&r));
@@ -476,7 +496,7 @@ static void attack_39_never_below_tls_1_2(void **state)
 	struct place *p = *state;
 	struct set set;
 	static struct records r;
-	set_make(p, &leaves[RIGHT], false, &set);
+	set_make(p, &leaves[RIGHT], ALONE, &set);
 	set_records(p, &set, "3 1 1 leaf", &r);
 	for (size_t i = 0; i < COUNT(old); i++)
 		for (unsigned shape = 0; shape < TLS_SHAPES; shape++) {
@@ -540,7 +560,7 @@ static void shapes_have_less_and_less(void **state)
 	struct place *p = *state;
 	struct set set;
 	struct hello h;
-	set_make(p, &leaves[RIGHT], false, &set);
+	set_make(p, &leaves[RIGHT], ALONE, &set);
 	hello_of(p, &set, 0, &h);
 	bool post_quantum = h.groups[0] == X25519MLKEM768;
 	assert_int_equal(h.n_groups, post_quantum ? 4 : 3);
@@ -585,7 +605,7 @@ static void steps_down_in_shape_not_in_proof(void **state)
 	struct set set;
 	static struct records r;
 	static const struct { const char *records; bool open; } both[] = { { "3 1 1 leaf", true }, { "3 1 1 other", false } };
-	set_make(p, &leaves[RIGHT], false, &set);
+	set_make(p, &leaves[RIGHT], ALONE, &set);
 	for (size_t i = 0; i < COUNT(both); i++) {
 		struct hello h;
 		unsigned shape = 0, tries = 0;
@@ -643,7 +663,7 @@ static void chains_are_shown_also_when_refused(void **state)
 	struct place *p = *state;
 	struct set set;
 	static struct records r;
-	set_make(p, &leaves[RIGHT], true, &set);
+	set_make(p, &leaves[RIGHT], CA, &set);
 	static const struct { const char *records; bool open; } both[] = { { "3 1 1 leaf", true }, { "3 1 1 other", false } };
 	for (size_t i = 0; i < COUNT(both); i++) {
 		struct tls_wish wish = dane_wish;
@@ -675,7 +695,7 @@ static void chains_are_bounded(void **state)
 	for (size_t i = 0; i < NAMES; i++)
 		assert_int_equal(buf_addf(&names, "%sDNS:name-%zu.example.org", i > 0 ? "," : "", i), OK);
 	assert_int_equal(buf_add_char(&names, '\0'), OK);
-	set_make(p, &(struct home_certificate){ .key = "EC P-256", .alt_names = buf_view(&names).p }, false, &set);
+	set_make(p, &(struct home_certificate){ .key = "EC P-256", .alt_names = buf_view(&names).p }, ALONE, &set);
 	struct tls_signer signer = home_signer(&p->home);
 	for (size_t more = TLS_CHAIN_MAX - 1; more <= TLS_CHAIN_MAX; more++) {
 		struct str name = STR("any.example");
