@@ -139,7 +139,7 @@ enum tls_failure tls_failure(const struct tls *t)
 	return t->failure;
 }
 
-static const char *proven_by(SSL *ssl, int prove)
+static const char *proven_by(SSL *ssl, enum tls_prove prove)
 {
 	uint8_t usage;
 	if (prove != TLS_PROVE_DANE)

@@ -21,7 +21,7 @@ struct tls {
 	unsigned sni_n;
 	char *sni;                /* server: as asked for, lower case */
 	/* client: what was wished for, and once open what came of it */
-	int prove;
+	enum tls_prove prove;
 	char *problem, *peer;
 	const char *by;
 	enum tls_failure failure, unproven;

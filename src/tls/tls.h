@@ -78,11 +78,13 @@ void tls_use_tickets(struct tls *t, const struct tls_tickets *tickets, const cha
 /* name: SNI and, when verifying, the name that the certificate must carry. */
 struct tls *tls_connect(struct tls_client *c, struct str name);
 
+enum tls_prove { TLS_PROVE_NOTHING, TLS_PROVE_NAME, TLS_PROVE_DANE };
+
 /* How the server must prove itself, and what the hello looks like. The handshake fails where the proof does: nothing that is
  * written by then, or later, leaves. */
 struct tls_wish {
 	struct str name;              /* SNI, and what a certificate is held to unless by DANE */
-	enum { TLS_PROVE_NOTHING, TLS_PROVE_NAME, TLS_PROVE_DANE } prove;
+	enum tls_prove prove;
 	/* DANE (RFC 7672 3): usable records (proto/dane/dane.h), copied. A record of usage 3 asks for neither name nor date; one of
 	 * usage 2 for a chain that ends there, in time, and for one of the names base and also. The client's anchors play no part.
 	 * No record that the library takes: the session is broken from the start. */

@@ -379,7 +379,7 @@ static void wishes_without_dane(void **state)
 	set_make(p, &leaves[RIGHT], ALONE, &set);
 	static const struct {
 		bool trusting;
-		int prove;
+		enum tls_prove prove;
 		const char *name;
 		bool open;
 		const char *by;
@@ -393,8 +393,7 @@ static void wishes_without_dane(void **state)
 		{ false, TLS_PROVE_NAME,    "mx.example.org", false, "",     TLS_FAIL_NOT_TRUSTED, TLS_FAIL_NONE },
 	};
 	for (size_t i = 0; i < COUNT(wishes); i++) {
-		struct tls_wish wish = { .name = str_of(wishes[i].name) };
-		wish.prove = wishes[i].prove == TLS_PROVE_NAME ? TLS_PROVE_NAME : TLS_PROVE_NOTHING;
+		struct tls_wish wish = { .name = str_of(wishes[i].name), .prove = wishes[i].prove };
 		struct tls *s = tls_accept(set.server), *c = tls_connect_wish(wishes[i].trusting ? p->trusting : p->nobody, &wish);
 		home_pump(c, s, 0);
 		assert_int_equal(tls_state(c) == TLS_OPEN, wishes[i].open);
