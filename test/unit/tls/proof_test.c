@@ -520,6 +520,31 @@ static void attack_39_never_below_tls_1_2(void **state)
 	set_drop(p, &set);
 }
 
+/* Where nothing is to be proven, CBC is taken, which an old version could use as well: only the version itself keeps it out. */
+static void attack_39_nor_where_nothing_is_proven(void **state)
+{
+	static const struct { int version; bool open; } old[] = {
+		{ TLS1_VERSION, false }, { TLS1_1_VERSION, false }, { TLS1_2_VERSION, true },
+	};
+	struct place *p = *state;
+	struct set set;
+	set_make(p, &leaves[RIGHT], ALONE, &set);
+	for (size_t i = 0; i < COUNT(old); i++) {
+		struct raw raw;
+		struct tls_wish wish = { .name = STR("mx.example.org") };
+		raw_init(&raw, p, &set);
+		SSL_set_max_proto_version(raw.ssl, old[i].version);
+		assert_int_equal(SSL_set_cipher_list(raw.ssl, "ECDHE-ECDSA-AES128-SHA"), 1);
+		struct tls *c = tls_connect_wish(p->nobody, &wish);
+		raw_pump(&raw, c);
+		if ((tls_state(c) == TLS_OPEN) != old[i].open)
+			fail_msg("row %zu: %s", i, tls_error(c));
+		tls_free(&c);
+		raw_fini(&raw);
+	}
+	set_drop(p, &set);
+}
+
 /* ---- shapes ---- */
 
 struct hello { size_t n_groups; unsigned groups[16]; bool ticket; };
@@ -734,6 +759,7 @@ int main(void)
 		cmocka_unit_test(wishes_without_dane),
 		cmocka_unit_test(what_parses),
 		cmocka_unit_test(attack_39_never_below_tls_1_2),
+		cmocka_unit_test(attack_39_nor_where_nothing_is_proven),
 		cmocka_unit_test(shapes_have_less_and_less),
 		cmocka_unit_test(steps_down_in_shape_not_in_proof),
 		cmocka_unit_test(chains_are_shown_also_when_refused),
