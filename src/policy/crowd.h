@@ -20,13 +20,16 @@
 
 #include "base/fault.h"
 #include "base/str.h"
+#include "policy/tally.h"
 
 enum { CROWD_PLACES = 1 << 16, CROWD_REACH = 16, CROWD_PAGES_MAX = 64, CROWD_COUNT_MAX = 1 << 24 };
 
 struct crowd_page {
 	_Atomic uint32_t total, unused;
 	struct crowd_place { _Atomic uint64_t key; _Atomic uint32_t count, unused; } places[CROWD_PLACES];
+	struct tally_table refusals;   /* of recipients, by client; the owner's, as what it writes lies on its page */
 };
+_Static_assert((int)TALLY_TABLES_MAX == (int)CROWD_PAGES_MAX, "one on each page");
 
 struct crowd {
 	uint64_t seed;                                     /* the same in every front */

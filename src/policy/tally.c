@@ -1,94 +1,88 @@
 /* SPDX-License-Identifier: ISC */
 #include "policy/tally.h"
 
-#include <stdlib.h>
+#include <stdatomic.h>
 
 #include "base/check.h"
-#include "base/list.h"
-#include "base/map.h"
 
-struct entry {
-	struct link in_seen;   /* the first was seen last */
-	uint64_t key;
-	unsigned count;
-	int64_t since_ms;      /* when the oldest of them began to wear off */
-};
+_Static_assert(sizeof(struct tally_place) == 16, "a place is the same for every front");
+_Static_assert((TALLY_PLACES & (TALLY_PLACES - 1)) == 0, "a key is cut to a place");
 
-struct tally {
-	struct map *map;
-	struct list seen;
-	size_t kept_max;
-	int64_t wears_off_ms;
-};
-
-struct tally *tally_new(size_t kept_max, int64_t wears_off_ms)
+static size_t place_of(uint64_t key, size_t step)
 {
-	struct tally *t = NEW(struct tally);
-	*t = (struct tally){ .map = map_new(0), .kept_max = kept_max, .wears_off_ms = wears_off_ms };
-	list_init(&t->seen);
-	return t;
+	return (size_t)(key + step) & (TALLY_PLACES - 1);
 }
 
-static void forget(struct tally *t, struct entry *e)
+/* Nobody is believed to know of more than TALLY_MAX. */
+static int64_t believed(const struct tally *t, int64_t until_ms, int64_t now_ms)
 {
-	(void)map_remove_u64(t->map, e->key);
-	link_remove(&e->in_seen);
-	free(e);
+	int64_t last_ms = now_ms + TALLY_MAX * t->wears_off_ms;
+	return until_ms < last_ms ? until_ms : last_ms;
 }
 
-void tally_free(struct tally **t)
+/* The moment, or 0. A place may be taken for another key while we look: then it says nothing. */
+static int64_t until_in(const struct tally_table *table, uint64_t key)
 {
-	if (*t == NULL)
-		return;
-	LIST_EACH(l, &(*t)->seen)
-		forget(*t, LIST_MEMBER(l, struct entry, in_seen));
-	map_free(&(*t)->map);
-	free(*t);
-	*t = NULL;
-}
-
-static struct entry *find(struct tally *t, uint64_t key, int64_t now_ms)
-{
-	struct entry *e = map_get_u64(t->map, key);
-	if (e == NULL)
-		return NULL;
-	int64_t gone = (now_ms - e->since_ms) / t->wears_off_ms;
-	if (gone >= (int64_t)e->count) {
-		forget(t, e);
-		return NULL;
+	for (size_t i = 0; i < TALLY_REACH; i++) {
+		const struct tally_place *p = &table->places[place_of(key, i)];
+		if (atomic_load_explicit(&p->key, memory_order_acquire) != key)
+			continue;
+		int64_t until_ms = atomic_load_explicit(&p->until_ms, memory_order_acquire);
+		return atomic_load_explicit(&p->key, memory_order_relaxed) == key ? until_ms : 0;
 	}
-	if (gone > 0) {
-		e->count -= (unsigned)gone;
-		e->since_ms += gone * t->wears_off_ms;
-	}
-	return e;
+	return 0;
 }
 
-unsigned tally_count(struct tally *t, uint64_t key, int64_t now_ms)
+static int64_t until(const struct tally *t, uint64_t key, int64_t now_ms)
 {
-	const struct entry *e = find(t, key, now_ms);
-	return e != NULL ? e->count : 0;
+	int64_t latest_ms = believed(t, until_in(t->own, key), now_ms);
+	for (size_t i = 0; i < TALLY_TABLES_MAX; i++) {
+		int64_t other_ms = t->others[i] != NULL ? believed(t, until_in(t->others[i], key), now_ms) : 0;
+		latest_ms = other_ms > latest_ms ? other_ms : latest_ms;
+	}
+	return latest_ms;
+}
+
+static unsigned count_of(const struct tally *t, int64_t until_ms, int64_t now_ms)
+{
+	return until_ms > now_ms ? (unsigned)((until_ms - now_ms + t->wears_off_ms - 1) / t->wears_off_ms) : 0;
+}
+
+unsigned tally_count(const struct tally *t, uint64_t key, int64_t now_ms)
+{
+	return count_of(t, until(t, key, now_ms), now_ms);
+}
+
+/* The key's place, or the one within reach that will be free first. */
+static struct tally_place *own_place(struct tally *t, uint64_t key)
+{
+	struct tally_place *first = NULL;
+	int64_t first_ms = INT64_MAX;
+	for (size_t i = 0; i < TALLY_REACH; i++) {
+		struct tally_place *p = &t->own->places[place_of(key, i)];
+		uint64_t there = atomic_load_explicit(&p->key, memory_order_relaxed);
+		if (there == key)
+			return p;
+		int64_t free_ms = there == 0 ? INT64_MIN : atomic_load_explicit(&p->until_ms, memory_order_relaxed);
+		if (first == NULL || free_ms < first_ms) {
+			first = p;
+			first_ms = free_ms;
+		}
+	}
+	return first;
 }
 
 unsigned tally_add(struct tally *t, uint64_t key, int64_t now_ms)
 {
-	struct entry *e = find(t, key, now_ms);
-	if (e == NULL) {
-		if (map_count(t->map) >= t->kept_max)
-			forget(t, LIST_MEMBER(t->seen.head.prev, struct entry, in_seen));
-		e = NEW(struct entry);
-		*e = (struct entry){ .key = key, .since_ms = now_ms };
-		link_init(&e->in_seen);
-		(void)map_set_u64(t->map, key, e);
+	int64_t until_ms = until(t, key, now_ms);
+	until_ms = believed(t, (until_ms > now_ms ? until_ms : now_ms) + t->wears_off_ms, now_ms);
+	struct tally_place *p = own_place(t, key);
+	check(p != NULL);
+	if (atomic_load_explicit(&p->key, memory_order_relaxed) != key) {
+		atomic_store_explicit(&p->key, 0, memory_order_relaxed);
+		atomic_thread_fence(memory_order_release);
 	}
-	link_remove(&e->in_seen);
-	list_add_first(&t->seen, &e->in_seen);
-	if (e->count < TALLY_MAX)
-		e->count++;
-	return e->count;
-}
-
-size_t tally_kept(const struct tally *t)
-{
-	return map_count(t->map);
+	atomic_store_explicit(&p->until_ms, until_ms, memory_order_release);
+	atomic_store_explicit(&p->key, key, memory_order_release);
+	return count_of(t, until_ms, now_ms);
 }

@@ -111,10 +111,12 @@ void accept_page(struct front *f, const struct to_role_crowd *m, int fd)
 	if (m->own == 1) {
 		drop_own_page(f);
 		f->crowd.own = map;
+		f->refusals.own = &f->crowd.own->refusals;
 		f->crowd_is_shared = true;
 	} else {
 		shared_unmap((void *)(uintptr_t)f->crowd.others[m->instance], sizeof(struct crowd_page));
 		f->crowd.others[m->instance] = map;
+		f->refusals.others[m->instance] = &f->crowd.others[m->instance]->refusals;
 	}
 }
 

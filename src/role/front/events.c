@@ -312,7 +312,7 @@ static void rcpt_refused(struct session *s, struct smtp_reply reply)
 {
 	uint64_t delay_ms = 0;
 	unsigned n = may_relay(s) || s->who.client == 0 || reply.code < 500
-	                     ? 0 : tally_add(s->front->refusals, s->who.client, loop_now_ms(s->front->loop));
+	                     ? 0 : tally_add(&s->front->refusals, s->who.client, loop_now_ms(s->front->loop));
 	if (n > REFUSALS_MAX)
 		reply = REPLY(421, 4, 7, 0, STR("Too many recipients that are not here: closing, try again later"));
 	if (n > REFUSALS_FREE)

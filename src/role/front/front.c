@@ -394,7 +394,6 @@ static void on_free(void *role)
 	buf_fini(&f->shortage);
 	accept_forget_pages(f);
 	map_free(&f->neighbourhoods);
-	tally_free(&f->refusals);
 	map_free(&f->asks);
 	map_free(&f->lookups);
 	free(f);
@@ -419,9 +418,9 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	list_init(&f->wanting);
 	list_init(&f->late);
 	f->neighbourhoods = map_new(random_u64());
-	f->refusals = tally_new(REFUSALS_KEPT_MAX, REFUSALS_WEAR_OFF_MS);
 	f->crowd.seed = random_u64();
 	f->crowd.own = NEW(struct crowd_page);
+	f->refusals = (struct tally){ .wears_off_ms = REFUSALS_WEAR_OFF_MS, .own = &f->crowd.own->refusals };
 	f->asks = map_new(0);
 	f->lookups = map_new(0);
 	timer_init(&f->grace, loop, grace_is_over, f);

@@ -50,7 +50,6 @@ enum {
 	REFUSALS_DELAY_MAX_MS = 5000,
 	REFUSALS_MAX = 100,          /* ... and then the session ends */
 	REFUSALS_WEAR_OFF_MS = 30 * 1000, /* one of them */
-	REFUSALS_KEPT_MAX = 16384,   /* clients */
 	ENVELOPE_BYTES_MAX = 1 << 20,
 	RECEIVED_MAX = 100,          /* RFC 5321 6.3 */
 	HEADER_DELIVERED_MAX = 50,   /* of Delivered-To: more mailboxes has no letter been in */
@@ -93,7 +92,7 @@ struct front {
 	size_t n_sessions;
 	struct crowd crowd;             /* who is here, in all fronts */
 	bool crowd_is_shared;
-	struct tally *refusals;         /* of recipients, by client */
+	struct tally refusals;          /* of recipients, by client, in all fronts; lies on the pages of the crowd */
 	struct map *neighbourhoods;     /* turns.c: network -> its handshakes */
 	struct list wanting;            /* of them, those whose next one may go */
 	struct list late;               /* sessions that had to give their slot back */
