@@ -68,6 +68,15 @@ def troubles(text):
     yield from (f"limits {{ {name} }} is missing" for name in re.findall(r'\.name = "([\w-]+)"', block) if (None, name) not in seen)
 
 
+def costs(text):
+    """The ceilings of memory, as the tests that hold them have them."""
+    for what, path, pattern, scale in (("for an idle TLS connection, after EHLO", "idle", r"MEMORY_KB_MAX = (\d+) ", "KB"),
+                                       ("for a message under way", "big_message", r"PER_CONNECTION = (\d+) \* MB", "MB")):
+        value = re.search(pattern, (TOP / f"test/scenario/{path}_test.py").read_text())[1]
+        if not re.search(rf"{what} \| {value} {scale} \| `scenario/{path}:", text):
+            yield f"{what}: it is {value} {scale} in test/scenario/{path}_test.py"
+
+
 def finds_what_is_planted(text):
     for what, instead in (("| 5 min |", "| 6 min |"), ("| 50M |", "| 51M |"), ("| `SLOT_MS` |", "| `SLOT_M` |"),
                           ("| `recipients` |", "| `recipient` |"), ("rcpt-limit`", "no-such-dialogue`"),
@@ -78,7 +87,7 @@ def finds_what_is_planted(text):
 
 def main():
     text = PAGE.read_text()
-    found = [f"docs/LIMITS.md: {trouble}" for trouble in troubles(text)] + list(finds_what_is_planted(text))
+    found = [f"docs/LIMITS.md: {trouble}" for trouble in (*troubles(text), *costs(text))] + list(finds_what_is_planted(text))
     print("\n".join(found) if found else f"limits: {sum(1 for _ in rows(text))}, each with a test")
     return 1 if found else 0
 

@@ -15,6 +15,7 @@
 #include "ipc/resolver.h"
 #include "mail/envelope.h"
 #include "sys/clock.h"
+#include "sys/loop_uv.h"
 
 static const struct store_selector everything = { .id = { NULL, 0 } };
 
@@ -52,6 +53,16 @@ static struct store_rcpt only_row(void)
 	if (n != 1)
 		fail_msg("%zu recipients in the queue, not 1", n);
 	return r[0];
+}
+
+/* The clock of the loop, which a test may put forward. */
+static uint64_t ahead_ms;
+
+uint64_t __real_uv_now(const uv_loop_t *loop);
+uint64_t __wrap_uv_now(const uv_loop_t *loop);
+uint64_t __wrap_uv_now(const uv_loop_t *loop)
+{
+	return __real_uv_now(loop) + ahead_ms;
 }
 
 static void assert_str(struct str got, const char *want)
@@ -958,6 +969,19 @@ static void a_long_list_comes_whole(void **state)
 	assert_int_equal(n, 1500);
 }
 
+/* The list has been read; the place is wanted by others. */
+static void an_operator_who_stays_is_hung_up_on(void **state)
+{
+	enum { A_WHILE_MS = 5000 };
+	(void)state;
+	command(CONTROL_LIST, everything, false);
+	ahead_ms += CONTROL_STALL_MS - A_WHILE_MS;
+	settle_down();
+	assert_non_null(h.operator.channel);
+	ahead_ms += A_WHILE_MS;
+	wait_for("operator: closed");
+}
+
 static void the_operator_acts(void **state)
 {
 	(void)state;
@@ -1242,6 +1266,7 @@ int main(void)
 		OPEN(a_notice_that_cannot_be_stored_settles_nothing),
 		OPEN(the_operator_lists),
 		PREPARED(a_long_list_comes_whole),
+		OPEN(an_operator_who_stays_is_hung_up_on),
 		OPEN(the_operator_acts),
 		PREPARED(the_operator_returns_to_the_sender),
 		PREPARED(a_notice_says_that_the_content_cannot_be_read),
