@@ -138,7 +138,8 @@ struct conf_queue {
 struct conf_resolver {
 	struct conf_list servers;        /* "127.0.0.1:5353"; n == 0: resolv.conf */
 	struct str trust_anchor;         /* path, or empty: the root's */
-	struct str ca;
+	struct str ca;                   /* path, or empty: the system's */
+	bool allow_private;
 };
 
 struct conf_limits {

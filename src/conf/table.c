@@ -177,6 +177,9 @@ static const struct directive resolver_rows[] = {
 	  .help = "File with the DNSSEC keys that all trust begins with." },
 	{ .name = "ca", .argument = "PATH", .type = VALUE_PATH, AT(conf_resolver, ca), .file = CONF_FILE_POLICY_CA, .otherwise = "the system's",
 	  .example = "/etc/sealpost/test-ca.pem", .help = "PEM file of the certificate authorities for policy hosts." },
+	{ .name = "allow-private", .argument = "yes | no", .type = VALUE_WORD, .words = yes_words, AT(conf_resolver, allow_private),
+	  .preset = "no", .example = "yes",
+	  .help = "Whether policy hosts, and servers that take reports, may be at loopback, link-local and private addresses." },
 	{ .name = NULL },
 };
 

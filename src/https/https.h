@@ -14,7 +14,7 @@
  * Errors   Whatever goes wrong is an answer that says so; it cannot be told to go on.
  * Owns     An answer lives until the callback returns. The callback comes from the loop, never from within https_ask; it may
  *          ask and cancel, but not free the struct https.
- * Tests    test/unit/https/https_test.c, test/scenario/mtasts_test.py
+ * Tests    test/unit/https/url_test.c, test/scenario/mtasts_test.py
  */
 #ifndef HTTPS_HTTPS_H
 #define HTTPS_HTTPS_H

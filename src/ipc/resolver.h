@@ -49,7 +49,8 @@ enum sts_trouble { STS_FINE, STS_FETCH_ERROR, STS_POLICY_INVALID, STS_WEBPKI_INV
 	MSG(RESOLVED_POLICY, resolved_policy, U(request) U(state) U(mode) S(id) S(mx) I(expires_s) U(cached) S(text) \
 	    U(trouble) U(max_age_s))
 
-/* Policies and observations worth keeping over a restart. A KEPT_OBSERVATION comes for each when the link begins.
+/* Policies and observations worth keeping over a restart. A KEPT_OBSERVATION comes for each when the link begins,
+ * and one with an empty key when that was all.
  * A report is posted as RFC 8460 5.4 says: ok is 1 when the server has taken it. */
 #define RESOLVER_TO_SPOOL(MSG, U, I, S)                                       \
 	MSG(KEEP_OBSERVATION, keep_observation, S(key) S(value) I(expires_s)) \

@@ -147,3 +147,19 @@ bool endpoint_is_never_remote(const struct endpoint *e)
 	bool link_local = e->ip[0] == 0xfe && (e->ip[1] & 0xc0) == 0x80;
 	return is_one(e->ip) || link_local || e->ip[0] == 0xff || (v4 != NULL && never_remote_v4(v4));
 }
+
+static bool private_v4(const unsigned char ip[4])
+{
+	return ip[0] == 10 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) || (ip[0] == 192 && ip[1] == 168) ||
+	       (ip[0] == 100 && (ip[1] & 0xc0) == 64);
+}
+
+bool endpoint_is_private(const struct endpoint *e)
+{
+	if (endpoint_is_never_remote(e))
+		return true;
+	if (e->kind == ENDPOINT_IPV4)
+		return private_v4(e->ip);
+	const unsigned char *v4 = inner_v4(e->ip);
+	return (e->ip[0] & 0xfe) == 0xfc || (v4 != NULL && private_v4(v4));
+}

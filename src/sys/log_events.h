@@ -47,6 +47,8 @@
 	EVENT(LOG_DNSSEC, "dnssec", INFO, "The resolver validates DNSSEC.")                       \
 	EVENT(LOG_DNSSEC_OFF, "dnssec-off", WARN, "DNSSEC cannot be validated now; the text says why and what to do.") \
 	EVENT(LOG_TLS_SHAPE, "tls-shape", INFO, "A mail server could only bear a smaller TLS hello; it gets that one for a week.") \
+	EVENT(LOG_MTASTS, "mta-sts", INFO, "A domain's MTA-STS policy is new to us, or another one.") \
+	EVENT(LOG_MTASTS_TROUBLE, "mta-sts-trouble", WARN, "A domain's MTA-STS policy could not be had or renewed; the one that is known stays.") \
 	EVENT(LOG_DOWNGRADE, "downgrade", WARN, "A domain showed less protection than before, or a letter left in clear because the other side offers no TLS.")
 
 #define LOG_EVENT_ENUM(enumerator, name, level, meaning) enumerator,

@@ -29,6 +29,8 @@ MUST_USE fault endpoint_put_literal(struct buf *out, const struct endpoint *e);
 bool endpoint_is_loopback(const struct endpoint *e);
 /* Loopback, unspecified, link-local, multicast, broadcast, IPv4-mapped forms of these. */
 bool endpoint_is_never_remote(const struct endpoint *e);
+/* The same, and the addresses of private networks (RFC 1918, 6598, 4193): nobody far away may send us there. */
+bool endpoint_is_private(const struct endpoint *e);
 
 MUST_USE fault socket_listen(const struct endpoint *at, int backlog, int *fd_out, struct why *why);
 /* A Unix socket is made for its owner only (0600); this opens it for others. F_STATE for any other kind. */

@@ -14,6 +14,7 @@ enum { NAME_MAX_BYTES = 255 };
 
 struct lookups {
 	struct loop *loop;
+	struct policies *policies;
 	struct dns *dns;
 	struct list askers, open;
 	struct map *by_key;
@@ -25,8 +26,17 @@ struct asker {
 	struct lookups *lookups;
 	struct channel *channel;
 	unsigned number;
-	struct list waiters;
-	size_t n_waiters;
+	bool may_ask_policies;
+	struct later breach;
+	struct list waiters, policy_asks;
+	size_t n_waiters;              /* of both lists */
+};
+
+struct policy_ask {
+	struct link in_asker;
+	struct asker *asker;
+	uint64_t request;
+	struct policy_waiter *waiter;
 };
 
 struct waiter {
@@ -63,10 +73,21 @@ static void lookup_free(struct lookup *k)
 	free(k);
 }
 
+static void policy_ask_free(struct policy_ask *a)
+{
+	policies_cancel(&a->waiter);
+	link_remove(&a->in_asker);
+	a->asker->n_waiters--;
+	free(a);
+}
+
 static void asker_free(struct asker *asker)
 {
+	LIST_EACH(each, &asker->policy_asks)
+		policy_ask_free(LIST_MEMBER(each, struct policy_ask, in_asker));
 	LIST_EACH(at, &asker->waiters)
 		waiter_free(LIST_MEMBER(at, struct waiter, in_asker));
+	later_clear(&asker->breach);
 	link_remove(&asker->in_lookups);
 	channel_close(&asker->channel);
 	free(asker);
@@ -128,14 +149,54 @@ static void refuse(struct asker *asker, uint64_t request, struct str text)
 	send_answer(asker, request, &(struct dns_answer){ .result = DNS_FAILED, .text = text });
 }
 
+/* ---- policies ---- */
+
+static void on_policy(void *owner, const struct policy_answer *a)
+{
+	struct policy_ask *ask = owner;
+	struct resolved_policy m = { .request = ask->request, .state = a->state, .cached = a->cached, .trouble = a->trouble,
+	                             .text = a->text };
+	if (a->state == STS_POLICY) {
+		m.mode = a->known->mode;
+		m.id = a->known->id;
+		m.mx = a->known->mx;
+		m.expires_s = mtasts_expires_s(a->known);
+		m.max_age_s = (uint64_t)a->known->max_age_s;
+	}
+	channel_send(ask->asker->channel, RESOLVED_POLICY, &m);
+	ask->waiter = NULL;
+	policy_ask_free(ask);
+}
+
+static void on_breach(void *owner)
+{
+	asker_free(owner);
+}
+
+static void ask_policy(struct asker *asker, const struct resolve_policy *m)
+{
+	struct lookups *l = asker->lookups;
+	if (!asker->may_ask_policies) {
+		later_set(l->loop, &asker->breach);
+		return;
+	}
+	struct policy_ask *ask = NEW(struct policy_ask);
+	*ask = (struct policy_ask){ .asker = asker, .request = m->request };
+	list_add_last(&asker->policy_asks, &ask->in_asker);
+	if (asker->n_waiters++ < WAITERS_MAX)
+		ask->waiter = policies_ask(l->policies, m->domain, on_policy, ask);
+	if (ask->waiter == NULL)
+		on_policy(ask, &(struct policy_answer){ .state = STS_NONE, .text = STR("no policy can be looked for: too many are, or "
+		                                                                        "this is no domain name") });
+}
+
 static void on_message(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct asker *asker = owner;
 	const struct resolve *m = msg;
 	fd_close(&fd);
-	if (kind == RESOLVE_POLICY) { /* no policy is looked for by now */
-		channel_send(asker->channel, RESOLVED_POLICY,
-		             &(struct resolved_policy){ .request = ((const struct resolve_policy *)msg)->request, .state = STS_NONE });
+	if (kind == RESOLVE_POLICY) {
+		ask_policy(asker, msg);
 		return;
 	}
 	check(kind == RESOLVE);
@@ -164,7 +225,7 @@ static void on_closed(void *owner, const char *reason)
 	asker_free(owner);
 }
 
-void lookups_link(struct lookups *l, unsigned number, int fd)
+void lookups_link(struct lookups *l, unsigned number, int fd, bool may_ask_policies)
 {
 	static const struct channel_handler handler = { on_message, on_closed };
 	LIST_EACH(at, &l->askers) {
@@ -175,6 +236,9 @@ void lookups_link(struct lookups *l, unsigned number, int fd)
 	struct asker *asker = NEW(struct asker);
 	asker->lookups = l;
 	asker->number = number;
+	asker->may_ask_policies = may_ask_policies;
+	later_init(&asker->breach, on_breach, asker);
+	list_init(&asker->policy_asks);
 	list_init(&asker->waiters);
 	list_add_last(&l->askers, &asker->in_lookups);
 	asker->channel = channel_new(l->loop, fd, &to_resolver, &from_resolver, &handler, asker);
@@ -190,10 +254,11 @@ void lookups_use(struct lookups *l, struct dns *dns)
 	}
 }
 
-struct lookups *lookups_new(struct loop *loop)
+struct lookups *lookups_new(struct loop *loop, struct policies *policies)
 {
 	struct lookups *l = NEW(struct lookups);
 	l->loop = loop;
+	l->policies = policies;
 	l->by_key = map_new(random_u64());
 	list_init(&l->askers);
 	list_init(&l->open);

@@ -13,20 +13,22 @@
 #define ROLE_RESOLVER_LOOKUPS_H
 
 #include "dns/dns.h"
+#include "role/resolver/policies.h"
 
 enum { LOOKUPS_MAX = 1024, WAITERS_MAX = 2048 };
 
 struct lookups;
 
-struct lookups *lookups_new(struct loop *loop);
+struct lookups *lookups_new(struct loop *loop, struct policies *policies);
 void            lookups_free(struct lookups **l);
 
 /* Asks everything that is open anew; with NULL it waits until there is somebody to ask. To be called with
  * NULL before the struct dns in use is freed. */
 void lookups_use(struct lookups *l, struct dns *dns);
 
-/* A neighbour's link; one that comes again under the same number replaces the old. Takes over fd. */
-void lookups_link(struct lookups *l, unsigned number, int fd);
+/* A neighbour's link; one that comes again under the same number replaces the old. Takes over fd. One that has no business
+ * with policies and asks for one is broken, and loses its link. */
+void lookups_link(struct lookups *l, unsigned number, int fd, bool may_ask_policies);
 
 size_t   lookups_open(const struct lookups *l);
 uint64_t lookups_asked(const struct lookups *l); /* since the start */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * role/resolver/resolver.c -- the process that asks the DNS for front and courier.
+ * role/resolver/resolver.c -- the process that asks the DNS for front and courier, and web servers for policies.
  *
  * What it needs from files it reads when it starts, before it may be confined: the system's resolv.conf
  * and root anchor. What the configuration names instead comes from the supervisor.
@@ -8,24 +8,32 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/map.h"
 #include "role/resolver/lookups.h"
+#include "role/resolver/policies.h"
+#include "role/resolver/reports.h"
 #include "role/resolver/upstream.h"
 #include "role/role.h"
 #include "sys/file.h"
+#include "sys/log.h"
 #include "sys/socket.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
 #define ROOT_ANCHOR "/usr/share/dns/root.key"
 
-enum { SYSTEM_FILE_MAX = 64 << 10, LINKS_OF_ONE_ARROW = 1 << 16, SETTINGS_MAX = 256 << 10 };
+enum { SYSTEM_FILE_MAX = 64 << 10, LINKS_OF_ONE_ARROW = 1 << 16, SETTINGS_MAX = 256 << 10,
+       NAMED_FILE_MAX = 8 << 20 };
 
 struct resolver {
 	struct role_base *base;
 	struct loop *loop;
 	struct buf resolv_conf, root_anchor;   /* the system's */
-	struct buf anchor;                     /* the configuration's, of the coming generation */
+	struct map *coming;                    /* path -> struct buf: the coming generation's files; "": the system's authorities */
 	struct buf settings;                   /* what upstream was made of: unchanged, it and its cache stay */
 	struct upstream *upstream;
+	struct errands *errands;
+	struct policies *policies;
+	struct reports *reports;
 	struct lookups *lookups;
 	struct channel *spool;
 };
@@ -42,20 +50,50 @@ static void read_system_file(struct buf *to, const char *path)
 	fd_close(&fd);
 }
 
+static void forget_coming(struct resolver *r)
+{
+	size_t at = 0;
+	struct str path;
+	void *text;
+	while (map_each(r->coming, &at, &path, &text)) {
+		buf_fini(text);
+		free(text);
+	}
+	map_free(&r->coming);
+	r->coming = map_new(0);
+}
+
 static void on_file(void *role, struct str path, int fd)
 {
 	struct resolver *r = role;
-	(void)path; /* no other file is for this role */
-	buf_clear(&r->anchor);
-	if (file_read_all(fd, &r->anchor) != OK)
-		buf_clear(&r->anchor);
+	struct buf *text = NEW(struct buf);
+	buf_init(text, NAMED_FILE_MAX);
+	if (file_read_all(fd, text) != OK)
+		buf_clear(text);
 	fd_close(&fd);
+	struct buf *old = map_set(r->coming, path, text);
+	if (old != NULL)
+		buf_fini(old);
+	free(old);
+}
+
+static struct str coming(const struct resolver *r, struct str path)
+{
+	const struct buf *text = map_get(r->coming, path);
+	return text != NULL ? buf_view(text) : STR_NONE;
+}
+
+static void use_dns(struct resolver *r, struct dns *dns)
+{
+	lookups_use(r->lookups, dns);
+	errands_use(r->errands, dns);
+	policies_use(r->policies, dns);
 }
 
 static void on_upstream_changed(void *owner)
 {
 	struct resolver *r = owner;
-	lookups_use(r->lookups, upstream_dns(r->upstream));
+	use_dns(r, upstream_dns(r->upstream));
 }
 
 static fault settings_put(struct buf *out, const struct dns_options *options, bool strict)
@@ -84,46 +122,84 @@ static fault use(struct resolver *r, const struct dns_options *options, bool str
 		buf_fini(&settings);
 		return f;
 	}
-	lookups_use(r->lookups, NULL);
+	use_dns(r, NULL);
 	upstream_free(&r->upstream);
 	r->upstream = fresh;
 	buf_fini(&r->settings);
 	r->settings = settings;
-	lookups_use(r->lookups, upstream_dns(fresh));
+	use_dns(r, upstream_dns(fresh));
 	return OK;
+}
+
+/* Without any authority no policy can be had: that is said, and mail goes on without. */
+static fault trust(struct resolver *r, const struct conf *conf, struct why *why)
+{
+	struct str ca = coming(r, conf->resolver.ca);
+	if (ca.n == 0 && conf->resolver.ca.n > 0)
+		return why_say(why, F_ABSENT, "the CA file %.*s is empty or could not be read", STR_ARG(conf->resolver.ca));
+	if (ca.n == 0)
+		log_event(LOG_TROUBLE, LOG_Z("text", "the system's CA certificates were not found: no MTA-STS policy can be fetched; install "
+		                                     "the package ca-certificates, or name a file with resolver { ca ... }"));
+	return errands_trust(r->errands, ca, conf->resolver.allow_private, why);
+}
+
+static fault apply(struct resolver *r, const struct conf *conf, struct why *why)
+{
+	struct str named = conf->resolver.trust_anchor, anchor = coming(r, named);
+	if (named.n > 0 && anchor.n == 0)
+		return why_say(why, F_ABSENT, "the trust anchor %.*s is empty or could not be read", STR_ARG(named));
+	struct dns_options options = {
+		.servers = conf->resolver.servers.items,
+		.n_servers = conf->resolver.servers.n,
+		.resolv_conf = buf_view(&r->resolv_conf),
+		.trust_anchor = named.n > 0 ? anchor : buf_view(&r->root_anchor),
+	};
+	TRY(trust(r, conf, why));
+	return use(r, &options, named.n > 0, why);
 }
 
 static fault on_apply(void *role, const struct conf *conf, struct why *why)
 {
 	struct resolver *r = role;
-	bool named = conf->resolver.trust_anchor.n > 0;
-	if (named && buf_view(&r->anchor).n == 0)
-		return why_say(why, F_ABSENT, "the trust anchor %.*s is empty or could not be read",
-		               STR_ARG(conf->resolver.trust_anchor));
-	struct dns_options options = {
-		.servers = conf->resolver.servers.items,
-		.n_servers = conf->resolver.servers.n,
-		.resolv_conf = buf_view(&r->resolv_conf),
-		.trust_anchor = buf_view(named ? &r->anchor : &r->root_anchor),
-	};
-	fault f = use(r, &options, named, why);
-	buf_clear(&r->anchor);
+	fault f = apply(r, conf, why);
+	forget_coming(r);
 	return f;
 }
 
-/* Nothing is kept over a restart yet: what the spool says is not asked for, and not looked at. */
+/* ---- the spool: what is kept over a restart, and reports ---- */
+
+static void keep(void *owner, struct str key, struct str value, int64_t expires_s)
+{
+	struct resolver *r = owner;
+	if (r->spool != NULL)
+		channel_send(r->spool, KEEP_OBSERVATION, &(struct keep_observation){ .key = key, .value = value, .expires_s = expires_s });
+}
+
+static void on_report_sent(void *owner, uint64_t request, bool ok, struct str text)
+{
+	struct resolver *r = owner;
+	if (r->spool != NULL)
+		channel_send(r->spool, SENT_REPORT, &(struct sent_report){ .request = request, .ok = ok, .text = text });
+}
+
 static void on_spool_message(void *owner, unsigned kind, const void *msg, int fd)
 {
-	(void)owner;
-	(void)kind;
-	(void)msg;
+	struct resolver *r = owner;
 	fd_close(&fd);
+	if (kind == KEPT_OBSERVATION) {
+		const struct kept_observation *m = msg;
+		policies_kept(r->policies, m->key, m->value);
+	} else if (kind == SEND_REPORT) {
+		const struct send_report *m = msg;
+		reports_send(r->reports, m->request, m->url, m->body);
+	}
 }
 
 static void on_spool_closed(void *owner, const char *reason)
 {
 	struct resolver *r = owner;
 	(void)reason;
+	reports_drop(r->reports); /* nobody would hear of them */
 	channel_close(&r->spool);
 }
 
@@ -132,11 +208,13 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 	static const struct channel_handler spool_handler = { on_spool_message, on_spool_closed };
 	struct resolver *r = role;
 	if (arrow == ARROW_RESOLVER_SPOOL) {
+		reports_drop(r->reports);
 		channel_close(&r->spool);
 		r->spool = channel_new(r->loop, fd, &spool_to_resolver, &resolver_to_spool, &spool_handler, r);
 	} else if ((arrow == ARROW_FRONT_RESOLVER || arrow == ARROW_COURIER_RESOLVER) &&
 	           instance < LINKS_OF_ONE_ARROW) {
-		lookups_link(r->lookups, (unsigned)arrow * LINKS_OF_ONE_ARROW + instance, fd);
+		lookups_link(r->lookups, (unsigned)arrow * LINKS_OF_ONE_ARROW + instance, fd,
+		             arrow == ARROW_COURIER_RESOLVER);
 	} else {
 		fd_close(&fd);
 	}
@@ -146,9 +224,13 @@ static void on_status(void *role, struct buf *json)
 {
 	struct resolver *r = role;
 	const char *state = r->upstream == NULL ? "testing" : upstream_state_name(upstream_state(r->upstream));
+	struct policies_facts facts;
+	policies_facts(r->policies, &facts);
 	/* A buffer without room keeps what it has: still an object. */
-	fault f = buf_addf(json, "\"dnssec\": \"%s\", \"open\": %zu, \"asked\": %llu", state,
-	                   lookups_open(r->lookups), (unsigned long long)lookups_asked(r->lookups));
+	fault f = buf_addf(json, "\"dnssec\": \"%s\", \"open\": %zu, \"asked\": %llu, \"policies\": {\"known\": %zu, "
+	                   "\"enforced\": %zu, \"failing\": %zu, \"fetching\": %zu}", state,
+	                   lookups_open(r->lookups), (unsigned long long)lookups_asked(r->lookups), facts.known, facts.enforced,
+	                   facts.failing, facts.fetching);
 	(void)f;
 }
 
@@ -156,11 +238,15 @@ static void on_free(void *role)
 {
 	struct resolver *r = role;
 	lookups_free(&r->lookups);
+	policies_free(&r->policies);
+	reports_free(&r->reports);
+	errands_free(&r->errands);
 	upstream_free(&r->upstream);
 	channel_close(&r->spool);
 	buf_fini(&r->resolv_conf);
 	buf_fini(&r->root_anchor);
-	buf_fini(&r->anchor);
+	forget_coming(r);
+	map_free(&r->coming);
 	buf_fini(&r->settings);
 	free(r);
 }
@@ -175,11 +261,15 @@ struct role_base *resolver_start(struct loop *loop, int control_fd)
 	r->loop = loop;
 	buf_init(&r->resolv_conf, SYSTEM_FILE_MAX);
 	buf_init(&r->root_anchor, SYSTEM_FILE_MAX);
-	buf_init(&r->anchor, SYSTEM_FILE_MAX);
 	buf_init(&r->settings, SETTINGS_MAX);
 	read_system_file(&r->resolv_conf, RESOLV_CONF);
 	read_system_file(&r->root_anchor, ROOT_ANCHOR);
-	r->lookups = lookups_new(loop);
+	r->coming = map_new(0);
+	https_begin();
+	r->errands = errands_new(loop);
+	r->policies = policies_new(&(struct policies_house){ .loop = loop, .errands = r->errands, .keep = keep, .owner = r });
+	r->reports = reports_new(r->errands, on_report_sent, r);
+	r->lookups = lookups_new(loop, r->policies);
 	r->base = role_base_new(loop, control_fd, &hooks, r);
 	return r->base;
 }

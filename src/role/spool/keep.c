@@ -149,6 +149,7 @@ fault spool_open_store(struct spool *s, struct str directory, struct why *why)
 	}
 	spool_look_at_space(s);
 	spool_want_tidy(s);
+	spool_tell_observations(s);
 	return OK;
 }
 

@@ -7,19 +7,34 @@
 #include "base/check.h"
 #include "sys/clock.h"
 
-enum { SCRATCH_MAX = 64 << 20 };
+enum { SCRATCH_MAX = 64 << 20, OBSERVATION_KEY_MAX = 512, OBSERVATION_VALUE_MAX = 64 << 10, OBSERVATIONS_BYTES_MAX = 32 << 20 };
 
 /* ---- the resolver's observations ---- */
 
-struct told { struct channel *channel; };
+/* The resolver may only ever have written these; neither may another's be told to it. */
+static bool is_of_resolver(struct str key)
+{
+	return str_starts(key, STR("mta-sts/")) && key.n <= OBSERVATION_KEY_MAX;
+}
 
 static void tell_observation(void *owner, struct str key, struct str value, int64_t expires_s)
 {
-	struct told *t = owner;
-	if (spool_is_own_key(key) || spool_is_memory_of_courier(key))
+	struct spool *s = owner;
+	if (is_of_resolver(key) && channel_backlog(s->resolver) < OBSERVATIONS_BYTES_MAX)
+		channel_send(s->resolver, KEPT_OBSERVATION,
+		             &(struct kept_observation){ .key = key, .value = value, .expires_s = expires_s });
+}
+
+/* To be called when both are there, the store and the link, whichever comes last. The empty key says that this was all. */
+void spool_tell_observations(struct spool *s)
+{
+	if (s->store == NULL || s->resolver == NULL)
 		return;
-	channel_send(t->channel, KEPT_OBSERVATION,
-	             &(struct kept_observation){ .key = key, .value = value, .expires_s = expires_s });
+	struct arena *a = arena_new(SCRATCH_MAX);
+	if (s->ops->recall(s->store, spool_now_s(s), a, tell_observation, s) != OK)
+		log_event(LOG_TROUBLE, LOG_Z("text", "the resolver's observations could not be read"));
+	arena_free(&a);
+	channel_send(s->resolver, KEPT_OBSERVATION, &(struct kept_observation){ .key = STR_NONE });
 }
 
 static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
@@ -27,8 +42,7 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 	struct spool *s = owner;
 	const struct keep_observation *m = msg;
 	fd_close(&fd);
-	if (kind != KEEP_OBSERVATION || s->store == NULL || m->key.n == 0 || m->key.n > 512 || m->value.n > (64 << 10) ||
-	    spool_is_own_key(m->key) || spool_is_memory_of_courier(m->key))
+	if (kind != KEEP_OBSERVATION || s->store == NULL || !is_of_resolver(m->key) || m->value.n > OBSERVATION_VALUE_MAX)
 		return;
 	if (s->ops->remember(s->store, m->key, m->value, m->expires_s) != OK)
 		log_event(LOG_TROUBLE, LOG_Z("text", "an observation of the resolver could not be kept"));
@@ -47,13 +61,7 @@ static void resolver_link(struct spool *s, int fd)
 	static const struct channel_handler handler = { on_resolver, on_resolver_closed };
 	channel_close(&s->resolver);
 	s->resolver = channel_new(s->loop, fd, &resolver_to_spool, &spool_to_resolver, &handler, s);
-	struct told told = { s->resolver };
-	if (s->store == NULL)
-		return;
-	struct arena *a = arena_new(SCRATCH_MAX);
-	if (s->ops->recall(s->store, spool_now_s(s), a, tell_observation, &told) != OK)
-		log_event(LOG_TROUBLE, LOG_Z("text", "the resolver's observations could not be read"));
-	arena_free(&a);
+	spool_tell_observations(s);
 }
 
 /* ---- hooks ---- */

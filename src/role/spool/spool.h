@@ -196,6 +196,7 @@ struct role_base *spool_start_on(struct loop *loop, int control_fd, const struct
 /* ---- keep.c ---- */
 int64_t spool_now_s(struct spool *s);            /* follows the wall clock, but never jumps with it */
 bool    spool_is_own_key(struct str key);        /* of an observation that is ours, not the resolver's */
+void    spool_tell_observations(struct spool *s);
 fault   spool_open_store(struct spool *s, struct str directory, struct why *why);
 void    spool_store_failed(struct spool *s, const char *text); /* refuses, forgets, opens again later */
 void    spool_look_at_space(struct spool *s);

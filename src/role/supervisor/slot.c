@@ -305,7 +305,7 @@ void slot_start(struct slot *s)
 		slot_offer(s, g);
 }
 
-/* The courier verifies servers with them, and has no path to them: the first place that there is, under the name "". */
+/* The courier and the resolver verify servers with them, and have no path to them: the first place that there is, under the name "". */
 static void offer_system_cas(struct slot *s, const struct generation *g)
 {
 	const char *path;
@@ -370,7 +370,7 @@ void slot_offer(struct slot *s, const struct generation *g)
 		                                            .name = g->texts->items[i].name,
 		                                            .text = g->texts->items[i].text });
 	offer_files(s, g);
-	if ((kinds[s->kind].files & CONF_FILE_CA) != 0)
+	if ((kinds[s->kind].files & (CONF_FILE_CA | CONF_FILE_POLICY_CA)) != 0)
 		offer_system_cas(s, g);
 	if (!bound_offer(s, g)) {
 		start_over(s);

@@ -59,7 +59,7 @@ static void link_asker(struct asker *a, unsigned number)
 	buf_init(&a->heard, 1 << 20);
 	assert_int_equal(socket_pair(fds), OK);
 	a->channel = channel_new(loop, fds[0], &from_resolver, &to_resolver, &handler, a);
-	lookups_link(lookups, number, fds[1]);
+	lookups_link(lookups, number, fds[1], false);
 }
 
 static void end_asker(struct asker *a)
@@ -111,7 +111,7 @@ static int end(void **state)
 static int begin_lookups(void **state)
 {
 	(void)state;
-	lookups = lookups_new(loop);
+	lookups = lookups_new(loop, NULL);
 	return 0;
 }
 

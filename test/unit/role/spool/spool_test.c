@@ -1109,16 +1109,20 @@ static void observations_come_back(void **state)
 {
 	(void)state;
 	channel_send(h.resolver.channel, KEEP_OBSERVATION,
-	             &(struct keep_observation){ .key = STR("sts:y"), .value = STR("enforce"),
+	             &(struct keep_observation){ .key = STR("mta-sts/y"), .value = STR("enforce"),
 	                                         .expires_s = clock_wall_s() + 100 });
 	settle_down();
 	struct arena *a = arena_new(1 << 20);
 	house_close();
 	arena_free(&a);
 	house_prepare();
-	assert_int_equal(store_memory.remember(h.store, STR("sts:z"), STR("testing"), clock_wall_s() + 100), OK);
+	assert_int_equal(store_memory.remember(h.store, STR("mta-sts/z"), STR("testing"), clock_wall_s() + 100), OK);
+	assert_int_equal(store_memory.remember(h.store, STR("other/z"), STR("verify"), clock_wall_s() + 100), OK);
 	house_open("");
-	wait_for("resolver: kept sts:z=testing");
+	wait_for("resolver: kept mta-sts/z=testing");
+	wait_for("resolver: kept =");
+	assert_false(was_heard("kept other/z"));
+	assert_false(was_heard("kept spool:clock"));
 }
 
 /* A worker that makes room for its successor: what it has begun, what it gives back, what comes meanwhile. */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/resolver/reports.h -- TLS reports for other domains, posted to where they want them.
+ *
+ * Source   RFC 8460 5.4: a POST with the media type application/tlsrpt+gzip; what is answered with a 2xx is delivered.
+ * Limits   REPORTS_MAX at once, one more is answered "not now"; REPORT_MS for each, REPORT_ANSWER_MAX bytes of answer.
+ * Tests    test/scenario/mtasts_test.py
+ */
+#ifndef ROLE_RESOLVER_REPORTS_H
+#define ROLE_RESOLVER_REPORTS_H
+
+#include "role/resolver/errand.h"
+
+enum { REPORTS_MAX = 64, REPORT_MS = 60 * 1000, REPORT_ANSWER_MAX = 64 << 10 };
+
+struct reports;
+
+struct reports *reports_new(struct errands *errands, void (*sent)(void *owner, uint64_t request, bool ok, struct str text),
+                            void *owner);
+void            reports_free(struct reports **r);
+
+/* body: gzipped JSON. What cannot even be tried is told at once. */
+void reports_send(struct reports *r, uint64_t request, struct str url, struct str body);
+void reports_drop(struct reports *r); /* whatever is under way, untold */
+
+#endif
