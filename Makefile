@@ -35,13 +35,14 @@ test:
 	ninja -C build-clang sealpost test/scenario/deeds
 	meson test -C build-test --print-errorlogs $(TESTS)
 
-# POWERCUT="--file-systems ext4 --cuts 20" for a part. In a mount namespace of its own: nothing stays mounted whatever happens.
+# POWERCUT="--file-systems ext4 --cuts 20" for a part. In a mount namespace of its own: nothing stays mounted whatever happens; in a
+# network of its own: nobody takes a port between two lives of a server.
 powercut:
 	dev/setup build powercut
 	@test -f build-powercut/build.ninja || meson setup build-powercut -Dtests=false -Dpowercut=true
 	ninja -C build-powercut
-	PYTHONPATH=test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount python3 test/powercut/powercut.py \
-		--programs build-powercut/test/powercut --program build-powercut/sealpost --page docs/QUEUE.md $(POWERCUT)
+	PYTHONPATH=test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount --net sh -c 'ip link set lo up && exec "$$@"' sh \
+		python3 test/powercut/powercut.py --programs build-powercut/test/powercut --program build-powercut/sealpost --page docs/QUEUE.md $(POWERCUT)
 
 testssl: build
 	dev/setup testssl
