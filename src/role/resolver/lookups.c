@@ -19,6 +19,8 @@ struct lookups {
 	struct list askers, open;
 	struct map *by_key;
 	uint64_t asked;
+	void (*bogus)(void *owner);
+	void *owner;
 };
 
 struct asker {
@@ -113,7 +115,16 @@ static void on_answer(void *owner, const struct dns_answer *answer)
 		struct waiter *w = LIST_MEMBER(at, struct waiter, in_lookup);
 		send_answer(w->asker, w->request, answer);
 	}
+	struct lookups *l = k->lookups;
 	lookup_free(k);
+	if (answer->result == DNS_BOGUS && l->bogus != NULL)
+		l->bogus(l->owner);
+}
+
+void lookups_on_bogus(struct lookups *l, void (*bogus)(void *owner), void *owner)
+{
+	l->bogus = bogus;
+	l->owner = owner;
 }
 
 static void lookup_ask(struct lookup *k)

@@ -30,6 +30,9 @@ void lookups_use(struct lookups *l, struct dns *dns);
  * with policies and asks for one is broken, and loses its link. */
 void lookups_link(struct lookups *l, unsigned number, int fd, bool may_ask_policies);
 
+/* Told of each answer that did not validate. Not from within lookups_use. */
+void lookups_on_bogus(struct lookups *l, void (*bogus)(void *owner), void *owner);
+
 size_t   lookups_open(const struct lookups *l);
 uint64_t lookups_asked(const struct lookups *l); /* since the start */
 

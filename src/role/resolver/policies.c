@@ -299,8 +299,12 @@ void policies_kept(struct policies *p, struct str key, struct str value)
 {
 	struct mtasts_known kept;
 	int64_t now_s = policies_now_s(p);
-	if (key.n == 0 && !p->restored)
+	if (key.n == 0 && !p->restored) {
 		timer_set(&p->restore, loop_now_ms(p->loop));
+	} else if (key.n == 0) { /* another spool: what came while there was none, it does not have */
+		LIST_EACH(at, &p->order)
+			policy_keep(LIST_MEMBER(at, struct policy, in_order));
+	}
 	if (!str_take(&key, str_of(key_prefix)) || key.n > DOMAIN_ROOM || !domain_is_valid(key))
 		return;
 	if (mtasts_kept(value, now_s, &kept) == OK && mtasts_lives(&kept, now_s))

@@ -6,6 +6,7 @@
  * and root anchor. What the configuration names instead comes from the supervisor.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/map.h"
@@ -94,6 +95,13 @@ static void on_upstream_changed(void *owner)
 {
 	struct resolver *r = owner;
 	use_dns(r, upstream_dns(r->upstream));
+}
+
+static void on_bogus(void *owner)
+{
+	struct resolver *r = owner;
+	if (r->upstream != NULL)
+		upstream_doubt(r->upstream);
 }
 
 static fault settings_put(struct buf *out, const struct dns_options *options, bool strict)
@@ -227,8 +235,9 @@ static void on_status(void *role, struct buf *json)
 	struct policies_facts facts;
 	policies_facts(r->policies, &facts);
 	/* A buffer without room keeps what it has: still an object. */
-	fault f = buf_addf(json, "\"dnssec\": \"%s\", \"open\": %zu, \"asked\": %llu, \"policies\": {\"known\": %zu, "
+	fault f = buf_addf(json, "\"dnssec\": \"%s\", \"dane\": \"%s\", \"open\": %zu, \"asked\": %llu, \"policies\": {\"known\": %zu, "
 	                   "\"enforced\": %zu, \"failing\": %zu, \"fetching\": %zu}", state,
+	                   strcmp(state, "validates") == 0 ? "active" : "inactive",
 	                   lookups_open(r->lookups), (unsigned long long)lookups_asked(r->lookups), facts.known, facts.enforced,
 	                   facts.failing, facts.fetching);
 	(void)f;
@@ -270,6 +279,7 @@ struct role_base *resolver_start(struct loop *loop, int control_fd)
 	r->policies = policies_new(&(struct policies_house){ .loop = loop, .errands = r->errands, .keep = keep, .owner = r });
 	r->reports = reports_new(r->errands, on_report_sent, r);
 	r->lookups = lookups_new(loop, r->policies);
+	lookups_on_bogus(r->lookups, on_bogus, r);
 	r->base = role_base_new(loop, control_fd, &hooks, r);
 	return r->base;
 }

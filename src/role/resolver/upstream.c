@@ -13,6 +13,7 @@ struct upstream {
 	struct dns *used;             /* one of them; NULL while the verdict is awaited */
 	bool strict;
 	enum upstream_state state;
+	int64_t tested_ms, validated_ms; /* when last; -1: never */
 	char owner_name[256];         /* of the trust anchor */
 	struct dns_question *test;
 	struct timer verdict, again;
@@ -26,10 +27,16 @@ const char *upstream_state_name(enum upstream_state state)
 	case UPSTREAM_TESTING:   return "testing";
 	case UPSTREAM_VALIDATES: return "validates";
 	case UPSTREAM_CANNOT:    return "cannot-validate";
+	case UPSTREAM_LOST:      return "lost";
 	case UPSTREAM_SILENT:    return "not-tried";
 	case UPSTREAM_NO_ANCHOR: return "no-anchor";
 	}
 	return "?";
+}
+
+enum upstream_state upstream_judge(enum upstream_state found, bool strict, int64_t since_ms)
+{
+	return found == UPSTREAM_CANNOT && !strict && since_ms >= 0 && since_ms < UPSTREAM_LOST_MS ? UPSTREAM_LOST : found;
 }
 
 struct dns *upstream_dns(const struct upstream *u)
@@ -48,12 +55,15 @@ static const char *advice(const struct upstream *u)
 	case UPSTREAM_CANNOT:
 		return u->strict ? "no answer of these name servers can be validated with the trust anchor of the configuration: "
 		                   "mail waits; check resolver { server, trust-anchor }"
-		                 : "the name servers strip DNSSEC signatures: answers are used unvalidated; "
+		                 : "the name servers strip DNSSEC signatures: answers are used unvalidated, so DANE is inactive; "
 		                   "name others with resolver { server ... }";
+	case UPSTREAM_LOST:
+		return "DNSSEC came through until lately, and now nothing can be validated: another network, or somebody in the way; mail "
+		       "waits for half an hour, then answers are used unvalidated; check resolver { server ... }";
 	case UPSTREAM_SILENT:
 		return "no name server answers: mail to other servers waits; check resolver { server ... } or /etc/resolv.conf";
 	case UPSTREAM_NO_ANCHOR:
-		return "there is no trust anchor: answers are used unvalidated; install the package "
+		return "there is no trust anchor: answers are used unvalidated, so DANE is inactive; install the package "
 		       "dns-root-data or name one with resolver { trust-anchor ... }";
 	default:
 		return "";
@@ -72,15 +82,20 @@ static void say_state(const struct upstream *u, struct str reason)
 static void settle(struct upstream *u, enum upstream_state state, struct str reason)
 {
 	enum upstream_state before = u->state;
+	int64_t now_ms = loop_now_ms(u->loop);
+	state = upstream_judge(state, u->strict, u->validated_ms < 0 ? -1 : now_ms - u->validated_ms);
+	if (state == UPSTREAM_VALIDATES)
+		u->validated_ms = now_ms;
 	struct dns *used = state == UPSTREAM_NO_ANCHOR || (state == UPSTREAM_CANNOT && !u->strict) ? u->plain
 	                                                                                       : u->validating;
 	u->state = state;
 	timer_clear(&u->verdict);
 	if (before != state)
 		say_state(u, reason);
-	if (state == UPSTREAM_CANNOT || state == UPSTREAM_SILENT)
-		timer_set(&u->again, loop_now_ms(u->loop) +
-		          (state == UPSTREAM_CANNOT ? UPSTREAM_AGAIN_MS : UPSTREAM_SILENT_MS));
+	if (state == UPSTREAM_VALIDATES || state == UPSTREAM_CANNOT)
+		timer_set(&u->again, now_ms + UPSTREAM_AGAIN_MS);
+	else if (state == UPSTREAM_SILENT || state == UPSTREAM_LOST)
+		timer_set(&u->again, now_ms + UPSTREAM_SILENT_MS);
 	if (u->used != used) {
 		u->used = used;
 		u->changed(u->owner);
@@ -114,8 +129,15 @@ static void on_validated_answer(void *owner, const struct dns_answer *answer)
 static void begin_test(void *owner)
 {
 	struct upstream *u = owner;
+	u->tested_ms = loop_now_ms(u->loop);
 	if (u->test == NULL)
 		u->test = dns_ask(u->validating, DNS_TXT, str_of(u->owner_name), on_validated_answer, u);
+}
+
+void upstream_doubt(struct upstream *u)
+{
+	if (u->state == UPSTREAM_VALIDATES && u->test == NULL && loop_now_ms(u->loop) - u->tested_ms >= UPSTREAM_DOUBT_MS)
+		begin_test(u);
 }
 
 /* The verdict is slow: go on as if it were good; what does not validate then waits. */
@@ -136,7 +158,7 @@ fault upstream_new(struct loop *loop, const struct dns_options *options, bool st
 {
 	struct dns_options plain = *options;
 	struct upstream *u = NEW(struct upstream);
-	*u = (struct upstream){ .loop = loop, .strict = strict, .changed = changed, .owner = owner };
+	*u = (struct upstream){ .loop = loop, .strict = strict, .validated_ms = -1, .changed = changed, .owner = owner };
 	plain.trust_anchor = STR_NONE;
 	fault f = dns_new(loop, options, &u->validating, why);
 	if (f == OK)

@@ -9,6 +9,10 @@
  * DANE), and that is said loudly; the test is repeated and ends the exception. An anchor that the
  * configuration names is never left aside like that.
  *
+ * The test is repeated while all is well, too, and soon after an answer that does not validate: one zone that is bogus is that
+ * zone's trouble, or an attack on it, and its mail waits; everything bogus is a network without DNSSEC. Where DNSSEC came
+ * through until lately, that may also be somebody in the way: for UPSTREAM_LOST_MS all mail that needs names waits.
+ *
  * Nobody waits for the verdict longer than UPSTREAM_VERDICT_MS.
  *
  * Source   RFC 4033 5 (security states); RFC 7672 2.1 (what an insecure answer may be used for).
@@ -19,16 +23,21 @@
 
 #include "dns/dns.h"
 
-enum { UPSTREAM_VERDICT_MS = 3000, UPSTREAM_SILENT_MS = 30000, UPSTREAM_AGAIN_MS = 600000 };
+enum { UPSTREAM_VERDICT_MS = 3000, UPSTREAM_SILENT_MS = 30000, UPSTREAM_AGAIN_MS = 600000, UPSTREAM_DOUBT_MS = 60000,
+       UPSTREAM_LOST_MS = 1800000 };
 
 enum upstream_state {
 	UPSTREAM_TESTING,
 	UPSTREAM_VALIDATES,
 	UPSTREAM_CANNOT,   /* signatures do not come through */
+	UPSTREAM_LOST,     /* the same, and until lately they did */
 	UPSTREAM_SILENT,   /* no server answers: not tried */
 	UPSTREAM_NO_ANCHOR,
 };
 const char *upstream_state_name(enum upstream_state state); /* the words of logs and status */
+
+/* What a test's finding means. since_ms: how long ago signatures last came through; negative: never. */
+enum upstream_state upstream_judge(enum upstream_state found, bool strict, int64_t since_ms);
 
 struct upstream;
 
@@ -39,6 +48,8 @@ MUST_USE fault upstream_new(struct loop *loop, const struct dns_options *options
                             void (*changed)(void *owner), void *owner, struct upstream **out,
                             struct why *why);
 void upstream_free(struct upstream **u);
+
+void upstream_doubt(struct upstream *u); /* an answer did not validate: is it this zone, or everything? */
 
 struct dns         *upstream_dns(const struct upstream *u); /* NULL while the verdict is awaited */
 enum upstream_state upstream_state(const struct upstream *u);

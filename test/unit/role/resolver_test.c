@@ -352,9 +352,29 @@ static void an_anchor_of_the_configuration_binds(void **state)
 	lost_signatures("mx1.signed.test", true, "1:bogus;");
 }
 
+/* Signatures that came through until lately are not given up at once; an anchor of the configuration never is. */
+static void signatures_that_came_until_lately(void **state)
+{
+	(void)state;
+	const struct { enum upstream_state found; bool strict; int64_t since_ms; enum upstream_state want; } cases[] = {
+		{ UPSTREAM_CANNOT, false, -1, UPSTREAM_CANNOT },
+		{ UPSTREAM_CANNOT, false, 0, UPSTREAM_LOST },
+		{ UPSTREAM_CANNOT, false, UPSTREAM_LOST_MS - 1, UPSTREAM_LOST },
+		{ UPSTREAM_CANNOT, false, UPSTREAM_LOST_MS, UPSTREAM_CANNOT },
+		{ UPSTREAM_CANNOT, true, 0, UPSTREAM_CANNOT },
+		{ UPSTREAM_VALIDATES, false, 0, UPSTREAM_VALIDATES },
+		{ UPSTREAM_SILENT, false, 0, UPSTREAM_SILENT },
+		{ UPSTREAM_NO_ANCHOR, false, -1, UPSTREAM_NO_ANCHOR },
+	};
+	for (size_t i = 0; i < COUNT(cases); i++)
+		if (upstream_judge(cases[i].found, cases[i].strict, cases[i].since_ms) != cases[i].want)
+			fail_msg("case %zu", i);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(signatures_that_came_until_lately),
 		cmocka_unit_test_setup_teardown(answers_go_to_who_asked, begin_lookups, end_lookups),
 		cmocka_unit_test_setup_teardown(equal_questions_are_asked_once, begin_lookups, end_lookups),
 		cmocka_unit_test_setup_teardown(strange_names_are_refused, begin_lookups, end_lookups),
