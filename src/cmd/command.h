@@ -20,7 +20,7 @@ struct command {
 	bool hidden;          /* not in the list: internal */
 };
 
-extern const struct command command_serve, command_check, command_try, command_send, command_sendmail, command_queue,
+extern const struct command command_serve, command_check, command_try, command_send, command_sendmail, command_queue, command_why,
 	command_status, command_reload, command_passwd, command_explain, command_version, command_role;
 
 /* By its name; NULL if there is none. */

@@ -17,6 +17,7 @@ static const struct command *const commands[] = {
 	&command_send,
 	&command_try,
 	&command_queue,
+	&command_why,
 	&command_status,
 	&command_reload,
 	&command_sendmail,

@@ -133,6 +133,8 @@ struct conf_queue {
 	bool return_full;
 	struct str directory;
 	uint64_t destination_concurrency; /* sessions to one destination at a time */
+	int64_t history_s;               /* 0: none is kept */
+	uint64_t history_bytes;          /* at most, of all its files */
 };
 
 struct conf_resolver {

@@ -166,6 +166,11 @@ static const struct directive queue_rows[] = {
 	{ .name = "concurrency", .argument = "NUMBER", .type = VALUE_NUMBER, .min = 1, .max = 1000,
 	  AT(conf_queue, destination_concurrency), .preset = "20", .example = "20",
 	  .help = "How many sessions to one destination may run at a time." },
+	{ .name = "history", .argument = "DURATION | none", .type = VALUE_DURATION, .flags = OR_NONE, .min = DAYS(1), .max = DAYS(3650),
+	  AT(conf_queue, history_s), .preset = "7d", .example = "30d",
+	  .help = "How long `sealpost why` can tell what became of a letter that has left the queue." },
+	{ .name = "history-size", .argument = "SIZE", .type = VALUE_SIZE, .min = KiB(1024), .max = GiB(1024), AT(conf_queue, history_bytes),
+	  .preset = "1G", .example = "200M", .help = "How much room the history may take; beyond it the oldest day goes first." },
 	{ .name = NULL },
 };
 

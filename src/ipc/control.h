@@ -8,6 +8,9 @@
  * VERIFY's rows are findings (id, text, set_aside), and now and then its progress (messages, bytes, and of how many);
  * the last is the sum.
  *
+ * WHY (id, or to: a recipient's address) has two kinds of rows: "event", what happened to a recipient, the oldest first, and "queue",
+ * what still waits, as SHOW has it.
+ *
  * Who may not command, or comes when too many do, gets an END that says so.
  *
  * Limits   the enum below; docs/LIMITS.md lists them.
@@ -27,7 +30,7 @@ enum {
 
 enum control_verb {
 	CONTROL_LIST, CONTROL_SHOW, CONTROL_RETRY, CONTROL_HOLD, CONTROL_RELEASE, CONTROL_BOUNCE,
-	CONTROL_REMOVE, CONTROL_STATUS, CONTROL_RELOAD, CONTROL_VERIFY,
+	CONTROL_REMOVE, CONTROL_STATUS, CONTROL_RELOAD, CONTROL_VERIFY, CONTROL_WHY,
 };
 
 /* Empty selectors select everything; older_s is an age in seconds, 0 for any. body: show the content,

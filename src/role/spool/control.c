@@ -21,7 +21,7 @@ enum {
 	STATUS_MAX = 1 << 20,
 };
 
-enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, ASKING, ENDED };
+enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, ASKING, ENDED };
 
 struct control_session {
 	struct link in_spool;
@@ -38,6 +38,7 @@ struct control_session {
 	int64_t unread_since_ms;
 	bool refused;
 	struct check_round *check;
+	struct why_round *why;
 };
 
 static void session_free(struct control_session *c)
@@ -49,6 +50,7 @@ static void session_free(struct control_session *c)
 		c->spool->n_controls--;
 	timer_clear(&c->timer);
 	check_end(&c->check);
+	why_end(&c->why);
 	channel_close(&c->channel);
 	arena_free(&c->arena);
 	free(c);
@@ -66,7 +68,7 @@ static void end(struct control_session *c, int status, const char *text)
 /* ---- rows ---- */
 
 /* JSON is UTF-8; what a peer sent may not be. */
-static json_t *text(struct str s)
+json_t *control_words(struct str s)
 {
 	if (str_is_utf8(s))
 		return json_stringn(s.p != NULL ? s.p : "", s.n);
@@ -78,11 +80,11 @@ static json_t *text(struct str s)
 	return j;
 }
 
-static json_t *date(int64_t wall_s)
+json_t *control_date(int64_t wall_s)
 {
 	struct buf b;
 	buf_init(&b, 64);
-	json_t *j = date_put_rfc3339(&b, wall_s) == OK ? text(buf_view(&b)) : json_null();
+	json_t *j = date_put_rfc3339(&b, wall_s) == OK ? control_words(buf_view(&b)) : json_null();
 	buf_fini(&b);
 	return j;
 }
@@ -97,14 +99,14 @@ static const char *state_name(enum rcpt_state state)
 static json_t *row_of(const struct store_message *m, const struct store_rcpt *r)
 {
 	json_t *o = json_object();
-	json_object_set_new(o, "id", text(r->id));
-	json_object_set_new(o, "sender", text(m->sender));
-	json_object_set_new(o, "recipient", text(r->address));
+	json_object_set_new(o, "id", control_words(r->id));
+	json_object_set_new(o, "sender", control_words(m->sender));
+	json_object_set_new(o, "recipient", control_words(r->address));
 	json_object_set_new(o, "state", json_string(state_name(r->state)));
 	json_object_set_new(o, "attempts", json_integer(r->attempts));
-	json_object_set_new(o, "next_attempt", r->state == RCPT_QUEUED ? date(r->next_s) : json_null());
-	json_object_set_new(o, "arrived", date(m->arrived_s));
-	json_object_set_new(o, "last_reply", text(r->damaged ? STR("its envelope in the queue is damaged") : r->last_reply));
+	json_object_set_new(o, "next_attempt", r->state == RCPT_QUEUED ? control_date(r->next_s) : json_null());
+	json_object_set_new(o, "arrived", control_date(m->arrived_s));
+	json_object_set_new(o, "last_reply", control_words(r->damaged ? STR("its envelope in the queue is damaged") : r->last_reply));
 	json_object_set_new(o, "size", json_integer((json_int_t)m->size_bytes));
 	return o;
 }
@@ -112,17 +114,24 @@ static json_t *row_of(const struct store_message *m, const struct store_rcpt *r)
 /* What `show` tells beyond a row of the list. */
 static void add_details(json_t *o, const struct store_message *m, const struct store_rcpt *r)
 {
-	json_object_set_new(o, "original_recipient", text(r->original));
-	json_object_set_new(o, "destination", text(r->key));
-	json_object_set_new(o, "dialogue", text(r->last_dialogue));
+	json_object_set_new(o, "original_recipient", control_words(r->original));
+	json_object_set_new(o, "destination", control_words(r->key));
+	json_object_set_new(o, "dialogue", control_words(r->last_dialogue));
 	json_object_set_new(o, "delay_warned", json_boolean(r->delay_warned));
-	json_object_set_new(o, "client", text(m->client));
-	json_object_set_new(o, "helo", text(m->helo));
-	json_object_set_new(o, "user", text(m->user));
-	json_object_set_new(o, "protocol", text(m->with));
-	json_object_set_new(o, "tls", text(m->tls));
-	json_object_set_new(o, "envid", text(m->envid));
-	json_object_set_new(o, "lease_ends", r->state == RCPT_LEASED ? date(r->lease_until_s) : json_null());
+	json_object_set_new(o, "client", control_words(m->client));
+	json_object_set_new(o, "helo", control_words(m->helo));
+	json_object_set_new(o, "user", control_words(m->user));
+	json_object_set_new(o, "protocol", control_words(m->with));
+	json_object_set_new(o, "tls", control_words(m->tls));
+	json_object_set_new(o, "envid", control_words(m->envid));
+	json_object_set_new(o, "lease_ends", r->state == RCPT_LEASED ? control_date(r->lease_until_s) : json_null());
+}
+
+json_t *control_recipient(const struct store_message *m, const struct store_rcpt *r)
+{
+	json_t *o = row_of(m, r);
+	add_details(o, m, r);
+	return o;
 }
 
 static void send_json(struct control_session *c, json_t *o)
@@ -211,6 +220,16 @@ static void verify_some(struct control_session *c)
 		end(c, status, last_words.text);
 }
 
+static void why_now(struct control_session *c)
+{
+	struct why last_words = { "" };
+	int status = 0;
+	if (c->why == NULL)
+		c->why = why_begin(c->spool, c->channel, &c->which);
+	if (!why_some(c->why, &status, &last_words))
+		end(c, status, last_words.text);
+}
+
 /* It keeps a place that somebody else may want. */
 static bool is_stalled(struct control_session *c, int64_t now_ms)
 {
@@ -230,7 +249,7 @@ static void go_on(void *owner)
 		end(c, 1, "the server did not answer in time; see its log");
 		return;
 	}
-	bool going = c->phase == LISTING || c->phase == SENDING_BODY || c->phase == VERIFYING;
+	bool going = c->phase == LISTING || c->phase == SENDING_BODY || c->phase == VERIFYING || c->phase == TELLING_WHY;
 	if (!going || is_stalled(c, now_ms)) {
 		session_free(c);
 		return;
@@ -244,10 +263,13 @@ static void go_on(void *owner)
 			list_some(c);
 		else if (c->phase == VERIFYING)
 			verify_some(c);
+		else if (c->phase == TELLING_WHY)
+			why_now(c);
 		else
 			body_some(c);
 	}
-	int64_t rest_ms = channel_backlog(c->channel) >= BACKLOG_MAX ? WAIT_MS : c->phase == VERIFYING ? VERIFY_REST_MS : 0;
+	int64_t rest_ms = channel_backlog(c->channel) >= BACKLOG_MAX ? WAIT_MS
+	                  : c->phase == VERIFYING || c->phase == TELLING_WHY ? VERIFY_REST_MS : 0;
 	if (c->phase != ENDED)
 		timer_set(&c->timer, now_ms + rest_ms);
 }
@@ -289,6 +311,7 @@ static fault act(struct control_session *c, enum operator_action action, uint64_
 	struct spool *s = c->spool;
 	if (action == ACT_REMOVE)
 		log_removed(c);
+	record_action(s, &c->which, action);
 	fault f = s->ops->act(s->store, &c->which, action, spool_now_s(s), n_out);
 	if (f == OK)
 		spool_drop_stale_jobs(s);
@@ -360,9 +383,9 @@ static void ask_supervisor(struct control_session *c)
 static void take_request(struct control_session *c, const struct control_request *m)
 {
 	static const char *const verbs[] = { "list", "show", "retry", "hold", "release", "bounce", "remove", "status",
-		                             "reload", "verify" };
+		                             "reload", "verify", "why" };
 	struct spool *s = c->spool;
-	if (m->verb > CONTROL_VERIFY) {
+	if (m->verb > CONTROL_WHY) {
 		end(c, 2, "this server does not know the command: is it an older one?");
 		return;
 	}
@@ -383,11 +406,16 @@ static void take_request(struct control_session *c, const struct control_request
 		end(c, 1, "the queue's storage has failed; see the log");
 	} else if (c->verb == CONTROL_SHOW && m->id.n == 0) {
 		end(c, 2, "which message? `sealpost queue list` shows the ids");
+	} else if (c->verb == CONTROL_WHY && m->id.n == 0 && m->to.n == 0) {
+		end(c, 2, "which letter? name an id, or a recipient's address");
 	} else if (c->verb == CONTROL_LIST || c->verb == CONTROL_SHOW) {
 		c->phase = LISTING;
 		go_on(c);
 	} else if (c->verb == CONTROL_VERIFY) {
 		c->phase = VERIFYING;
+		go_on(c);
+	} else if (c->verb == CONTROL_WHY) {
+		c->phase = TELLING_WHY;
 		go_on(c);
 	} else {
 		run_action(c);

@@ -147,6 +147,7 @@ fault spool_open_store(struct spool *s, struct str directory, struct why *why)
 		str_release(&s->directory);
 		s->directory = str_keep(directory);
 	}
+	record_open(s);
 	spool_look_at_space(s);
 	spool_want_tidy(s);
 	spool_tell_observations(s);
@@ -244,6 +245,7 @@ static void look(void *owner)
 	verify_watch(s);
 	audience_watch(s);
 	keep_clock(s, KEEP_CLOCK_S);
+	record_tidy(s);
 	if (s->commit_failed) {
 		s->commit_failed = false;
 		spool_turn_soon(s);
@@ -287,6 +289,7 @@ void spool_keep_fini(struct spool *s)
 	timer_clear(&s->tidy);
 	timer_clear(&s->reopen);
 	keep_clock(s, 0);
+	record_close(s);
 	s->ops->close(&s->store);
 	str_release(&s->directory);
 }

@@ -140,6 +140,7 @@ void spool_job_free_if_done(struct job *j)
 		return;
 	link_remove(&j->in_spool);
 	free(j->rcpts);
+	str_release(&j->story);
 	arena_free(&j->arena);
 	free(j);
 }

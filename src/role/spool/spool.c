@@ -103,6 +103,8 @@ static fault apply(void *role, const struct conf *conf, struct why *why)
 			return f;
 		}
 	}
+	if (before != NULL && s->history != NULL)
+		record_open(s);
 	audience_forget(s); /* aliases may have changed */
 	spool_route_anew(s);
 	spool_turn_soon(s);

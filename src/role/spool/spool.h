@@ -8,6 +8,7 @@
  *     audience.c  where that notice goes              check.c     is all of the queue whole?
  *     turn.c      the group commit                   control.c   the operator's socket
  *     keep.c      opening, space, clock, tidying     spool.c     the role's hooks
+ *     record.c    what is committed becomes history   why.c       all that is known of a letter
  *
  * Everything that finishes within one turn of the loop (messages, outcomes, the notices they cause) is committed
  * together at its end; only then is anybody told. Neighbours are treated as hostile: what does not fit is
@@ -106,6 +107,8 @@ struct job {
 	uint64_t offset, credit;
 	bool content_over, damaged;
 	bool over;                       /* the worker is done with it */
+	struct str story;                /* what its worker has told, on the heap ... */
+	struct str story_kept;           /* ... and in the arena, for verdicts */
 	unsigned verdicts;               /* of its recipients, not yet committed */
 	int64_t lease_until_s;
 	struct verification *verification; /* JOB_VERIFY */
@@ -122,7 +125,10 @@ struct verdict {
 	bool counts, warned;
 	struct smtp_reply reply;
 	struct str line;                 /* the reply as one line, for lists */
-	struct str dialogue, host, protection;
+	struct str dialogue, host, ip, protection, detail;
+	struct str story;                /* of the attempt, as far as this; mail/story.h */
+	bool reached;                    /* there was an attempt: level tells how it was protected */
+	enum tls_level level;
 	bool notify;                     /* the sender is told ... */
 	bool to_postmaster;              /* ... or, where that cannot be, the postmaster ... */
 	enum dsn_kind notice;            /* ... this */
@@ -142,6 +148,7 @@ struct verification {
 };
 
 struct control_session;
+struct history;
 
 struct spool {
 	struct loop *loop;
@@ -175,6 +182,9 @@ struct spool {
 	uint64_t bytes_free, names_free;
 	uint64_t taken_since;            /* bytes that arrived since then */
 	bool is_short, short_of_bytes, short_of_names;
+
+	struct history *history;         /* NULL: the store was never open */
+	bool history_failed;             /* and the log knows */
 
 	struct acceptor *control;
 	struct list controls;
@@ -242,7 +252,8 @@ bool spool_is_memory_of_courier(struct str key); /* of an observation */
 struct outcome_facts {
 	enum outcome_class class;
 	struct smtp_reply reply;
-	struct str host, dialogue, protection;
+	struct str host, ip, dialogue, protection, detail;
+	enum tls_level level;
 	bool next_hop_notifies;
 };
 void verdict_on_outcome(struct job *j, size_t index, const struct outcome_facts *o);
@@ -277,6 +288,16 @@ fault notice_is_ready(struct spool *s, struct verdict *v);
 /* Was this recipient a postmaster of ours? Then there is nobody left to tell. */
 bool  notice_was_for_postmaster(const struct spool *s, const struct store_rcpt *r);
 
+/* ---- record.c ---- */
+void record_open(struct spool *s);               /* and again, after a new configuration */
+void record_tidy(struct spool *s);
+void record_flush(struct spool *s);              /* at the end of a turn */
+void record_close(struct spool *s);
+/* Outcomes that were committed. */
+void record_verdicts(struct spool *s, struct verdict *const *verdicts, const struct store_outcome *outcomes, size_t n);
+void record_held(struct spool *s, const struct store_message *m, const struct store_rcpt *rcpts, size_t n); /* those of them */
+void record_action(struct spool *s, const struct store_selector *which, enum operator_action action); /* just before it is done */
+
 /* ---- turn.c ---- */
 void spool_turn_soon(struct spool *s);
 void spool_turn_now(struct spool *s);
@@ -293,6 +314,18 @@ void control_listen(struct spool *s, int fd, uint64_t owner);
 void control_status(struct spool *s, uint64_t request, struct str json);
 void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str errors);
 void control_fini(struct spool *s);
+/* Foreign text, a time, all about a recipient that waits: as JSON. */
+struct json_t;
+struct json_t *control_words(struct str s);
+struct json_t *control_date(int64_t wall_s);
+struct json_t *control_recipient(const struct store_message *m, const struct store_rcpt *r);
+
+/* ---- why.c ---- */
+struct why_round;
+struct why_round *why_begin(struct spool *s, struct channel *to, const struct store_selector *which);
+/* A little of it; false: it is over, and the status and the last words are there. */
+bool why_some(struct why_round *w, int *status_out, struct why *last_words);
+void why_end(struct why_round **w);
 
 /* ---- check.c ---- */
 struct check_round;

@@ -152,9 +152,12 @@ static void tell_held(const struct txn *x)
 static void tell(struct turn *t)
 {
 	struct spool *s = t->s;
+	record_verdicts(s, t->verdicts, t->outcomes, t->n_verdicts);
 	for (size_t i = 0; i < t->n_txns; i++) {
-		if (t->commits[i].result == OK)
+		if (t->commits[i].result == OK) {
 			tell_held(t->txns[i]);
+			record_held(s, &t->txns[i]->message, t->txns[i]->rcpts, t->txns[i]->n_rcpts);
+		}
 		spool_txn_answer(t->txns[i], s, t->commits[i].result);
 	}
 	for (size_t i = 0; i < t->n_notices; i++) {
@@ -207,5 +210,6 @@ void spool_turn_now(struct spool *s)
 		commit(&t);
 		arena_free(&t.arena);
 	}
+	record_flush(s);
 	spool_schedule(s);
 }

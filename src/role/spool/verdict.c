@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "mail/story.h"
 
 enum { TEXT_MAX = 2000, DIALOGUE_MAX = STORE_DIALOGUE_MAX, AGAIN_S = 2 };
 
@@ -46,10 +47,23 @@ static void keep_reply(struct verdict *v, const struct smtp_reply *reply)
 	buf_fini(&line);
 }
 
+/* One copy for all recipients that it holds for. */
+static struct str story_of(struct job *j)
+{
+	if (j->story_kept.n == 0)
+		j->story_kept = keep(j, j->story, STORY_BYTES_MAX);
+	return j->story_kept;
+}
+
 static void keep_facts(struct verdict *v, const struct outcome_facts *o)
 {
 	keep_reply(v, &o->reply);
 	v->host = keep(v->job, o->host, 255);
+	v->ip = keep(v->job, o->ip, 64);
+	v->detail = keep(v->job, o->detail, 255);
+	v->reached = o->host.n > 0;
+	v->level = o->level;
+	v->story = story_of(v->job);
 	v->dialogue = keep(v->job, o->dialogue, DIALOGUE_MAX);
 	v->protection = keep(v->job, o->protection, 255);
 }

@@ -3,6 +3,7 @@
 #include "role/spool/spool.h"
 
 #include "base/check.h"
+#include "mail/story.h"
 
 enum { MEMORIES_ARENA = 64 << 20 };
 
@@ -81,11 +82,24 @@ static void outcome(struct job *j, const struct from_worker_outcome *m)
 		.class = (enum outcome_class)m->class,
 		.reply = reply,
 		.host = m->host,
+		.ip = m->ip,
+		.detail = m->detail,
+		.level = m->level <= TLS_DANE ? (enum tls_level)m->level : TLS_NONE,
 		.dialogue = m->dialogue,
 		.protection = m->tls,
 		.next_hop_notifies = m->dsn == 1,
 	};
 	verdict_on_outcome(j, (size_t)m->index, &facts);
+}
+
+/* Who tells it may be hostile: what is no story is not kept. */
+static void take_story(struct job *j, struct str text)
+{
+	if (!story_is_sound(text))
+		return;
+	str_release(&j->story);
+	j->story = str_keep(text);
+	j->story_kept = STR_NONE;
 }
 
 static void renew(struct job *j)
@@ -197,6 +211,9 @@ static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
 		break;
 	case FROM_WORKER_OUTCOME:
 		outcome(j, msg);
+		break;
+	case FROM_WORKER_STORY:
+		take_story(j, ((const struct from_worker_story *)msg)->text);
 		break;
 	case FROM_WORKER_RENEW:
 		renew(j);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "role/spool/house.h"
 
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -115,7 +116,7 @@ static void note(const struct neighbour *n, const char *fmt, ...) PRINTF(2, 3);
 
 static void note(const struct neighbour *n, const char *fmt, ...)
 {
-	char line[2000];
+	static char line[64 << 10];
 	va_list args;
 	va_start(args, fmt);
 	vsnprintf(line, sizeof line, fmt, args);
@@ -186,6 +187,9 @@ static void report(struct neighbour *n, struct seen_job *j)
 {
 	for (size_t i = 0; i < j->n_to; i++) {
 		struct from_worker_outcome o = h.answer;
+		if (h.story != NULL)
+			channel_send(n->channel, FROM_WORKER_STORY,
+			             &(struct from_worker_story){ .job = j->job, .text = str_of(h.story) });
 		o.job = j->job;
 		o.index = i;
 		channel_send(n->channel, FROM_WORKER_OUTCOME, &o);
@@ -460,8 +464,12 @@ void house_begin(void)
 void house_configure(const char *conf)
 {
 	struct buf text;
+	static const char queue[] = "queue {\n";
+	const char *rest = strstr(conf, queue);
+	int before = rest != NULL ? (int)(rest - conf) : (int)strlen(conf), folder = (int)strlen(h.socket) - 2;
 	buf_init(&text, 64 << 10);
-	assert_int_equal(buf_addf(&text, "%s%s", basic_conf, conf), OK);
+	assert_int_equal(buf_addf(&text, "%s%.*s%s directory %.*s\n%s", basic_conf, before, conf, queue, folder, h.socket,
+	                          rest != NULL ? rest + strlen(queue) : "}\n"), OK);
 	struct to_role_config_text m = { .generation = 1, .name = STR("test.conf"), .text = buf_view(&text) };
 	channel_send(h.supervisor.channel, TO_ROLE_CONFIG_TEXT, &m);
 	channel_send(h.supervisor.channel, TO_ROLE_COMMIT, &(struct to_role_commit){ .generation = 1 });
@@ -520,6 +528,13 @@ void house_close(void)
 	arena_free(&scratch);
 	unlink(h.socket);
 	h.socket[strlen(h.socket) - 2] = '\0';
+	char history[100];
+	glob_t files;
+	snprintf(history, sizeof history, "%s/history-*", h.socket);
+	if (glob(history, 0, NULL, &files) == 0)
+		for (size_t i = 0; i < files.gl_pathc; i++)
+			unlink(files.gl_pathv[i]);
+	globfree(&files);
 	rmdir(h.socket);
 	h = (struct house){ 0 };
 }

@@ -39,6 +39,7 @@ struct house {
 	/* What workers answer: every recipient gets this, unless hands_off. */
 	bool hands_off;
 	struct from_worker_outcome answer;
+	const char *story;               /* told before that; NULL: none */
 	struct seen_job jobs[64];
 	size_t n_jobs;
 
@@ -51,7 +52,7 @@ struct house {
 	uint64_t bytes_free, names_free;
 	unsigned commits;                /* calls of commit */
 	size_t most_messages, most_outcomes, most_both; /* in one call */
-	char socket[64];
+	char socket[64];                 /* in a folder of its own, where the history is, too */
 };
 
 extern struct house h;

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: ISC */
+#include "cmd/story_print.h"
+
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "cmd/control_client.h"
+
+enum { COLUMN = 14, LINE_MAX = 16 << 10 };
+
+/* ---- a line as it is put together; what has no room is left out ---- */
+
+struct words { struct buf text; };
+
+static void put(struct words *w, struct str s)
+{
+	fault f = buf_add(&w->text, s);
+	(void)f;
+}
+
+static struct str field(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
+}
+
+static bool is(const json_t *o, const char *key, const char *word)
+{
+	return str_eq(field(o, key), str_of(word));
+}
+
+/* before, the value, after; nothing without a value. True: there was one. */
+static bool add(struct words *w, const json_t *o, const char *key, const char *before, const char *after)
+{
+	struct str value = field(o, key);
+	const json_t *v = json_object_get(o, key);
+	char number[24];
+	if (json_is_integer(v)) {
+		(void)snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v));
+		value = str_of(number);
+	}
+	if (value.n == 0)
+		return false;
+	if (buf_view(&w->text).n > 0)
+		put(w, str_of(before));
+	put(w, value);
+	put(w, str_of(after));
+	return true;
+}
+
+void story_print_line(const char *indent, const char *name, struct str text)
+{
+	if (text.n == 0)
+		return;
+	printf("%s%-*s", indent, COLUMN, name);
+	print_safely(text);
+	putchar('\n');
+}
+
+/* ---- the kinds ---- */
+
+static void of_route(const json_t *o, struct words *w)
+{
+	static const struct { const char *kind, *words; } kinds[] = {
+		{ "mx", "to the mail servers of the domain " }, { "relay", "by the relay " }, { "lmtp", "by LMTP to " },
+		{ "maildir", "into the Maildir " }, { "hold", "held " }, { "refuse", "refused: " },
+	};
+	for (size_t i = 0; i < COUNT(kinds); i++)
+		if (is(o, "way", kinds[i].kind))
+			put(w, str_of(kinds[i].words));
+	put(w, field(o, "name"));
+}
+
+static void of_mx(const json_t *o, struct words *w)
+{
+	if (!add(w, o, "hosts", "", ""))
+		put(w, STR("none"));
+	if (!is(o, "result", "found"))
+		add(w, o, "result", ": ", "");
+	put(w, is(o, "secure", "yes") ? STR(" (signed by DNSSEC)") : STR(" (not signed)"));
+}
+
+static void of_mta_sts(const json_t *o, struct words *w)
+{
+	add(w, o, "mode", "", " mode");
+	add(w, o, "mx", ", allows ", "");
+	add(w, o, "id", ", policy ", "");
+	add(w, o, "text", "; ", "");
+}
+
+static void of_dane(const json_t *o, struct words *w)
+{
+	add(w, o, "host", "", ": ");
+	put(w, is(o, "result", "none") ? STR("no signed TLSA records") : is(o, "result", "usable") ? STR("signed TLSA records, usable")
+	       : is(o, "result", "unusable") ? STR("signed TLSA records, none usable") : STR("could not be found out"));
+	add(w, o, "base", ", of ", "");
+	add(w, o, "text", "; ", "");
+}
+
+static void of_policy(const json_t *o, struct words *w)
+{
+	add(w, o, "name", "", "");
+	add(w, o, "verdict", " ", "");
+	add(w, o, "host", " for ", "");
+	add(w, o, "text", ": ", "");
+	add(w, o, "source", " (", ")");
+}
+
+static void of_host(const json_t *o, struct words *w)
+{
+	add(w, o, "name", "", "");
+	add(w, o, "ip", " [", "]");
+	add(w, o, "from", " from ", "");
+	add(w, o, "connection", ", a connection ", "");
+	add(w, o, "result", ": ", "");
+}
+
+static void of_tls(const json_t *o, struct words *w)
+{
+	if (!add(w, o, "version", "", ""))
+		put(w, STR("without TLS"));
+	add(w, o, "group", ", group ", "");
+	add(w, o, "cipher", ", cipher ", "");
+	add(w, o, "level", "; level ", "");
+	add(w, o, "demanded", ", demanded ", "");
+	if (is(o, "verified", "yes") && !add(w, o, "by", "; proven by ", ""))
+		put(w, STR("; proven"));
+	else if (is(o, "verified", "no"))
+		put(w, STR("; the server's name is not proven"));
+	add(w, o, "problem", ": ", "");
+	add(w, o, "hello", "; hello with ", "");
+}
+
+static void of_cert(const json_t *o, struct words *w)
+{
+	add(w, o, "subject", "", "");
+	add(w, o, "issuer", ", issued by ", "");
+	add(w, o, "names", ", for ", "");
+	add(w, o, "until", ", valid until ", "");
+	add(w, o, "key", ", ", "");
+}
+
+static void of_reply(const json_t *o, struct words *w)
+{
+	add(w, o, "code", "", "");
+	add(w, o, "status", " ", "");
+	add(w, o, "text", " ", "");
+}
+
+static void of_next(const json_t *o, struct words *w)
+{
+	add(w, o, "at", "", "");
+	add(w, o, "text", ": ", "");
+}
+
+static void of_anything(const json_t *o, struct words *w)
+{
+	const char *key;
+	json_t *value;
+	if (add(w, o, "text", "", "") || add(w, o, "record", "", ""))
+		return;
+	json_object_foreach((json_t *)(uintptr_t)o, key, value) {
+		if (str_eq(str_of(key), STR("kind")))
+			continue;
+		put(w, buf_view(&w->text).n > 0 ? STR(", ") : STR_NONE);
+		put(w, str_of(key));
+		put(w, STR(" "));
+		put(w, field(o, key));
+	}
+}
+
+static const struct { const char *kind, *name; void (*print)(const json_t *o, struct words *w); } kinds[] = {
+	{ "route", "route", of_route },       { "mx", "mail servers", of_mx },  { "mta-sts", "MTA-STS", of_mta_sts },
+	{ "dane", "DANE", of_dane },          { "tlsa", "  record", of_anything }, { "policy", "policy", of_policy },
+	{ "host", "server", of_host },        { "tls", "connection", of_tls },  { "cert", "certificate", of_cert },
+	{ "reply", "reply", of_reply },       { "next", "next try", of_next },  { "note", "note", of_anything },
+};
+
+void story_print(const json_t *story, const char *indent)
+{
+	size_t i;
+	json_t *o;
+	json_array_foreach(story, i, o) {
+		struct words w;
+		const char *name = NULL;
+		buf_init(&w.text, LINE_MAX);
+		for (size_t k = 0; k < COUNT(kinds); k++)
+			if (is(o, "kind", kinds[k].kind)) {
+				name = kinds[k].name;
+				kinds[k].print(o, &w);
+			}
+		if (is(o, "kind", "cut")) {
+			name = "";
+			put(&w, STR("(the rest was too long to keep)"));
+		} else if (name == NULL) {
+			name = json_string_value(json_object_get(o, "kind"));
+			of_anything(o, &w);
+		}
+		story_print_line(indent, name != NULL ? name : "", buf_view(&w.text));
+		buf_fini(&w.text);
+	}
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: ISC */
+/* cmd/why.c -- `sealpost why`: what became of a letter, or of all letters to somebody, and why. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "cmd/command.h"
+#include "cmd/control_client.h"
+#include "cmd/options.h"
+#include "cmd/story_print.h"
+
+enum { ROWS_MAX = 20000, KEY_MAX = 4096 };
+
+/* All rows about one recipient of one message. */
+struct letter { struct link in_why; json_t *rows; };
+
+struct why_command {
+	struct common_options common;
+	struct list letters;
+	struct map *by_key;
+	size_t n;
+	size_t too_many;
+};
+
+static struct str field(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
+}
+
+static bool is(const json_t *o, const char *key, const char *word)
+{
+	return str_eq(field(o, key), str_of(word));
+}
+
+/* ---- gathering ---- */
+
+static struct letter *letter_of(struct why_command *w, const json_t *row)
+{
+	struct buf key;
+	struct str id = field(row, "id"), recipient = field(row, "recipient");
+	struct letter *l = NULL;
+	buf_init(&key, KEY_MAX);
+	if (buf_addf(&key, "%.*s %.*s", STR_ARG(id), STR_ARG(recipient)) == OK) {
+		l = map_get(w->by_key, buf_view(&key));
+		if (l == NULL) {
+			l = NEW(struct letter);
+			l->rows = json_array();
+			list_add_last(&w->letters, &l->in_why);
+			map_set(w->by_key, buf_view(&key), l);
+		}
+	}
+	buf_fini(&key);
+	return l;
+}
+
+static void on_row(void *owner, struct str json)
+{
+	struct why_command *w = owner;
+	if (w->common.json) {
+		printf("%.*s\n", STR_ARG(json));
+		return;
+	}
+	if (w->n >= ROWS_MAX) {
+		w->too_many++;
+		return;
+	}
+	json_t *row = json_loadb(json.p, json.n, 0, NULL);
+	struct letter *l = json_is_object(row) ? letter_of(w, row) : NULL;
+	if (l != NULL)
+		json_array_append(l->rows, row);
+	json_decref(row);
+	w->n++;
+}
+
+/* ---- telling ---- */
+
+static const char *headline_of(const json_t *row)
+{
+	static const struct { const char *word, *headline; } headlines[] = {
+		{ "delivered", "delivered into its mailbox" }, { "relayed", "handed to the next mail server" },
+		{ "bounced", "given up and returned to its sender" }, { "removed", "removed by the operator" },
+		{ "deferred", "tried without success" }, { "held", "held" }, { "released", "released" },
+		{ "damaged", "set aside, because it is damaged" },
+	};
+	static const struct { const char *word, *headline; } states[] = {
+		{ "queued", "waiting in the queue" }, { "leased", "being delivered at this moment" },
+		{ "held", "held in the queue, until somebody releases it" }, { "damaged", "set aside in the queue, because it is damaged" },
+	};
+	for (size_t i = 0; is(row, "row", "event") && i < COUNT(headlines); i++)
+		if (is(row, "event", headlines[i].word))
+			return headlines[i].headline;
+	for (size_t i = 0; is(row, "row", "queue") && i < COUNT(states); i++)
+		if (is(row, "state", states[i].word))
+			return states[i].headline;
+	return "known";
+}
+
+static void print_words(struct str s)
+{
+	print_safely(s.n > 0 ? s : STR("<>"));
+}
+
+static void print_arrival(const json_t *o, struct str at)
+{
+	static const struct { const char *key, *before; } parts[] = {
+		{ "client", " from " }, { "helo", ", called " }, { "user", ", user " }, { "protocol", ", " }, { "tls", ", " },
+	};
+	printf("  %-*s", 14, "came in");
+	print_safely(at);
+	for (size_t i = 0; i < COUNT(parts); i++)
+		if (field(o, parts[i].key).n > 0) {
+			fputs(parts[i].before, stdout);
+			print_safely(field(o, parts[i].key));
+		}
+	if (json_is_integer(json_object_get(o, "size")))
+		printf(", %lld bytes", (long long)json_integer_value(json_object_get(o, "size")));
+	putchar('\n');
+}
+
+static void print_dialogue(const json_t *lines)
+{
+	size_t i;
+	json_t *line;
+	json_array_foreach(lines, i, line)
+		story_print_line("    ", i == 0 ? "dialogue" : "",
+		                 (struct str){ json_string_value(line), json_string_length(line) });
+}
+
+static void print_event(const json_t *o)
+{
+	json_t *accepted = json_object_get(o, "accepted"), *attempt = json_object_get(o, "attempt"), *story = json_object_get(o, "story");
+	if (accepted != NULL)
+		print_arrival(accepted, field(accepted, "at"));
+	fputs("  ", stdout);
+	print_safely(field(o, "at"));
+	if (json_is_integer(attempt))
+		printf("  attempt %lld", (long long)json_integer_value(attempt));
+	fputs("  ", stdout);
+	print_safely(field(o, "event"));
+	if (field(o, "by").n > 0) {
+		fputs(" by ", stdout);
+		print_safely(field(o, "by"));
+	}
+	putchar('\n');
+	story_print(story, "    ");
+	if (json_array_size(story) == 0) {
+		story_print_line("    ", "server", field(o, "host"));
+		story_print_line("    ", "connection", field(o, "tls"));
+	}
+	story_print_line("    ", "file", field(o, "file"));
+	story_print_line("    ", "reply", field(o, "reply"));
+	print_dialogue(json_object_get(o, "dialogue"));
+	story_print_line("    ", "next try", field(o, "next_attempt"));
+	story_print_line("    ", "notice", field(o, "notice"));
+}
+
+static void print_waiting(const json_t *o, bool alone)
+{
+	struct str line, text = field(o, "dialogue");
+	if (alone)
+		print_arrival(o, field(o, "arrived"));
+	printf("  %-*s", 14, "now");
+	print_safely(field(o, "state"));
+	printf(", %lld attempt%s", (long long)json_integer_value(json_object_get(o, "attempts")),
+	       json_integer_value(json_object_get(o, "attempts")) == 1 ? "" : "s");
+	if (field(o, "next_attempt").n > 0) {
+		fputs(", next try ", stdout);
+		print_safely(field(o, "next_attempt"));
+	}
+	putchar('\n');
+	story_print_line("    ", "reason", field(o, "last_reply"));
+	while (alone && str_next_line(&text, &line))
+		story_print_line("    ", "", line);
+}
+
+static void print_letter(const struct letter *l)
+{
+	size_t i, n = json_array_size(l->rows);
+	json_t *row, *last = json_array_get(l->rows, n - 1), *first = json_array_get(l->rows, 0);
+	print_safely(field(last, "id"));
+	fputs("  ", stdout);
+	print_words(field(last, "sender"));
+	fputs(" -> ", stdout);
+	print_words(field(last, "recipient"));
+	if (field(first, "original_recipient").n > 0 && !str_eq(field(first, "original_recipient"), field(last, "recipient"))) {
+		fputs(", written as ", stdout);
+		print_safely(field(first, "original_recipient"));
+	}
+	printf(": %s\n", headline_of(last));
+	json_array_foreach(l->rows, i, row)
+		if (is(row, "row", "queue"))
+			print_waiting(row, i == 0);
+		else
+			print_event(row);
+}
+
+static void finish(struct why_command *w)
+{
+	bool some = false;
+	LIST_EACH(k, &w->letters) {
+		struct letter *l = LIST_MEMBER(k, struct letter, in_why);
+		if (some)
+			putchar('\n');
+		some = true;
+		print_letter(l);
+		link_remove(&l->in_why);
+		json_decref(l->rows);
+		free(l);
+	}
+	map_free(&w->by_key);
+	if (w->too_many > 0)
+		printf("\n%zu newer entries are not shown: name a single letter, or use --json\n", w->too_many);
+}
+
+static int run(int argc, char **argv)
+{
+	struct why_command w = { .common = { DEFAULT_CONF_PATH, 0 }, .by_key = map_new(0) };
+	struct control_request request = { .verb = CONTROL_WHY };
+	const char *what = NULL, *wrong = NULL;
+	list_init(&w.letters);
+	for (int i = 1; i < argc && wrong == NULL;) {
+		int n = common_option(argc, argv, i, &w.common);
+		if (n == 0 && argv[i][0] != '-' && what == NULL) {
+			what = argv[i];
+			n = 1;
+		}
+		if (n <= 0)
+			wrong = "one ID or ADDRESS, --json or -c FILE is expected";
+		i += n;
+	}
+	if (wrong == NULL && (what == NULL || what[0] == '\0'))
+		wrong = "which letter? name the ID that its 250 reply, the log and `queue list` show, or a recipient's address";
+	if (wrong != NULL) {
+		map_free(&w.by_key);
+		return command_usage(&command_why, wrong);
+	}
+	if (strchr(what, '@') != NULL)
+		request.to = str_of(what);
+	else
+		request.id = str_of(what);
+	struct control_answers answers = { .row = on_row, .owner = &w };
+	int status = control_command(w.common.conf_path, &request, &answers);
+	finish(&w);
+	return status;
+}
+
+const struct command command_why = {
+	.name = "why",
+	.usage = "ID|ADDRESS [--json] [-c FILE]",
+	.summary = "tell what became of a letter, and why",
+	.help = "Tells, for each recipient of the letter, or for all letters to this recipient: each attempt with its route, the mail\n"
+	        "servers, every policy and why it won or lost, how the connection was protected, what the servers said to each\n"
+	        "other, and when it is tried again. What has left the queue is known as long as `queue { history }` says.\n"
+	        "\n"
+	        "  ID                a queue id: every 250 reply, the log and `queue list` show it\n"
+	        "  ADDRESS           a recipient, as the sender wrote it or as an alias made it\n"
+	        "  --json            JSON Lines; sealpost(8) describes the keys\n"
+	        "  -c FILE           the configuration (default: " DEFAULT_CONF_PATH ")\n"
+	        "\n"
+	        "Exit status 0; 1 if nothing is known of it; 69 if no server answers.\n",
+	.example = "  sealpost why 1m7y2dsmfp8newk\n"
+	           "  sealpost why jada@example.net --json\n",
+	.run = run,
+};

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: ISC */
+/* What the spool writes into the history, and what an operator who asks why is told of it. */
+#include "role/spool/house.h"
+#include "role/spool/spool.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+
+static const char *const ended = "operator: end 0";
+
+static int prepared(void **state)
+{
+	(void)state;
+	house_prepare();
+	return 0;
+}
+
+static int close_house(void **state)
+{
+	(void)state;
+	house_close();
+	return 0;
+}
+
+static void why(const char *id, const char *to)
+{
+	buf_clear(&h.heard);
+	h.passed = 0;
+	command(CONTROL_WHY, (struct store_selector){ .id = str_of(id), .to = str_of(to) }, false);
+}
+
+static void why_last(void)
+{
+	why(h.last_id, NULL);
+}
+
+static void assert_told(const char *what)
+{
+	if (!was_heard(what))
+		fail_msg("\"%s\" is not in: %.*s", what, STR_ARG(buf_view(&h.heard)));
+}
+
+static void assert_untold(const char *what)
+{
+	if (was_heard(what))
+		fail_msg("\"%s\" is in: %.*s", what, STR_ARG(buf_view(&h.heard)));
+}
+
+static size_t count_told(const char *what)
+{
+	struct str rest = buf_view(&h.heard);
+	size_t n = 0, at;
+	for (; str_find_str(rest, str_of(what), &at); n++)
+		rest = str_from(rest, at + strlen(what));
+	return n;
+}
+
+static void go_through(unsigned txn, const char *to)
+{
+	char stored[40];
+	snprintf(stored, sizeof stored, "front: stored %u", txn);
+	send_letter(txn, "a@x.example", to, 0);
+	wait_for(stored);
+	settle_down();
+}
+
+static void a_letter_that_has_left_is_still_known(void **state)
+{
+	(void)state;
+	house_open("");
+	h.story = "mx domain=y.example secure=yes result=found hosts=mx.y.example\npolicy name=dane verdict=won source=\"RFC 7672 2.2\"\n";
+	h.answer.level = TLS_DANE;
+	h.answer.tls = STR("TLSv1.3 X25519MLKEM768");
+	h.answer.ip = STR("192.0.2.9");
+	go_through(1, "b@y.example");
+	why_last();
+	assert_told(ended);
+	assert_int_equal(count_told("operator: row"), 1);
+	static const char *const parts[] = {
+		"\"row\":\"event\"", "\"event\":\"relayed\"", "\"sender\":\"a@x.example\"", "\"recipient\":\"b@y.example\"", "\"attempt\":1",
+		"\"host\":\"mx.y.example\"", "\"ip\":\"192.0.2.9\"", "\"level\":\"dane\"", "\"tls\":\"TLSv1.3 X25519MLKEM768\"",
+		"\"accepted\":{", "\"client\":\"192.0.2.7\"", "\"helo\":\"client.example\"", "\"user\":\"jada\"", "\"size\":24",
+		"\"domain\":\"y.example\"", "\"kind\":\"mx\"", "\"source\":\"RFC 7672 2.2\"", "\"reply\":\"250 2.0.0 ok\"",
+	};
+	for (size_t i = 0; i < COUNT(parts); i++)
+		assert_told(parts[i]);
+}
+
+static void it_is_found_by_its_recipient_too(void **state)
+{
+	(void)state;
+	house_open("");
+	go_through(1, "b@y.example");
+	go_through(2, "other@y.example");
+	why(NULL, "B@Y.example");
+	assert_told(ended);
+	assert_int_equal(count_told("operator: row"), 1);
+	assert_told("\"recipient\":\"b@y.example\"");
+}
+
+static void of_several_recipients_the_one_that_was_meant(void **state)
+{
+	(void)state;
+	house_open("");
+	say_begin(1, "a@x.example");
+	say_rcpt(1, "b@y.example", 0);
+	say_rcpt(1, "c@y.example", 0);
+	say_finish(1, 0);
+	wait_for("front: stored 1");
+	settle_down();
+	why_last();
+	assert_int_equal(count_told("\"event\":\"relayed\""), 2);
+	why(NULL, "c@y.example");
+	assert_int_equal(count_told("operator: row"), 1);
+	assert_told("\"recipient\":\"c@y.example\"");
+}
+
+static void what_waits_has_a_past_and_a_state(void **state)
+{
+	(void)state;
+	house_open("");
+	h.answer.class = OUTCOME_LATER;
+	h.answer.code = 451;
+	h.answer.status = STR("4.7.1");
+	h.answer.text = STR("greylisted");
+	h.answer.dialogue = STR("C: MAIL FROM:<a@x.example>\nS: 451 4.7.1 greylisted");
+	go_through(1, "b@y.example");
+	why_last();
+	assert_told(ended);
+	assert_int_equal(count_told("operator: row"), 2);
+	assert_told("\"event\":\"deferred\"");
+	assert_told("\"dialogue\":[\"C: MAIL FROM:<a@x.example>\",\"S: 451 4.7.1 greylisted\"]");
+	assert_told("\"next_attempt\":\"2");
+	assert_told("\"row\":\"queue\"");
+	assert_told("\"state\":\"queued\"");
+	h.answer.class = OUTCOME_DONE;
+	h.answer.code = 250;
+	h.answer.dialogue = STR_NONE;
+	command(CONTROL_RETRY, (struct store_selector){ .id = STR_NONE }, false);
+	settle_down();
+	why_last();
+	assert_int_equal(count_told("operator: row"), 2);
+	assert_told("\"event\":\"relayed\"");
+	assert_untold("\"row\":\"queue\"");
+}
+
+static void a_bounce_names_its_notice(void **state)
+{
+	(void)state;
+	house_open("");
+	h.answer.class = OUTCOME_NEVER;
+	h.answer.code = 550;
+	h.answer.status = STR("5.1.1");
+	go_through(1, "b@y.example");
+	why_last();
+	assert_told("\"event\":\"bounced\"");
+	assert_told("\"notice\":\"");
+	why(NULL, "a@x.example"); /* the notice is a letter, too: it could not be delivered, either */
+	assert_told("\"sender\":\"\"");
+}
+
+static void what_an_operator_does_is_history(void **state)
+{
+	(void)state;
+	house_open("route {\n to y.example hold\n otherwise direct\n}\n");
+	go_through(1, "b@y.example");
+	why_last();
+	assert_told("\"event\":\"held\"");
+	assert_told("\"reply\":\"held by a route of the configuration\"");
+	assert_told("\"accepted\":{");
+	h.hands_off = true;
+	command(CONTROL_RELEASE, (struct store_selector){ .id = str_of(h.last_id) }, false);
+	wait_for("courier: job");
+	command(CONTROL_HOLD, (struct store_selector){ .id = str_of(h.last_id) }, false);
+	command(CONTROL_REMOVE, (struct store_selector){ .id = str_of(h.last_id) }, false);
+	why_last();
+	assert_told("\"event\":\"released\"");
+	assert_told("\"by\":\"the operator\"");
+	assert_int_equal(count_told("\"event\":\"held\""), 2);
+	assert_int_equal(count_told("\"event\":\"removed\""), 1);
+	assert_untold("\"row\":\"queue\"");
+}
+
+static void what_an_operator_asks_in_vain_is_none(void **state)
+{
+	(void)state;
+	house_open("route {\n to y.example hold\n otherwise direct\n}\n");
+	go_through(1, "b@y.example");
+	command(CONTROL_HOLD, (struct store_selector){ .id = str_of(h.last_id) }, false);
+	command(CONTROL_RETRY, (struct store_selector){ .id = str_of(h.last_id) }, false);
+	why_last();
+	assert_int_equal(count_told("\"event\":"), 1);
+}
+
+/* A courier that was taken over tells what it likes, but not what others did. */
+static void stories_that_are_none_are_not_kept(void **state)
+{
+	static const char *const stories[] = { "event at=1 id=forged\nsum crc32c=00000000\n", "no line end", "mx \x01=x\n", "mx domain=\"\n",
+		                               "\nevent at=1 id=forged\n" };
+	(void)state;
+	house_open("");
+	for (size_t i = 0; i < COUNT(stories); i++) {
+		h.story = stories[i];
+		go_through((unsigned)i + 1, "b@y.example");
+		why_last();
+		assert_told("\"event\":\"relayed\"");
+		assert_told("\"story\":[]");
+		why("forged", NULL);
+		assert_told("operator: end 1");
+	}
+}
+
+static void nothing_is_known_of_what_never_was(void **state)
+{
+	(void)state;
+	house_open("");
+	why("nosuchid", NULL);
+	assert_told("operator: end 1 nothing is known");
+	why(NULL, NULL);
+	assert_told("operator: end 2 which letter?");
+}
+
+static void history_can_be_switched_off(void **state)
+{
+	(void)state;
+	house_open("queue {\n history none\n}\n");
+	go_through(1, "b@y.example");
+	why_last();
+	assert_told("operator: end 1 nothing is known");
+	assert_told("keeps no history");
+}
+
+static void a_disk_that_is_nearly_full_is_left_to_mail(void **state)
+{
+	(void)state;
+	house_open("");
+	h.hands_off = true;
+	send_letter(1, "a@x.example", "b@y.example", 0);
+	wait_for("courier: job");
+	h.bytes_free = SPOOL_RESERVE_BYTES - 1;
+	wait_for("front: shortage yes");
+	struct from_worker_outcome o = h.answer;
+	o.job = h.jobs[0].job;
+	channel_send(h.courier.channel, FROM_WORKER_OUTCOME, &o);
+	channel_send(h.courier.channel, FROM_WORKER_DONE, &(struct from_worker_done){ .job = o.job });
+	settle_down();
+	struct store_rcpt r[1];
+	assert_int_equal(rows(r, 1), 0);
+	why_last();
+	assert_told("operator: end 1 nothing is known");
+}
+
+static void a_delay_that_was_told_is_history(void **state)
+{
+	(void)state;
+	static const char *const to[] = { "b@y.example" };
+	house_fill("m1", "a@x.example", to, 1, 0, 5 * 3600, "Subject: x\r\n\r\n");
+	h.answer.class = OUTCOME_LATER;
+	h.answer.code = 451;
+	house_open("");
+	wait_for("courier: job a@x.example to b@y.example");
+	settle_down();
+	why("m1", NULL);
+	assert_told("\"delay_warned\":true");
+	assert_told("\"notice\":\"");
+}
+
+int main(void)
+{
+#define PREPARED(name) cmocka_unit_test_setup_teardown(name, prepared, close_house)
+	const struct CMUnitTest tests[] = {
+		PREPARED(a_letter_that_has_left_is_still_known),
+		PREPARED(it_is_found_by_its_recipient_too),
+		PREPARED(of_several_recipients_the_one_that_was_meant),
+		PREPARED(what_waits_has_a_past_and_a_state),
+		PREPARED(a_bounce_names_its_notice),
+		PREPARED(what_an_operator_does_is_history),
+		PREPARED(what_an_operator_asks_in_vain_is_none),
+		PREPARED(stories_that_are_none_are_not_kept),
+		PREPARED(nothing_is_known_of_what_never_was),
+		PREPARED(history_can_be_switched_off),
+		PREPARED(a_disk_that_is_nearly_full_is_left_to_mail),
+		PREPARED(a_delay_that_was_told_is_history),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
