@@ -60,37 +60,41 @@ void trust_drop(struct trust *t)
 	free(t);
 }
 
-static fault trust_new(const struct map *texts, struct str ca_path, bool verify, struct trust **out, struct why *why)
+static fault trust_new(const struct map *texts, struct str ca_path, struct trust **out, struct why *why)
 {
 	/* The supervisor sends the system's anchors under the name "". */
-	struct tls_client_options o = { .verify = verify, .only_these = true };
+	struct tls_client_options o = { .only_these = true };
 	const struct buf *text = map_get(texts, ca_path);
 	if (text != NULL)
 		o.ca_pem = buf_view(text);
-	if (o.ca_pem.n == 0) {
-		if (ca_path.n > 0)
-			return why_say(why, F_ABSENT, "the CA file %.*s is empty or could not be read", STR_ARG(ca_path));
-		if (verify)
-			log_event(LOG_TROUBLE, LOG_Z("text", "the system's CA certificates were not found: no server can be verified; install the "
-			                                     "package ca-certificates, or name a file with ca"));
-	}
+	if (o.ca_pem.n == 0 && ca_path.n > 0)
+		return why_say(why, F_ABSENT, "the CA file %.*s is empty or could not be read", STR_ARG(ca_path));
 	struct tls_client *client = tls_client_new(&o, why);
 	if (client == NULL)
 		return F_TLS;
 	struct trust *t = NEW(struct trust);
-	*t = (struct trust){ .refs = 1, .client = client, .verify = verify, .ca_path = str_keep(ca_path) };
+	*t = (struct trust){ .refs = 1, .client = client, .empty = o.ca_pem.n == 0, .ca_path = str_keep(ca_path) };
 	*out = t;
 	return OK;
 }
 
-struct trust *courier_trust(struct courier *c, struct str ca_path, bool verify)
+void trust_is_needed(struct trust *t)
+{
+	if (t == NULL || !t->empty || t->told)
+		return;
+	t->told = true;
+	log_event(LOG_TROUBLE, LOG_Z("text", "the system's CA certificates were not found: no server can be verified; install the "
+	                                     "package ca-certificates, or name a file with ca"));
+}
+
+struct trust *courier_trust(struct courier *c, struct str ca_path)
 {
 	for (size_t i = 0; i < c->n_trusts; i++)
-		if (c->trusts[i]->verify == verify && str_eq(c->trusts[i]->ca_path, ca_path))
+		if (str_eq(c->trusts[i]->ca_path, ca_path))
 			return c->trusts[i];
 	struct trust *t = NULL;
 	struct why why = { "" };
-	if (trust_new(c->ca_texts, ca_path, verify, &t, &why) != OK) {
+	if (trust_new(c->ca_texts, ca_path, &t, &why) != OK) {
 		log_event(LOG_TROUBLE, LOG_Z("text", why.text));
 		return NULL;
 	}
@@ -114,7 +118,7 @@ static fault check_ca(const struct courier *c, struct str ca_path, struct why *w
 	struct trust *t = NULL;
 	if (ca_path.n == 0)
 		return OK;
-	fault f = trust_new(c->ca_coming, ca_path, true, &t, why);
+	fault f = trust_new(c->ca_coming, ca_path, &t, why);
 	trust_drop(t);
 	return f;
 }

@@ -52,7 +52,7 @@ enum {
 };
 
 /* A set of trust anchors; jobs and visits hold it over a reload. */
-struct trust { unsigned refs; struct tls_client *client; bool verify; struct str ca_path; };
+struct trust { unsigned refs; struct tls_client *client; bool empty, told; struct str ca_path; };
 
 struct courier {
 	struct role_base *base;
@@ -138,9 +138,8 @@ struct job {
 	enum tls_level exception; /* where excepted */
 	unsigned family;
 	uint16_t port;
-	struct trust *lenient;    /* NULL where the configuration asks for no TLS */
-	struct trust *strict;     /* NULL until a target must prove its name */
-	struct str ehlo, ca;
+	struct trust *trust;      /* NULL where the configuration asks for no TLS */
+	struct str ehlo;
 
 	/* where */
 	size_t open_asks;
@@ -259,7 +258,8 @@ void courier_job_over(struct job *j);             /* frees it; somebody who wait
 void courier_visit_over(struct courier *c);
 struct trust *trust_hold(struct trust *t);
 void trust_drop(struct trust *t);
-struct trust *courier_trust(struct courier *c, struct str ca_path, bool verify);
+struct trust *courier_trust(struct courier *c, struct str ca_path);
+void trust_is_needed(struct trust *t);            /* a name must be proven: tells once if no anchor is there */
 
 /* memory.c */
 enum tls_level memory_best(const struct courier *c, struct str domain);    /* TLS_NONE: nothing, or long ago */

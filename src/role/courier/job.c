@@ -108,9 +108,8 @@ static bool read_configuration(struct job *j)
 	j->ehlo = arena_copy(j->arena, ehlo.n > 0 ? ehlo : conf->hostname);
 	if (j->level == TLS_NONE && !j->direct)
 		return true;
-	j->ca = arena_copy(j->arena, ca);
-	j->lenient = trust_hold(courier_trust(c, ca, false));
-	return j->lenient != NULL;
+	j->trust = trust_hold(courier_trust(c, ca));
+	return j->trust != NULL;
 }
 
 void job_go(struct job *j)
@@ -137,8 +136,7 @@ void job_free(struct job *j)
 	link_remove(&j->in_waiting);
 	link_remove(&j->in_courier);
 	(void)map_remove_u64(c->jobs, j->number);
-	trust_drop(j->lenient);
-	trust_drop(j->strict);
+	trust_drop(j->trust);
 	story_fini(&j->story);
 	buf_fini(&j->body);
 	buf_fini(&j->last_text);

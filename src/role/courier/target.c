@@ -458,9 +458,9 @@ void job_targets_known(struct job *j)
 	if (j->n_targets == 0)
 		order_targets(j);
 	evidence_route(j);
-	for (size_t i = 0; i < j->n_targets && j->strict == NULL; i++)
+	for (size_t i = 0; i < j->n_targets; i++)
 		if (j->targets[i].demand.proof == PROVE_NAME)
-			j->strict = trust_hold(courier_trust(j->courier, j->ca, true));
+			trust_is_needed(j->trust);
 	if (j->n_targets == 0)
 		no_target(j);
 	else

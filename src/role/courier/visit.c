@@ -72,8 +72,8 @@ static void put_key(const struct job *j, const struct target *t, struct buf *out
 		f = buf_addf(out, "%.*s ", STR_ARG(j->name));
 	if (f == OK && j->login)
 		f = buf_add(out, j->name);
-	if (f == OK && j->lenient != NULL)
-		f = buf_addf(out, " %.*s", STR_ARG(j->lenient->ca_path));
+	if (f == OK && j->trust != NULL)
+		f = buf_addf(out, " %.*s", STR_ARG(j->trust->ca_path));
 	/* Without room for the whole key nothing is shared. */
 	if (f != OK)
 		buf_clear(out);
@@ -141,7 +141,7 @@ static struct visit *visit_new(struct job *j, const struct target *t, struct str
 	v->demand = t->demand;
 	v->published = t->published;
 	v->in_clear = j->in_clear;
-	v->trust = trust_hold(t->demand.proof == PROVE_NAME ? j->strict : j->lenient);
+	v->trust = trust_hold(j->trust);
 	publish_wish(j, t, &v->wish, v->also);
 	buf_init(&ip, sizeof v->ip - 1);
 	struct endpoint bare = t->at;
