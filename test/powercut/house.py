@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """A real Sealpost with queue and mailboxes on the disks that are cut, its clients, and a next hop."""
+import contextlib
 import os
 import random
 import re
@@ -88,7 +89,8 @@ class House:
             pid = self.server.roles().get(role)
             if pid:
                 self.mark("killed", role)
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended with another one
+                    os.kill(pid, signal.SIGKILL)
 
     def hand_in(self, prefix, number):
         chance, end, left = random.Random(prefix), time.monotonic() + 120, number
