@@ -7,8 +7,9 @@ import time
 import unittest
 
 import harness
-from harness import Authority
+from harness import Authority, dns_middle
 from harness.alone import ResolverAlone
+from harness.internet import Internet
 from harness.network import address, own_network
 from harness.policy_host import (PolicyHost, dribble, endless, half, huge, packed, policy, redirect, right, silent, slow, status,
                                  web_page)
@@ -207,6 +208,40 @@ class Mtasts(harness.Scenario):
                 self.assertEqual(ok, 0)
                 self.assertNotEqual(text, "")
         self.assertEqual(len(ReportTaker.taken), 2)  # the one that was refused arrived, and no other
+
+
+class Whole(harness.Scenario):
+    def test_the_whole_server_keeps_a_policy_over_its_restart(self):
+        """The first letter makes it known. After the restart the policy host is gone and the only MX is one that the policy does not
+        allow: the letter waits, although nobody could tell the server any more that there is a policy."""
+        net = Internet(self)
+        where = address()
+        net.policies = PolicyHost(where, net.authority)
+        net.policies.address = where
+        one = net.domain("one", net.plain)
+        one.host(net.certificate("right", one.mx))
+        one.sts("enforce", one.mx, f"*.allowed.{one.name}")
+        net.plain.a("evil", one.hops[0].address)
+        server = net.start()
+        self.assertEqual(net.outcome(net.send(one)[0])[0], "delivered")
+        server.wait_for_line("mta-sts", one.name, "enforce")
+        server.stop()
+        net.policies.change(one.name, way=status("404 Not Found"))
+        one.hops[0].letters.clear()
+        server.process = None
+        net.middle.on(f"_mta-sts.{one.name}", "TXT", dns_middle.deny)
+        net.middle.on(one.name, "MX", dns_middle.forge(("MX", b"\0\1\4evil\5plain\4test\0")))
+        server.start()
+        self.assertEqual(net.policies.times(one.name), 1)
+        net.send(one)
+        self.assertEqual(self.fate(server, one), "deferred")
+        self.assertEqual(one.hops[0].letters, [])
+
+    @staticmethod
+    def fate(server, domain):
+        return harness.wait_until(lambda: next((line.split()[3] for line in reversed(server.log().splitlines())
+                                                if f"to=sam@{domain.name} " in line + " " and
+                                                (" deferred " in line or " bounced " in line)), None), "the second letter's fate")
 
 
 if __name__ == "__main__":
