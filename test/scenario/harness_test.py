@@ -78,9 +78,7 @@ class Hosts(harness.Scenario):
 
     def test_policy_host(self):
         self.authority, other = Authority(self.folder), Authority(self.folder, "Other CA")
-        at = address()
-        self.host = PolicyHost(at, self.authority)
-        self.host.address = at
+        self.host = PolicyHost(address(), self.authority)
         body = policy("enforce", "mx.one.test")
         certificates = {"name": self.authority.issue("mta-sts.other.test"),
                         "expired": self.authority.expired("mta-sts.expired.test"),

@@ -94,7 +94,7 @@ class PolicyHost(Acted):
 
     def __init__(self, address, authority, port=443, name="policy-host"):
         super().__init__(name, (address, port))
-        self.authority, self.places = authority, {}
+        self.address, self.authority, self.places = address, authority, {}
         self.asked, self.began, self.over, self.lock = [], [], threading.Event(), threading.Lock()
         self.context = self._context(*authority.issue("nobody.test", file=f"{name}-nobody"))
         self.context.sni_callback = self._choose
