@@ -121,6 +121,12 @@ class Downgrade(harness.Scenario):
                 self.waits(to, ATTACKS[attack][1])
                 self.unread(domain)
         self.listed({to: ATTACKS[attack][1] for (*_, attack, _), to in zip(cases, addresses)})
+        for (_, name, attack, domain), to in zip(cases, addresses):
+            if name != "both":
+                with self.subTest(f"{name}: {attack}, why"):
+                    told = self.net.why(to)
+                    for word in (ATTACKS[attack][1], domain.mx, {"dane": "RFC 7672", "sts": "RFC 8461"}[name]):
+                        self.assertIn(word, told)
         server.queue("retry")  # and again, since there are attacks that only the first attempt withstands
         for (_, name, attack, domain), to in zip(cases, addresses):
             with self.subTest(f"{name}: {attack}, again"):
@@ -159,6 +165,7 @@ class Downgrade(harness.Scenario):
         for attack, (alone, two) in cases.items():
             with self.subTest(attack):
                 self.waits(addresses[attack][0], "TLSA")
+                self.assertIn("RFC 7672 2.1.1", self.net.why(addresses[attack][0]))
                 self.unread(alone)
                 event, lines = self.net.outcome(addresses[attack][1])
                 self.assertEqual(event, "delivered", lines)

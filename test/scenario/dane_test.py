@@ -37,7 +37,8 @@ class Dane(harness.Scenario):
     def trust_anchor(self, postfix):
         """DANE-TA(2): the name counts, the time counts, and who issued it."""
         for kind, outcome, word, (selector, matching) in (
-                ("right", "delivered", "dane", (0, 1)), ("right", "delivered", "dane", (1, 1)), ("right", "delivered", "dane", (0, 0)),
+                ("right", "delivered", "dane", (0, 1)), ("right", "delivered", "dane", (1, 1)),
+                ("right", "delivered", "dane", (0, 0)),
                 ("expired", "deferred", "expired", (0, 1)), ("other-name", "deferred", "another name", (0, 1)),
                 ("unknown", "deferred", "TLSA", (1, 1)), ("self", "deferred", "TLSA", (1, 2))):
             domain = self.expect(self.net.domain(f"ta-{kind}-{selector}-{matching}"), outcome, word)

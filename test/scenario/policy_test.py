@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """MTA-STS (RFC 8461) with a real DNS, an HTTPS server and mail servers: which policy binds, and what it keeps from whom."""
 import harness
-from harness import policy_host
+from harness import dns_middle, policy_host
 from harness.internet import Internet
 from harness.network import own_network
 from harness.policy_host import policy
@@ -68,7 +68,8 @@ class Policies(harness.Scenario):
     def before_it(self):
         """RFC 8461 2: DANE comes first, whether it is stricter or not."""
         secure = self.net.secure
-        for name, outcome, kind, data in (("dane-wrong", "deferred", "right", b"\2" * 32), ("dane-right", "delivered", "self", None)):
+        for name, outcome, kind, data in (("dane-wrong", "deferred", "right", b"\2" * 32),
+                                          ("dane-right", "delivered", "self", None)):
             domain = self.net.domain(name, secure)
             files = self.net.certificate(kind, domain.mx)
             domain.host(files)
@@ -111,7 +112,6 @@ class Policies(harness.Scenario):
         to, = self.net.send(kept)
         self.assertEqual(self.net.outcome(to)[0], "delivered")
         self.net.policies.change(kept.name, way=policy_host.status("404 Not Found"))
-        from harness import dns_middle
         self.net.middle.on(f"_mta-sts.{kept.name}", "TXT", dns_middle.deny)
         kept.hops[0].offer = False  # and now the attack
         server.stop()

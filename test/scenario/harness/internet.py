@@ -126,3 +126,7 @@ class Internet:
                 if f" {event} " in line:
                     return event, "\n".join(lines)
         return None
+
+    def why(self, to):
+        """What `sealpost why` tells about this recipient."""
+        return self.server.command("why", to)
