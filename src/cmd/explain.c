@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "cmd/command.h"
+#include "cmd/explain_address.h"
+#include "cmd/options.h"
 #include "conf/table.h"
 
 enum { NAMES_MAX = 200, TEXT_MAX = 400 };
@@ -85,11 +87,6 @@ static int explain(const char *asked)
 	static char paths[NAMES_MAX][64];
 	struct str known[NAMES_MAX];
 	size_t n = 0;
-	if (strchr(asked, '@') != NULL) {
-		fprintf(stderr, "sealpost explain: addresses cannot be explained yet; `sealpost explain DIRECTIVE` tells what a line of the "
-		                "configuration means\n");
-		return 1;
-	}
 	if (explain_named(str_of(asked)) > 0)
 		return 0;
 	for (const struct directive *d = conf_directives; d->name != NULL; d++) {
@@ -219,6 +216,9 @@ static int run(int argc, char **argv)
 		print_all();
 		return 0;
 	}
+	for (int i = 1; i < argc; i++)
+		if (strchr(argv[i], '@') != NULL)
+			return explain_address(argc, argv);
 	if (argc != 2)
 		return command_usage(&command_explain, "expected one directive");
 	if (strcmp(argv[1], "--mdoc") == 0)
@@ -230,10 +230,19 @@ static int run(int argc, char **argv)
 
 const struct command command_explain = {
 	.name = "explain",
-	.usage = "[DIRECTIVE | --mdoc]",
-	.summary = "say what a directive of the configuration means",
-	.help = "  DIRECTIVE   its name, or with its block: listen.auth; without it, all are listed\n"
-	        "  --mdoc      the list as the manual page has it\n",
-	.example = "  sealpost explain listen.auth\n",
+	.usage = "[ADDRESS [--from ADDRESS] [--json] [-c FILE] | DIRECTIVE | --mdoc]",
+	.summary = "what would be done now with a letter to an address; or what a directive means",
+	.help = "  ADDRESS          ask the running server, which looks everything up and goes as far as\n"
+	        "                   the next server's door: nothing is sent\n"
+	        "  --from ADDRESS   as for a letter of this sender (default: <>)\n"
+	        "  --json           one JSON object a line\n"
+	        "  -c FILE          the configuration, to find the control socket (default: " DEFAULT_CONF_PATH ")\n"
+	        "  DIRECTIVE        its name, or with its block: listen.auth; without it, all are listed\n"
+	        "  --mdoc           the list as the manual page has it\n"
+	        "\n"
+	        "Exit status with an address: 0 a letter would be handed over now, 1 it would not, 69 no server\n"
+	        "answers, 78 the configuration cannot be read.\n",
+	.example = "  sealpost explain sam@example.org\n"
+	           "  sealpost explain listen.auth\n",
 	.run = run,
 };

@@ -148,6 +148,17 @@ static void of_reply(const json_t *o, struct words *w)
 	add(w, o, "text", " ", "");
 }
 
+static void of_answer(const json_t *o, struct words *w)
+{
+	put(w, is(o, "result", "yes") ? STR("a letter would be handed over: ") : is(o, "result", "no") ? STR("a letter would be returned: ")
+	       : STR("a letter would wait: "));
+	put(w, field(o, "text"));
+	add(w, o, "code", " (", ")");
+	add(w, o, "host", "; ", "");
+	add(w, o, "ip", " [", "]");
+	add(w, o, "level", "; level ", "");
+}
+
 static void of_next(const json_t *o, struct words *w)
 {
 	add(w, o, "at", "", "");
@@ -175,6 +186,7 @@ static const struct { const char *kind, *name; void (*print)(const json_t *o, st
 	{ "dane", "DANE", of_dane },          { "tlsa", "  record", of_anything }, { "policy", "policy", of_policy },
 	{ "host", "server", of_host },        { "tls", "connection", of_tls },  { "cert", "certificate", of_cert },
 	{ "reply", "reply", of_reply },       { "next", "next try", of_next },  { "note", "note", of_anything },
+	{ "answer", "now", of_answer },
 };
 
 void story_print(const json_t *story, const char *indent)

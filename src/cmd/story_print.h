@@ -7,7 +7,7 @@
  *
  * Foreign text is made harmless for a terminal.
  *
- * Tests    test/scenario/why_test.py
+ * Tests    test/scenario/why_test.py, explain_test.py
  */
 #ifndef CMD_STORY_PRINT_H
 #define CMD_STORY_PRINT_H

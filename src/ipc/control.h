@@ -10,6 +10,7 @@
  *
  * WHY (id, or to: a recipient's address) has two kinds of rows: "event", what happened to a recipient, the oldest first, and "queue",
  * what still waits, as SHOW has it.
+ * EXPLAIN (to, from): a row for each line of a story (mail/story.h), what would be done now with a letter; the last is its `answer`.
  *
  * Who may not command, or comes when too many do, gets an END that says so.
  *
@@ -30,7 +31,7 @@ enum {
 
 enum control_verb {
 	CONTROL_LIST, CONTROL_SHOW, CONTROL_RETRY, CONTROL_HOLD, CONTROL_RELEASE, CONTROL_BOUNCE,
-	CONTROL_REMOVE, CONTROL_STATUS, CONTROL_RELOAD, CONTROL_VERIFY, CONTROL_WHY,
+	CONTROL_REMOVE, CONTROL_STATUS, CONTROL_RELOAD, CONTROL_VERIFY, CONTROL_WHY, CONTROL_EXPLAIN,
 };
 
 /* Empty selectors select everything; older_s is an age in seconds, 0 for any. body: show the content,

@@ -20,6 +20,7 @@
  *     said    a line of the dialogue                         by, text
  *     next    when it is tried again                         at, text
  *     note    anything else                                  text
+ *     answer  what would happen now                          result, text, code, status, host, ip, level, tls
  *     cut     the last line of a story that was too long
  *
  * Limits   STORY_BYTES_MAX for a story, STORY_VALUE_MAX for a value as it is written; a line that has no room is left out whole,

@@ -255,10 +255,11 @@ class Explain(unittest.TestCase):
         self.assertEqual((status, out), (1, ""))
         self.assertIn('did you mean "listen.auth"?', err)
 
-    def test_address_comes_later(self):
-        status, _, err = sealpost("explain", "a@example.org")
-        self.assertEqual(status, 1)
-        self.assertIn("yet", err)
+    def test_address_asks_the_server(self):
+        status, out, err = sealpost("explain", "a@example.org", "-c", "/nonexistent/sealpost.conf")
+        self.assertEqual((status, out), (78, ""))
+        self.assertIn("/nonexistent/sealpost.conf", err)
+        self.assertEqual(sealpost("explain", "a@example.org", "--frmo", "b@example.org")[0], 2)
 
 
 if __name__ == "__main__":

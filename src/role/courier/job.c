@@ -170,6 +170,8 @@ void job_next(struct job *j)
 	struct courier *c = j->courier;
 	bool late = loop_now_ms(c->loop) - j->began_ms > COURIER_TARGETS_MS;
 	j->held = j->in_txn = false;
+	if (j->purpose == JOB_EXPLAIN)
+		evidence_send(j); /* whoever asks may not have the time to hear of the last one */
 	if (j->at >= j->n_targets || late) {
 		job_fail_all(j, OUTCOME_LATER, &j->last);
 		return;

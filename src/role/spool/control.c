@@ -21,7 +21,7 @@ enum {
 	STATUS_MAX = 1 << 20,
 };
 
-enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, ASKING, ENDED };
+enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, ASKING, EXPLAINING, ENDED };
 
 struct control_session {
 	struct link in_spool;
@@ -39,6 +39,7 @@ struct control_session {
 	bool refused;
 	struct check_round *check;
 	struct why_round *why;
+	struct explanation *explanation;
 };
 
 static void session_free(struct control_session *c)
@@ -51,6 +52,7 @@ static void session_free(struct control_session *c)
 	timer_clear(&c->timer);
 	check_end(&c->check);
 	why_end(&c->why);
+	explain_cancel(&c->explanation);
 	channel_close(&c->channel);
 	arena_free(&c->arena);
 	free(c);
@@ -380,12 +382,32 @@ static void ask_supervisor(struct control_session *c)
 	timer_set(&c->timer, loop_now_ms(c->spool->loop) + PATIENCE_MS);
 }
 
+static void on_explained(void *owner, struct str story, int status, const char *text)
+{
+	struct control_session *c = owner;
+	struct story_line line;
+	c->explanation = NULL;
+	while (story_next(&story, &line))
+		send_json(c, control_story_line(line));
+	end(c, status, text);
+}
+
+/* It has an end of its own. */
+static void explain(struct control_session *c)
+{
+	c->phase = EXPLAINING;
+	timer_clear(&c->timer);
+	struct explanation *e = explain_ask(c->spool, c->which.to, c->which.from, on_explained, c);
+	if (c->phase == EXPLAINING)
+		c->explanation = e;
+}
+
 static void take_request(struct control_session *c, const struct control_request *m)
 {
 	static const char *const verbs[] = { "list", "show", "retry", "hold", "release", "bounce", "remove", "status",
-		                             "reload", "verify", "why" };
+		                             "reload", "verify", "why", "explain" };
 	struct spool *s = c->spool;
-	if (m->verb > CONTROL_WHY) {
+	if (m->verb > CONTROL_EXPLAIN) {
 		end(c, 2, "this server does not know the command: is it an older one?");
 		return;
 	}
@@ -402,6 +424,8 @@ static void take_request(struct control_session *c, const struct control_request
 	          LOG_U("older_s", m->older_s));
 	if (c->verb == CONTROL_STATUS || c->verb == CONTROL_RELOAD) {
 		ask_supervisor(c);
+	} else if (c->verb == CONTROL_EXPLAIN) {
+		explain(c);
 	} else if (s->store == NULL) {
 		end(c, 1, "the queue's storage has failed; see the log");
 	} else if (c->verb == CONTROL_SHOW && m->id.n == 0) {

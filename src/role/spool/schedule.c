@@ -212,7 +212,7 @@ void spool_forget_jobs(struct spool *s)
 		verdict_free(LIST_MEMBER(l, struct verdict, in_spool));
 	LIST_EACH(l, &s->jobs) {
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
-		if (j->purpose == JOB_VERIFY)
+		if (j->purpose != JOB_DELIVER)
 			continue;
 		spool_job_release(j);
 		job_leave(j);
@@ -243,7 +243,7 @@ void spool_drop_stale_jobs(struct spool *s)
 		return;
 	LIST_EACH(l, &s->jobs) {
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
-		if (j->purpose == JOB_VERIFY || j->over)
+		if (j->purpose != JOB_DELIVER || j->over)
 			continue;
 		if (!spool_job_still_holds(j, j->lease_until_s)) {
 			spool_job_release(j);
@@ -260,7 +260,7 @@ void spool_watch_leases(struct spool *s)
 	int64_t now_s = spool_now_s(s);
 	LIST_EACH(l, &s->jobs) {
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
-		if (j->purpose == JOB_VERIFY || j->over || j->lease_until_s > now_s + SPOOL_LEASE_S / 2)
+		if (j->purpose != JOB_DELIVER || j->over || j->lease_until_s > now_s + SPOOL_LEASE_S / 2)
 			continue;
 		if (!j->sent) {
 			j->lease_until_s = now_s + SPOOL_LEASE_S;

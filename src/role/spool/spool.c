@@ -169,10 +169,11 @@ static void drain(void *role, uint64_t grace_ms)
 {
 	struct spool *s = role;
 	s->draining = true;
+	explain_stop(s);
 	timer_set(&s->grace, loop_now_ms(s->loop) + (int64_t)(grace_ms < INT32_MAX ? grace_ms : INT32_MAX));
 	LIST_EACH(l, &s->jobs) {
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
-		if (j->sent || j->purpose == JOB_VERIFY)
+		if (j->sent || j->purpose != JOB_DELIVER)
 			continue;
 		for (size_t i = 0; i < j->n_rcpts; i++)
 			j->rcpts[i].reported = true; /* its leases end with this process */
@@ -245,6 +246,7 @@ struct role_base *spool_start_on(struct loop *loop, int control_fd, const struct
 	list_init(&s->controls);
 	list_init(&s->audiences);
 	list_init(&s->verifications_by_age);
+	list_init(&s->explanations);
 	s->jobs_by_number = map_new(1);
 	s->destinations_by_key = map_new(random_u64());
 	s->verifications = map_new(random_u64());

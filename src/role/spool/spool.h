@@ -9,6 +9,7 @@
  *     turn.c      the group commit                   control.c   the operator's socket
  *     keep.c      opening, space, clock, tidying     spool.c     the role's hooks
  *     record.c    what is committed becomes history   why.c       all that is known of a letter
+ *     explain.c   what would be done with a letter?
  *
  * Everything that finishes within one turn of the loop (messages, outcomes, the notices they cause) is committed
  * together at its end; only then is anybody told. Neighbours are treated as hostile: what does not fit is
@@ -28,6 +29,7 @@
 #include "ipc/resolver.h"
 #include "ipc/spool_delivery.h"
 #include "mail/reply.h"
+#include "mail/story.h"
 #include "policy/retry.h"
 #include "policy/route.h"
 #include "proto/dsn/dsn.h"
@@ -50,6 +52,7 @@ enum {
 	SPOOL_RESERVE_NAMES = 200,       /* inodes */
 	VERIFY_CACHE_MAX = 10000,
 	VERIFY_PENDING_MAX = 200,
+	EXPLAIN_MAX = 8,                 /* addresses that are being explained */
 };
 
 struct spool;
@@ -112,6 +115,7 @@ struct job {
 	unsigned verdicts;               /* of its recipients, not yet committed */
 	int64_t lease_until_s;
 	struct verification *verification; /* JOB_VERIFY */
+	struct explanation *explanation; /* JOB_EXPLAIN */
 };
 
 /* What is to become of one recipient; waits for the end of the turn. */
@@ -149,6 +153,7 @@ struct verification {
 
 struct control_session;
 struct history;
+struct explanation;
 
 struct spool {
 	struct loop *loop;
@@ -195,6 +200,8 @@ struct spool {
 	struct map *verifications;
 	struct list verifications_by_age;
 	size_t n_verifications, n_pending;
+	struct list explanations;
+	size_t n_explanations;
 
 	bool draining;
 	struct arena *scratch;
@@ -309,6 +316,16 @@ void verify_forget_front(struct front *f);
 void verify_watch(struct spool *s);              /* now and then: questions that nobody answers */
 void verify_fini(struct spool *s);
 
+/* ---- explain.c ---- */
+/* Called once, perhaps within explain_ask, which then gives NULL. The story lives until it returns. status: of the command. */
+typedef void explained(void *owner, struct str story, int status, const char *text);
+struct explanation *explain_ask(struct spool *s, struct str address, struct str sender, explained *tell, void *owner);
+void explain_cancel(struct explanation **e);     /* nobody wants to know any more */
+void explain_story(struct job *j, struct str text);
+void explain_outcome(struct job *j, const struct from_worker_outcome *m);
+void explain_interrupted(struct job *j);         /* the courier is done, or gone: the job's one recipient counts as reported */
+void explain_stop(struct spool *s);              /* all of them: the server stops */
+
 /* ---- control.c ---- */
 void control_listen(struct spool *s, int fd, uint64_t owner);
 void control_status(struct spool *s, uint64_t request, struct str json);
@@ -318,6 +335,7 @@ void control_fini(struct spool *s);
 struct json_t;
 struct json_t *control_words(struct str s);
 struct json_t *control_date(int64_t wall_s);
+struct json_t *control_story_line(struct story_line line); /* with its kind; why.c */
 struct json_t *control_recipient(const struct store_message *m, const struct store_rcpt *r);
 
 /* ---- why.c ---- */

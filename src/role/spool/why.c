@@ -111,6 +111,16 @@ static json_t *object_of(struct story_line line)
 	return o;
 }
 
+json_t *control_story_line(struct story_line line)
+{
+	json_t *o = object_of(line);
+	json_t *own = json_object_get(o, "kind"); /* a route has a kind of its own */
+	if (own != NULL)
+		json_object_set(o, "way", own);
+	json_object_set_new(o, "kind", control_words(line.kind));
+	return o;
+}
+
 /* Lines that belong to the record itself; the others are the story, each with its kind. */
 static json_t *story_of(struct str lines, json_t **accepted, json_t *said)
 {
@@ -120,21 +130,15 @@ static json_t *story_of(struct str lines, json_t **accepted, json_t *said)
 	while (story_next(&lines, &line)) {
 		if (str_eq(line.kind, STR("event")) || str_eq(line.kind, STR("rcpt")))
 			continue;
-		json_t *o = object_of(line);
 		if (str_eq(line.kind, STR("accepted")) && *accepted == NULL) {
-			*accepted = o;
+			*accepted = object_of(line);
 		} else if (str_eq(line.kind, STR("said"))) {
-			json_t *text = json_object_get(o, "text");
+			json_t *o = object_of(line), *text = json_object_get(o, "text");
 			if (text != NULL)
 				json_array_append(said, text);
 			json_decref(o);
 		} else {
-			/* A route has a kind of its own. */
-			json_t *own = json_object_get(o, "kind");
-			if (own != NULL)
-				json_object_set(o, "way", own);
-			json_object_set_new(o, "kind", control_words(line.kind));
-			json_array_append_new(story, o);
+			json_array_append_new(story, control_story_line(line));
 		}
 	}
 	return story;

@@ -77,6 +77,10 @@ static void outcome(struct job *j, const struct from_worker_outcome *m)
 		verify_outcome(j, (enum outcome_class)m->class, &reply);
 		return;
 	}
+	if (j->purpose == JOB_EXPLAIN) {
+		explain_outcome(j, m);
+		return;
+	}
 	log_attempt(j, &j->rcpts[m->index].facts, m);
 	struct outcome_facts facts = {
 		.class = (enum outcome_class)m->class,
@@ -97,6 +101,10 @@ static void take_story(struct job *j, struct str text)
 {
 	if (!story_is_sound(text))
 		return;
+	if (j->purpose == JOB_EXPLAIN) {
+		explain_story(j, text);
+		return;
+	}
 	str_release(&j->story);
 	j->story = str_keep(text);
 	j->story_kept = STR_NONE;
@@ -119,6 +127,8 @@ static void done(struct job *j)
 		if (!j->rcpts[0].reported)
 			verify_outcome(j, OUTCOME_LATER, &none);
 		j->rcpts[0].reported = true;
+	} else if (j->purpose == JOB_EXPLAIN) {
+		explain_interrupted(j);
 	}
 	spool_job_end(j);
 }
@@ -127,7 +137,7 @@ static void done(struct job *j)
 
 static void given_back(struct job *j)
 {
-	if (j->purpose == JOB_VERIFY)
+	if (j->purpose != JOB_DELIVER)
 		done(j);
 	else
 		spool_job_put_back(j, "the delivering process makes room for a new one: this one follows");

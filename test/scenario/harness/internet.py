@@ -99,7 +99,7 @@ class Internet:
             self.scenario.start(thing)
         self.middle = self.scenario.start(DnsMiddle(self.zones.port))
         self.server = self.scenario.start(Sealpost(
-            self.folder, authority=self.authority, route="otherwise direct",
+            self.folder, authority=self.authority, route=parts.pop("route", "otherwise direct"),
             direct=f"family ipv4\n    ca {self.authority.cert}\n    allow-loopback yes\n    {direct}",
             extra=f"resolver {{\n    server {self.middle.server}\n    trust-anchor {self.zones.anchor}\n"
                   f"    ca {self.authority.cert}\n    {resolver}\n}}\n{parts.pop('extra', '')}", **parts))

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+#include "cmd/explain_address.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/command.h"
+#include "cmd/control_client.h"
+#include "cmd/options.h"
+#include "cmd/story_print.h"
+
+struct explain { struct common_options common; json_t *story; };
+
+static void on_row(void *owner, struct str json)
+{
+	struct explain *e = owner;
+	if (e->common.json)
+		printf("%.*s\n", STR_ARG(json));
+	else
+		json_array_append_new(e->story, json_loadb(json.p, json.n, 0, NULL));
+}
+
+int explain_address(int argc, char **argv)
+{
+	struct explain e = { .common = { DEFAULT_CONF_PATH, 0 } };
+	const char *to = NULL, *from = "";
+	for (int i = 1; i < argc;) {
+		int n = common_option(argc, argv, i, &e.common);
+		if (n == 0 && strcmp(argv[i], "--from") == 0 && i + 1 < argc) {
+			from = argv[i + 1];
+			n = 2;
+		} else if (n == 0 && argv[i][0] != '-' && to == NULL) {
+			to = argv[i];
+			n = 1;
+		}
+		if (n <= 0)
+			return command_usage(&command_explain, "with an address: expected --from ADDRESS, --json or -c FILE");
+		i += n;
+	}
+	struct control_request request = { .verb = CONTROL_EXPLAIN, .to = str_of(to), .from = str_of(strcmp(from, "<>") == 0 ? "" : from) };
+	struct control_answers answers = { on_row, NULL, NULL, &e };
+	e.story = json_array();
+	int status = control_command(e.common.conf_path, &request, &answers);
+	story_print(e.story, "");
+	json_decref(e.story);
+	return status;
+}
