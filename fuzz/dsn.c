@@ -21,11 +21,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
 	struct str rest = { (const char *)bytes, n };
 	unsigned char first = n > 0 ? bytes[0] : 0;
-	struct dsn_rcpt rcpt = { .kind = first % 5, .reply = { first % 2 == 0 ? 550 : 0, { first % 6, 1, 1 }, STR_NONE } };
+	struct dsn_rcpt rcpt = { .kind = first % 5, .level = first % 9, .reply = { first % 2 == 0 ? 550 : 0, { first % 6, 1, 1 }, STR_NONE } };
 	struct dsn_facts facts = { .boundary = STR("bOuNdArY"), .smtputf8 = first & 8, .original_8bit = first & 16,
 	                           .returned_full = first & 32, .rcpts = &rcpt, .n_rcpts = 1 };
 	struct str *const fields[] = { &rcpt.address, &rcpt.original, &rcpt.orcpt, &rcpt.reply.text, &rcpt.host, &rcpt.dialogue,
-	                               &rcpt.protection, &facts.hostname, &facts.to, &facts.postmaster, &facts.id,
+	                               &rcpt.protection, &rcpt.story, &facts.hostname, &facts.to, &facts.postmaster, &facts.id,
 	                               &facts.envid, &facts.message_id, &facts.returned };
 	for (size_t i = 0; i < COUNT(fields); i++)
 		*fields[i] = next_string(&rest);

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "mail/header.h"
 #include "mail/trace.h"
+#include "proto/dsn/evidence.h"
 
 enum {
 	WIDTH = 76,              /* of the text for people and of folded fields */
@@ -11,6 +12,7 @@ enum {
 	FOREIGN_MAX = 2000,      /* of one foreign string */
 	DIALOGUES_MAX = 10,      /* the first ones only: a thousand recipients fail alike */
 	DIALOGUE_LINES_MAX = 60,
+	EVIDENCE_MAX = 16 << 10,
 };
 
 /* Where the notice is written. The first failure sticks, and everything after it does nothing. */
@@ -227,6 +229,20 @@ static void put_reply(struct writer *w, const struct dsn_rcpt *r)
 	buf_fini(&said);
 }
 
+/* What the story of the attempt has to say: of a success how it was protected, else what stood in the way. */
+static void put_story(struct writer *w, const struct dsn_rcpt *r, bool in_detail)
+{
+	struct buf text;
+	struct str all, one;
+	buf_init(&text, EVIDENCE_MAX);
+	fault f = is_success(r->kind) ? dsn_put_proof(&text, r) : in_detail ? dsn_put_evidence(&text, r) : OK;
+	if (f != OK && f != F_LIMIT && w->failed == OK) /* what has no room is left out */
+		w->failed = f;
+	for (all = buf_view(&text); str_next_line(&all, &one);)
+		put_wrapped(w, one, "    ", 0);
+	buf_fini(&text);
+}
+
 static void put_person_rcpt(struct writer *w, const struct dsn_facts *facts, size_t i)
 {
 	const struct dsn_rcpt *r = &facts->rcpts[i];
@@ -241,6 +257,7 @@ static void put_person_rcpt(struct writer *w, const struct dsn_facts *facts, siz
 	put_wrapped(w, dsn_sentence(&r->reply, r->kind), "    ", 0);
 	if (!is_success(r->kind))
 		put_reply(w, r);
+	put_story(w, r, i < DIALOGUES_MAX);
 	if (r->protection.n > 0) {
 		put(w, STR("    The connection: "));
 		put_foreign(w, r->protection, 300);
@@ -348,6 +365,19 @@ static void put_diagnostic(struct writer *w, const struct dsn_rcpt *r)
 	buf_fini(&said);
 }
 
+/* A field of our own: RFC 3464 2.4 lets those begin with X-. */
+static void put_receipt(struct writer *w, const struct dsn_rcpt *r)
+{
+	struct buf text;
+	buf_init(&text, FOREIGN_MAX);
+	fault f = is_success(r->kind) ? dsn_put_receipt(&text, r) : OK;
+	if (w->failed == OK)
+		w->failed = f;
+	if (buf_view(&text).n > 0)
+		put_field(w, "X-Sealpost-Protection", "", buf_view(&text));
+	buf_fini(&text);
+}
+
 static void put_fields_rcpt(struct writer *w, const struct dsn_facts *facts, const struct dsn_rcpt *r)
 {
 	static const char *const actions[] = {
@@ -368,6 +398,7 @@ static void put_fields_rcpt(struct writer *w, const struct dsn_facts *facts, con
 		put_field(w, "Remote-MTA", "dns; ", r->host);
 	put_diagnostic(w, r);
 	put_date_field(w, facts, "Last-Attempt-Date", r->last_attempt_s);
+	put_receipt(w, r);
 	if (r->kind == DSN_DELAYED)
 		put_date_field(w, facts, "Will-Retry-Until", r->retry_until_s);
 }

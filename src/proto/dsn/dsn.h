@@ -30,6 +30,12 @@ enum dsn_kind {
 	DSN_EXPANDED,  /* success, through an alias to several */
 };
 
+/* What was proven of the connection to the next server. LOCAL: there was none, it is a mailbox here. */
+enum dsn_level {
+	DSN_LEVEL_UNKNOWN, DSN_LEVEL_LOCAL, DSN_LEVEL_NONE, DSN_LEVEL_OPPORTUNISTIC, DSN_LEVEL_PKIX, DSN_LEVEL_MTA_STS,
+	DSN_LEVEL_DANE,
+};
+
 struct dsn_rcpt {
 	struct str address, original, orcpt;   /* final, as the client said it, ORCPT ("" : none) */
 	enum dsn_kind kind;
@@ -37,6 +43,8 @@ struct dsn_rcpt {
 	struct str host;                       /* who said it; "" if ourselves */
 	struct str dialogue;                   /* lines separated by LF; "" if none */
 	struct str protection;                 /* TLS facts in words, or "" */
+	enum dsn_level level;                  /* told of successes: X-Sealpost-Protection, and a sentence */
+	struct str story;                      /* of the attempt, a sound one (mail/story.h), or "" */
 	int64_t last_attempt_s, retry_until_s; /* wall clock; 0: unknown */
 };
 

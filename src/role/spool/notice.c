@@ -80,6 +80,19 @@ static struct str returned(struct spool *s, const struct store_message *m, bool 
 
 /* ---- the notice ---- */
 
+/* What was proven of the way to the next server. A socket of this machine, and a Maildir, have none. */
+static enum dsn_level level_of(const struct verdict *v)
+{
+	static const enum dsn_level levels[] = {
+		[TLS_NONE] = DSN_LEVEL_NONE, [TLS_OPPORTUNISTIC] = DSN_LEVEL_OPPORTUNISTIC, [TLS_ENCRYPT] = DSN_LEVEL_OPPORTUNISTIC,
+		[TLS_VERIFY] = DSN_LEVEL_PKIX, [TLS_MTA_STS] = DSN_LEVEL_MTA_STS, [TLS_DANE] = DSN_LEVEL_DANE,
+	};
+	const struct route *route = &v->job->route;
+	if (route->kind == ROUTE_TO_MAILDIR || (route->kind == ROUTE_TO_LMTP && str_starts(route->name, STR("unix:"))))
+		return DSN_LEVEL_LOCAL;
+	return v->reached ? levels[v->level] : DSN_LEVEL_UNKNOWN;
+}
+
 static struct dsn_rcpt tell_of(struct spool *s, const struct verdict *v, int64_t now_s)
 {
 	const struct store_message *m = &v->job->message;
@@ -96,6 +109,8 @@ static struct dsn_rcpt tell_of(struct spool *s, const struct verdict *v, int64_t
 		.host = v->host,
 		.dialogue = v->dialogue,
 		.protection = v->protection,
+		.level = level_of(v),
+		.story = v->story,
 		.last_attempt_s = now_s,
 		.retry_until_s = v->notice == DSN_DELAYED ? retry_gives_up_at_s(s->conf, route.retry, m->arrived_s) : 0,
 	};

@@ -2,6 +2,7 @@
 /* Notices: what they say, that programs can take them apart, and that nothing foreign can change their shape. */
 #include "unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -315,6 +316,117 @@ static void letters_beyond_ascii_need_the_global_types(void **state)
 	buf_fini(&p.raw);
 }
 
+/* ---- how it was protected ---- */
+
+#define TLS_LINE "tls level=dane version=TLSv1.3 group=X25519MLKEM768 cipher=TLS_AES_256_GCM_SHA384 verified=yes\n"
+
+static struct dsn_rcpt arrived(enum dsn_level level, const char *story)
+{
+	return (struct dsn_rcpt){ .address = STR("jada@partner.example"), .kind = DSN_RELAYED, .reply = { 250, { 2, 0, 0 }, STR("ok") },
+		                  .host = STR("mx.partner.example"), .last_attempt_s = 1795217725, .level = level,
+		                  .story = str_of(story) };
+}
+
+/* The words of a paragraph, wherever its lines end. */
+static void assert_says(struct str text, const char *words)
+{
+	struct buf flat;
+	struct str word;
+	buf_init(&flat, 1 << 20);
+	while (text.n > 0) {
+		text = str_trim(text);
+		for (size_t i = 0; i < text.n && (text.p[i] == '\r' || text.p[i] == '\n');)
+			text = str_trim(str_from(text, 1));
+		size_t n = 0;
+		while (n < text.n && text.p[n] != ' ' && text.p[n] != '\r' && text.p[n] != '\n')
+			n++;
+		word = str_sub(text, 0, n);
+		text = str_from(text, n);
+		assert_ok(buf_addf(&flat, "%.*s ", STR_ARG(word)));
+	}
+	size_t at;
+	if (!str_find_str(buf_view(&flat), str_of(words), &at))
+		fail_msg("\"%s\" is not in \"%.*s\"", words, STR_ARG(buf_view(&flat)));
+	buf_fini(&flat);
+}
+
+static void a_success_says_what_was_proven(void **state)
+{
+	static const struct { enum dsn_level level; const char *story, *field, *words; } rows[] = {
+		{ DSN_LEVEL_DANE, TLS_LINE, "DANE; TLSv1.3; X25519MLKEM768",
+		  "sealed with TLSv1.3 (X25519MLKEM768), and the server proved who it is by keys in its domain's signed DNS records (DANE)." },
+		{ DSN_LEVEL_MTA_STS, TLS_LINE, "MTA-STS; TLSv1.3; X25519MLKEM768", "published policy demands (MTA-STS)." },
+		{ DSN_LEVEL_PKIX, TLS_LINE, "PKIX; TLSv1.3; X25519MLKEM768", "by a certificate for its name (PKIX)." },
+		{ DSN_LEVEL_OPPORTUNISTIC, TLS_LINE, "opportunistic; TLSv1.3; X25519MLKEM768", "Nothing proved that it was the right server" },
+		{ DSN_LEVEL_OPPORTUNISTIC, "", "opportunistic", "The connection was sealed. Nothing proved" },
+		{ DSN_LEVEL_NONE, "tls level=none\n", "none", "The connection was not encrypted." },
+		/* Of several servers the last one has it. */
+		{ DSN_LEVEL_DANE, "host name=a\ntls version=TLSv1.2 group=P-256\nhost name=b\n" TLS_LINE, "DANE; TLSv1.3; X25519MLKEM768",
+		  "sealed with TLSv1.3 (X25519MLKEM768)" },
+		{ DSN_LEVEL_OPPORTUNISTIC, "host name=a\ntls version=TLSv1.2 group=P-256\nhost name=b\ntls level=none\n", "opportunistic",
+		  "The connection was sealed. Nothing" },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct dsn_rcpt r = arrived(rows[i].level, rows[i].story);
+		struct dsn_facts facts = facts_for(&r, 1);
+		struct parsed p;
+		char field[200];
+		parse_notice(&facts, &p);
+		snprintf(field, sizeof field, "\r\nX-Sealpost-Protection: %s\r\n", rows[i].field);
+		assert_has(p.parts[1], field);
+		assert_says(p.parts[0], rows[i].words);
+		buf_fini(&p.raw);
+	}
+}
+
+static void what_is_not_known_is_not_said(void **state)
+{
+	(void)state;
+	struct dsn_rcpt r[] = { arrived(DSN_LEVEL_UNKNOWN, TLS_LINE), arrived(DSN_LEVEL_DANE, TLS_LINE) };
+	r[1].kind = DSN_FAILED; /* nothing was carried */
+	for (size_t i = 0; i < COUNT(r); i++) {
+		struct dsn_facts facts = facts_for(&r[i], 1);
+		struct parsed p;
+		size_t at;
+		parse_notice(&facts, &p);
+		assert_false(str_find_str(p.parts[1], STR("X-Sealpost-Protection"), &at));
+		assert_false(str_find_str(p.parts[0], STR("The connection was"), &at));
+		buf_fini(&p.raw);
+	}
+	struct dsn_rcpt here = arrived(DSN_LEVEL_LOCAL, "");
+	struct dsn_facts facts = facts_for(&here, 1);
+	struct parsed p;
+	parse_notice(&facts, &p);
+	assert_has(p.parts[1], "\r\nX-Sealpost-Protection: local\r\n");
+	buf_fini(&p.raw);
+}
+
+static void a_failure_says_what_stood_in_the_way(void **state)
+{
+	(void)state;
+	struct dsn_rcpt r = failed;
+	r.story = STR("policy host=a.example name=dane verdict=won source=\"RFC 1\" text=\"Of another server.\"\n"
+	              "host name=a.example\ntls problem=\"of the other one\"\n"
+	              "policy host=mx.example name=dane verdict=won source=\"RFC 7672 2.2\" text=\"Its records say which key.\"\n"
+	              "policy host=mx.example name=mta-sts verdict=lost source=\"RFC 8461 2\" text=\"A stronger one decides.\"\n"
+	              "host name=mx.example\ntls level=none problem=\"the key is another one\"\n");
+	struct dsn_facts facts = facts_for(&r, 1);
+	struct parsed p;
+	size_t at;
+	parse_notice(&facts, &p);
+	assert_says(p.parts[0], "What binds us: Its records say which key. (RFC 7672 2.2)");
+	assert_says(p.parts[0], "What is wrong with the connection to mx.example: the key is another one");
+	assert_false(str_find_str(p.parts[0], STR("another server"), &at));
+	assert_false(str_find_str(p.parts[0], STR("stronger"), &at));
+	assert_false(str_find_str(p.parts[0], STR("other one\r\n    What"), &at));
+	buf_fini(&p.raw);
+	r.story = STR("policy host=mx.example name=mta-sts verdict=forbids source=\"RFC 8461 4.1\" text=\"The policy does not name it.\"\n");
+	parse_notice(&facts, &p); /* no server could be used at all */
+	assert_says(p.parts[0], "What binds us: The policy does not name it. (RFC 8461 4.1)");
+	buf_fini(&p.raw);
+}
+
 /* Every foreign string in turn holds something evil: parts, fields and lines stay what they were. */
 static void nothing_foreign_changes_the_shape(void **state)
 {
@@ -332,7 +444,7 @@ static void nothing_foreign_changes_the_shape(void **state)
 			struct dsn_rcpt r = failed;
 			struct dsn_facts facts = facts_for(&r, 1);
 			struct str *const fields[] = {
-				&r.address, &r.original, &r.orcpt, &r.reply.text, &r.host, &r.dialogue, &r.protection, &facts.hostname,
+				&r.address, &r.original, &r.orcpt, &r.reply.text, &r.host, &r.dialogue, &r.protection, &r.story, &facts.hostname,
 				&facts.to, &facts.postmaster, &facts.id, &facts.envid, &facts.message_id,
 			};
 			if (j >= COUNT(fields))
@@ -433,6 +545,9 @@ int main(void)
 		cmocka_unit_test(the_whole_message_comes_back_if_asked),
 		cmocka_unit_test(what_cannot_be_sent_back_is_cut_to_mended_headers),
 		cmocka_unit_test(letters_beyond_ascii_need_the_global_types),
+		cmocka_unit_test(a_success_says_what_was_proven),
+		cmocka_unit_test(what_is_not_known_is_not_said),
+		cmocka_unit_test(a_failure_says_what_stood_in_the_way),
 		cmocka_unit_test(nothing_foreign_changes_the_shape),
 		cmocka_unit_test(a_full_buffer_is_left_as_it_was),
 		cmocka_unit_test(many_recipients_stay_short),

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/check.h"
+#include "mail/envelope.h"
 
 static const char *const ended = "operator: end 0";
 
@@ -271,6 +272,72 @@ static void a_delay_that_was_told_is_history(void **state)
 	assert_told("\"notice\":\"");
 }
 
+static struct str notice_for(const char *sender)
+{
+	struct store_rcpt r[4];
+	size_t n = rows(r, 4);
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(r[i].address, str_of(sender))) {
+			char id[STORE_ID_MAX + 1];
+			snprintf(id, sizeof id, "%.*s", STR_ARG(r[i].id));
+			return text_of(id);
+		}
+	fail_msg("no notice for %s among %zu", sender, n);
+	return STR_NONE;
+}
+
+static void assert_in(struct str text, const char *what)
+{
+	size_t at;
+	if (!str_find_str(text, str_of(what), &at))
+		fail_msg("\"%s\" is not in: %.*s", what, STR_ARG(text));
+}
+
+/* Point by point what the sender who asked for it learns of each recipient. */
+static void a_receipt_tells_what_was_proven(void **state)
+{
+	static const struct { enum tls_level level; const char *want; } rows_[] = {
+		{ TLS_DANE, "X-Sealpost-Protection: DANE; TLSv1.3; X25519MLKEM768\r\n" },
+		{ TLS_MTA_STS, "X-Sealpost-Protection: MTA-STS; TLSv1.3; X25519MLKEM768\r\n" },
+		{ TLS_VERIFY, "X-Sealpost-Protection: PKIX; TLSv1.3; X25519MLKEM768\r\n" },
+		{ TLS_ENCRYPT, "X-Sealpost-Protection: opportunistic; TLSv1.3; X25519MLKEM768\r\n" },
+		{ TLS_OPPORTUNISTIC, "X-Sealpost-Protection: opportunistic; TLSv1.3; X25519MLKEM768\r\n" },
+		{ TLS_NONE, "X-Sealpost-Protection: none\r\n" },
+	};
+	(void)state;
+	house_open("route {\n to x.example hold\n otherwise direct\n}\n");
+	h.story = "host name=mx.y.example\ntls version=TLSv1.3 group=X25519MLKEM768\n";
+	for (size_t i = 0; i < COUNT(rows_); i++) {
+		char sender[40], stored[40];
+		snprintf(sender, sizeof sender, "a%zu@x.example", i);
+		snprintf(stored, sizeof stored, "front: stored %zu", i + 1);
+		h.answer.level = rows_[i].level;
+		send_letter(i + 1, sender, "b@y.example", NOTIFY_SUCCESS);
+		wait_for(stored);
+		settle_down();
+		assert_in(notice_for(sender), rows_[i].want);
+		command(CONTROL_REMOVE, (struct store_selector){ .to = str_of(sender) }, false);
+	}
+	send_letter(99, "local@x.example", "jada@example.org", NOTIFY_SUCCESS);
+	wait_for("front: stored 99");
+	settle_down();
+	assert_in(notice_for("local@x.example"), "X-Sealpost-Protection: local\r\n");
+}
+
+static void a_bounce_tells_what_stood_in_the_way(void **state)
+{
+	(void)state;
+	house_open("route {\n to x.example hold\n otherwise direct\n}\n");
+	h.story = "policy host=mx.y.example name=dane verdict=won source=\"RFC 7672 2.2\" text=\"Its records bind.\"\nhost name=mx.y.example\n"
+	          "tls problem=\"no such key\"\n";
+	h.answer.class = OUTCOME_NEVER;
+	h.answer.code = 0;
+	h.answer.status = STR("5.7.5");
+	go_through(1, "b@y.example");
+	assert_in(notice_for("a@x.example"), "What binds us: Its records bind. (RFC 7672 2.2)\r\n");
+	assert_in(notice_for("a@x.example"), "no such key\r\n");
+}
+
 int main(void)
 {
 #define PREPARED(name) cmocka_unit_test_setup_teardown(name, prepared, close_house)
@@ -287,6 +354,8 @@ int main(void)
 		PREPARED(history_can_be_switched_off),
 		PREPARED(a_disk_that_is_nearly_full_is_left_to_mail),
 		PREPARED(a_delay_that_was_told_is_history),
+		PREPARED(a_receipt_tells_what_was_proven),
+		PREPARED(a_bounce_tells_what_stood_in_the_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
