@@ -131,6 +131,19 @@ static void print_dialogue(const json_t *lines)
 		                 (struct str){ json_string_value(line), json_string_length(line) });
 }
 
+/* The last word of the attempt may be the last word on the recipient. */
+static bool is_in_story(const json_t *story, struct str reply)
+{
+	size_t i;
+	json_t *line;
+	json_array_foreach(story, i, line) {
+		struct str text = field(line, "text");
+		if (is(line, "kind", "reply") && text.n > 0 && text.n <= reply.n && str_eq(str_from(reply, reply.n - text.n), text))
+			return true;
+	}
+	return false;
+}
+
 static void print_event(const json_t *o)
 {
 	json_t *accepted = json_object_get(o, "accepted"), *attempt = json_object_get(o, "attempt"), *story = json_object_get(o, "story");
@@ -153,7 +166,8 @@ static void print_event(const json_t *o)
 		story_print_line("    ", "connection", field(o, "tls"));
 	}
 	story_print_line("    ", "file", field(o, "file"));
-	story_print_line("    ", "reply", field(o, "reply"));
+	if (!is_in_story(story, field(o, "reply")))
+		story_print_line("    ", "reply", field(o, "reply"));
 	print_dialogue(json_object_get(o, "dialogue"));
 	story_print_line("    ", "next try", field(o, "next_attempt"));
 	story_print_line("    ", "notice", field(o, "notice"));
