@@ -20,9 +20,10 @@ static bool has_control(struct str line)
 	return false;
 }
 
-static void read_paths(struct str argument, struct arena *a, bool smtputf8)
+static void read_paths(struct str argument, struct arena *a, bool smtputf8, bool requiretls)
 {
-	const struct params_rules rules = { .extended = true, .auth = true, .smtputf8 = smtputf8, .size_bytes_max = 1000 };
+	const struct params_rules rules = { .extended = true, .auth = true, .smtputf8 = smtputf8,
+	                                    .requiretls = requiretls, .size_bytes_max = 1000 };
 	struct address address;
 	struct mail_params mail;
 	struct rcpt_params rcpt;
@@ -30,6 +31,7 @@ static void read_paths(struct str argument, struct arena *a, bool smtputf8)
 		check_text(mail.envid);
 		check(mail.size_bytes <= 1000);
 		check(!address.utf8 || mail.smtputf8);
+		check(mail.tls_tag == TLS_TAG_NONE || (requiretls && mail.tls_tag == TLS_TAG_REQUIRED));
 	}
 	if (smtp_argument_rcpt(argument, &rules, a, &address, &rcpt) == SAY_NOTHING) {
 		check_text(rcpt.orcpt);
@@ -50,8 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(smtp_command_find(line, true, &argument) != NULL);
 	if (smtp_argument_hello(argument, &name))
 		check_text(name);
-	read_paths(argument, a, false);
-	read_paths(argument, a, true);
+	read_paths(argument, a, false, true);
+	read_paths(argument, a, true, false);
 	(void)smtp_argument_bdat(argument, &bytes, &last);
 	(void)smtp_argument_auth(argument, a, &name, &has, &initial);
 	(void)smtp_argument_auth_step(argument, a, &initial);

@@ -27,10 +27,21 @@ static void check_body(struct str body, char *last)
 	}
 }
 
-static void drain(struct smtp_server *s, char *last)
+/* REQUIRETLS is known under TLS, where it is offered. */
+static void check_mail(const struct smtp_event *e, bool may_be_tagged)
+{
+	enum tls_tag tag = e->kind == SMTP_MAIL ? e->u.mail.params.tls_tag : TLS_TAG_NONE;
+	check(tag == TLS_TAG_NONE || (may_be_tagged && tag == TLS_TAG_REQUIRED));
+}
+
+struct seen { char last; bool requiretls, tls; };
+
+static void drain(struct smtp_server *s, struct seen *seen)
 {
 	struct smtp_event e;
+	char *last = &seen->last;
 	while (smtp_server_next(s, &e)) {
+		check_mail(&e, seen->tls && seen->requiretls);
 		if (e.kind == SMTP_BODY)
 			check_body(e.u.body, last);
 		if (e.kind == SMTP_BODY_END)
@@ -50,8 +61,10 @@ static void drain(struct smtp_server *s, char *last)
 	struct str out = smtp_server_output(s);
 	check(out.n == 0 || out.p[out.n - 1] == '\n');
 	smtp_server_sent(s, out.n);
-	if (smtp_server_tls_awaited(s))
+	if (smtp_server_tls_awaited(s)) {
+		seen->tls = true;
 		smtp_server_tls_started(s, true);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -64,12 +77,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	conf.starttls = (data[0] & 2) != 0;
 	conf.tls_required = (data[0] & 4) != 0;
 	conf.auth_required = (data[0] & 8) != 0;
+	conf.requiretls = !conf.lmtp;
 	conf.mechanisms = STR("PLAIN SCRAM-SHA-256-PLUS");
 	conf.size_bytes_max = (data[0] & 16) != 0 ? 100 : 100000;
 	conf.text_line_max = 1000;
 	conf.rcpts_max = 3;
 
-	char last = '\0';
+	struct seen seen = { '\0', conf.requiretls, (data[0] & 32) != 0 };
 	int64_t now = 0;
 	size_t piece = 1 + data[1] % 64u * data[1];
 	struct smtp_server *s = smtp_server_new(&conf, now);
@@ -80,11 +94,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (rest.n > 0 && !smtp_server_done(s)) {
 		size_t used = smtp_server_feed(s, str_sub(rest, 0, piece), now += 10);
 		rest = str_from(rest, used);
-		drain(s, &last);
+		drain(s, &seen);
 	}
 	now += 10 * 60 * 60 * 1000;
 	(void)smtp_server_feed(s, STR_NONE, now);
-	drain(s, &last);
+	drain(s, &seen);
 	smtp_server_free(&s);
 	return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * mail/envelope.h -- what travels beside a message: the parameters of MAIL and RCPT.
  *
- * Source   RFC 3461 (DSN), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 1870 (SIZE).
+ * Source   RFC 3461 (DSN), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 1870 (SIZE), RFC 8689 (REQUIRETLS).
  * Errors   F_SYNTAX, F_LIMIT (out has no room); out is unchanged then.
  * Tests    test/unit/mail/envelope_test.c, fuzz/xtext.c
  */
@@ -15,6 +15,10 @@ enum body_type { BODY_7BIT = 0, BODY_8BIT = 1 };
 
 enum dsn_ret { RET_DEFAULT = 0, RET_HEADERS = 1, RET_FULL = 2 };
 
+/* How a message is tagged (RFC 8689 4): by REQUIRETLS behind MAIL, or by its header field `TLS-Required: No`. The queue keeps
+ * these numbers. */
+enum tls_tag { TLS_TAG_NONE = 0, TLS_TAG_REQUIRED = 1, TLS_TAG_OPTIONAL = 2 };
+
 /* RFC 3461 4.1. 0: no NOTIFY was given, which means FAILURE and, here, DELAY. */
 enum dsn_notify { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
 
@@ -23,6 +27,7 @@ struct mail_params {
 	enum body_type body;
 	bool smtputf8;
 	enum dsn_ret ret;
+	enum tls_tag tls_tag;
 	struct str envid;         /* decoded from xtext, printable ASCII; empty: none */
 };
 

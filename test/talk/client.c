@@ -3,7 +3,7 @@
  * test/talk/client.c -- plays dialogues against the SMTP client core: what the server says goes in, commands come out.
  *
  * given   mode smtp|lmtp, tls yes (from the first byte), ehlo NAME; the transaction: sender, rcpts a@x,b@y, size, body 8bit,
- *         smtputf8 yes, ret hdrs|full, envid, notify N,... (bits of enum dsn_notify), orcpt; piece N (content is given in pieces of N)
+ *         requiretls yes, smtputf8 yes, ret hdrs|full, envid, notify N,... (bits of enum dsn_notify), orcpt; piece N (content is given in pieces of N)
  * events  ready => mail [RCPT ...] | probe [RCPT ...] | bad RCPT ... (refused here) | starttls | auth MECH [INITIAL] | quit | nothing
  *         tls => started; challenge TEXT => step TEXT | cancel; content => all TEXT | part TEXT | fail TEXT
  *         tls-refused REPLY, auth CLASS REPLY, rcpt INDEX CLASS REPLY, done, closed CLASS REPLY
@@ -161,6 +161,7 @@ static fault begin_transaction(struct actor *a, struct str rcpts, bool probe)
 	a->txn = (struct smtp_transaction){
 		.sender = talk_given(t, "sender"), .rcpts = a->rcpts, .n_rcpts = n, .probe = probe,
 		.params = {
+			.tls_tag = talk_given_yes(t, "requiretls") ? TLS_TAG_REQUIRED : TLS_TAG_NONE,
 			.size_bytes = size, .smtputf8 = talk_given_yes(t, "smtputf8"), .envid = talk_given(t, "envid"),
 			.body = str_eq(talk_given(t, "body"), STR("8bit")) ? BODY_8BIT : BODY_7BIT,
 			.ret = str_eq(ret, STR("full")) ? RET_FULL : str_eq(ret, STR("hdrs")) ? RET_HEADERS : RET_DEFAULT,

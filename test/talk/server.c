@@ -2,7 +2,7 @@
 /*
  * server.c -- the driver of the SMTP server core: talk_server AT_LEAST FILE-OR-FOLDER...
  *
- * given   lmtp yes, hostname H, starttls no, tls-required yes, auth-required yes, mechanisms A_B, size-max N, rcpts-max N,
+ * given   lmtp yes, hostname H, starttls no, tls-required yes, auth-required yes, requiretls yes, mechanisms A_B, size-max N, rcpts-max N,
  *         text-line-max N, errors-max N, refusals-max N, idle-max N, logins-max N, data-min N; tls implicit (binding yes: with channel
  *         binding); greeting no: only by the order `greet`
  * events  ehlo NAME, helo NAME, starttls, auth MECH [=INITIAL], step RESPONSE, mail ADDRESS [PARAMS], rcpt ADDRESS [PARAMS],
@@ -36,6 +36,7 @@ static bool conf_from(const struct talk *t, struct smtp_server_conf *conf)
 	conf->starttls = !str_eq(talk_given(t, "starttls"), STR("no"));
 	conf->tls_required = talk_given_yes(t, "tls-required");
 	conf->auth_required = talk_given_yes(t, "auth-required");
+	conf->requiretls = talk_given_yes(t, "requiretls");
 	conf->mechanisms = talk_given(t, "mechanisms");
 
 	uint64_t n;
@@ -99,6 +100,8 @@ static fault put_mail(struct buf *text, const struct smtp_event *e)
 		TRY(buf_add(text, STR(" utf8")));
 	if (p->ret != RET_DEFAULT)
 		TRY(buf_add(text, p->ret == RET_FULL ? STR(" ret=full") : STR(" ret=headers")));
+	if (p->tls_tag == TLS_TAG_REQUIRED)
+		TRY(buf_add(text, STR(" requiretls")));
 	if (p->envid.n > 0)
 		TRY(buf_addf(text, " envid=%.*s", STR_ARG(p->envid)));
 	return OK;

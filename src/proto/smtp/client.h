@@ -13,7 +13,7 @@
  * No I/O and no clock.
  *
  * Source   RFC 5321 3, 4; RFC 2920 (PIPELINING); RFC 3207 (STARTTLS); RFC 3030 (CHUNKING); RFC 1870 (SIZE); RFC 6152
- *          (8BITMIME); RFC 6531 (SMTPUTF8); RFC 3461 (DSN); RFC 4954 (AUTH); RFC 9422 (LIMITS); RFC 2033 (LMTP).
+ *          (8BITMIME); RFC 6531 (SMTPUTF8); RFC 3461 (DSN); RFC 4954 (AUTH); RFC 9422 (LIMITS); RFC 2033 (LMTP); RFC 8689 (REQUIRETLS).
  * Units    Times are monotonic milliseconds from the caller. Waits are those of RFC 5321 4.5.3.2.
  * Limits   Unsent output SMTP_CLIENT_OUTPUT_MAX, replies as in reply_parser.h, dialogue SMTP_CLIENT_DIALOGUE_MAX.
  * Errors   F_STATE: not now. F_ABSENT: not offered. What the server does wrong becomes SMTP_CLIENT_CLOSED.

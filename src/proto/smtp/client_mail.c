@@ -111,6 +111,8 @@ static fault put_mail(const struct smtp_client *c, struct buf *line)
 		TRY(buf_add(line, STR(" BODY=8BITMIME")));
 	if (needs_utf8(t))
 		TRY(buf_add(line, STR(" SMTPUTF8")));
+	if (t->params.tls_tag == TLS_TAG_REQUIRED && o->requiretls && c->tls)
+		TRY(buf_add(line, STR(" REQUIRETLS")));
 	if (!o->dsn)
 		return OK;
 	if (t->params.ret != RET_DEFAULT)

@@ -65,6 +65,14 @@ static enum smtp_say take_smtputf8(struct given *g)
 	return g->has_value ? SAY_BAD_PARAMETER : SAY_NOTHING;
 }
 
+static enum smtp_say take_requiretls(struct given *g)
+{
+	if (!g->rules->requiretls)
+		return SAY_UNKNOWN_PARAMETER;
+	g->mail->tls_tag = TLS_TAG_REQUIRED;
+	return g->has_value ? SAY_BAD_PARAMETER : SAY_NOTHING;
+}
+
 static enum smtp_say take_ret(struct given *g)
 {
 	bool full = str_eq_nocase(g->value, STR("FULL"));
@@ -158,6 +166,7 @@ static const struct keyword mail_keywords[] = {
 	{ "RET", take_ret },           /* RFC 3461 4.3 */
 	{ "ENVID", take_envid },       /* RFC 3461 4.4 */
 	{ "AUTH", take_auth },         /* RFC 4954 5 */
+	{ "REQUIRETLS", take_requiretls }, /* RFC 8689 2 */
 };
 
 static const struct keyword rcpt_keywords[] = {

@@ -11,7 +11,7 @@
  *     done: close once output() is empty
  *
  * Source   RFC 5321 3 and 4; RFC 2033 (LMTP); RFC 2920 (pipelining); RFC 3207 (STARTTLS); RFC 4954 (AUTH);
- *          RFC 3030 (BDAT, without BINARYMIME); RFC 2034; RFC 1870; RFC 6152; RFC 6531; RFC 3461; RFC 9422.
+ *          RFC 3030 (BDAT, without BINARYMIME); RFC 2034; RFC 1870; RFC 6152; RFC 6531; RFC 3461; RFC 9422; RFC 8689.
  * Units    Times are monotonic milliseconds from the caller. Sizes are bytes.
  * Limits   Lines as in command.h; unparsed input SMTP_INPUT_MAX, unsent output SMTP_OUTPUT_HIGH before it stops
  *          reading; the rest in the conf. A line that never ends: SMTP_SKIP_MAX octets, then 421.
@@ -44,6 +44,7 @@ struct smtp_server_conf {
 	bool starttls;          /* offered as long as the session is in clear */
 	bool tls_required;      /* 530 to MAIL and AUTH before it */
 	bool auth_required;     /* 530 to MAIL before it */
+	bool requiretls;        /* offered under TLS (RFC 8689 2): the owner keeps what is promised by it */
 	struct str mechanisms;  /* separated by blanks; offered under TLS only, *-PLUS only with channel binding */
 	uint64_t size_bytes_max;
 	size_t rcpts_max;

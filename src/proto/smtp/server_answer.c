@@ -25,6 +25,11 @@ bool smtp_server_offers(const struct smtp_server *s, struct str mechanism)
 	return false;
 }
 
+bool smtp_server_offers_requiretls(const struct smtp_server *s)
+{
+	return s->conf.requiretls && s->tls;
+}
+
 static fault put_mechanisms(const struct smtp_server *s, struct buf *text)
 {
 	struct str rest = s->conf.mechanisms, word;
@@ -48,6 +53,8 @@ static fault put_extensions(const struct smtp_server *s, struct buf *text)
 		TRY(buf_add(text, STR("\nSTARTTLS")));
 	TRY(put_mechanisms(s, text));
 	TRY(buf_add(text, STR("\nENHANCEDSTATUSCODES\n8BITMIME\nSMTPUTF8\nDSN\nCHUNKING")));
+	if (smtp_server_offers_requiretls(s))
+		TRY(buf_add(text, STR("\nREQUIRETLS")));
 	return buf_addf(text, "\nLIMITS RCPTMAX=%zu", s->conf.rcpts_max);
 }
 

@@ -156,6 +156,7 @@ static struct params_rules rules(const struct smtp_server *s)
 		.extended = s->extended,
 		.auth = s->conf.mechanisms.n > 0 && s->tls,
 		.smtputf8 = s->mail.smtputf8,
+		.requiretls = smtp_server_offers_requiretls(s),
 		.size_bytes_max = s->conf.size_bytes_max,
 	};
 }

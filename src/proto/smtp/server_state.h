@@ -85,6 +85,7 @@ struct arena *smtp_server_words(struct smtp_server *s);
 bool smtp_server_line_step(struct smtp_server *s);
 bool smtp_server_skip_step(struct smtp_server *s);
 bool smtp_server_offers(const struct smtp_server *s, struct str mechanism);
+bool smtp_server_offers_requiretls(const struct smtp_server *s);
 
 /* server_data.c */
 bool smtp_server_data_step(struct smtp_server *s);

@@ -21,8 +21,8 @@ enum { SIZE_BYTES_MAX = 12, RCPTS_MAX = 2, CHUNK = 4 };
 
 enum what {
 	EHLO, EHLO_NO, EHLO_BAD, HELO, HELO_NO, STARTTLS, STARTTLS_NO, STARTTLS_BAD, AUTH, AUTH_NO, AUTH_STAR, AUTH_BAD,
-	MAIL, MAIL_UTF8, MAIL_NO, MAIL_UTF8_NO, MAIL_BAD, MAIL_BIG, RCPT, RCPT_UTF8, RCPT_NO, RCPT_BAD, DATA, DATA_NO, DATA_END_NO, DATA_BARE,
-	DATA_BIG, DATA_BAD, BDAT, BDAT_NO, BDAT_LAST, BDAT_EMPTY, BDAT_END_NO, BDAT_BARE, BDAT_BARE_LAST, BDAT_BIG, BDAT_HUGE, BDAT_BAD,
+	MAIL, MAIL_UTF8, MAIL_TLS, MAIL_NO, MAIL_UTF8_NO, MAIL_TLS_NO, MAIL_BAD, MAIL_BIG, RCPT, RCPT_UTF8, RCPT_NO, RCPT_BAD, DATA, DATA_NO,
+	DATA_END_NO, DATA_BARE, DATA_BIG, DATA_BAD, BDAT, BDAT_NO, BDAT_LAST, BDAT_EMPTY, BDAT_END_NO, BDAT_BARE, BDAT_BARE_LAST, BDAT_BIG, BDAT_HUGE, BDAT_BAD,
 	RSET, RSET_BAD, NOOP, HELP, VRFY, VRFY_BAD, EXPN, UNKNOWN, BARE_LF, CONTROL, LONG, QUIT, WHATS,
 };
 
@@ -44,6 +44,8 @@ static const struct step { const char *text; int no; } steps[WHATS] = {
 	[AUTH_BAD] = { "AUTH PLAIN %\r\n", NEVER },
 	[MAIL] = { "MAIL FROM:<a@x.example>\r\n", NEVER },
 	[MAIL_UTF8] = { "MAIL FROM:<a@x.example> SMTPUTF8 BODY=8BITMIME RET=HDRS ENVID=e\r\n", NEVER },
+	[MAIL_TLS] = { "MAIL FROM:<a@x.example> REQUIRETLS\r\n", NEVER },
+	[MAIL_TLS_NO] = { "MAIL FROM:<a@x.example> REQUIRETLS\r\n", SMTP_MAIL },
 	[MAIL_NO] = { "MAIL FROM:<a@x.example>\r\n", SMTP_MAIL },
 	[MAIL_UTF8_NO] = { "MAIL FROM:<a@x.example> SMTPUTF8 BODY=8BITMIME\r\n", SMTP_MAIL },
 	[MAIL_BAD] = { "MAIL FROM:<a@x.example\r\n", NEVER },
@@ -87,7 +89,7 @@ static const struct step { const char *text; int no; } steps[WHATS] = {
 enum hello { HELLO_NONE, HELLO_OLD, HELLO_EXTENDED };
 enum transaction { NO_MAIL, HAS_SENDER, HAS_RCPTS, HAS_CHUNKS };
 
-struct conf { const char *name; bool lmtp, starttls, tls_required, auth_required, tls, mechanisms; };
+struct conf { const char *name; bool lmtp, starttls, tls_required, auth_required, tls, mechanisms, requiretls; };
 
 struct model {
 	bool tls, logged_in, utf8, ended;
@@ -195,9 +197,11 @@ static int model_mail(struct model *m, enum what what)
 		return 501;
 	if (what != MAIL && what != MAIL_NO && m->hello != HELLO_EXTENDED)
 		return 555;
+	if ((what == MAIL_TLS || what == MAIL_TLS_NO) && (!m->tls || !conf->requiretls))
+		return 555; /* RFC 8689 2: only where it is offered */
 	if (what == MAIL_BIG)
 		return 552;
-	if (what == MAIL_NO || what == MAIL_UTF8_NO)
+	if (what == MAIL_NO || what == MAIL_UTF8_NO || what == MAIL_TLS_NO)
 		return 550;
 	m->at = HAS_SENDER;
 	m->utf8 = what == MAIL_UTF8;
@@ -314,6 +318,7 @@ static void new_server(void)
 	c.starttls = conf->starttls;
 	c.tls_required = conf->tls_required;
 	c.auth_required = conf->auth_required;
+	c.requiretls = conf->requiretls;
 	c.mechanisms = conf->mechanisms ? STR("PLAIN") : STR_NONE;
 	c.size_bytes_max = SIZE_BYTES_MAX;
 	c.rcpts_max = RCPTS_MAX;
@@ -443,10 +448,10 @@ static int core_take(enum what what)
 static struct str state_of_core(char out[static 300])
 {
 	const struct smtp_server *s = server;
-	int n = snprintf(out, 300, "%d %d %d %d %d %d %d %d %d %d %d %d %zu %zu %zu %zu | %u %d %d %d %.*s %llu", s->phase, s->state, s->asked,
+	int n = snprintf(out, 300, "%d %d %d %d %d %d %d %d %d %d %d %d %zu %zu %zu %zu | %u %d %d %d %d %.*s %llu", s->phase, s->state, s->asked,
 	                 s->tls, s->binding, s->extended, s->logged_in, s->draining, s->heard || s->tls, s->must_wait, s->early, s->chunked,
 	                 s->rcpts, s->answers_due, s->n_events, buf_view(&s->in).n - s->used, (unsigned)s->mail.smtputf8, (int)s->mail.body,
-	                 (int)s->mail.ret, (int)s->mail.envid.n, STR_ARG(s->mail.envid), (unsigned long long)s->mail.size_bytes);
+	                 (int)s->mail.ret, (int)s->mail.tls_tag, (int)s->mail.envid.n, STR_ARG(s->mail.envid), (unsigned long long)s->mail.size_bytes);
 	if (s->state == SMTP_IN_BDAT)
 		n += snprintf(out + n, 300 - (size_t)n, " | %d %d %d %d %zu %llu", s->content.place, s->content.dots, s->content.lost,
 		              s->content.eight_bit, s->content.line, (unsigned long long)s->content.bytes);
@@ -548,11 +553,12 @@ static size_t walk(void)
 }
 
 static const struct conf confs[] = {
-	{ .name = "port 25", .starttls = true },
+	{ .name = "port 25", .starttls = true, .requiretls = true },
 	{ .name = "port 587", .starttls = true, .tls_required = true, .auth_required = true, .mechanisms = true },
-	{ .name = "port 465", .tls = true, .auth_required = true, .mechanisms = true },
+	{ .name = "port 465", .tls = true, .requiretls = true, .auth_required = true, .mechanisms = true },
 	{ .name = "a login that nobody asks for", .starttls = true, .mechanisms = true },
 	{ .name = "LMTP", .lmtp = true },
+	{ .name = "LMTP under TLS", .lmtp = true, .starttls = true },
 };
 
 static void test_attack_10_every_order_of_commands(void **state)
@@ -609,7 +615,7 @@ static void judge_group(const struct buf *group, const int *expected, unsigned n
 
 static void test_attack_10_groups(void **state)
 {
-	static const enum what group_words[] = { MAIL, MAIL, MAIL_UTF8, MAIL_BAD, MAIL_BIG, RCPT, RCPT, RCPT_UTF8, RCPT_BAD, BDAT, BDAT_LAST, BDAT_LAST,
+	static const enum what group_words[] = { MAIL, MAIL, MAIL_UTF8, MAIL_TLS, MAIL_BAD, MAIL_BIG, RCPT, RCPT, RCPT_UTF8, RCPT_BAD, BDAT, BDAT_LAST, BDAT_LAST,
 		                                 BDAT_EMPTY, BDAT_BARE, BDAT_BARE_LAST, BDAT_BIG, RSET, RSET_BAD, NOOP, HELP, VRFY, EXPN, UNKNOWN, CONTROL };
 	(void)state;
 	uint64_t chance = 10;
