@@ -132,7 +132,7 @@ static void show_row(struct queue *q, const json_t *o)
 {
 	static const struct { const char *name, *key; } of_message[] = {
 		{ "arrived", "arrived" }, { "client", "client" }, { "helo", "helo" }, { "user", "user" },
-		{ "protocol", "protocol" }, { "tls", "tls" }, { "envid", "envid" },
+		{ "protocol", "protocol" }, { "tls", "tls" }, { "envid", "envid" }, { "tls wish", "tls_wish" },
 	};
 	if (!q->header_printed) {
 		struct str sender = field(o, "sender");

@@ -20,14 +20,15 @@ enum { FRONT_CREDIT_BYTES = 256 << 10, FRONT_CHUNK_BYTES = 64 << 10 };
  * peer's address ("192.0.2.1" or "2001:db8::1", "" for local), helo and user as given; with is the RFC 3848
  * word; tls a short text for people ("TLSv1.3 TLS_AES_256_GCM_SHA384 x25519") or "".
  * RCPT: address is where it goes now, original what the client said; notify bits of enum dsn_notify.
- * FINISH: body as it turned out to be: 8BIT where 7BIT was promised and 8-bit bytes came.
+ * FINISH: body as it turned out to be: 8BIT where 7BIT was promised and 8-bit bytes came; tls_tag of enum tls_tag, by MAIL or,
+ * without a word there, by the header.
  * VERIFY asks the next hop whether it would take this address; VERIFIED answers with its reply. */
 #define FRONT_TO_SPOOL(MSG, U, I, S)                                                          \
 	MSG(FRONT_BEGIN, front_begin, U(txn) S(sender) U(size_bytes) U(body) U(smtputf8) U(ret) \
 	    S(envid) S(client) S(helo) S(user) S(with) S(tls))                                \
 	MSG(FRONT_RCPT, front_rcpt, U(txn) S(address) S(original) U(notify) S(orcpt))         \
 	MSG(FRONT_CHUNK, front_chunk, U(txn) S(bytes))                                        \
-	MSG(FRONT_FINISH, front_finish, U(txn) U(size_bytes) U(body))                         \
+	MSG(FRONT_FINISH, front_finish, U(txn) U(size_bytes) U(body) U(tls_tag))              \
 	MSG(FRONT_ABORT, front_abort, U(txn))                                                 \
 	MSG(FRONT_VERIFY, front_verify, U(request) S(address) S(sender))
 

@@ -27,12 +27,13 @@ enum job_purpose {
 };
 
 /* JOB: route_kind and route_name as policy/route.h gives them; id the queue id; attempt counts from 1.
- * arrived_s: wall clock. RCPT: index within the job; address where it goes, original and orcpt for
+ * arrived_s: wall clock; tls_tag of enum tls_tag. RCPT: index within the job; address where it goes, original and orcpt for
  * DSN. RELEASE: stop as soon as possible (drain, removal); what has been handed over stays so. RESTED: the worker's jobs
  * have all ended. */
 #define SPOOL_TO_WORKER(MSG, U, I, S)                                                       \
 	MSG(WORKER_JOB, worker_job, U(job) U(purpose) S(id) U(route_kind) S(route_name)     \
-	    S(domain) S(sender) U(size_bytes) U(body) U(smtputf8) U(ret) S(envid) U(attempt) I(arrived_s)) \
+	    S(domain) S(sender) U(size_bytes) U(body) U(smtputf8) U(ret) S(envid) U(attempt) I(arrived_s) \
+	    U(tls_tag))                                                                     \
 	MSG(WORKER_RCPT, worker_rcpt, U(job) U(index) S(address) S(original) S(orcpt) U(notify)) \
 	MSG(WORKER_GO, worker_go, U(job))                                                   \
 	MSG(WORKER_BODY, worker_body, U(job) S(bytes))                                      \

@@ -147,7 +147,7 @@ static fault copy_database(struct backup *b, struct why *why)
 static fault check_formats(struct backup *b, struct why *why)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(b->live, "SELECT number, extents, sum FROM message LIMIT 0", -1, &st, NULL);
+	int rc = sqlite3_prepare_v2(b->live, "SELECT number, extents, sum, tls_tag FROM message LIMIT 0", -1, &st, NULL);
 	sqlite3_finalize(st);
 	return rc == SQLITE_OK ? OK : say(b->live, "this is no queue that this Sealpost knows", why);
 }

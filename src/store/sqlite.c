@@ -454,6 +454,7 @@ static fault add_message(struct store *s, struct store_commit *c, struct why *wh
 	bind_str(st, 12, m->user);
 	bind_str(st, 13, m->with);
 	bind_str(st, 14, m->tls);
+	bind_u64(st, 16, (uint64_t)m->tls_tag);
 	if (st == NULL)
 		return sql_fault(s, sqlite3_errcode(s->db), why);
 	sqlite3_bind_blob(st, 15, extents.p != NULL ? extents.p : "", (int)extents.n, SQLITE_STATIC);

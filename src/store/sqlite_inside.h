@@ -38,7 +38,7 @@ static inline uint64_t rcpts_from(uint64_t message)
  * changes and is never made anew (so that no update can make damage look right), one of its state. */
 #define MESSAGE_SUM(p, arrived, extents)                                                           \
 	"checksum(" p "number," p "id," p "sender," arrived "," p "size_bytes," p "body," p "smtputf8," p "ret," p "envid," \
-	p "client," p "helo," p "user," p "protocol," p "tls," extents ")"
+	p "client," p "helo," p "user," p "protocol," p "tls," extents "," p "tls_tag)"
 #define MESSAGE_OK(p) p "sum=" MESSAGE_SUM(p, p "arrived_s", p "extents")
 #define RCPT_SUM(p) "checksum(" p "number," p "address," p "original," p "orcpt," p "notify)"
 #define STATE_SUM(p) "checksum(" p "number," p "destination," p "held," p "attempts," p "next_s," p "last_reply,"  \
@@ -52,7 +52,7 @@ static inline uint64_t rcpts_from(uint64_t message)
 	SQL(SQL_ROLLBACK, "ROLLBACK")                                                              \
 	SQL(SQL_RESERVE, "UPDATE meta SET value = ?1 WHERE key IN ('next-number', 'next-number-copy')")       \
 	SQL(SQL_ADD_MESSAGE, "INSERT INTO message VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15," \
-	                     "checksum(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15))")      \
+	                     "checksum(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16),?16)")  \
 	SQL(SQL_ADD_RCPT, "INSERT INTO rcpt(number,address,original,orcpt,notify,destination,held,next_s,last_reply,"  \
 	                  "sum,state_sum) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,"                      \
 	                  "checksum(?1,?2,?3,?4,?5),checksum(?1,?6,?7,0,?8,?9,'',0))")             \
@@ -80,7 +80,7 @@ static inline uint64_t rcpts_from(uint64_t message)
 	SQL(SQL_MOVE, "UPDATE message SET extents=?2, sum=" MESSAGE_SUM("", "arrived_s", "?2")     \
 	              " WHERE number=?1 AND " MESSAGE_OK(""))                                      \
 	SQL(SQL_MESSAGE, "SELECT number,id,sender,arrived_s,size_bytes,body,smtputf8,ret,envid,client,helo,user,"     \
-	                 "protocol,tls," MESSAGE_OK("") " FROM message WHERE id=?1")               \
+	                 "protocol,tls," MESSAGE_OK("") ",tls_tag FROM message WHERE id=?1")        \
 	SQL(SQL_CONTENT, "SELECT number,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE id=?1")      \
 	SQL(SQL_SET, "UPDATE rcpt SET held=?2, next_s=?3, state_sum="                              \
 	             "checksum(number,destination,?2,attempts,?3,last_reply,last_dialogue,delay_warned) WHERE number=?1") \

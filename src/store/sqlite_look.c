@@ -34,6 +34,7 @@ fault sqlite_message(struct store *s, struct str id, struct arena *a, struct sto
 			.body = sqlite3_column_int(st, 5) != 0 ? BODY_8BIT : BODY_7BIT,
 			.smtputf8 = sqlite3_column_int(st, 6) != 0,
 			.ret = (enum dsn_ret)sqlite3_column_int(st, 7),
+			.tls_tag = (enum tls_tag)sqlite3_column_int(st, 15),
 			.damaged = sqlite3_column_int(st, 14) == 0,
 		};
 		f = copy_columns(st, a, texts, columns, COUNT(columns)) ? OK : F_LIMIT;

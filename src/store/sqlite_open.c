@@ -11,7 +11,7 @@
 #include "sys/socket.h"
 
 enum {
-	FORMAT = 2,                      /* PRAGMA user_version: of the tables and of the content files */
+	FORMAT = 3,                      /* PRAGMA user_version: of the tables and of the content files */
 	APPLICATION = 0x53504f51,        /* "SPOQ", what file(1) may say about the database */
 	SCRATCH_MAX = 256 << 20,
 	NUMBER_BITS = 63 - RCPT_INDEX_BITS,
@@ -25,7 +25,8 @@ static const char schema[] =
 	"CREATE TABLE message(number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, sender TEXT NOT NULL,"
 	" arrived_s INTEGER NOT NULL, size_bytes INTEGER NOT NULL, body INTEGER NOT NULL, smtputf8 INTEGER NOT NULL,"
 	" ret INTEGER NOT NULL, envid TEXT NOT NULL, client TEXT NOT NULL, helo TEXT NOT NULL, user TEXT NOT NULL,"
-	" protocol TEXT NOT NULL, tls TEXT NOT NULL, extents BLOB NOT NULL, sum INTEGER NOT NULL);"
+	" protocol TEXT NOT NULL, tls TEXT NOT NULL, extents BLOB NOT NULL, sum INTEGER NOT NULL,"
+	" tls_tag INTEGER NOT NULL DEFAULT 0);"
 	"CREATE TABLE rcpt(number INTEGER PRIMARY KEY, address TEXT NOT NULL, original TEXT NOT NULL,"
 	" orcpt TEXT NOT NULL, notify INTEGER NOT NULL, destination TEXT NOT NULL, held INTEGER NOT NULL,"
 	" attempts INTEGER NOT NULL DEFAULT 0, next_s INTEGER NOT NULL, last_reply TEXT NOT NULL DEFAULT '',"
@@ -41,12 +42,19 @@ static const char view[] =
 	" datetime(r.next_s,'unixepoch') AS next_attempt, datetime(m.arrived_s,'unixepoch') AS arrived,"
 	" r.destination, r.last_reply, m.size_bytes AS size FROM rcpt r JOIN message m ON m.number=r.number>>20;";
 
+/* Format 2 knew no tag of TLS. Its checksums are made anew only where they were right: what was damaged stays so. */
+#define FORMAT_2_SUM "checksum(number,id,sender,arrived_s,size_bytes,body,smtputf8,ret,envid,client,helo,user,protocol,tls,extents)"
+
+static const char from_format_2[] =
+	"ALTER TABLE message ADD COLUMN tls_tag INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE message SET sum=" MESSAGE_SUM("", "arrived_s", "extents") " WHERE sum=" FORMAT_2_SUM ";";
+
 /* Format 1 had no checksums of rows. What is there is taken as it is. */
 static const char from_format_1[] =
 	"ALTER TABLE message ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE rcpt ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE rcpt ADD COLUMN state_sum INTEGER NOT NULL DEFAULT 0;"
-	"UPDATE message SET sum=" MESSAGE_SUM("", "arrived_s", "extents") ";"
+	"UPDATE message SET sum=" FORMAT_2_SUM ";"
 	"UPDATE rcpt SET sum=" RCPT_SUM("") ", state_sum=" STATE_SUM("") ";"
 	"INSERT INTO meta SELECT 'next-number-copy', value FROM meta WHERE key='next-number';"
 	"DROP VIEW queue;";
@@ -117,8 +125,12 @@ static fault make_tables(struct store *s, int64_t format, struct why *why)
 	if (format == FORMAT)
 		return OK;
 	TRY(run_text(s, "BEGIN IMMEDIATE", why));
-	TRY(run_text(s, format == 0 ? schema : from_format_1, why));
-	TRY(run_text(s, view, why));
+	if (format < 2) {
+		TRY(run_text(s, format == 0 ? schema : from_format_1, why));
+		TRY(run_text(s, view, why));
+	}
+	if (format > 0)
+		TRY(run_text(s, from_format_2, why));
 	snprintf(end, sizeof end, "PRAGMA user_version=%d; PRAGMA application_id=%d; COMMIT", FORMAT, APPLICATION);
 	return run_text(s, end, why);
 }

@@ -43,6 +43,7 @@ struct store_message {
 	enum body_type body;
 	bool smtputf8;
 	enum dsn_ret ret;
+	enum tls_tag tls_tag;
 	struct str envid, client, helo, user, with, tls;
 	bool damaged;                    /* out: these are not the facts that were committed */
 };

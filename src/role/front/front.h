@@ -130,6 +130,8 @@ struct header_facts {
 	size_t fields, received, delivered_tos;
 	size_t froms, senders;
 	struct str from, sender;        /* the values of the last such field */
+	size_t tls_requireds;           /* fields TLS-Required */
+	bool tls_optional;              /* the last one says `No` */
 	bool date, message_id;
 	size_t broken_line;             /* the first line that is no field, from 1; 0: none */
 	size_t fields_bytes;            /* the block as far as it is whole fields */

@@ -11,6 +11,14 @@ static size_t lines_in(struct str s)
 	return n;
 }
 
+/* "TLS-Required:" [FWS] "No" CRLF, and nothing else (RFC 8689 3). */
+static bool says_no(struct str value)
+{
+	struct str rest = str_trim(value);
+	(void)str_take(&rest, STR("\r\n"));
+	return str_eq_nocase(str_trim(rest), STR("No"));
+}
+
 static void note(struct header_facts *facts, const struct header_field *field)
 {
 	if (str_eq_nocase(field->name, STR("Received"))) {
@@ -27,6 +35,9 @@ static void note(struct header_facts *facts, const struct header_field *field)
 	} else if (str_eq_nocase(field->name, STR("Sender"))) {
 		facts->senders++;
 		facts->sender = field->value;
+	} else if (str_eq_nocase(field->name, STR("TLS-Required"))) {
+		facts->tls_requireds++;
+		facts->tls_optional = says_no(field->value);
 	}
 }
 

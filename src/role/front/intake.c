@@ -155,7 +155,8 @@ bool intake_takes_more(const struct session *s)
 static void finish(struct session *s)
 {
 	struct intake *l = &s->letter;
-	struct front_finish m = { .txn = l->txn, .size_bytes = l->sent_bytes, .body = l->end.u.end.body };
+	struct front_finish m = { .txn = l->txn, .size_bytes = l->sent_bytes, .body = l->end.u.end.body,
+	                          .tls_tag = l->params.tls_tag };
 	/* The answer comes under the letter's own number. */
 	s->asked = ASK_FINISH;
 	s->ask_number = l->txn;
@@ -303,6 +304,13 @@ static bool had_it_already(const struct session *s, const struct header_facts *f
 	return true;
 }
 
+/* RFC 8689 4.1: the header has a word only where MAIL had none, and not if it contradicts itself. */
+static void take_tag(struct intake *l, const struct header_facts *facts)
+{
+	if (l->params.tls_tag == TLS_TAG_NONE && facts->tls_requireds == 1 && facts->tls_optional)
+		l->params.tls_tag = TLS_TAG_OPTIONAL;
+}
+
 /* The header block is whole, or the message has ended within it. */
 static void header_whole(struct session *s)
 {
@@ -311,6 +319,7 @@ static void header_whole(struct session *s)
 	struct str block = str_sub(buf_view(&l->header), 0, l->header_bytes);
 	header_facts_read(block, &facts);
 	bool bare_text = s->kind == LISTEN_LOCAL && facts.broken_line == 1;
+	take_tag(l, &facts);
 	if (facts.received > RECEIVED_MAX)
 		intake_refuse(s, REPLY(554, 5, 4, 6, STR("A mail loop: the message has been through too many servers")));
 	else if (had_it_already(s, &facts, block))

@@ -182,6 +182,9 @@ static void finish(struct txn *t, const struct front_finish *m)
 	t->finished = true;
 	if (m->body == BODY_8BIT)
 		t->message.body = BODY_8BIT;
+	t->message.tls_tag = m->tls_tag <= TLS_TAG_OPTIONAL ? (enum tls_tag)m->tls_tag : TLS_TAG_REQUIRED;
+	if (t->message.tls_tag == TLS_TAG_REQUIRED)
+		t->message.ret = RET_HEADERS; /* RFC 8689 5: whatever was said, here and by who comes after us */
 	list_add_last(&s->finished, &t->in_list);
 	spool_turn_soon(s);
 }

@@ -54,6 +54,8 @@ static bool read_content(struct spool *s, struct str id, size_t max, struct buf 
 
 static bool wants_full(const struct spool *s, const struct store_message *m)
 {
+	if (m->tls_tag == TLS_TAG_REQUIRED) /* RFC 8689 5 */
+		return false;
 	return m->ret == RET_FULL || (m->ret == RET_DEFAULT && s->conf->queue.return_full);
 }
 
@@ -235,6 +237,11 @@ fault notice_build(struct spool *s, struct verdict *const *verdicts, size_t n, s
 	out->commit.message = (struct store_message){ .id = str_of(out->id), .arrived_s = spool_now_s(s),
 		                                      .body = eight ? BODY_8BIT : BODY_7BIT,
 		                                      .smtputf8 = original->smtputf8 };
+	/* It tells of what was to be protected (RFC 8689 5). Who did not care about the message may care about its bounce. */
+	if (original->tls_tag == TLS_TAG_REQUIRED) {
+		out->commit.message.tls_tag = TLS_TAG_REQUIRED;
+		out->commit.message.ret = RET_HEADERS;
+	}
 	f = address_notice(s, tell[0], a, &out->commit);
 	if (f != OK)
 		s->ops->draft_drop(s->store, &out->commit.draft);

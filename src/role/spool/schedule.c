@@ -195,7 +195,7 @@ void spool_job_send(struct job *j)
 		                  .route_name = j->route.name, .domain = j->domain, .sender = m->sender,
 		                  .size_bytes = m->size_bytes, .body = m->body, .smtputf8 = m->smtputf8,
 		                  .ret = m->ret, .envid = m->envid, .attempt = attempts + 1,
-		                  .arrived_s = m->arrived_s };
+		                  .arrived_s = m->arrived_s, .tls_tag = m->tls_tag };
 	channel_send(c, WORKER_JOB, &msg);
 	for (size_t i = 0; i < j->n_rcpts; i++) {
 		const struct store_rcpt *r = &j->rcpts[i].facts;

@@ -41,7 +41,7 @@ static fault put_from(struct fixture *f, const char *id, const char *sender, str
 	struct store_commit c = {
 		.draft = draft_of(f, content),
 		.message = { .id = str_of(id), .sender = str_of(sender), .arrived_s = NOW, .user = STR("jada"),
-		             .body = BODY_8BIT, .smtputf8 = true, .ret = RET_FULL, .envid = STR("env-1"),
+		             .body = BODY_8BIT, .smtputf8 = true, .ret = RET_FULL, .tls_tag = TLS_TAG_OPTIONAL, .envid = STR("env-1"),
 		             .client = STR("192.0.2.7"), .helo = STR("client.example"), .with = STR("ESMTPSA"),
 		             .tls = STR("TLSv1.3") },
 		.rcpts = rcpts,
@@ -154,6 +154,7 @@ static void what_is_put_comes_out(void **state)
 	assert_int_equal(m.body, BODY_8BIT);
 	assert_true(m.smtputf8);
 	assert_int_equal(m.ret, RET_FULL);
+	assert_int_equal(m.tls_tag, TLS_TAG_OPTIONAL);
 
 	struct store_rcpt out[4];
 	assert_int_equal(lease(f, NOW, out, 4), 1);

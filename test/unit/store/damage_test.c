@@ -19,6 +19,7 @@
 #include <sqlite3.h>
 
 #include "base/check.h"
+#include "store/sqlite_inside.h"
 
 enum { PAGE = 4096 };
 static const struct store_ops *const ops = &store_sqlite;
@@ -348,7 +349,7 @@ static void test_p6_every_column_of_every_row(void **state)
 	static const char *const columns[] = {
 		"message.id='m9'", "message.sender='evil@x.example'", "message.arrived_s=arrived_s-1",
 		"message.size_bytes=size_bytes-1", "message.size_bytes=size_bytes+1", "message.body=1-body",
-		"message.smtputf8=1-smtputf8", "message.ret=1-ret", "message.envid='f'", "message.client='192.0.2.2'",
+		"message.smtputf8=1-smtputf8", "message.tls_tag=2-tls_tag", "message.ret=1-ret", "message.envid='f'", "message.client='192.0.2.2'",
 		"message.helo='x'", "message.user='sam'", "message.protocol='x'", "message.tls='x'", "message.sum=sum+1",
 		"message.extents=substr(extents,1,length(extents)-12)", "message.extents=extents||extents",
 		"message.extents=x'01000000ff00000010000000'", "message.extents=x'ffffffffffffffffffffffff'",
@@ -520,11 +521,52 @@ static void test_p6_a_damaged_envelope_goes_nowhere(void **state)
 
 /* ---- older formats ---- */
 
+/* The tables as format 2 had them. */
+static void make_format_2(struct fixture *f)
+{
+	run_sql(f, "ALTER TABLE message DROP COLUMN tls_tag");
+	char path[160];
+	sqlite3 *db;
+	struct crc32c crc;
+	crc32c_init(&crc);
+	path_of(f, "queue.db", path);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite_checksum(db, &crc), OK);
+	assert_int_equal(sqlite3_exec(db, "UPDATE message SET sum=checksum(number,id,sender,arrived_s,size_bytes,body,smtputf8,ret,envid,"
+	                                  "client,helo,user,protocol,tls,extents); PRAGMA user_version=2", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void test_format_2_is_brought_up_to_date(void **state)
+{
+	struct fixture *f = *state;
+	struct store_message m;
+	ops->close(&f->store);
+	make_format_2(f);
+	struct judged j = judge(f, "format 2", 0);
+	assert_int_equal(j.found, 0);
+	assert_int_equal(j.whole, RCPTS);
+	assert_int_equal(try_open(f, NULL), OK);
+	assert_int_equal(ops->message(f->store, STR("m2"), f->arena, &m), OK);
+	assert_int_equal(m.tls_tag, TLS_TAG_NONE);
+	assert_false(m.damaged);
+}
+
+/* A flipped byte is not made right by the new format. */
+static void test_p6_damage_in_format_2_stays(void **state)
+{
+	struct fixture *f = *state;
+	ops->close(&f->store);
+	make_format_2(f);
+	run_sql(f, "UPDATE message SET sender='evil@x.example' WHERE id='m2'");
+	assert_true(judge(f, "format 2", 0).found > 0);
+}
+
 static void test_format_1_is_brought_up_to_date(void **state)
 {
 	struct fixture *f = *state;
 	ops->close(&f->store);
-	run_sql(f, "DROP INDEX rcpt_aside; ALTER TABLE message DROP COLUMN sum; ALTER TABLE rcpt DROP COLUMN sum;"
+	run_sql(f, "ALTER TABLE message DROP COLUMN tls_tag; DROP INDEX rcpt_aside; ALTER TABLE message DROP COLUMN sum; ALTER TABLE rcpt DROP COLUMN sum;"
 	           "ALTER TABLE rcpt DROP COLUMN state_sum; DELETE FROM meta WHERE key='next-number-copy'; PRAGMA user_version=1");
 	struct judged j = judge(f, "format 1", 0);
 	assert_int_equal(j.found, 0);
@@ -536,7 +578,7 @@ static void test_a_newer_queue_is_not_touched(void **state)
 	struct fixture *f = *state;
 	struct why why = { "" };
 	ops->close(&f->store);
-	run_sql(f, "PRAGMA journal_mode=DELETE; PRAGMA user_version=3");
+	run_sql(f, "PRAGMA journal_mode=DELETE; PRAGMA user_version=4");
 	struct str before = slurp(f, "queue.db");
 	assert_int_equal(try_open(f, &why), F_STORE);
 	assert_non_null(strstr(why.text, "written by a newer"));
@@ -558,6 +600,8 @@ int main(void)
 		TEST(test_p6_what_is_set_aside_stays_until_it_is_whole),
 		TEST(test_p6_a_damaged_envelope_goes_nowhere),
 		TEST(test_format_1_is_brought_up_to_date),
+		TEST(test_format_2_is_brought_up_to_date),
+		TEST(test_p6_damage_in_format_2_stays),
 		TEST(test_a_newer_queue_is_not_touched),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -211,7 +211,7 @@ static void for_worker(void *owner, unsigned kind, const void *msg, int fd)
 		check(h.n_jobs < COUNT(h.jobs));
 		struct seen_job *j = &h.jobs[h.n_jobs++];
 		*j = (struct seen_job){ .job = m->job, .purpose = (unsigned)m->purpose, .route_kind = (unsigned)m->route_kind,
-			                .attempt = (unsigned)m->attempt };
+			                .attempt = (unsigned)m->attempt, .tls_tag = (unsigned)m->tls_tag, .ret = (unsigned)m->ret };
 		copy(j->id, sizeof j->id, m->id);
 		copy(j->route_name, sizeof j->route_name, m->route_name);
 		copy(j->domain, sizeof j->domain, m->domain);

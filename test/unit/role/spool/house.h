@@ -18,7 +18,7 @@
 
 struct seen_job {
 	uint64_t job;
-	unsigned purpose, route_kind, attempt;
+	unsigned purpose, route_kind, attempt, tls_tag, ret;
 	char id[40], route_name[100], domain[100], sender[100], to[120][64];
 	size_t n_to;
 	struct buf body;

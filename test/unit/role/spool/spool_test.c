@@ -619,6 +619,67 @@ static struct str notice(void)
 
 static const char hold_notices[] = "route {\n to x.example hold\n otherwise direct\n}\n";
 
+static void send_tagged(uint64_t txn, const char *sender, enum dsn_ret ret, uint64_t tag)
+{
+	static const char letter[] = "Subject: hello\r\n\r\nsecret\r\n";
+	channel_send(h.front.channel, FRONT_BEGIN, &(struct front_begin){ .txn = txn, .sender = str_of(sender), .ret = ret });
+	say_rcpt(txn, "b@y.example", 0);
+	say_chunk(txn, letter);
+	channel_send(h.front.channel, FRONT_FINISH,
+	             &(struct front_finish){ .txn = txn, .size_bytes = sizeof letter - 1, .tls_tag = tag });
+}
+
+/* RFC 8689 5: it carries the demand itself, and nothing of the text, whatever RET said and the configuration prefers. */
+static void test_attack_38_a_bounce_is_protected_like_its_message(void **state)
+{
+	(void)state;
+	static const struct { uint64_t given; enum tls_tag tag; bool full; enum tls_tag of_bounce; } rows_of[] = {
+		{ TLS_TAG_REQUIRED, TLS_TAG_REQUIRED, false, TLS_TAG_REQUIRED },
+		{ TLS_TAG_OPTIONAL, TLS_TAG_OPTIONAL, true, TLS_TAG_NONE },
+		{ TLS_TAG_NONE, TLS_TAG_NONE, true, TLS_TAG_NONE },
+		{ 77, TLS_TAG_REQUIRED, false, TLS_TAG_REQUIRED }, /* no front says this: the safe side */
+	};
+	house_open("queue {\n return full\n}\nroute {\n to x.example hold\n otherwise direct\n}\n");
+	answer(OUTCOME_NEVER, 550, "5.1.1", "No such user");
+	for (size_t i = 0; i < COUNT(rows_of); i++) {
+		struct store_message m;
+		struct arena *a = arena_new(64 << 10);
+		send_tagged(i + 1, "a@x.example", i % 2 == 0 ? RET_FULL : RET_DEFAULT, rows_of[i].given);
+		wait_for("courier: body");
+		settle_down();
+		assert_int_equal(h.jobs[i].tls_tag, rows_of[i].tag);
+		if (rows_of[i].tag == TLS_TAG_REQUIRED)
+			assert_int_equal(h.jobs[i].ret, RET_HEADERS);
+		struct store_rcpt r = only_row();
+		assert_int_equal(has(text_of(id_of(&r)), "secret"), rows_of[i].full);
+		assert_true(has(text_of(id_of(&r)), "Subject: hello"));
+		assert_int_equal(h.store != NULL ? store_memory.message(h.store, r.id, a, &m) : F_ABSENT, OK);
+		assert_int_equal(m.tls_tag, rows_of[i].of_bounce);
+		arena_free(&a);
+		command(CONTROL_REMOVE, everything, false);
+		settle_down();
+	}
+}
+
+/* A notice to an address behind which there are several, and a message to several: all have the tag of the message. */
+static void everybody_gets_the_same_tag(void **state)
+{
+	(void)state;
+	static const char *const to[] = { "b@y.example", "c@z.example" };
+	house_open("");
+	channel_send(h.front.channel, FRONT_BEGIN, &(struct front_begin){ .txn = 1, .sender = STR("a@x.example") });
+	say_rcpt(1, to[0], 0);
+	say_rcpt(1, to[1], 0);
+	say_chunk(1, "x\r\n");
+	channel_send(h.front.channel, FRONT_FINISH, &(struct front_finish){ .txn = 1, .size_bytes = 3, .tls_tag = TLS_TAG_REQUIRED });
+	wait_for("courier: body");
+	wait_for("courier: body");
+	settle_down();
+	assert_int_equal(h.n_jobs, 2);
+	assert_int_equal(h.jobs[0].tls_tag, TLS_TAG_REQUIRED);
+	assert_int_equal(h.jobs[1].tls_tag, TLS_TAG_REQUIRED);
+}
+
 static void never_goes_back(void **state)
 {
 	(void)state;
@@ -1253,6 +1314,8 @@ int main(void)
 		PREPARED(a_changed_route_counts_at_the_next_attempt),
 		PREPARED(a_route_that_refuses_much_decides_some_at_a_time),
 		PREPARED(never_goes_back),
+		PREPARED(test_attack_38_a_bounce_is_protected_like_its_message),
+		PREPARED(everybody_gets_the_same_tag),
 		PREPARED(one_notice_tells_all),
 		PREPARED(notify_never_means_never),
 		PREPARED(success_is_told_when_asked),
