@@ -61,6 +61,7 @@ static int take_options(struct send *s, int argc, char **argv)
 		{ "user", required_argument, NULL, 'u' },          { "password-file", required_argument, NULL, 'p' },
 		{ "from", required_argument, NULL, 'f' },          { "to", required_argument, NULL, 'r' },
 		{ "helo", required_argument, NULL, 'h' },          { "json", no_argument, NULL, 'j' },
+		{ "require-tls", no_argument, NULL, 'R' },
 		{ "verbose", no_argument, NULL, 'v' },             { NULL, 0, NULL, 0 },
 	};
 	int c;
@@ -84,6 +85,7 @@ static int take_options(struct send *s, int argc, char **argv)
 			s->to[s->o.n_to++] = str_of(optarg);
 			break;
 		case 'h': s->o.helo = str_of(optarg); break;
+		case 'R': s->o.params.tls_tag = TLS_TAG_REQUIRED; break;
 		case 'j': s->json = true; break;
 		case 'v': s->verbose = true; break;
 		case ':': return wrong("%s wants a value", argv[optind - 1]);
@@ -100,6 +102,8 @@ static int take_options(struct send *s, int argc, char **argv)
 		return wrong("--from is missing (--from '' for the null sender)%s", "");
 	if (s->o.n_to == 0)
 		return wrong("--to is missing%s", "");
+	if (s->o.params.tls_tag == TLS_TAG_REQUIRED && s->o.tls == SUBMIT_CLEAR)
+		return wrong("--require-tls and --tls none contradict each other%s", "");
 	if ((s->o.user.n > 0) != (s->password_file != NULL))
 		return wrong("--user and --password-file go together%s", "");
 	return 0;
@@ -293,6 +297,7 @@ const struct command command_send = {
 		"  --password-file FILE   the password is its first line\n"
 		"  --from ADDRESS         the envelope sender; '' for none\n"
 		"  --to ADDRESS           a recipient; may be repeated\n"
+		"  --require-tls          demand TLS all the way (REQUIRETLS); a server that does not promise it gets nothing\n"
 		"  --helo NAME            what to say in EHLO; default: our address\n"
 		"  --json                 the result as one line of JSON\n"
 		"  -v, --verbose          each step, on standard error\n\n"

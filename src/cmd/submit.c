@@ -349,7 +349,10 @@ static void ready(struct submission *s)
 			                       "implicit TLS on port 465?");
 		return;
 	}
-	if (s->o->user.n > 0 && !s->logged_in)
+	if (s->o->params.tls_tag == TLS_TAG_REQUIRED && !smtp_client_offers(client)->requiretls)
+		fail(s, EXIT_UNAVAILABLE, "The server does not offer REQUIRETLS: it would not promise TLS for the rest of the way, so nothing "
+		                          "was sent");
+	else if (s->o->user.n > 0 && !s->logged_in)
 		begin_login(s, client);
 	else
 		begin_letter(s, client);

@@ -29,7 +29,7 @@ struct submit_options {
 	const struct str *to;
 	size_t n_to;
 	struct rcpt_params dsn;        /* for every recipient */
-	struct mail_params params;     /* ret and envid are used; the rest follows from the message */
+	struct mail_params params;     /* ret, envid and tls_tag are used; the rest follows from the message */
 	struct str message;            /* CRLF line ends */
 	void (*on_step)(void *owner, const char *step, const char *fact); /* may be NULL */
 	void *owner;

@@ -198,6 +198,12 @@ const char *protection_verdict_name(enum protection_verdict verdict)
 	return names[verdict];
 }
 
+bool protection_lacks_a_name(const struct protection *p)
+{
+	return p->rules[RULE_REQUIRETLS].verdict == RULE_FORBIDS && p->rules[RULE_DANE].verdict != RULE_FORBIDS &&
+	       p->rules[RULE_MEMORY].verdict != RULE_FORBIDS;
+}
+
 const char *protection_refusal(const struct protection *p)
 {
 	for (enum protection_rule r = 0; !p->usable && r < PROTECTION_RULES; r++)

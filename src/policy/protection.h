@@ -84,6 +84,9 @@ void protection_decide(const struct protection_question *question, struct protec
 const char *protection_rule_name(enum protection_rule rule);          /* "dane", "mta-sts", ...: stable words */
 const char *protection_verdict_name(enum protection_verdict verdict); /* "won", "lost", ... */
 
+/* Nothing but what REQUIRETLS demands forbids this host, and waiting does not mend it (RFC 8689 4.2.1). */
+bool protection_lacks_a_name(const struct protection *p);
+
 /* The sentence that tells a sender why this host may not be used; "" if it may. */
 const char *protection_refusal(const struct protection *p);
 

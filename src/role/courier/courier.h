@@ -107,6 +107,7 @@ struct demand {
 	enum tls_level level;
 	enum protection_proof proof;
 	bool may_go_clear;        /* where TLS is not to be had */
+	bool requires_keyword;    /* the server must offer REQUIRETLS */
 };
 
 struct target {
@@ -149,7 +150,7 @@ struct job {
 	bool implicit_mx, dns_trouble, name_missing, refused_loopback, refused_by_policy;
 	bool mx_secure;           /* the MX records, or that there are none */
 	struct str mx_canonical;
-	struct sts { bool asked, in_force; enum mtasts_mode mode; struct str mx, id, text; } sts;
+	struct sts { bool asked, in_force, trouble; enum mtasts_mode mode; struct str mx, id, text; } sts;
 	char dns_words[200];
 	struct mx_plan plan;
 	struct job_host hosts[MX_HOSTS_MAX];
@@ -158,6 +159,7 @@ struct job {
 	size_t n_targets, at;
 	bool in_clear;            /* this target is tried in clear: its handshake failed */
 	unsigned shape;           /* of the hello to this target: tls/tls.h */
+	bool may_mend;            /* a host failed for a reason that has nothing to do with what REQUIRETLS demands */
 
 	/* the visit and the transaction */
 	struct visit *visit;
@@ -212,6 +214,9 @@ void job_begin_letter(struct job *j);             /* the visit is ready for a tr
 void job_rcpt_event(struct job *j, const struct smtp_client_event *e);
 void job_letter_done(struct job *j);
 void job_visit_ready_again(struct job *j);        /* after a transaction that others may still carry */
+void job_visit_unfit(struct job *j, const struct smtp_reply *why); /* others may use the connection */
+enum protection_wish job_wish(const struct job *j);
+bool job_is_hopeless(const struct job *j);         /* no host can do what REQUIRETLS demands, and waiting would not teach one */
 void job_visit_failed(struct job *j, const struct smtp_reply *why, bool tls);
 void job_give_body(struct job *j);
 

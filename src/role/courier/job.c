@@ -42,6 +42,7 @@ void job_take(struct courier *c, const struct worker_job *m)
 		.size_bytes = m->size_bytes, .body = m->body == BODY_8BIT ? BODY_8BIT : BODY_7BIT,
 		.smtputf8 = m->smtputf8 != 0, .ret = m->ret <= RET_FULL ? (enum dsn_ret)m->ret : RET_DEFAULT,
 		.envid = arena_copy(a, m->envid),
+		.tls_tag = m->tls_tag <= TLS_TAG_OPTIONAL ? (enum tls_tag)m->tls_tag : TLS_TAG_REQUIRED,
 	};
 	j->attempt = m->attempt;
 	j->arrived_s = m->arrived_s;
@@ -106,7 +107,8 @@ static bool read_configuration(struct job *j)
 		return false;
 	}
 	j->ehlo = arena_copy(j->arena, ehlo.n > 0 ? ehlo : conf->hostname);
-	if (j->level == TLS_NONE && !j->direct)
+	bool to_prove = j->kind == ROUTE_TO_RELAY && job_wish(j) == PROTECTION_REQUIRED;
+	if (j->level == TLS_NONE && !j->direct && !to_prove)
 		return true;
 	j->trust = trust_hold(courier_trust(c, ca));
 	return j->trust != NULL;
@@ -154,6 +156,19 @@ void job_fail_all(struct job *j, enum outcome_class outcome, const struct smtp_r
 
 /* ---- target after target ---- */
 
+/* RFC 8689 4.2.1: a bounce is never lost for it. */
+enum protection_wish job_wish(const struct job *j)
+{
+	if (j->params.tls_tag == TLS_TAG_OPTIONAL)
+		return PROTECTION_OPTIONAL;
+	return j->params.tls_tag == TLS_TAG_REQUIRED && j->sender.n > 0 ? PROTECTION_REQUIRED : PROTECTION_AS_PUBLISHED;
+}
+
+bool job_is_hopeless(const struct job *j)
+{
+	return job_wish(j) == PROTECTION_REQUIRED && !j->lmtp && !j->may_mend && !j->dns_trouble;
+}
+
 static void keep_reason(struct job *j, const struct visit *v, const struct smtp_reply *why)
 {
 	buf_clear(&j->last_text);
@@ -172,11 +187,23 @@ void job_next(struct job *j)
 	j->held = j->in_txn = false;
 	if (j->purpose == JOB_EXPLAIN)
 		evidence_send(j); /* whoever asks may not have the time to hear of the last one */
+	if (j->at >= j->n_targets && job_is_hopeless(j)) {
+		bool unable = j->last.status.subject == 7 && j->last.status.detail == 30;
+		j->last.status = (struct status){ 5, 7, unable ? 30 : 10 };
+		job_fail_all(j, OUTCOME_NEVER, &j->last);
+		return;
+	}
 	if (j->at >= j->n_targets || late) {
 		job_fail_all(j, OUTCOME_LATER, &j->last);
 		return;
 	}
 	visit_start(j, &j->targets[j->at]);
+}
+
+/* TLS is not to be had there, or not what REQUIRETLS asks for beside it. */
+static bool is_for_want_of_tls(const struct smtp_reply *why, bool tls)
+{
+	return tls || (why->code == 0 && why->status.subject == 7 && (why->status.detail == 10 || why->status.detail == 30));
 }
 
 void job_visit_failed(struct job *j, const struct smtp_reply *why, bool tls)
@@ -187,9 +214,12 @@ void job_visit_failed(struct job *j, const struct smtp_reply *why, bool tls)
 	evidence_failed(j, v, why);
 	keep_reason(j, v, why);
 	bool stale = v->reused && !tls;
-	/* A handshake that fails again in a later attempt: in clear, if nothing binds us and the domain never did better. */
+	j->may_mend |= !stale && !is_for_want_of_tls(why, tls);
+	bool careless = job_wish(j) == PROTECTION_OPTIONAL;
+	/* A handshake that fails again in a later attempt: in clear, if nothing binds us and the domain never did better; at
+	 * once, if the sender does not mind (RFC 8689 4.2.2). */
 	bool in_clear = tls && v->demand.may_go_clear && v->demand.level == TLS_OPPORTUNISTIC && !j->implicit && !v->in_clear &&
-	                (j->attempt > 1 || j->lmtp) && !memory_seen_lately(c, j->domain);
+	                (careless || ((j->attempt > 1 || j->lmtp) && !memory_seen_lately(c, j->domain)));
 	/* First with less in the hello: what the server stumbles over may be its size, or something new in it. */
 	unsigned shape = tls && !v->in_clear ? visit_next_shape(v) : TLS_SHAPES;
 	j->visit = NULL;
@@ -286,6 +316,7 @@ void job_letter_done(struct job *j)
 void job_visit_ready_again(struct job *j)
 {
 	struct visit *v = j->visit;
+	j->may_mend |= !is_for_want_of_tls(&j->last, false);
 	tell_host_failed(j, v, &j->last);
 	evidence_failed(j, v, &j->last);
 	j->visit = NULL;
@@ -294,6 +325,12 @@ void job_visit_ready_again(struct job *j)
 	j->in_clear = false; /* that was about this target's handshake alone */
 	j->at++;
 	job_next(j);
+}
+
+void job_visit_unfit(struct job *j, const struct smtp_reply *why)
+{
+	keep_reason(j, j->visit, why);
+	job_visit_ready_again(j);
 }
 
 /* ---- content ---- */

@@ -96,6 +96,7 @@ void publish_take_policy(struct job *j, const struct resolved_policy *m)
 {
 	struct str mx = m->state == STS_POLICY ? arena_try_copy(j->arena, m->mx) : STR_NONE;
 	j->sts.asked = true;
+	j->sts.trouble = m->state == STS_TROUBLE;
 	j->sts.in_force = m->state == STS_POLICY && m->mode <= MTASTS_MODE_ENFORCE && mx.p != NULL;
 	j->sts.mode = j->sts.in_force ? (enum mtasts_mode)m->mode : MTASTS_MODE_NONE;
 	j->sts.mx = mx;
@@ -133,6 +134,7 @@ void publish_decide(struct job *j, size_t host)
 		.floor = j->level, .names_secure = j->mx_secure, .dane = dane_says(h), .sts = modes[j->sts.mode],
 		.sts_names_it = mtasts_mx_allows(j->sts.mx, h->name), .excepted = j->excepted, .exception = j->exception,
 		.remembered = memory_best(j->courier, j->domain), .strict = j->courier->conf->direct.remember_strict,
+		.wish = job_wish(j),
 	};
 	protection_decide(&q, &h->protection);
 }

@@ -371,15 +371,20 @@ static void drop_never_remote(struct job *j, struct job_host *h)
 	h->n_addresses = kept;
 }
 
-/* A relay and an LMTP server are ours: what the configuration asks is all. LMTP that stays on this machine needs no TLS. */
+/* A relay and an LMTP server are ours: what the configuration asks is all, but for REQUIRETLS at a relay, for which mail goes on
+ * from there. LMTP that stays on this machine needs no TLS. */
 static void set_demand(const struct job *j, struct job_host *h, struct target *t)
 {
 	enum tls_level level = j->lmtp && endpoint_is_loopback(&t->at) ? TLS_NONE : j->level;
-	t->demand = (struct demand){ level, level >= TLS_VERIFY ? PROVE_NAME : PROVE_NOTHING, level <= TLS_OPPORTUNISTIC };
+	bool required = j->kind == ROUTE_TO_RELAY && job_wish(j) == PROTECTION_REQUIRED;
+	if (required && level < TLS_VERIFY)
+		level = TLS_VERIFY;
+	t->demand = (struct demand){ level, level >= TLS_VERIFY ? PROVE_NAME : PROVE_NOTHING, level <= TLS_OPPORTUNISTIC, required };
 	if (!j->direct)
 		return;
+	const struct protection *p = &h->protection;
 	t->published = h;
-	t->demand = (struct demand){ h->protection.level, h->protection.proof, h->protection.may_go_clear };
+	t->demand = (struct demand){ p->level, p->proof, p->may_go_clear, p->requires_keyword };
 }
 
 static void order_targets(struct job *j)
@@ -395,6 +400,7 @@ static void order_targets(struct job *j)
 			publish_decide(j, i);
 		if (j->direct && !h->protection.usable) {
 			j->refused_by_policy |= h->n_addresses > 0;
+			j->may_mend |= !protection_lacks_a_name(&h->protection) || j->sts.trouble;
 			continue;
 		}
 		size_t n = mx_order_addresses(h->addresses, h->n_addresses, j->family, ordered);
@@ -417,7 +423,10 @@ static void refused_by_policy(struct job *j)
 	(void)snprintf(words, sizeof words, "%.*s must not be used: %s", STR_ARG(str_sub(h->name, 0, 200)),
 	               protection_refusal(&h->protection));
 	j->last_host = h->name;
-	job_fail_all(j, OUTCOME_LATER, &REPLY(0, 4, 7, 5, str_of(words)));
+	if (job_is_hopeless(j))
+		job_fail_all(j, OUTCOME_NEVER, &REPLY(0, 5, 7, 10, str_of(words)));
+	else
+		job_fail_all(j, OUTCOME_LATER, &REPLY(0, 4, 7, 5, str_of(words)));
 }
 
 /* Nowhere to go: for good, unless the DNS or the administrator may mend it. */

@@ -98,6 +98,7 @@ static void use_kept(struct job *j, struct visit *v, const struct target *t)
 	list_add_last(&c->visits, &v->in_courier);
 	timer_clear(&v->timer);
 	v->job = j;
+	v->demand = t->demand;
 	v->published = t->published;
 	j->visit = v;
 	v->reused = true;
@@ -409,7 +410,7 @@ static bool clear_is_allowed(struct visit *v)
 		fail_words(v, needed, true, "%.*s offers STARTTLS and refuses it%s", "");
 		return false;
 	}
-	if (!v->in_clear && memory_seen_lately(v->courier, j->domain)) {
+	if (!v->in_clear && memory_seen_lately(v->courier, j->domain) && job_wish(j) != PROTECTION_OPTIONAL) {
 		fail_words(v, needed, false, "%.*s has lately used TLS for this domain and does not offer it now%s; the message waits",
 		           "");
 		return false;
@@ -417,6 +418,20 @@ static bool clear_is_allowed(struct visit *v)
 	if (!j->lmtp)
 		tell_downgrade(j, v);
 	return true;
+}
+
+/* The server promises what the sender demands of every server on the way (RFC 8689 4.2.1). */
+static bool promises(struct visit *v)
+{
+	char text[400];
+	struct job *j = v->job;
+	if (!v->demand.requires_keyword || smtp_client_offers(hop_client(v->hop))->requiretls)
+		return true;
+	(void)snprintf(text, sizeof text, "REQUIRETLS support required: the sender demands TLS all the way, and %.*s does not promise it "
+	                                  "for what comes after it", STR_ARG(str_sub(v->host, 0, 200)));
+	job_visit_unfit(j, &REPLY(0, 4, 7, 30, str_of(text)));
+	rest(v);
+	return false;
 }
 
 /* The server waits for a command. */
@@ -445,6 +460,8 @@ static void ready(struct visit *v)
 		begin_login(v);
 		return;
 	}
+	if (!promises(v))
+		return;
 	v->letters++;
 	job_begin_letter(j);
 }

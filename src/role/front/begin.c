@@ -62,6 +62,7 @@ static struct smtp_server_conf core_conf(const struct session *s, const struct c
 	c.rcpts_max = (size_t)limits->recipients;
 	c.starttls = tls && s->kind != LISTEN_SUBMISSIONS;
 	c.tls_required = tls && (s->kind == LISTEN_SUBMISSION || l->tls_required);
+	c.requiretls = tls && (submission || s->kind == LISTEN_MX);
 	c.auth_required = submission && !s->trusted;
 	if (submission && l->auth.n > 0)
 		c.mechanisms = STR("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");

@@ -183,6 +183,13 @@ static void never_weaker(const struct protection_question *q, const struct prote
 	}
 	if (q->wish == PROTECTION_REQUIRED && (p->proof == PROVE_NOTHING || p->may_go_clear || !p->requires_keyword))
 		say(q, "less than REQUIRETLS", 0);
+	/* Waiting may mend a lookup that failed and what `remember strict` holds against the domain. */
+	bool vouched = q->names_secure || (q->sts != PROTECTION_STS_NONE && q->sts_names_it);
+	if (protection_lacks_a_name(p) != (q->wish == PROTECTION_REQUIRED && !vouched && p->rules[RULE_DANE].verdict != RULE_FORBIDS &&
+	                                   p->rules[RULE_MEMORY].verdict != RULE_FORBIDS))
+		say(q, "a name that nothing vouches for", 0);
+	if (protection_lacks_a_name(p) && p->usable)
+		say(q, "used without a name that something vouches for", 0);
 	if (p->level == TLS_DANE && p->usable && !q->names_secure)
 		say(q, "called DANE with unsigned MX records", 0);
 	if (p->may_go_clear && (p->level > TLS_OPPORTUNISTIC || p->proof != PROVE_NOTHING))

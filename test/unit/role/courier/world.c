@@ -640,7 +640,8 @@ void world_send(struct world *w, const struct job_spec *spec)
 	             &(struct worker_job){
 		             .job = w->job, .purpose = spec->explain ? JOB_EXPLAIN : spec->verify ? JOB_VERIFY : JOB_DELIVER, .id = STR("q1"),
 		             .route_kind = spec->kind, .route_name = str_of(or(spec->name, spec->domain)),
-		             .domain = str_of(spec->domain), .sender = STR("a@x.example"), .size_bytes = w->content.n,
+		             .domain = str_of(spec->domain), .sender = str_of(spec->sender != NULL ? spec->sender : "a@x.example"),
+		             .tls_tag = spec->tls_tag, .size_bytes = w->content.n,
 		             .body = spec->body_8bit ? BODY_8BIT : BODY_7BIT, .smtputf8 = spec->smtputf8,
 		             .attempt = spec->attempt > 0 ? spec->attempt : 1, .arrived_s = 1,
 	             });

@@ -6,6 +6,7 @@
 #ifndef UNIT_ROLE_COURIER_WORLD_H
 #define UNIT_ROLE_COURIER_WORLD_H
 
+#include "mail/envelope.h"
 #include "mail/reply.h"
 #include "policy/route.h"
 #include "role/role.h"
@@ -80,6 +81,8 @@ void world_link_spool(struct world *w);
 struct job_spec {
 	enum route_kind kind;
 	const char *name, *domain, *rcpts; /* "b@y.example c@y.example" */
+	const char *sender;                /* NULL: a@x.example */
+	enum tls_tag tls_tag;
 	uint64_t attempt;                  /* 0: 1 */
 	bool verify, explain, body_8bit, smtputf8;
 	const char *content;               /* NULL: a short letter */

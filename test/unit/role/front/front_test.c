@@ -129,6 +129,60 @@ static void port_25_takes_mail_for_us_and_relays_for_nobody(void **state)
 	assert_int_equal(h.finish_body, 1);
 }
 
+static void begin_mail(const char *mail)
+{
+	client_talk(&c, mail, "250 2.1.0");
+	client_talk(&c, "RCPT TO:<jada@example.org>", "250 2.1.5");
+	client_talk(&c, "DATA", "354");
+}
+
+/* RFC 8689 4.1: MAIL's word goes before the header's, and a header that contradicts itself has none. */
+static void messages_are_tagged(void **state)
+{
+	static const struct { const char *mail, *header; enum tls_tag tag; } rows[] = {
+		{ "", "", TLS_TAG_NONE },
+		{ "", "tls-required:nO\r\n", TLS_TAG_OPTIONAL },
+		{ "", "TLS-Required:\t No \r\n", TLS_TAG_OPTIONAL },
+		{ "", "TLS-Required:\r\n No\r\n", TLS_TAG_OPTIONAL },
+		{ "", "TLS-Required: Yes\r\n", TLS_TAG_NONE },
+		{ "", "TLS-Required:\r\n", TLS_TAG_NONE },
+		{ "", "TLS-Required: No thanks\r\n", TLS_TAG_NONE },
+		{ "", "TLS-Required: N\r\n o\r\n", TLS_TAG_NONE },
+		{ "", "TLS-Required: No (really)\r\n", TLS_TAG_NONE },
+		{ "", "TLS-Required: No\r\nTLS-Required: No\r\n", TLS_TAG_NONE },
+		{ "", "TLS-Required: Yes\r\nTLS-Required: No\r\n", TLS_TAG_NONE },
+		{ "", "X-TLS-Required: No\r\n", TLS_TAG_NONE },
+		{ "", "Subject: x\r\n\r\nTLS-Required: No\r\n", TLS_TAG_NONE },
+		{ " REQUIRETLS", "", TLS_TAG_REQUIRED },
+		{ " RET=FULL requiretls", "TLS-Required: No\r\n", TLS_TAG_REQUIRED },
+	};
+	(void)state;
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	client_talk(&c, "MAIL FROM:<a@x.example> REQUIRETLS", "555 5.5.4");
+	client_talk(&c, "STARTTLS", "220 2.0.0");
+	client_start_tls(&c);
+	client_talk(&c, "EHLO client.example", "250 LIMITS");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char line[200];
+		(void)snprintf(line, sizeof line, "MAIL FROM:<a@x.example>%s", rows[i].mail);
+		begin_mail(line);
+		(void)snprintf(line, sizeof line, "%sFrom: a@x.example\r\n\r\nhi\r\n.", rows[i].header);
+		client_talk(&c, line, "250 2.0.0");
+		if (h.finish_tag != rows[i].tag)
+			fail_msg("%s and %s are tagged %u", rows[i].mail, rows[i].header, (unsigned)h.finish_tag);
+	}
+}
+
+static void the_local_door_offers_nothing_to_require(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_LMTP);
+	client_hear(&c, "220 mx1.example.org LMTP");
+	client_talk(&c, "LHLO client.example", "250 LIMITS");
+	client_talk(&c, "MAIL FROM:<a@x.example> REQUIRETLS", "555 5.5.4");
+}
+
 static void a_user_sends_as_nobody_else(void **state)
 {
 	(void)state;
@@ -829,6 +883,8 @@ int main(void)
 		TEST(a_letter_goes_in_over_465),
 		TEST(dates_and_ids_that_are_there_stay),
 		TEST(port_25_takes_mail_for_us_and_relays_for_nobody),
+		TEST(messages_are_tagged),
+		TEST(the_local_door_offers_nothing_to_require),
 		TEST(a_user_sends_as_nobody_else),
 		TEST(a_wrong_password_is_told_late),
 		TEST(routes_refuse),

@@ -285,6 +285,7 @@ static void spool_finish(struct house *h, const struct front_finish *m)
 	assert_int_equal(m->txn, h->txn);
 	h->finish_size = m->size_bytes;
 	h->finish_body = m->body;
+	h->finish_tag = m->tls_tag;
 	assert_int_equal(m->size_bytes, buf_view(&h->content).n);
 	if (h->refuse_store.code != 0) {
 		h->refuse_store.txn = m->txn;

@@ -17,6 +17,7 @@
 #include "sys/channel.h"
 #include "sys/socket.h"
 #include "sys/stream.h"
+#include "mail/envelope.h"
 #include "tls/tls.h"
 
 enum { LISTENER_MX, LISTENER_SUBMISSIONS, LISTENER_SUBMISSION, LISTENER_LMTP, LISTENER_LOCAL, LISTENER_CLEAR, LISTENERS };
@@ -41,7 +42,7 @@ struct house {
 	/* The spool: what it was told, and how it behaves. */
 	struct buf envelope;      /* "from <s> rcpt <a>/<o> ..." */
 	struct buf content;
-	uint64_t txn, taken, finish_size, finish_body;
+	uint64_t txn, taken, finish_size, finish_body, finish_tag;
 	size_t ahead_max;         /* the most that was ahead of TAKEN */
 	size_t begun, aborted, stored;
 	bool hold_begin, hold_taken, hold_store;
