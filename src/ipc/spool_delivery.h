@@ -63,7 +63,11 @@ enum { MEMORY_KEY_MAX = 300, MEMORY_VALUE_MAX = 100 };
 	MSG(FROM_WORKER_RESTING, from_worker_resting, U(unused))                             \
 	MSG(FROM_WORKER_GIVEN_BACK, from_worker_given_back, U(job))                         \
 	MSG(FROM_WORKER_REMEMBER, from_worker_remember, U(job) S(key) S(value) I(expires_s)) \
-	MSG(FROM_WORKER_STORY, from_worker_story, U(job) S(text))
+	MSG(FROM_WORKER_STORY, from_worker_story, U(job) S(text))                            \
+	MSG(FROM_WORKER_TLS, from_worker_tls, U(job) U(policy) U(result) S(domain) S(strings) S(mx) S(ip) S(source) S(reason))
+
+/* TLS: what one try at a host came to, for TLS reports: policy, result and strings as proto/tlsrpt/tlsrpt.h has them; source is our
+ * address, ip theirs; what is not known is empty. */
 
 IPC_DECLARE(SPOOL_TO_WORKER, spool_to_worker)
 IPC_DECLARE(WORKER_TO_SPOOL, worker_to_spool)

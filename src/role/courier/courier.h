@@ -9,6 +9,7 @@
  *     memory.c    what domains and hosts have shown before
  *     visit.c     one connection and what is done over it: protection, login, one transaction after another
  *     tell.c      outcomes for the spool, lines for the log
+ *     report.c    outcomes of TLS sessions, for reports to the domains
  *     evidence.c  the same as a story: what was found, decided and tried
  *
  * A job owns its arena; a visit owns its connection and outlives the job when it is kept for the next one. Nothing of the
@@ -150,7 +151,13 @@ struct job {
 	bool implicit_mx, dns_trouble, name_missing, refused_loopback, refused_by_policy;
 	bool mx_secure;           /* the MX records, or that there are none */
 	struct str mx_canonical;
-	struct sts { bool asked, in_force, trouble; enum mtasts_mode mode; struct str mx, id, text; } sts;
+	struct sts {
+		bool asked, in_force, trouble;
+		enum mtasts_mode mode;
+		enum sts_trouble cause; /* of the trouble */
+		uint64_t max_age_s;
+		struct str mx, id, text;
+	} sts;
 	char dns_words[200];
 	struct mx_plan plan;
 	struct job_host hosts[MX_HOSTS_MAX];
@@ -189,11 +196,12 @@ struct visit {
 	struct str key;           /* what may be shared: address, name, protection, login */
 	struct str host;
 	struct job_host *published; /* as the target's; while the job is in hand */
-	char ip[64];
+	char ip[64], source[64];  /* theirs and ours, once connected */
 	struct demand demand;
 	struct tls_wish wish;     /* points into the job and the target: for the handshake alone */
 	struct str also[DANE_ALSO_MAX];
 	bool reused, in_clear, tls_refused, logged_in, kept;
+	bool reported;            /* the outcome of its TLS session is told */
 	unsigned letters;
 	uint64_t login, unix_ask; /* open questions to keeper and supervisor */
 	struct timer timer;       /* idle, or the keeper's answer */
@@ -251,6 +259,13 @@ void tell_outcome(struct job *j, size_t rcpt, enum outcome_class outcome, const 
 void tell_host_failed(struct job *j, const struct visit *v, const struct smtp_reply *why);
 void tell_downgrade(const struct job *j, const struct visit *v);
 void tell_below(const struct job *j, const struct visit *v, enum tls_level best);
+
+/* report.c */
+void report_route(struct job *j);                  /* when the targets are known: hosts that must not be used */
+void report_connected(struct visit *v);
+void report_open(struct visit *v);                 /* the handshake is over */
+void report_failed(struct visit *v, const char *words);
+void report_clear(struct visit *v);                /* there is no TLS to be had */
 
 /* evidence.c */
 void evidence_route(struct job *j);                /* when the targets are known */

@@ -99,6 +99,8 @@ void publish_take_policy(struct job *j, const struct resolved_policy *m)
 	j->sts.trouble = m->state == STS_TROUBLE;
 	j->sts.in_force = m->state == STS_POLICY && m->mode <= MTASTS_MODE_ENFORCE && mx.p != NULL;
 	j->sts.mode = j->sts.in_force ? (enum mtasts_mode)m->mode : MTASTS_MODE_NONE;
+	j->sts.cause = m->state == STS_TROUBLE && m->trouble <= STS_WEBPKI_INVALID ? (enum sts_trouble)m->trouble : STS_FINE;
+	j->sts.max_age_s = m->max_age_s;
 	j->sts.mx = mx;
 	j->sts.id = arena_try_copy(j->arena, m->id);
 	j->sts.text = arena_try_copy(j->arena, m->text);

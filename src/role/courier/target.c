@@ -467,6 +467,7 @@ void job_targets_known(struct job *j)
 	if (j->n_targets == 0)
 		order_targets(j);
 	evidence_route(j);
+	report_route(j);
 	for (size_t i = 0; i < j->n_targets; i++)
 		if (j->targets[i].demand.proof == PROVE_NAME)
 			trust_is_needed(j->trust);

@@ -401,6 +401,7 @@ static bool clear_is_allowed(struct visit *v)
 	struct status needed = { 4, 7, 10 };
 	if (v->demand.level == TLS_NONE)
 		return true;
+	report_clear(v);
 	if (!v->demand.may_go_clear) {
 		fail_words(v, needed, false, "%.*s does not offer STARTTLS%s, and without TLS this message is not sent there",
 		           v->tls_refused ? " now" : "");
@@ -468,12 +469,18 @@ static void ready(struct visit *v)
 
 /* ---- what the hop tells ---- */
 
+static void on_connected(void *owner)
+{
+	report_connected(owner);
+}
+
 static void on_tls_open(void *owner)
 {
 	struct visit *v = owner;
 	struct job *j = v->job;
 	if (j == NULL || !j->direct)
 		return;
+	report_open(v);
 	enum tls_level best = memory_best(v->courier, j->domain);
 	if (memory_saw(v->courier, j->domain, visit_level(v)))
 		tell_below(j, v, best);
@@ -516,10 +523,11 @@ static void on_failed(void *owner, enum hop_failure what, const char *words)
 		fail_words(v, (struct status){ 4, 4, 1 }, false, "Cannot connect to %.*s: %s", words);
 		return;
 	}
+	report_failed(v, words);
 	log_event(LOG_TLS_FAILED, LOG_S("host", v->host), LOG_Z("ip", v->ip), LOG_Z("reason", words));
 	fail_words(v, (struct status){ 4, 7, 5 }, true, "The TLS handshake with %.*s failed: %s", words);
 }
 
 static const struct hop_handler hop_handler = {
-	.tls_open = on_tls_open, .event = on_event, .body = on_body, .failed = on_failed,
+	.connected = on_connected, .tls_open = on_tls_open, .event = on_event, .body = on_body, .failed = on_failed,
 };

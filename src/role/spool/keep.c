@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* role/spool/keep.c -- the queue's clock, its storage, its space, its names. */
-#include "role/spool/spool.h"
+#include "role/spool/tls_reports.h"
 
 #include <stdio.h>
 
@@ -132,6 +132,7 @@ static fault prepare(struct spool *s, const struct conf *conf, struct why *why)
 	log_event(LOG_QUEUE_OPENED, LOG_U("messages", c.messages), LOG_U("queued", c.queued), LOG_U("held", c.held),
 	          LOG_U("bytes", c.content_bytes));
 	keep_clock(s, 0);
+	tls_reports_recall(s->tls_reports);
 	return OK;
 }
 
@@ -246,6 +247,7 @@ static void look(void *owner)
 	audience_watch(s);
 	keep_clock(s, KEEP_CLOCK_S);
 	record_tidy(s);
+	tls_reports_look(s->tls_reports);
 	if (s->commit_failed) {
 		s->commit_failed = false;
 		spool_turn_soon(s);
@@ -275,6 +277,7 @@ void spool_want_tidy(struct spool *s)
 
 void spool_keep_init(struct spool *s)
 {
+	s->tls_reports = tls_reports_new(s);
 	timer_init(&s->minute, s->loop, look, s);
 	timer_init(&s->tidy, s->loop, tidy, s);
 	timer_init(&s->reopen, s->loop, reopen, s);
@@ -289,6 +292,7 @@ void spool_keep_fini(struct spool *s)
 	timer_clear(&s->tidy);
 	timer_clear(&s->reopen);
 	keep_clock(s, 0);
+	tls_reports_free(&s->tls_reports);
 	record_close(s);
 	s->ops->close(&s->store);
 	str_release(&s->directory);

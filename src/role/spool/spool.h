@@ -152,6 +152,7 @@ struct verification {
 };
 
 struct control_session;
+struct tls_reports;                      /* tls_reports.h */
 struct history;
 struct explanation;
 
@@ -202,6 +203,8 @@ struct spool {
 	size_t n_verifications, n_pending;
 	struct list explanations;
 	size_t n_explanations;
+
+	struct tls_reports *tls_reports;
 
 	bool draining;
 	struct arena *scratch;

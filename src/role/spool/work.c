@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* role/spool/work.c -- the workers: content goes out by credit, outcomes come back. */
-#include "role/spool/spool.h"
+#include "role/spool/tls_reports.h"
 
 #include "base/check.h"
 #include "mail/story.h"
@@ -230,6 +230,10 @@ static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
 		break;
 	case FROM_WORKER_DONE:
 		done(j);
+		break;
+	case FROM_WORKER_TLS:
+		if (w->kind == WORKER_COURIER)
+			tls_reports_count(w->spool->tls_reports, j, msg);
 		break;
 	case FROM_WORKER_GIVEN_BACK:
 		given_back(j);

@@ -255,6 +255,85 @@ static void an_explanation_sends_nothing(void **state)
 
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
 
+/* ---- what is told for TLS reports ---- */
+
+/* POLICY RESULT MX IP SOURCE (REASON); only the beginning of each. */
+static void expect_sessions(const char *sessions)
+{
+	if (!str_starts(buf_view(&w.sessions), str_of(sessions)) || (*sessions == '\0' && buf_view(&w.sessions).n > 0))
+		fail_msg("got      %.*s\nexpected %s", STR_ARG(buf_view(&w.sessions)), sessions);
+	buf_clear(&w.sessions);
+}
+
+static void deliver(const char *lines, const char *rows)
+{
+	direct(lines);
+	publish(rows);
+	(void)world_deliver(&w, &to_b);
+}
+
+static void sessions_under_dane_are_told(void **state)
+{
+	(void)state;
+	deliver("", SIGNED_MX "+" TLSA "right");
+	expect_sessions("tlsa success mx.y.example 127.0.0.1 127.0.0.1 ()|");
+	assert_true(str_starts(buf_view(&w.last_strings), STR("3 1 1 ")));
+	assert_int_equal(buf_view(&w.last_strings).n, 6 + 64 + 1);
+	(void)world_deliver(&w, &to_b); /* over the connection that was kept: no session of its own */
+	expect_sessions("");
+	deliver("", SIGNED_MX "+" TLSA "wrong");
+	expect_sessions("tlsa certificate-host-mismatch mx.y.example 127.0.0.1 127.0.0.1 (");
+	deliver("", SIGNED_MX "+" TLSA "unusable");
+	expect_sessions("tlsa tlsa-invalid mx.y.example 127.0.0.1 127.0.0.1 (");
+	deliver("", SIGNED_MX TLSA "failed");
+	expect_sessions("tlsa dnssec-invalid mx.y.example   ()|");
+	w.peers[0].script = (struct peer_script){ .ehlo = "PIPELINING" };
+	deliver("", SIGNED_MX "+" TLSA "right");
+	expect_sessions("tlsa starttls-not-supported mx.y.example 127.0.0.1 127.0.0.1 ()|");
+	w.peers[0].script = (struct peer_script){ .ehlo = "STARTTLS", .broken_tls = true };
+	deliver("", SIGNED_MX "+" TLSA "right");
+	expect_sessions("tlsa validation-failure mx.y.example 127.0.0.1 127.0.0.1 (");
+	/* An exception: nothing was held to the records. */
+	w.peers[0].script = (struct peer_script){ .ehlo = "STARTTLS" };
+	deliver("exception y.example opportunistic until 2999-12-31 reason \"stale records\"", SIGNED_MX "+" TLSA "wrong");
+	expect_sessions("");
+}
+
+static void sessions_under_a_policy_are_told(void **state)
+{
+	(void)state;
+	deliver("", PLAIN_MX "STS y.example enforce *.y.example");
+	expect_sessions("sts success mx.y.example 127.0.0.1 127.0.0.1 ()|");
+	assert_true(str_eq(buf_view(&w.last_strings), STR("version: STSv1\nmode: enforce\nmax_age: 86400\nmx: *.y.example\n")));
+	deliver("", PLAIN_MX "STS y.example enforce mx.other.example");
+	expect_sessions("sts validation-failure mx.y.example   (the policy does not name this host)|");
+	deliver("", PLAIN_MX "STS y.example testing mx.other.example");
+	expect_sessions("sts validation-failure mx.y.example 127.0.0.1 127.0.0.1 (the policy does not name this host)|");
+	/* The server's certificate is for another name: with enforce that ends it, with testing it is told. */
+	deliver("", "MX y.example 10 mx.z.example;A mx.z.example 127.0.0.1;STS y.example enforce mx.z.example");
+	expect_sessions("sts certificate-host-mismatch mx.z.example 127.0.0.1 127.0.0.1 (");
+	deliver("", "MX y.example 10 mx.z.example;A mx.z.example 127.0.0.1;STS y.example testing mx.z.example");
+	expect_sessions("sts certificate-host-mismatch mx.z.example 127.0.0.1 127.0.0.1 (");
+	deliver("", PLAIN_MX "STS y.example trouble");
+	expect_sessions("sts sts-policy-fetch-error    ()|no-policy-found success mx.y.example 127.0.0.1 127.0.0.1 ()|");
+}
+
+static void sessions_under_no_policy_are_told(void **state)
+{
+	(void)state;
+	deliver("", "MX y.example 10 mx.z.example;A mx.z.example 127.0.0.1;");
+	expect_sessions("no-policy-found success mx.z.example 127.0.0.1 127.0.0.1 ()|");
+	struct job_spec asked = to_b;
+	asked.explain = true;
+	direct("");
+	(void)world_deliver(&w, &asked);
+	expect_sessions("");
+	w.peers[0].script = (struct peer_script){ .ehlo = "PIPELINING" };
+	deliver("tls encrypt", PLAIN_MX);
+	expect_sessions("no-policy-found starttls-not-supported mx.y.example 127.0.0.1 127.0.0.1 ()|");
+	assert_int_equal(buf_view(&w.last_strings).n, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,6 +350,9 @@ int main(void)
 		IN_WORLD(memories_come_from_the_last_run),
 		IN_WORLD(memories_that_are_none),
 		IN_WORLD(an_explanation_sends_nothing),
+		IN_WORLD(sessions_under_dane_are_told),
+		IN_WORLD(sessions_under_a_policy_are_told),
+		IN_WORLD(sessions_under_no_policy_are_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

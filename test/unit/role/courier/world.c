@@ -21,6 +21,7 @@
 #include "ipc/resolver.h"
 #include "ipc/spool_delivery.h"
 #include "proto/mtasts/mtasts.h"
+#include "proto/tlsrpt/tlsrpt.h"
 #include "sys/log.h"
 #include "sys/stream.h"
 
@@ -376,6 +377,13 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 	} else if (kind == FROM_WORKER_STORY) {
 		keep_text(&w->story, ((const struct from_worker_story *)msg)->text);
 		assert_true(story_is_sound(buf_view(&w->story)));
+	} else if (kind == FROM_WORKER_TLS) {
+		const struct from_worker_tls *m = msg;
+		assert_true(m->policy < TLSRPT_POLICY_TYPES && m->result < TLSRPT_RESULTS);
+		must(buf_addf(&w->sessions, "%s %s %.*s %.*s %.*s (%.*s)|", tlsrpt_policy_type_name((enum tlsrpt_policy_type)m->policy),
+		              tlsrpt_result_name((enum tlsrpt_result)m->result), STR_ARG(m->mx), STR_ARG(m->ip), STR_ARG(m->source),
+		              STR_ARG(m->reason)));
+		keep_text(&w->last_strings, m->strings);
 	} else if (kind == FROM_WORKER_REMEMBER) {
 		const struct from_worker_remember *m = msg;
 		must(buf_addf(&w->remembered, "%.*s ", STR_ARG(m->key)));
@@ -407,7 +415,7 @@ static void put_tlsa(struct world *w, struct str value, struct buf *out)
 	must(buf_add(out, (struct str){ (const char *)digest, sizeof digest }));
 }
 
-/* Rows "STS DOMAIN MODE PATTERNS". */
+/* Rows "STS DOMAIN MODE PATTERNS", "STS DOMAIN trouble". */
 static void say_policy(struct world *w, const struct resolve_policy *m)
 {
 	struct resolved_policy p = { .request = m->request, .state = STS_NONE };
@@ -416,7 +424,9 @@ static void say_policy(struct world *w, const struct resolve_policy *m)
 		if (!str_take_word(&row, &word) || !str_eq(word, STR("STS")) || !str_take_word(&row, &name) || !str_eq(name, m->domain))
 			continue;
 		(void)str_take_word(&row, &mode);
-		p.state = STS_POLICY;
+		p.state = str_eq(mode, STR("trouble")) ? STS_TROUBLE : STS_POLICY;
+		p.trouble = p.state == STS_TROUBLE ? STS_FETCH_ERROR : STS_FINE;
+		p.max_age_s = 86400;
 		p.mode = str_eq(mode, STR("enforce")) ? MTASTS_MODE_ENFORCE : MTASTS_MODE_TESTING;
 		p.mx = str_trim(row);
 		p.id = STR("1");
@@ -566,7 +576,8 @@ void world_open(struct world *w)
 		close_peers(w);
 		assert_true(tries < 20);
 	}
-	struct buf *bufs[] = { &w->outcomes, &w->last_tls, &w->last_host, &w->last_dialogue, &w->story, &w->remembered, &w->last_memory };
+	struct buf *bufs[] = { &w->outcomes, &w->last_tls, &w->last_host, &w->last_dialogue, &w->story, &w->remembered, &w->last_memory,
+	                       &w->sessions, &w->last_strings };
 	for (size_t i = 0; i < COUNT(bufs); i++)
 		buf_init(bufs[i], 1 << 20);
 	must(socket_pair(pair));
@@ -589,7 +600,8 @@ void world_close(struct world *w)
 	loop_free(&w->loop);
 	tls_server_free(&w->tls);
 	home_fini(&w->home);
-	struct buf *bufs[] = { &w->outcomes, &w->last_tls, &w->last_host, &w->last_dialogue, &w->story, &w->remembered, &w->last_memory };
+	struct buf *bufs[] = { &w->outcomes, &w->last_tls, &w->last_host, &w->last_dialogue, &w->story, &w->remembered, &w->last_memory,
+	                       &w->sessions, &w->last_strings };
 	for (size_t i = 0; i < COUNT(bufs); i++)
 		buf_fini(bufs[i]);
 }

@@ -64,6 +64,8 @@ struct world {
 	uint64_t job, wanted, wants;
 	struct buf outcomes;     /* "INDEX CLASS REPLY|" */
 	struct buf last_tls, last_host, last_dialogue, story;
+	struct buf sessions;     /* "POLICY RESULT MX IP SOURCE (REASON)|" of TLS reports */
+	struct buf last_strings; /* the policy of the last one */
 	struct buf remembered, last_memory; /* keys, with a space after each; the last value */
 	uint64_t last_level, last_dsn;
 	bool done, ready, drained, resting, spool_lost;
