@@ -109,6 +109,7 @@ static void print_arrival(const json_t *o, struct str at)
 {
 	static const struct { const char *key, *before; } parts[] = {
 		{ "client", " from " }, { "helo", ", called " }, { "user", ", user " }, { "protocol", ", " }, { "tls", ", " },
+		{ "tls_wish", ", the sender calls TLS " },
 	};
 	printf("  %-*s", 14, "came in");
 	print_safely(at);

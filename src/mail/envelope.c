@@ -3,6 +3,16 @@
 
 #include "base/base64.h"
 
+struct str tls_tag_name(enum tls_tag tag)
+{
+	switch (tag) {
+	case TLS_TAG_REQUIRED: return STR("required");
+	case TLS_TAG_OPTIONAL: return STR("optional");
+	case TLS_TAG_NONE: break;
+	}
+	return STR_NONE;
+}
+
 static bool is_printable(unsigned char c)
 {
 	return c > 32 && c < 127;

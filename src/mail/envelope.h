@@ -18,6 +18,7 @@ enum dsn_ret { RET_DEFAULT = 0, RET_HEADERS = 1, RET_FULL = 2 };
 /* How a message is tagged (RFC 8689 4): by REQUIRETLS behind MAIL, or by its header field `TLS-Required: No`. The queue keeps
  * these numbers. */
 enum tls_tag { TLS_TAG_NONE = 0, TLS_TAG_REQUIRED = 1, TLS_TAG_OPTIONAL = 2 };
+struct str tls_tag_name(enum tls_tag tag); /* "", "required", "optional": stable words */
 
 /* RFC 3461 4.1. 0: no NOTIFY was given, which means FAILURE and, here, DELAY. */
 enum dsn_notify { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };

@@ -110,6 +110,7 @@ class Requiretls(harness.Scenario):
             self.assertIn("queued as ", sent)
             identity = wait_until(self.server.queue_list, "the letter in the queue")[0]["id"]
             self.assertRegex(self.server.queue("show", identity), f"tls wish +{wish}")
+            self.assertIn(f"the sender calls TLS {wish}", self.server.command("why", identity))
             self.server.queue("remove", identity)
 
     def test_send_to_who_does_not_promise(self):

@@ -116,7 +116,6 @@ static json_t *row_of(const struct store_message *m, const struct store_rcpt *r)
 /* What `show` tells beyond a row of the list. */
 static void add_details(json_t *o, const struct store_message *m, const struct store_rcpt *r)
 {
-	static const char *const tags[] = { [TLS_TAG_NONE] = "", [TLS_TAG_REQUIRED] = "required", [TLS_TAG_OPTIONAL] = "optional" };
 	json_object_set_new(o, "original_recipient", control_words(r->original));
 	json_object_set_new(o, "destination", control_words(r->key));
 	json_object_set_new(o, "dialogue", control_words(r->last_dialogue));
@@ -126,7 +125,7 @@ static void add_details(json_t *o, const struct store_message *m, const struct s
 	json_object_set_new(o, "user", control_words(m->user));
 	json_object_set_new(o, "protocol", control_words(m->with));
 	json_object_set_new(o, "tls", control_words(m->tls));
-	json_object_set_new(o, "tls_wish", json_string(tags[m->tls_tag <= TLS_TAG_OPTIONAL ? m->tls_tag : TLS_TAG_NONE]));
+	json_object_set_new(o, "tls_wish", control_words(tls_tag_name(m->tls_tag)));
 	json_object_set_new(o, "envid", control_words(m->envid));
 	json_object_set_new(o, "lease_ends", r->state == RCPT_LEASED ? control_date(r->lease_until_s) : json_null());
 }

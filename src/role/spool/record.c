@@ -77,6 +77,7 @@ static void begin(struct story *to, struct spool *s, const struct store_message 
 	story_add(to, "user", m->user);
 	story_add(to, "protocol", m->with);
 	story_add(to, "tls", m->tls);
+	story_add(to, "tls_wish", tls_tag_name(m->tls_tag));
 	story_end(to);
 }
 

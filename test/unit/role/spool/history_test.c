@@ -93,6 +93,20 @@ static void a_letter_that_has_left_is_still_known(void **state)
 		assert_told(parts[i]);
 }
 
+static void it_tells_what_the_sender_says_of_tls(void **state)
+{
+	(void)state;
+	house_open("");
+	say_begin(1, "a@x.example");
+	say_rcpt(1, "b@y.example", 0);
+	say_chunk(1, "x\r\n");
+	channel_send(h.front.channel, FRONT_FINISH, &(struct front_finish){ .txn = 1, .size_bytes = 3, .tls_tag = TLS_TAG_REQUIRED });
+	wait_for("courier: body");
+	settle_down();
+	why_last();
+	assert_told("\"tls_wish\":\"required\"");
+}
+
 static void it_is_found_by_its_recipient_too(void **state)
 {
 	(void)state;
@@ -343,6 +357,7 @@ int main(void)
 #define PREPARED(name) cmocka_unit_test_setup_teardown(name, prepared, close_house)
 	const struct CMUnitTest tests[] = {
 		PREPARED(a_letter_that_has_left_is_still_known),
+		PREPARED(it_tells_what_the_sender_says_of_tls),
 		PREPARED(it_is_found_by_its_recipient_too),
 		PREPARED(of_several_recipients_the_one_that_was_meant),
 		PREPARED(what_waits_has_a_past_and_a_state),
