@@ -9,7 +9,7 @@ from harness import Sealpost, wait_until
 from harness.case import die_with_us, need
 from harness.raw import Gone, Raw
 
-DESCRIPTORS = 48  # of each process
+DESCRIPTORS = 64  # of each process; fewer, and a front cannot be given all that it needs
 WINDOW_S = 1.0  # over which calls are counted
 
 
