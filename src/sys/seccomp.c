@@ -124,6 +124,11 @@ static void allow_to_send(struct calls *l)
 	allow_if(l, SCMP_SYS(sendto), without(3, MSG_FASTOPEN));
 	allow_if(l, SCMP_SYS(sendmsg), without(2, MSG_FASTOPEN));
 	allow_if(l, SCMP_SYS(sendmmsg), without(3, MSG_FASTOPEN));
+	/* libunbound begins each TCP connection so, and goes on with connect() where it hears that there is no such thing. */
+	if ((l->may & MAY_ASK_UDP) != 0) {
+		const struct scmp_arg_cmp fast = { .arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = MSG_FASTOPEN, .datum_b = MSG_FASTOPEN };
+		add(l, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(sendmsg), 1, &fast);
+	}
 }
 
 static void allow_sockets(struct calls *l, int type, int protocol)
