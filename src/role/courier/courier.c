@@ -309,12 +309,25 @@ static void on_grace(void *owner)
 	forget_jobs(c);
 }
 
+/* Whoever still waits for the DNS or for a policy has not been tried yet: the successor can do that as well, and at once. */
+static void give_back_unbegun(struct courier *c)
+{
+	LIST_EACH(at, &c->in_hand) {
+		struct job *j = LIST_MEMBER(at, struct job, in_courier);
+		if (j->open_asks == 0 || c->spool == NULL)
+			continue;
+		channel_send(c->spool, FROM_WORKER_GIVEN_BACK, &(struct from_worker_given_back){ .job = j->number });
+		job_free(j);
+	}
+}
+
 static void on_drain(void *role, uint64_t grace_ms)
 {
 	struct courier *c = role;
 	c->draining = true;
 	if (c->spool != NULL)
 		channel_send(c->spool, FROM_WORKER_RESTING, &(struct from_worker_resting){ 0 });
+	give_back_unbegun(c);
 	visit_end_kept(c);
 	int64_t grace = grace_ms < INT32_MAX ? (int64_t)grace_ms : INT32_MAX;
 	timer_set(&c->grace, loop_now_ms(c->loop) + grace);

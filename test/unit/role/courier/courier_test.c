@@ -482,6 +482,24 @@ static void draining_ends_when_nothing_is_in_hand(void **state)
 	assert_true(str_eq(buf_view(&w.outcomes), STR("0 done 250 2.0.0 Ok|")));
 }
 
+static void draining_waits_for_no_policy(void **state)
+{
+	(void)state;
+	w.zone = "MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;STS y.example silent";
+	direct("opportunistic");
+	world_send(&w, &to_b);
+	while (w.policies_unanswered == 0)
+		world_run(&w);
+	channel_send(w.control, TO_ROLE_DRAIN, &(struct to_role_drain){ .grace_ms = 20000 });
+	while (w.given_back == 0)
+		world_run(&w);
+	channel_send(w.spool, WORKER_RESTED, &(struct worker_rested){ 0 });
+	while (!w.drained)
+		world_run(&w);
+	assert_true(w.resting);
+	assert_int_equal(buf_view(&w.outcomes).n, 0);
+}
+
 static void recipients_over_the_limit_come_again(void **state)
 {
 	(void)state;
@@ -521,7 +539,8 @@ int main(void)
 		WORLD_TEST(lmtp_over_tcp), WORLD_TEST(connections_are_kept), WORLD_TEST(a_recipient_is_verified),
 		WORLD_TEST(a_large_letter), WORLD_TEST(a_letter_that_is_too_big), WORLD_TEST(what_cannot_be_carried),
 		WORLD_TEST(a_content_that_breaks_off), WORLD_TEST(a_job_is_released), WORLD_TEST(the_spool_starts_anew),
-		WORLD_TEST(draining_ends_when_nothing_is_in_hand), WORLD_TEST(recipients_over_the_limit_come_again),
+		WORLD_TEST(draining_ends_when_nothing_is_in_hand), WORLD_TEST(draining_waits_for_no_policy),
+		WORLD_TEST(recipients_over_the_limit_come_again),
 		WORLD_TEST(without_a_resolver_letters_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

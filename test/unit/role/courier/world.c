@@ -415,7 +415,7 @@ static void put_tlsa(struct world *w, struct str value, struct buf *out)
 	must(buf_add(out, (struct str){ (const char *)digest, sizeof digest }));
 }
 
-/* Rows "STS DOMAIN MODE PATTERNS", "STS DOMAIN trouble". */
+/* Rows "STS DOMAIN MODE PATTERNS", "STS DOMAIN trouble", and "STS DOMAIN silent" for no answer at all. */
 static void say_policy(struct world *w, const struct resolve_policy *m)
 {
 	struct resolved_policy p = { .request = m->request, .state = STS_NONE };
@@ -424,6 +424,11 @@ static void say_policy(struct world *w, const struct resolve_policy *m)
 		if (!str_take_word(&row, &word) || !str_eq(word, STR("STS")) || !str_take_word(&row, &name) || !str_eq(name, m->domain))
 			continue;
 		(void)str_take_word(&row, &mode);
+		if (str_eq(mode, STR("silent"))) {
+			w->policies_unanswered++;
+			loop_stop(w->loop);
+			return;
+		}
 		p.state = str_eq(mode, STR("trouble")) ? STS_TROUBLE : STS_POLICY;
 		p.trouble = p.state == STS_TROUBLE ? STS_FETCH_ERROR : STS_FINE;
 		p.max_age_s = 86400;
