@@ -110,7 +110,9 @@ static void of_policy(const json_t *o, struct words *w)
 static void of_host(const json_t *o, struct words *w)
 {
 	add(w, o, "name", "", "");
+	add(w, o, "port", ", port ", "");
 	add(w, o, "ip", " [", "]");
+	add(w, o, "mode", ", ", "");
 	add(w, o, "from", " from ", "");
 	add(w, o, "connection", ", a connection ", "");
 	add(w, o, "result", ": ", "");
@@ -138,6 +140,7 @@ static void of_cert(const json_t *o, struct words *w)
 	add(w, o, "issuer", ", issued by ", "");
 	add(w, o, "names", ", for ", "");
 	add(w, o, "until", ", valid until ", "");
+	add(w, o, "days_left", ", days left: ", "");
 	add(w, o, "key", ", ", "");
 }
 
@@ -157,6 +160,12 @@ static void of_answer(const json_t *o, struct words *w)
 	add(w, o, "host", "; ", "");
 	add(w, o, "ip", " [", "]");
 	add(w, o, "level", "; level ", "");
+}
+
+static void of_finding(const json_t *o, struct words *w)
+{
+	add(w, o, "about", "", ": ");
+	put(w, field(o, "text"));
 }
 
 static void of_next(const json_t *o, struct words *w)
@@ -187,6 +196,7 @@ static const struct { const char *kind, *name; void (*print)(const json_t *o, st
 	{ "host", "server", of_host },        { "tls", "connection", of_tls },  { "cert", "certificate", of_cert },
 	{ "reply", "reply", of_reply },       { "next", "next try", of_next },  { "note", "note", of_anything },
 	{ "answer", "now", of_answer },
+	{ "finding", "", of_finding },        { "tlsrpt", "TLS reports", of_anything },
 };
 
 void story_print(const json_t *story, const char *indent)
@@ -202,6 +212,8 @@ void story_print(const json_t *story, const char *indent)
 				name = kinds[k].name;
 				kinds[k].print(o, &w);
 			}
+		if (is(o, "kind", "finding"))
+			name = json_string_value(json_object_get(o, "weight"));
 		if (is(o, "kind", "cut")) {
 			name = "";
 			put(&w, STR("(the rest was too long to keep)"));

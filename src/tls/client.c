@@ -129,6 +129,8 @@ static const char *demand(struct tls *t, const struct tls_wish *wish)
 {
 	struct tls_wish w = *wish;
 	w.base = without_dot(w.base);
+	if (w.only_tls12 && SSL_set_max_proto_version(t->ssl, TLS1_2_VERSION) != 1)
+		return "the library has no TLS 1.2";
 	if (!take_shape(t->ssl, w.shape))
 		return "the library refuses the shape of the handshake";
 	if (w.prove == TLS_PROVE_DANE)

@@ -94,6 +94,7 @@ struct tls_wish {
 	const struct str *also;
 	size_t n_also;
 	unsigned shape;               /* below TLS_SHAPES */
+	bool only_tls12;              /* to see whether a server still has it, not to talk by it */
 };
 struct tls *tls_connect_wish(struct tls_client *c, const struct tls_wish *wish);
 
