@@ -515,7 +515,11 @@ fault sqlite_commit(struct store *s, struct store_commit *commits, size_t n_comm
 			else
 				f = settle(s, &outcomes[i], why);
 		}
+		if (f == OK)
+			f = observations_put(s, why);
 		f = transaction_end(s, f, why);
+		if (f == OK)
+			observations_forget(s);
 	}
 	for (size_t i = 0; f != OK && i < n_outcomes; i++)
 		outcomes[i].result = f;

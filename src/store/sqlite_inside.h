@@ -155,6 +155,8 @@ struct store {
 	struct arena *scratch;           /* of one transaction */
 	uint64_t moving_after;           /* tidying: messages up to this one have been moved */
 	bool moving;
+	struct list observations;        /* that wait for a commit */
+	size_t n_observations;
 };
 
 /* ---- sqlite.c ---- */
@@ -229,6 +231,9 @@ fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n
 fault sqlite_shift(struct store *s, int64_t by_s);
 fault learn_schedule(struct store *s, struct why *why);
 fault sqlite_counts(struct store *s, struct store_counts *out);
+fault observations_put(struct store *s, struct why *why);   /* into the transaction that is open; ... */
+void  observations_forget(struct store *s);                 /* ... and when it has been committed */
+fault observations_write(struct store *s, struct why *why); /* both, with a flush of their own */
 fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t expires_s);
 fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
                     void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /* store/sqlite_look.c -- reading the queue, and the operator's actions on it. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "store/match.h"
 #include "store/sqlite_inside.h"
+
+enum { OBSERVATIONS_AT_ONCE = 500 };
 
 /* ---- a message and its content ---- */
 
@@ -369,13 +372,49 @@ fault sqlite_counts(struct store *s, struct store_counts *out)
 
 /* ---- observations ---- */
 
-/* They are worth keeping, not worth a flush. */
-static fault without_flush(struct store *s, sqlite3_stmt *st)
+/* They are worth keeping, not worth a flush of their own: they ride with the next commit, or go together when it is quiet. A commit
+ * without a flush would be wrong: store/old_log.h takes what lies in front of another commit for flushed. */
+struct observation { struct link in_store; struct str key, value; int64_t expires_s; };
+
+void observations_forget(struct store *s)
 {
-	(void)sqlite3_exec(s->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
-	fault f = sql_run(s, st, NULL);
-	if (sqlite3_exec(s->db, "PRAGMA synchronous=FULL", NULL, NULL, NULL) != SQLITE_OK)
-		s->failed = true; /* never a 250 without a flush */
+	LIST_EACH(l, &s->observations) {
+		struct observation *o = LIST_MEMBER(l, struct observation, in_store);
+		link_remove(&o->in_store);
+		str_release(&o->key);
+		str_release(&o->value);
+		free(o);
+	}
+	s->n_observations = 0;
+}
+
+fault observations_put(struct store *s, struct why *why)
+{
+	fault f = OK;
+	LIST_EACH(l, &s->observations) {
+		const struct observation *o = LIST_MEMBER(l, struct observation, in_store);
+		if (f != OK)
+			break;
+		sqlite3_stmt *st = sql(s, SQL_REMEMBER);
+		bind_str(st, 1, o->key);
+		bind_str(st, 2, o->value);
+		bind_s64(st, 3, o->expires_s);
+		f = sql_run(s, st, why);
+	}
+	return f;
+}
+
+fault observations_write(struct store *s, struct why *why)
+{
+	if (s->n_observations == 0)
+		return OK;
+	if (s->failed)
+		return F_STORE;
+	fault f = transaction_begin(s, why);
+	if (f == OK)
+		f = transaction_end(s, observations_put(s, why), why);
+	if (f == OK)
+		observations_forget(s);
 	return f;
 }
 
@@ -383,20 +422,20 @@ fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t
 {
 	if (s->failed)
 		return F_STORE;
-	sqlite3_stmt *st = sql(s, SQL_REMEMBER);
-	bind_str(st, 1, key);
-	bind_str(st, 2, value);
-	bind_s64(st, 3, expires_s);
-	return without_flush(s, st);
+	struct observation *o = NEW(struct observation);
+	*o = (struct observation){ .key = str_keep(key), .value = str_keep(value), .expires_s = expires_s };
+	list_add_last(&s->observations, &o->in_store);
+	return ++s->n_observations < OBSERVATIONS_AT_ONCE ? OK : observations_write(s, NULL);
 }
 
 fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
                     void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner)
 {
 	(void)a;
+	TRY(observations_write(s, NULL));
 	sqlite3_stmt *st = sql(s, SQL_FORGET);
 	bind_s64(st, 1, now_s);
-	TRY(without_flush(s, st));
+	TRY(sql_run(s, st, NULL));
 	st = sql(s, SQL_RECALL);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
 	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW)

@@ -298,6 +298,9 @@ static void sqlite_close(struct store **store)
 	}
 	LIST_EACH(l, &s->leases_by_end)
 		free(LIST_MEMBER(l, struct lease, in_order));
+	fault f = s->db != NULL && !s->making ? observations_write(s, NULL) : OK;
+	(void)f; /* no promise was made */
+	observations_forget(s);
 	for (size_t i = 0; i < SQL_COUNT; i++)
 		sqlite3_finalize(s->statements[i]);
 	if (s->db != NULL)
@@ -345,6 +348,7 @@ static fault sqlite_open(struct str directory, const struct store_options *optio
 	s->scratch = arena_new(SCRATCH_MAX);
 	list_init(&s->leases_by_end);
 	list_init(&s->drafts);
+	list_init(&s->observations);
 	uint64_t segment_bytes = options != NULL && options->segment_bytes > 0 ? options->segment_bytes
 	                                                                       : SEGMENT_BYTES_DEFAULT;
 	fault f = open_parts(s, path, segment_bytes, why);

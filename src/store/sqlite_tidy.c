@@ -116,6 +116,7 @@ fault sqlite_tidy(struct store *s, bool *more_out, struct why *why)
 	*more_out = false;
 	if (s->failed)
 		return why_say(why, F_STORE, "the queue's storage has failed before; it must be opened again");
+	TRY(observations_write(s, why));
 	if (content_log_prepare(s->log)) {
 		*more_out = true;
 		return OK;

@@ -192,7 +192,7 @@ struct store_ops {
 	 * *more_out says that there is more of it. */
 	fault (*tidy)(struct store *s, bool *more_out, struct why *why);
 
-	/* Observations of the resolver worth keeping (policies, levels): key, value, until when. */
+	/* Observations worth keeping (policies, levels): key, value, until when. They are durable after the next commit or tidy. */
 	fault (*remember)(struct store *s, struct str key, struct str value, int64_t expires_s);
 	fault (*recall)(struct store *s, int64_t now_s, struct arena *a,
 	                void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner);
