@@ -342,6 +342,31 @@ static void questions_about_a_record(void **state)
 	assert_false(history_is_about(lines, STR("abc"), STR("ann@example.net")));
 }
 
+static unsigned days_left(void)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < 5000; i++) {
+		char name[40];
+		snprintf(name, sizeof name, "history-%04u%02u%02u", 1900 + i / 300, 1 + i % 300 / 25, 1 + i % 25);
+		n += bytes_of(name) >= 0;
+	}
+	return n;
+}
+
+static void more_days_than_are_looked_at(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < HISTORY_DAYS_MAX + 1; i++) {
+		char name[40];
+		snprintf(name, sizeof name, "history-%04u%02u%02u", 1900 + i / 300, 1 + i % 300 / 25, 1 + i % 25);
+		close(open(path_of(name), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	}
+	history_tidy(at.h, today_s);
+	assert_int_equal(days_left(), 1);
+	history_tidy(at.h, today_s + day_s); /* it goes the next day */
+	assert_int_equal(days_left(), 0);
+}
+
 static void other_names_are_nobodys_history(void **state)
 {
 	static const char *const names[] = { "history-2026112", "history-20261131", "history-202611211", "history-abcdefgh", "history-" };
@@ -374,6 +399,7 @@ int main(void)
 		HERE(many_records_come_in_slices),
 		HERE(rubbish_without_end_is_passed_over),
 		HERE(questions_about_a_record),
+		HERE(more_days_than_are_looked_at),
 		HERE(other_names_are_nobodys_history),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
