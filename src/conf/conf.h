@@ -144,6 +144,11 @@ struct conf_resolver {
 	bool allow_private;
 };
 
+struct conf_tls_reports {
+	bool send;
+	struct str contact;              /* an address, or empty: postmaster of the first domain, or the first postmaster */
+};
+
 struct conf_limits {
 	uint64_t message_bytes, recipients, connections, connections_per_client, connections_per_network;
 };
@@ -165,6 +170,7 @@ struct conf {
 	struct conf_direct direct;
 	struct conf_queue queue;
 	struct conf_resolver resolver;
+	struct conf_tls_reports tls_reports;
 	struct str control;              /* path of the control socket */
 	struct conf_limits limits;
 	bool log_json;

@@ -188,6 +188,16 @@ static const struct directive resolver_rows[] = {
 	{ .name = NULL },
 };
 
+static const struct directive tls_report_rows[] = {
+	{ .name = "send", .argument = "yes | no", .type = VALUE_WORD, .words = yes_words, AT(conf_tls_reports, send),
+	  .preset = "yes", .example = "no",
+	  .help = "Whether domains that ask for it (TLSRPT) are told once a day how TLS with their servers went." },
+	{ .name = "contact", .argument = "ADDRESS", .type = VALUE_ADDRESS, AT(conf_tls_reports, contact),
+	  .otherwise = "postmaster of the first domain", .example = "tls-reports@example.org",
+	  .help = "Who is named in the reports, for questions." },
+	{ .name = NULL },
+};
+
 static const struct directive limits_rows[] = {
 	{ .name = "message-size", .argument = "SIZE", .type = VALUE_SIZE, .min = KiB(1), .max = GiB(1), AT(conf_limits, message_bytes),
 	  .preset = "50M", .example = "50M", .help = "The largest message accepted; announced as SIZE (RFC 1870)." },
@@ -241,6 +251,8 @@ const struct directive conf_directives[] = {
 	  .help = "Where accepted mail waits, and for how long." },
 	{ .name = "resolver", .argument = "", .type = VALUE_BLOCK, .rows = resolver_rows, AT(conf, resolver), .example = "",
 	  .help = "How names are looked up." },
+	{ .name = "tls-reports", .argument = "", .type = VALUE_BLOCK, .rows = tls_report_rows, AT(conf, tls_reports), .example = "",
+	  .help = "What other domains are told of TLS with their mail servers (RFC 8460)." },
 	{ .name = "control", .argument = "PATH", .type = VALUE_PATH, AT(conf, control), .preset = "/run/sealpost/control.sock",
 	  .example = "/run/sealpost/control.sock", .help = "The socket of `sealpost queue`, `status` and `reload`." },
 	{ .name = "limits", .argument = "", .type = VALUE_BLOCK, .rows = limits_rows, AT(conf, limits), .close = check_limits, .example = "",

@@ -49,15 +49,25 @@ enum sts_trouble { STS_FINE, STS_FETCH_ERROR, STS_POLICY_INVALID, STS_WEBPKI_INV
 	MSG(RESOLVED_POLICY, resolved_policy, U(request) U(state) U(mode) S(id) S(mx) I(expires_s) U(cached) S(text) \
 	    U(trouble) U(max_age_s))
 
+/* Does a domain want TLS reports (RFC 8460 3)? */
+enum report_state {
+	REPORT_UNWANTED,
+	REPORT_WANTED,    /* at these URIs, in their order */
+	REPORT_UNKNOWN,   /* it could not be looked up */
+};
+
 /* Policies and observations worth keeping over a restart. A KEPT_OBSERVATION comes for each when the link begins,
  * and one with an empty key when that was all.
- * A report is posted as RFC 8460 5.4 says: ok is 1 when the server has taken it. */
+ * A report is posted as RFC 8460 5.4 says: ok is 1 when the server has taken it. Before that ASK_REPORT, which REPORT_WISH
+ * answers: wish is of enum report_state, uris have one space between them. */
 #define RESOLVER_TO_SPOOL(MSG, U, I, S)                                       \
 	MSG(KEEP_OBSERVATION, keep_observation, S(key) S(value) I(expires_s)) \
-	MSG(SENT_REPORT, sent_report, U(request) U(ok) S(text))
+	MSG(SENT_REPORT, sent_report, U(request) U(ok) S(text))               \
+	MSG(REPORT_WISH, report_wish, U(request) U(wish) S(uris))
 #define SPOOL_TO_RESOLVER(MSG, U, I, S)                                       \
 	MSG(KEPT_OBSERVATION, kept_observation, S(key) S(value) I(expires_s)) \
-	MSG(SEND_REPORT, send_report, U(request) S(url) S(body))
+	MSG(SEND_REPORT, send_report, U(request) S(url) S(body))              \
+	MSG(ASK_REPORT, ask_report, U(request) S(domain))
 
 IPC_DECLARE(TO_RESOLVER, to_resolver)
 IPC_DECLARE(FROM_RESOLVER, from_resolver)

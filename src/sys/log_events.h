@@ -46,6 +46,7 @@
 	EVENT(LOG_CONTROL, "control", INFO, "A command came over the control socket.")            \
 	EVENT(LOG_DNSSEC, "dnssec", INFO, "The resolver validates DNSSEC.")                       \
 	EVENT(LOG_DNSSEC_OFF, "dnssec-off", WARN, "DNSSEC cannot be validated now; the text says why and what to do.") \
+	EVENT(LOG_TLS_REPORT, "tls-report", INFO, "What became of the report on a day's TLS sessions with a domain: taken, unwanted, to be tried again, given up.") \
 	EVENT(LOG_TLS_SHAPE, "tls-shape", INFO, "A mail server could only bear a smaller TLS hello; it gets that one for a week.") \
 	EVENT(LOG_MTASTS, "mta-sts", INFO, "A domain's MTA-STS policy is new to us, or another one.") \
 	EVENT(LOG_MTASTS_TROUBLE, "mta-sts-trouble", WARN, "A domain's MTA-STS policy could not be had or renewed; the one that is known stays.") \

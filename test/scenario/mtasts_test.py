@@ -186,6 +186,22 @@ class Mtasts(harness.Scenario):
         self.begin(settings="allow-private yes")
         self.assertEqual(self.resolver.policy(name).state, "policy")
 
+    def test_who_wants_reports(self):
+        self.zone.txt("_smtp._tls.yes", "v=TLSRPTv1; rua=mailto:tls@yes.plain.test,https://in.yes.plain.test/tls?a=1;")
+        self.zone.txt("_smtp._tls.yes", "some other text")
+        self.zone.txt("_smtp._tls.two", "v=TLSRPTv1; rua=mailto:a@b").txt("_smtp._tls.two", "v=TLSRPTv1; rua=mailto:c@d")
+        self.zone.txt("_smtp._tls.odd", "v=TLSRPTv1; rua=")
+        self.zone.txt("_smtp._tls.ftp", "v=TLSRPTv1; rua=ftp://ftp.plain.test/")
+        self.begin()
+        self.assertEqual(self.resolver.report_wish("yes.plain.test"),
+                         ("wanted", "mailto:tls@yes.plain.test https://in.yes.plain.test/tls?a=1"))
+        for name in ("two", "odd", "ftp", "none"):
+            with self.subTest(name):
+                self.assertEqual(self.resolver.report_wish(f"{name}.plain.test"), ("unwanted", ""))
+        self.assertEqual(self.resolver.report_wish("no name"), ("unwanted", ""))
+        self.zones.stop()
+        self.assertEqual(self.resolver.report_wish("later.plain.test"), ("unknown", ""))
+
     def test_reports_are_posted(self):
         self.zone.a("reports", address())
         at = self.zone.lines[-1].split()[-1]

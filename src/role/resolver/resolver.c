@@ -89,6 +89,7 @@ static void use_dns(struct resolver *r, struct dns *dns)
 	lookups_use(r->lookups, dns);
 	errands_use(r->errands, dns);
 	policies_use(r->policies, dns);
+	reports_use(r->reports, dns);
 }
 
 static void on_upstream_changed(void *owner)
@@ -190,6 +191,13 @@ static void on_report_sent(void *owner, uint64_t request, bool ok, struct str te
 		channel_send(r->spool, SENT_REPORT, &(struct sent_report){ .request = request, .ok = ok, .text = text });
 }
 
+static void on_report_wish(void *owner, uint64_t request, enum report_state wish, struct str uris)
+{
+	struct resolver *r = owner;
+	if (r->spool != NULL)
+		channel_send(r->spool, REPORT_WISH, &(struct report_wish){ .request = request, .wish = wish, .uris = uris });
+}
+
 static void on_spool_message(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct resolver *r = owner;
@@ -200,6 +208,9 @@ static void on_spool_message(void *owner, unsigned kind, const void *msg, int fd
 	} else if (kind == SEND_REPORT) {
 		const struct send_report *m = msg;
 		reports_send(r->reports, m->request, m->url, m->body);
+	} else if (kind == ASK_REPORT) {
+		const struct ask_report *m = msg;
+		reports_ask(r->reports, m->request, m->domain);
 	}
 }
 
@@ -277,7 +288,7 @@ struct role_base *resolver_start(struct loop *loop, int control_fd)
 	https_begin();
 	r->errands = errands_new(loop);
 	r->policies = policies_new(&(struct policies_house){ .loop = loop, .errands = r->errands, .keep = keep, .owner = r });
-	r->reports = reports_new(r->errands, on_report_sent, r);
+	r->reports = reports_new(&(struct reports_house){ r->errands, on_report_sent, on_report_wish, r });
 	r->lookups = lookups_new(loop, r->policies);
 	lookups_on_bogus(r->lookups, on_bogus, r);
 	r->base = role_base_new(loop, control_fd, &hooks, r);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* role/spool/spool.c -- the role's hooks: links, configuration, status, the end. */
-#include "role/spool/spool.h"
+#include "role/spool/tls_reports.h"
 
 #include <stdlib.h>
 
@@ -42,6 +42,10 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 	struct spool *s = owner;
 	const struct keep_observation *m = msg;
 	fd_close(&fd);
+	if (kind == REPORT_WISH)
+		tls_send_wish(s->tls_reports, msg);
+	else if (kind == SENT_REPORT)
+		tls_send_sent(s->tls_reports, msg);
 	if (kind != KEEP_OBSERVATION || s->store == NULL || !is_of_resolver(m->key) || m->value.n > OBSERVATION_VALUE_MAX)
 		return;
 	if (s->ops->remember(s->store, m->key, m->value, m->expires_s) != OK)
@@ -54,12 +58,14 @@ static void on_resolver_closed(void *owner, const char *reason)
 	if (!s->draining)
 		role_link_broke(s->base, ARROW_RESOLVER_SPOOL, 0, "resolver", reason);
 	channel_close(&s->resolver);
+	tls_send_resolver_gone(s->tls_reports);
 }
 
 static void resolver_link(struct spool *s, int fd)
 {
 	static const struct channel_handler handler = { on_resolver, on_resolver_closed };
 	channel_close(&s->resolver);
+	tls_send_resolver_gone(s->tls_reports);
 	s->resolver = channel_new(s->loop, fd, &resolver_to_spool, &spool_to_resolver, &handler, s);
 	spool_tell_observations(s);
 }

@@ -33,6 +33,7 @@ static void day_free(struct tls_reports *r, struct tls_day *d)
 	check(put_key(&key, d->day, d->domain) == OK);
 	(void)map_remove(r->by_key, buf_view(&key));
 	buf_fini(&key);
+	tls_send_drop(r, d);
 	link_remove(&d->in_order);
 	r->n_days--;
 	r->bytes -= d->report != NULL ? d->report->bytes : 0;
@@ -53,6 +54,7 @@ static struct tls_day *day_of(struct tls_reports *r, int64_t day, struct str dom
 		d->domain = str_keep(domain);
 		d->report = tlsrpt_new();
 		tlsrpt_range(d->report, day);
+		tls_send_plan(d);
 		r->bytes += d->report->bytes;
 		r->n_days++;
 		list_add_last(&r->days, &d->in_order);
@@ -130,6 +132,20 @@ static bool keep(struct tls_reports *r, struct tls_day *d)
 	return f == OK;
 }
 
+void tls_reports_keep(struct tls_reports *r, struct tls_day *d)
+{
+	d->changed = true;
+	if (r->spool->store != NULL && !keep(r, d))
+		log_event(LOG_TROUBLE, LOG_Z("text", "what became of a TLS report could not be noted down: it may be sent again after a restart"));
+}
+
+void tls_reports_forget(struct tls_reports *r, struct tls_day *d)
+{
+	r->bytes -= d->report != NULL ? d->report->bytes : 0;
+	tlsrpt_free(&d->report);
+	tls_reports_keep(r, d);
+}
+
 static void keep_some(struct tls_reports *r, size_t most)
 {
 	LIST_EACH(l, &r->days) {
@@ -192,6 +208,7 @@ void tls_reports_look(struct tls_reports *r)
 		if (d->day < day - TLS_REPORTS_DAYS_MAX)
 			day_free(r, d);
 	}
+	tls_send_look(r);
 	if (r->spool->store != NULL && loop_now_ms(r->spool->loop) - r->kept_ms >= TLS_REPORTS_KEEP_MS)
 		keep_some(r, TLS_REPORTS_KEEP_STEP);
 }

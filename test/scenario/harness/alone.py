@@ -25,8 +25,8 @@ READY, FAILED = 0, 1
 COURIER_RESOLVER, RESOLVER_SPOOL = 8, 9
 RESOLVE, RESOLVE_POLICY = 0, 1
 RESOLVED_POLICY = 2
-KEEP_OBSERVATION, SENT_REPORT = 0, 1
-KEPT_OBSERVATION, SEND_REPORT = 0, 1
+KEEP_OBSERVATION, SENT_REPORT, REPORT_WISH = 0, 1, 2
+KEPT_OBSERVATION, SEND_REPORT, ASK_REPORT = 0, 1, 2
 HAS_FD = 0x8000
 STATES, MODES = ("none", "policy", "trouble"), ("none", "testing", "enforce")
 TROUBLES = ("fine", "fetch-error", "policy-invalid", "webpki-invalid")
@@ -158,13 +158,20 @@ class ResolverAlone:
             if kind == KEEP_OBSERVATION:
                 key, value, expires = unpack("ssi", body)
                 self.kept[key] = (value, expires)
-            else:
+            else:  # REPORT_WISH has the same shape
                 request, ok, text = unpack("uus", body)
                 self.sent[request] = (ok, text)
 
     def report(self, url, body):
+        return self.ask_as_spool(SEND_REPORT, url.encode(), body)
+
+    def report_wish(self, domain):
+        wish, uris = self.ask_as_spool(ASK_REPORT, domain.encode())
+        return ("unwanted", "wanted", "unknown")[wish], uris
+
+    def ask_as_spool(self, kind, *fields):
         self.number += 1
-        self.spool.send(SEND_REPORT, self.number, url.encode(), body)
+        self.spool.send(kind, self.number, *fields)
         while self.number not in self.sent:
             self.hear_spool(0.05)
             assert self.popen.poll() is None, self.log()

@@ -294,7 +294,19 @@ static void for_resolver(void *owner, unsigned kind, const void *msg, int fd)
 {
 	const struct kept_observation *m = msg;
 	assert_int_equal(fd, -1);
-	(void)kind;
+	if (kind == ASK_REPORT) {
+		h.report_request = ((const struct ask_report *)msg)->request;
+		note(owner, "ask %.*s", STR_ARG(((const struct ask_report *)msg)->domain));
+		return;
+	}
+	if (kind == SEND_REPORT) {
+		const struct send_report *r = msg;
+		h.report_request = r->request;
+		buf_clear(&h.report_body);
+		check(buf_add(&h.report_body, r->body) == OK);
+		note(owner, "post %.*s", STR_ARG(r->url));
+		return;
+	}
 	note(owner, "kept %.*s=%.*s", STR_ARG(m->key), STR_ARG(m->value));
 }
 
@@ -409,6 +421,7 @@ void house_prepare(void)
 	h.answer = (struct from_worker_outcome){ .class = OUTCOME_DONE, .code = 250, .status = STR("2.0.0"),
 		                                 .text = STR("ok"), .host = STR("mx.y.example") };
 	buf_init(&h.heard, 64 << 20);
+	buf_init(&h.report_body, 1 << 20);
 	scratch = arena_new(256 << 20);
 	ops = store_memory;
 	ops.open = open_same;
@@ -525,6 +538,7 @@ void house_close(void)
 		buf_fini(&h.jobs[i].body);
 	store_memory.close(&h.store);
 	buf_fini(&h.heard);
+	buf_fini(&h.report_body);
 	arena_free(&scratch);
 	unlink(h.socket);
 	h.socket[strlen(h.socket) - 2] = '\0';

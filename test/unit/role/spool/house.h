@@ -39,6 +39,8 @@ struct house {
 	/* What workers answer: every recipient gets this, unless hands_off. */
 	bool hands_off;
 	struct from_worker_outcome answer;
+	uint64_t report_request;         /* the last one to the resolver */
+	struct buf report_body;
 	const char *story;               /* told before that; NULL: none */
 	struct seen_job jobs[64];
 	size_t n_jobs;

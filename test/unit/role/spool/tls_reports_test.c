@@ -12,12 +12,15 @@
 #include <uv.h>
 
 #include "base/check.h"
+#include "ipc/resolver.h"
+#include "proto/tlsrpt/gzip.h"
 #include "sys/clock.h"
 
 enum { A_MINUTE_MS = 60 * 1000, WORN_MS = 5000 };
 
 static uint64_t ahead_ms;
 static uint64_t letters;
+static int64_t kept_day_ago;
 
 uint64_t __real_uv_now(const uv_loop_t *loop);
 uint64_t __wrap_uv_now(const uv_loop_t *loop);
@@ -30,6 +33,7 @@ static int prepared(void **state)
 {
 	(void)state;
 	house_prepare();
+	kept_day_ago = 0;
 	return 0;
 }
 
@@ -56,7 +60,7 @@ static struct str kept(const char *domain)
 {
 	char key[300];
 	struct kept k = { .key = key };
-	(void)snprintf(key, sizeof key, "tlsrpt/%lld/%s", (long long)(clock_wall_s() / TLSRPT_DAY_S), domain);
+	(void)snprintf(key, sizeof key, "tlsrpt/%lld/%s", (long long)(clock_wall_s() / TLSRPT_DAY_S - kept_day_ago), domain);
 	assert_int_equal(store_memory.recall(h.store, 0, NULL, look_at, &k), OK);
 	return k.value;
 }
@@ -68,10 +72,20 @@ static void assert_kept(const char *domain, const char *what)
 		fail_msg("\"%s\" is not in %.*s", what, STR_ARG(kept(domain)));
 }
 
+/* The loop looks at its clock anew when a timer is set: a letter does that. */
+static void time_passes(uint64_t ms)
+{
+	ahead_ms += ms;
+	h.hands_off = false;
+	send_letter(++letters, "a@x.example", "b@elsewhere.example", 0);
+	wait_for("front: stored");
+	settle_down();
+	settle_down();
+}
+
 static void a_minute_passes(void)
 {
-	ahead_ms += A_MINUTE_MS + WORN_MS;
-	settle_down();
+	time_passes(A_MINUTE_MS + WORN_MS);
 }
 
 /* ---- what couriers say ---- */
@@ -177,6 +191,161 @@ static void what_a_worker_must_not_tell(void **state)
 	assert_kept("y.example", "\"total-failure-session-count\":1");
 }
 
+/* ---- what is sent ---- */
+
+static void fill_day(int64_t ago, const char *domain)
+{
+	char key[300];
+	struct buf value;
+	struct tlsrpt_report *r = tlsrpt_new();
+	int64_t day = clock_wall_s() / TLSRPT_DAY_S - ago;
+	buf_init(&value, 1 << 16);
+	tlsrpt_range(r, day);
+	assert_int_equal(tlsrpt_count(r, &(struct tlsrpt_session){ .domain = str_of(domain) }), OK);
+	assert_int_equal(tlsrpt_write(&value, r), OK);
+	(void)snprintf(key, sizeof key, "tlsrpt/%lld/%s", (long long)day, domain);
+	assert_int_equal(store_memory.remember(h.store, str_of(key), buf_view(&value), INT64_MAX), OK);
+	tlsrpt_free(&r);
+	buf_fini(&value);
+	kept_day_ago = ago;
+}
+
+static void expect_heard(const char *what)
+{
+	time_passes(WORN_MS);
+	if (!was_heard(what))
+		wait_for(what);
+}
+
+static void wish(enum report_state state, const char *uris)
+{
+	channel_send(h.resolver.channel, REPORT_WISH,
+	             &(struct report_wish){ .request = h.report_request, .wish = state, .uris = str_of(uris) });
+	settle_down();
+}
+
+static void sent(bool ok)
+{
+	channel_send(h.resolver.channel, SENT_REPORT,
+	             &(struct sent_report){ .request = h.report_request, .ok = ok, .text = STR("HTTP status") });
+	settle_down();
+}
+
+static void a_report_is_posted_once(void **state)
+{
+	(void)state;
+	struct tlsrpt_report *r;
+	struct why why = { "" };
+	struct buf json;
+	fill_day(2, "y.example");
+	house_open("");
+	expect_heard("resolver: ask y.example");
+	wish(REPORT_WANTED, "mailto:tls@y.example https://a.y.example/in https://b.y.example/");
+	assert_true(was_heard("resolver: post https://a.y.example/in"));
+	assert_kept("y.example", "\"policies\""); /* until it is taken */
+	buf_init(&json, 1 << 16);
+	assert_int_equal(gzip_get(&json, buf_view(&h.report_body)), OK);
+	assert_int_equal(tlsrpt_read(buf_view(&json), &r, &why), OK);
+	buf_fini(&json);
+	assert_true(str_starts(r->contact, STR("postmaster@")));
+	assert_true(r->organization.n > 0 && r->id.n > 0);
+	assert_int_equal(r->begin_s, (clock_wall_s() / TLSRPT_DAY_S - 2) * TLSRPT_DAY_S);
+	assert_int_equal(r->policies[0].succeeded, 1);
+	tlsrpt_free(&r);
+	sent(true);
+	assert_true(str_eq(kept("y.example"), STR("done")));
+	sent(true); /* nobody asked */
+	assert_true(str_eq(kept("y.example"), STR("done")));
+}
+
+static void what_is_done_is_not_done_again(void **state)
+{
+	(void)state;
+	fill_day(2, "y.example");
+	char key[300];
+	(void)snprintf(key, sizeof key, "tlsrpt/%lld/y.example", (long long)(clock_wall_s() / TLSRPT_DAY_S - 2));
+	assert_int_equal(store_memory.remember(h.store, str_of(key), STR("done"), INT64_MAX), OK);
+	fill_day(0, "z.example"); /* is not over */
+	fill_day(2, "w.example");
+	house_open("");
+	expect_heard("resolver: ask w.example");
+	assert_false(was_heard("resolver: ask y.example"));
+	assert_false(was_heard("resolver: ask z.example"));
+}
+
+static void the_next_uri_then_later(void **state)
+{
+	(void)state;
+	fill_day(2, "y.example");
+	house_open("");
+	expect_heard("resolver: ask y.example");
+	wish(REPORT_WANTED, "https://a.y.example/in https://b.y.example/");
+	sent(false);
+	assert_true(was_heard("resolver: post https://b.y.example/"));
+	sent(false);
+	assert_kept("y.example", "\"policies\"");
+	buf_clear(&h.heard);
+	h.passed = 0;
+	a_minute_passes();
+	assert_false(was_heard("resolver: ask"));
+	h.wall_jump_s = 16 * 60;
+	buf_clear(&h.heard);
+	h.passed = 0;
+	expect_heard("resolver: ask y.example");
+	wish(REPORT_UNKNOWN, "");
+	assert_kept("y.example", "\"policies\"");
+	/* After a day nobody tries any more. */
+	h.wall_jump_s = TLS_REPORTS_TRY_S + 600;
+	kept_day_ago = clock_wall_s() / TLSRPT_DAY_S - ((clock_wall_s() - h.wall_jump_s) / TLSRPT_DAY_S - 2);
+	buf_clear(&h.heard);
+	h.passed = 0;
+	expect_heard("resolver: ask y.example");
+	wish(REPORT_UNKNOWN, "");
+	assert_true(str_eq(kept("y.example"), STR("done")));
+	h.wall_jump_s = 0;
+}
+
+static void reports_that_nobody_gets(void **state)
+{
+	(void)state;
+	fill_day(2, "y.example");
+	house_open("");
+	expect_heard("resolver: ask y.example");
+	wish(REPORT_WANTED, "mailto:tls@y.example");
+	assert_true(str_eq(kept("y.example"), STR("done")));
+	house_close();
+	house_prepare();
+	fill_day(2, "y.example");
+	house_open("");
+	expect_heard("resolver: ask y.example");
+	wish(REPORT_UNWANTED, "");
+	assert_true(str_eq(kept("y.example"), STR("done")));
+	house_close();
+	house_prepare();
+	fill_day(2, "y.example");
+	house_open("tls-reports {\n send no\n}\n");
+	while (!str_eq(kept("y.example"), STR("done")))
+		settle_down();
+	assert_false(was_heard("resolver: ask"));
+}
+
+/* TLS_REPORTS_OPEN_MAX at a time. */
+static void only_some_at_a_time(void **state)
+{
+	(void)state;
+	char name[40];
+	for (int i = 0; i < TLS_REPORTS_OPEN_MAX + 1; i++) {
+		(void)snprintf(name, sizeof name, "d%d.example", i);
+		fill_day(2, name);
+	}
+	house_open("");
+	expect_heard("resolver: ask d15.example");
+	settle_down();
+	assert_false(was_heard("resolver: ask d16.example"));
+	wish(REPORT_UNWANTED, "");
+	expect_heard("resolver: ask d16.example");
+}
+
 int main(void)
 {
 #define PREPARED(name) cmocka_unit_test_setup_teardown(name, prepared, close_house)
@@ -184,6 +353,11 @@ int main(void)
 		PREPARED(sessions_are_counted_and_kept),
 		PREPARED(counts_go_on_after_a_restart),
 		PREPARED(what_a_worker_must_not_tell),
+		PREPARED(a_report_is_posted_once),
+		PREPARED(what_is_done_is_not_done_again),
+		PREPARED(the_next_uri_then_later),
+		PREPARED(reports_that_nobody_gets),
+		PREPARED(only_some_at_a_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
