@@ -83,7 +83,9 @@ void publish_answered(struct job *j, size_t host, enum dns_kind kind, const stru
 	}
 	if (kind != DNS_TLSA || h->n_tlsa >= h->bases.n)
 		return;
-	h->tlsa[h->n_tlsa++] = (struct dane_answer){ .result = dane_result(m->result), .secure = m->secure != 0,
+	/* Records that there was no room for are not the same as none. */
+	enum dane_result result = m->result == DNS_FOUND && h->n_rdata == 0 ? DANE_FAILED : dane_result(m->result);
+	h->tlsa[h->n_tlsa++] = (struct dane_answer){ .result = result, .secure = m->secure != 0,
 	                                             .rdata = h->rdata, .n = h->n_rdata };
 	judge(j, h);
 	if (h->judged->verdict == DANE_NONE && h->n_tlsa < h->bases.n)
@@ -97,7 +99,7 @@ void publish_take_policy(struct job *j, const struct resolved_policy *m)
 	struct str mx = m->state == STS_POLICY ? arena_try_copy(j->arena, m->mx) : STR_NONE;
 	j->sts.asked = true;
 	j->sts.trouble = m->state == STS_TROUBLE;
-	j->sts.in_force = m->state == STS_POLICY && m->mode <= MTASTS_MODE_ENFORCE && mx.p != NULL;
+	j->sts.in_force = m->state == STS_POLICY && m->mode <= MTASTS_MODE_ENFORCE; /* patterns without room name no host */
 	j->sts.mode = j->sts.in_force ? (enum mtasts_mode)m->mode : MTASTS_MODE_NONE;
 	j->sts.cause = m->state == STS_TROUBLE && m->trouble <= STS_WEBPKI_INVALID ? (enum sts_trouble)m->trouble : STS_FINE;
 	j->sts.max_age_s = m->max_age_s;
