@@ -54,8 +54,6 @@ static bool read_content(struct spool *s, struct str id, size_t max, struct buf 
 
 static bool wants_full(const struct spool *s, const struct store_message *m)
 {
-	if (m->tls_tag == TLS_TAG_REQUIRED) /* RFC 8689 5 */
-		return false;
 	return m->ret == RET_FULL || (m->ret == RET_DEFAULT && s->conf->queue.return_full);
 }
 

@@ -152,6 +152,19 @@ static void test_attack_38_a_shared_connection_is_judged_anew(void **state)
 	assert_false(was_said(0, " REQUIRETLS"));
 }
 
+/* What a kept connection meets at its end says nothing of the server. */
+static void an_old_connection_that_ends_is_no_reason_to_wait(void **state)
+{
+	(void)state;
+	direct("");
+	publish(SIGNED_MX);
+	expect("0 done 250 2.0.0 Ok|");
+	w.peers[0].script = unfit;
+	w.peers[0].script.mail = "421 4.3.2 Closing";
+	expect("0 never 0 5.7.30 REQUIRETLS support required");
+	assert_int_equal(w.peers[0].connections, 2);
+}
+
 static void test_attack_38_without_tls_that_is_proven_nothing_leaves(void **state)
 {
 	(void)state;
@@ -185,6 +198,8 @@ static void what_may_mend_waits(void **state)
 	expect("0 later 0 4.4.1 Cannot connect");
 	publish(SIGNED_MX TLSA "failed");
 	expect("0 later 0 4.7.5 mx.y.example must not be used: Whether the host has TLSA records");
+	publish(PLAIN_MX "STS y.example trouble"); /* the policy may name the host */
+	expect("0 later 0 4.7.5 mx.y.example must not be used: The sender demands TLS all the way, and neither");
 	publish("MX y.example failed;");
 	expect("0 later 0 4.4.3 ");
 	nothing_has_left();
@@ -299,6 +314,7 @@ int main(void)
 		IN_WORLD(test_attack_38_a_shared_connection_is_judged_anew),
 		IN_WORLD(test_attack_38_without_tls_that_is_proven_nothing_leaves),
 		IN_WORLD(what_may_mend_waits),
+		IN_WORLD(an_old_connection_that_ends_is_no_reason_to_wait),
 		IN_WORLD(a_bounce_is_never_lost_for_it),
 		IN_WORLD(test_attack_38_a_relay_must_promise_too),
 		IN_WORLD(lmtp_is_the_end_of_the_way),

@@ -174,11 +174,14 @@ static void messages_are_tagged(void **state)
 	}
 }
 
-static void the_local_door_offers_nothing_to_require(void **state)
+static void lmtp_is_the_end_of_what_may_be_required(void **state)
 {
 	(void)state;
 	client_open(&c, &h, LISTENER_LMTP);
 	client_hear(&c, "220 mx1.example.org LMTP");
+	client_talk(&c, "LHLO client.example", "250 LIMITS");
+	client_talk(&c, "STARTTLS", "220 2.0.0");
+	client_start_tls(&c);
 	client_talk(&c, "LHLO client.example", "250 LIMITS");
 	client_talk(&c, "MAIL FROM:<a@x.example> REQUIRETLS", "555 5.5.4");
 }
@@ -884,7 +887,7 @@ int main(void)
 		TEST(dates_and_ids_that_are_there_stay),
 		TEST(port_25_takes_mail_for_us_and_relays_for_nobody),
 		TEST(messages_are_tagged),
-		TEST(the_local_door_offers_nothing_to_require),
+		TEST(lmtp_is_the_end_of_what_may_be_required),
 		TEST(a_user_sends_as_nobody_else),
 		TEST(a_wrong_password_is_told_late),
 		TEST(routes_refuse),
