@@ -320,7 +320,9 @@ static void on_ready(void *owner)
 static void on_ended(void *owner, int status)
 {
 	(void)owner;
-	if (run.restarting && !run.stopping && status == 0) {
+	/* 78: the first configuration was refused, by a disk that fails; a service manager tries again. */
+	bool refused = status == 78 && !run.stopping && world.weather.sync_fails > 0;
+	if (refused || (run.restarting && !run.stopping && status == 0)) {
 		run.restarting = false;
 		timer_set(&run.again, world.now_ms + (int64_t)chance_below(5000));
 		return;
