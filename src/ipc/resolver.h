@@ -27,6 +27,7 @@ enum sts_state {
 	STS_NONE,      /* it publishes none, as far as anybody can tell */
 	STS_POLICY,    /* one is in force, perhaps out of the cache */
 	STS_TROUBLE,   /* it says that it has one, which cannot be had: as if there were none (RFC 8461 3.3) */
+	STS_UNASKED,   /* too much waits to look for one, or even to say whether one is known: the letter waits too */
 };
 
 /* Why a policy could not be had or renewed, by the result types of TLS reports (RFC 8460 4.3). */

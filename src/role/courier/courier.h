@@ -155,6 +155,7 @@ struct job {
 		bool asked, in_force, trouble;
 		enum mtasts_mode mode;
 		enum sts_trouble cause; /* of the trouble */
+		bool unknown;           /* nobody could be asked: the letter waits */
 		uint64_t max_age_s;
 		struct str mx, id, text;
 	} sts;
@@ -238,6 +239,7 @@ void targets_ask_policy(struct job *j, struct str domain);
 
 /* publish.c */
 void publish_address_answered(struct job *j, size_t host, enum dns_kind kind, const struct resolved_end *m);
+void targets_policy_unknown(struct job *j, struct str text);
 void publish_take_record(struct job *j, size_t host, struct str rdata);      /* TLSA */
 void publish_answered(struct job *j, size_t host, enum dns_kind kind, const struct resolved_end *m); /* TLSA, CNAME */
 void publish_take_policy(struct job *j, const struct resolved_policy *m);

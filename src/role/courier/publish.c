@@ -8,6 +8,8 @@
 #include "base/check.h"
 #include "role/courier/courier.h"
 
+enum { NAME_BYTES_MAX = 253 }; /* of a name in the DNS, as text */
+
 /* ---- DANE ---- */
 
 static enum dane_result dane_result(uint64_t result)
@@ -21,19 +23,35 @@ static struct dane_lookup lookup_of(struct job *j, const struct resolved_end *m)
 	                             .canonical = arena_try_copy(j->arena, m->canonical) };
 }
 
+static void judge(struct job *j, struct job_host *h)
+{
+	struct dane_judgement *judged = ARENA_NEW(j->arena, struct dane_judgement);
+	dane_judge(h->tlsa, h->n_tlsa, tls_parses, judged);
+	h->judged = judged;
+}
+
+static bool ask_base(struct job *j, size_t host)
+{
+	struct job_host *h = &j->hosts[host];
+	struct buf name;
+	buf_init(&name, NAME_BYTES_MAX);
+	bool fits = dane_question_put(&name, h->port, h->bases.names[h->n_tlsa]) == OK;
+	if (fits)
+		targets_ask(j, DNS_TLSA, arena_copy(j->arena, buf_view(&name)), host);
+	buf_fini(&name);
+	return fits;
+}
+
 /* The next base that was not asked yet. */
 static void ask_tlsa(struct job *j, size_t host)
 {
 	struct job_host *h = &j->hosts[host];
-	struct buf name;
-	buf_init(&name, 300);
 	h->rdata = NULL;
 	h->n_rdata = 0;
-	if (dane_question_put(&name, h->port, h->bases.names[h->n_tlsa]) == OK)
-		targets_ask(j, DNS_TLSA, arena_copy(j->arena, buf_view(&name)), host);
-	else
+	while (h->n_tlsa < h->bases.n && !ask_base(j, host)) {
 		h->tlsa[h->n_tlsa++] = (struct dane_answer){ .result = DANE_ABSENT }; /* no such name can exist */
-	buf_fini(&name);
+		judge(j, h);
+	}
 }
 
 static void go_on(struct job *j, size_t host)
@@ -65,13 +83,6 @@ void publish_take_record(struct job *j, size_t host, struct str rdata)
 		h->rdata[h->n_rdata++] = copy;
 }
 
-static void judge(struct job *j, struct job_host *h)
-{
-	struct dane_judgement *judged = ARENA_NEW(j->arena, struct dane_judgement);
-	dane_judge(h->tlsa, h->n_tlsa, tls_parses, judged);
-	h->judged = judged;
-}
-
 void publish_answered(struct job *j, size_t host, enum dns_kind kind, const struct resolved_end *m)
 {
 	struct job_host *h = &j->hosts[host];
@@ -98,6 +109,10 @@ void publish_take_policy(struct job *j, const struct resolved_policy *m)
 {
 	struct str mx = m->state == STS_POLICY ? arena_try_copy(j->arena, m->mx) : STR_NONE;
 	j->sts.asked = true;
+	if (m->state > STS_TROUBLE) {
+		targets_policy_unknown(j, m->text);
+		return;
+	}
 	j->sts.trouble = m->state == STS_TROUBLE;
 	j->sts.in_force = m->state == STS_POLICY && m->mode <= MTASTS_MODE_ENFORCE; /* patterns without room name no host */
 	j->sts.mode = j->sts.in_force ? (enum mtasts_mode)m->mode : MTASTS_MODE_NONE;
@@ -114,10 +129,10 @@ static enum protection_dane dane_says(const struct job_host *h)
 {
 	if (h->dane.name.n == 0) /* an address, not a name */
 		return PROTECTION_DANE_NONE;
-	if (h->bases.ask == DANE_ASK_FAILED)
-		return PROTECTION_DANE_TROUBLE;
-	if (h->bases.ask != DANE_ASK_TLSA || h->judged == NULL)
+	if (h->bases.ask == DANE_ASK_NOTHING)
 		return PROTECTION_DANE_NONE;
+	if (h->bases.ask != DANE_ASK_TLSA || h->judged == NULL) /* a question failed, or there was nobody to ask */
+		return PROTECTION_DANE_TROUBLE;
 	switch (h->judged->verdict) {
 	case DANE_NONE: return PROTECTION_DANE_NONE;
 	case DANE_USABLE: return PROTECTION_DANE_USABLE;

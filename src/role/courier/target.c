@@ -52,6 +52,13 @@ void targets_ask(struct job *j, enum dns_kind kind, struct str name, size_t host
 	channel_send(c->resolver, RESOLVE, &(struct resolve){ .request = number, .kind = kind, .name = name });
 }
 
+/* Whether a policy is in force, only the resolver knows: without its word nothing goes out. */
+void targets_policy_unknown(struct job *j, struct str text)
+{
+	j->sts.unknown = true;
+	dns_trouble(j, DNS_TXT, j->name, text);
+}
+
 /* Without a resolver the question for the MX records fails, and with it the job. */
 void targets_ask_policy(struct job *j, struct str domain)
 {
@@ -254,6 +261,8 @@ static void take_end(const struct ask *a, const struct resolved_end *m)
 		address_answered(j, a, m);
 	else if (a->host != no_host)
 		publish_answered(j, a->host, a->kind, m);
+	else
+		targets_policy_unknown(j, m->text);
 	one_ask_less(j);
 }
 
@@ -464,7 +473,7 @@ void job_targets_known(struct job *j)
 {
 	if (j->direct && !j->allow_loopback && j->plan.n_hosts > 0)
 		drop_ourselves(j);
-	if (j->n_targets == 0)
+	if (j->n_targets == 0 && !j->sts.unknown)
 		order_targets(j);
 	evidence_route(j);
 	report_route(j);

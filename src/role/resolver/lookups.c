@@ -196,9 +196,10 @@ static void ask_policy(struct asker *asker, const struct resolve_policy *m)
 	list_add_last(&asker->policy_asks, &ask->in_asker);
 	if (asker->n_waiters++ < WAITERS_MAX)
 		ask->waiter = policies_ask(l->policies, m->domain, on_policy, ask);
-	if (ask->waiter == NULL)
-		on_policy(ask, &(struct policy_answer){ .state = STS_NONE, .text = STR("no policy can be looked for: too many are, or "
-		                                                                        "this is no domain name") });
+	if (ask->waiter == NULL && policies_can_have(m->domain))
+		on_policy(ask, &(struct policy_answer){ .state = STS_UNASKED, .text = STR("too many questions for policies wait") });
+	else if (ask->waiter == NULL)
+		on_policy(ask, &(struct policy_answer){ .state = STS_NONE, .text = STR("no policy can be published under this name") });
 }
 
 static void on_message(void *owner, unsigned kind, const void *msg, int fd)

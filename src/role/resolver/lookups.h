@@ -3,7 +3,7 @@
  * role/resolver/lookups.h -- who waits for which name; equal questions are asked once.
  *
  * An asker is a channel to a neighbour. Its requests are answered in the order in which the answers
- * come; a request that cannot be taken is answered at once with DNS_FAILED.
+ * come; a request that cannot be taken is answered at once with DNS_FAILED, or STS_UNASKED.
  *
  * Limits   LOOKUPS_MAX different questions open at once, WAITERS_MAX requests of one asker.
  * Owns     The channels. Lookups whose askers have gone are finished for the cache's sake.

@@ -223,10 +223,15 @@ void policy_rest(struct policy *y)
 
 /* ---- questions ---- */
 
+bool policies_can_have(struct str domain)
+{
+	return domain.n <= DOMAIN_ROOM && domain_is_valid(domain);
+}
+
 struct policy_waiter *policies_ask(struct policies *p, struct str domain, policy_answered *answered, void *owner)
 {
 	char lower[DOMAIN_ROOM];
-	if (domain.n > sizeof lower || !domain_is_valid(domain))
+	if (!policies_can_have(domain))
 		return NULL;
 	for (size_t i = 0; i < domain.n; i++)
 		lower[i] = (char)ascii_lower((unsigned char)domain.p[i]);
@@ -305,7 +310,7 @@ void policies_kept(struct policies *p, struct str key, struct str value)
 		LIST_EACH(at, &p->order)
 			policy_keep(LIST_MEMBER(at, struct policy, in_order));
 	}
-	if (!str_take(&key, str_of(key_prefix)) || key.n > DOMAIN_ROOM || !domain_is_valid(key))
+	if (!str_take(&key, str_of(key_prefix)) || !policies_can_have(key))
 		return;
 	if (mtasts_kept(value, now_s, &kept) == OK && mtasts_lives(&kept, now_s))
 		take(p, key, &kept);

@@ -61,7 +61,10 @@ void             policies_use(struct policies *p, struct dns *dns);   /* as look
 /* What was kept; an empty key says that this was all of it. */
 void policies_kept(struct policies *p, struct str key, struct str value);
 
-/* The callback comes later, from the loop; it lives in what it was given. NULL: too much is waiting. */
+/* Can a policy be published under this name? */
+bool policies_can_have(struct str domain);
+
+/* The callback comes later, from the loop; it lives in what it was given. NULL: too much is waiting, or policies_can_have not. */
 struct policy_waiter;
 struct policy_waiter *policies_ask(struct policies *p, struct str domain, policy_answered *answered, void *owner);
 void                  policies_cancel(struct policy_waiter **w); /* NULL is fine */

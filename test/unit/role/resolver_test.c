@@ -27,12 +27,19 @@ struct asker { struct channel *channel; struct buf heard; size_t ends, wanted; b
 static void on_message(void *owner, unsigned kind, const void *msg, int fd)
 {
 	static const char *const results[] = { "found", "nodata", "nxdomain", "bogus", "failed" };
+	static const char *const states[] = { "none", "policy", "trouble", "unasked" };
 	struct asker *a = owner;
 	assert_int_equal(fd, -1);
 	if (kind == RESOLVED_RECORD) {
 		const struct resolved_record *m = msg;
 		assert_int_equal(buf_addf(&a->heard, "%u:%u/%.*s ", (unsigned)m->request, (unsigned)m->number,
 		                          STR_ARG(m->text)), OK);
+		return;
+	}
+	if (kind == RESOLVED_POLICY) {
+		const struct resolved_policy *m = msg;
+		assert_int_equal(buf_addf(&a->heard, "%u:policy %s;", (unsigned)m->request, states[m->state]), OK);
+		loop_stop(loop);
 		return;
 	}
 	const struct resolved_end *m = msg;
@@ -59,7 +66,7 @@ static void link_asker(struct asker *a, unsigned number)
 	buf_init(&a->heard, 1 << 20);
 	assert_int_equal(socket_pair(fds), OK);
 	a->channel = channel_new(loop, fds[0], &from_resolver, &to_resolver, &handler, a);
-	lookups_link(lookups, number, fds[1], false);
+	lookups_link(lookups, number, fds[1], true);
 }
 
 static void end_asker(struct asker *a)
@@ -221,6 +228,13 @@ static void waiting_requests_have_a_limit(void **state)
 		ask(&a, i, DNS_A, STR("mx.plain.test"));
 	loop_run(loop);
 	expect_heard(&a, "2048:failed;");
+	/* None could be known under this name; under that one, perhaps. */
+	channel_send(a.channel, RESOLVE_POLICY, &(struct resolve_policy){ .request = 1, .domain = STR("-.plain.test") });
+	loop_run(loop);
+	expect_heard(&a, "1:policy none;");
+	channel_send(a.channel, RESOLVE_POLICY, &(struct resolve_policy){ .request = 2, .domain = STR("plain.test") });
+	loop_run(loop);
+	expect_heard(&a, "2:policy unasked;");
 	assert_int_equal(lookups_open(lookups), 1);
 	end_asker(&a);
 }

@@ -488,7 +488,7 @@ static void draining_waits_for_no_policy(void **state)
 	w.zone = "MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;STS y.example silent";
 	direct("opportunistic");
 	world_send(&w, &to_b);
-	while (w.policies_unanswered == 0)
+	while (w.unanswered == 0)
 		world_run(&w);
 	channel_send(w.control, TO_ROLE_DRAIN, &(struct to_role_drain){ .grace_ms = 20000 });
 	while (w.given_back == 0)

@@ -185,6 +185,50 @@ static void test_p12_a_policy_never_replaces_dane(void **state)
 	nothing_has_left();
 }
 
+/* The resolver goes away after so many questions were put to it in vain; the letter waits. */
+static void expect_later_without_the_resolver(unsigned unanswered, const char *outcomes)
+{
+	world_send(&w, &to_b);
+	while (w.unanswered < unanswered)
+		world_run(&w);
+	channel_close(&w.resolver);
+	while (!w.done)
+		world_run(&w);
+	if (!str_starts(buf_view(&w.outcomes), str_of(outcomes)))
+		fail_msg("got      %.*s\nexpected %s", STR_ARG(buf_view(&w.outcomes)), outcomes);
+	nothing_has_left();
+}
+
+/* One family is answered and signed, so there is a question for TLSA records to ask, and nobody to ask it. */
+static void test_attack_36_a_question_that_nobody_could_be_asked(void **state)
+{
+	(void)state;
+	world_configure(&w, "direct {\n port %\n allow-loopback yes\n}\n");
+	publish("+MX y.example 10 mx.y.example;+AAAA mx.y.example ::1;A mx.y.example silent;");
+	expect_later_without_the_resolver(1, "0 later 0 4.7.5 mx.y.example must not be used: Whether the host has TLSA records could "
+	                                     "not be found out");
+}
+
+/* All is known but the policy, and what the second host publishes. */
+static void test_attack_37_a_policy_that_nobody_could_be_asked(void **state)
+{
+	(void)state;
+	direct("");
+	publish(PLAIN_MX "MX y.example 20 mx2.y.example;+A mx2.y.example 127.0.0.2;TLSA _%u._tcp.mx2.y.example silent;"
+	        "STS y.example silent");
+	expect_later_without_the_resolver(2, "0 later 0 4.4.3 The DNS did not answer the question for TXT y.example: the resolver is "
+	                                     "not there");
+}
+
+static void test_attack_37_a_policy_that_cannot_be_looked_for(void **state)
+{
+	(void)state;
+	direct("");
+	publish(PLAIN_MX "STS y.example unasked");
+	expect("0 later 0 4.4.3 The DNS did not answer the question for TXT y.example: too many wait");
+	nothing_has_left();
+}
+
 static void an_exception_ends(void **state)
 {
 	(void)state;
@@ -348,6 +392,9 @@ int main(void)
 		IN_WORLD(an_exception_ends),
 		IN_WORLD(what_a_domain_has_shown_is_remembered),
 		IN_WORLD(memories_come_from_the_last_run),
+		IN_WORLD(test_attack_36_a_question_that_nobody_could_be_asked),
+		IN_WORLD(test_attack_37_a_policy_that_nobody_could_be_asked),
+		IN_WORLD(test_attack_37_a_policy_that_cannot_be_looked_for),
 		IN_WORLD(memories_that_are_none),
 		IN_WORLD(an_explanation_sends_nothing),
 		IN_WORLD(sessions_under_dane_are_told),

@@ -415,7 +415,8 @@ static void put_tlsa(struct world *w, struct str value, struct buf *out)
 	must(buf_add(out, (struct str){ (const char *)digest, sizeof digest }));
 }
 
-/* Rows "STS DOMAIN MODE PATTERNS", "STS DOMAIN trouble", and "STS DOMAIN silent" for no answer at all. */
+/* Rows "STS DOMAIN MODE PATTERNS", "STS DOMAIN trouble" or "STS DOMAIN unasked", and "STS DOMAIN silent" for no
+ * answer at all. */
 static void say_policy(struct world *w, const struct resolve_policy *m)
 {
 	struct resolved_policy p = { .request = m->request, .state = STS_NONE };
@@ -425,9 +426,14 @@ static void say_policy(struct world *w, const struct resolve_policy *m)
 			continue;
 		(void)str_take_word(&row, &mode);
 		if (str_eq(mode, STR("silent"))) {
-			w->policies_unanswered++;
+			w->unanswered++;
 			loop_stop(w->loop);
 			return;
+		}
+		if (str_eq(mode, STR("unasked"))) {
+			p.state = STS_UNASKED;
+			p.text = STR("too many wait");
+			break;
 		}
 		p.state = str_eq(mode, STR("trouble")) ? STS_TROUBLE : STS_POLICY;
 		p.trouble = p.state == STS_TROUBLE ? STS_FETCH_ERROR : STS_FINE;
@@ -439,8 +445,8 @@ static void say_policy(struct world *w, const struct resolve_policy *m)
 	channel_send(w->resolver, RESOLVED_POLICY, &p);
 }
 
-/* Rows "KIND NAME VALUE" or "KIND NAME nxdomain|bogus|failed", separated by ';'; "+KIND" for a signed answer. A name without a
- * row does not exist; one with rows of other kinds has no data. */
+/* Rows "KIND NAME VALUE" or "KIND NAME nxdomain|bogus|failed|silent", separated by ';'; "+KIND" for a signed answer. A name without
+ * a row does not exist; one with rows of other kinds has no data. */
 static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 {
 	static const char *const kinds[] = { "A", "AAAA", "MX", "PTR", "TXT", "TLSA", "CNAME" };
@@ -471,6 +477,11 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 			result = DNS_NODATA;
 		if (!same)
 			continue;
+		if (str_eq(row, STR("silent"))) {
+			w->unanswered++;
+			loop_stop(w->loop);
+			return;
+		}
 		if (str_eq(row, STR("bogus")) || str_eq(row, STR("failed"))) {
 			result = row.p[0] == 'b' ? DNS_BOGUS : DNS_FAILED;
 			continue;

@@ -69,7 +69,7 @@ struct world {
 	struct buf remembered, last_memory; /* keys, with a space after each; the last value */
 	uint64_t last_level, last_dsn;
 	bool done, ready, drained, resting, spool_lost;
-	unsigned renewals, given_back, policies_unanswered;
+	unsigned renewals, given_back, unanswered;
 };
 
 void world_open(struct world *w);
