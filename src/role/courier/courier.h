@@ -156,6 +156,7 @@ struct job {
 		enum mtasts_mode mode;
 		enum sts_trouble cause; /* of the trouble */
 		bool unknown;           /* nobody could be asked: the letter waits */
+		bool unknown;           /* nobody could be asked: the letter waits */
 		uint64_t max_age_s;
 		struct str mx, id, text;
 	} sts;

@@ -250,11 +250,11 @@ static size_t collect_rcpts(struct job *j, uint64_t most)
 	return n;
 }
 
-/* As far as that it would get. */
-static void end_explanation(struct job *j)
+void job_explained(struct job *j)
 {
 	struct visit *v = j->visit;
 	for (size_t i = 0; i < j->n_rcpts; i++)
+	evidence_visit(j, v);
 		tell_outcome(j, i, OUTCOME_DONE, &REPLY(0, 2, 0, 0, STR("The next server is ready for a message")));
 	v->job = NULL;
 	j->visit = NULL;
@@ -265,10 +265,6 @@ void job_begin_letter(struct job *j)
 {
 	struct courier *c = j->courier;
 	evidence_visit(j, j->visit);
-	if (j->purpose == JOB_EXPLAIN) {
-		end_explanation(j);
-		return;
-	}
 	struct smtp_client *client = hop_client(j->visit->hop);
 	/* Who is over the server's limit gets no outcome and so comes again in a moment (RFC 9422 4). */
 	size_t n = collect_rcpts(j, smtp_client_offers(client)->rcpt_max);

@@ -466,6 +466,11 @@ static void ready(struct visit *v)
 	v->letters++;
 	job_begin_letter(j);
 }
+	if (j->purpose == JOB_EXPLAIN) {
+		job_explained(j);
+		rest(v);
+		return;
+	}
 
 /* ---- what the hop tells ---- */
 

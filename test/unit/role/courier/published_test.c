@@ -295,6 +295,9 @@ static void an_explanation_sends_nothing(void **state)
 	assert_int_equal(w.last_level, TLS_DANE);
 	expect_told("tls level=dane");
 	nothing_has_left();
+	/* The connection is free for a letter. */
+	expect("0 done 250 2.0.0 Ok|");
+	assert_int_equal(w.peers[0].connections, 1);
 }
 
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
@@ -389,12 +392,12 @@ int main(void)
 		IN_WORLD(test_attack_37_a_policy_binds),
 		IN_WORLD(test_attack_37_a_policy_wants_a_certificate),
 		IN_WORLD(test_p12_a_policy_never_replaces_dane),
-		IN_WORLD(an_exception_ends),
-		IN_WORLD(what_a_domain_has_shown_is_remembered),
-		IN_WORLD(memories_come_from_the_last_run),
 		IN_WORLD(test_attack_36_a_question_that_nobody_could_be_asked),
 		IN_WORLD(test_attack_37_a_policy_that_nobody_could_be_asked),
 		IN_WORLD(test_attack_37_a_policy_that_cannot_be_looked_for),
+		IN_WORLD(an_exception_ends),
+		IN_WORLD(what_a_domain_has_shown_is_remembered),
+		IN_WORLD(memories_come_from_the_last_run),
 		IN_WORLD(memories_that_are_none),
 		IN_WORLD(an_explanation_sends_nothing),
 		IN_WORLD(sessions_under_dane_are_told),
