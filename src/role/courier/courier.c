@@ -134,6 +134,7 @@ static fault on_apply(void *role, const struct conf *conf, struct why *why)
 		forget_ca_texts(&c->ca_texts);
 		c->ca_texts = c->ca_coming;
 		c->conf = conf;
+		c->generation++;
 		visit_end_kept(c);
 	} else {
 		forget_ca_texts(&c->ca_coming);

@@ -59,6 +59,7 @@ struct courier {
 	struct role_base *base;
 	struct loop *loop;
 	const struct conf *conf;             /* NULL before the first generation */
+	uint64_t generation;                 /* how many there have been */
 	struct channel *spool, *keeper, *resolver;
 	struct map *jobs;                    /* by the spool's number */
 	struct list in_hand;                 /* every job */
@@ -134,6 +135,7 @@ struct job {
 	bool going, released;
 
 	/* how: copied from the configuration */
+	uint64_t generation;      /* which one that was */
 	enum tls_level level;     /* that the configuration asks for */
 	bool lmtp, implicit, allow_loopback, direct;
 	bool login, excepted;
@@ -153,10 +155,9 @@ struct job {
 	struct str mx_canonical;
 	struct sts {
 		bool asked, in_force, trouble;
+		bool unknown;           /* nobody could be asked: the letter waits */
 		enum mtasts_mode mode;
 		enum sts_trouble cause; /* of the trouble */
-		bool unknown;           /* nobody could be asked: the letter waits */
-		bool unknown;           /* nobody could be asked: the letter waits */
 		uint64_t max_age_s;
 		struct str mx, id, text;
 	} sts;
@@ -221,6 +222,7 @@ void job_next(struct job *j);                     /* the target at j->at, or the
 void job_targets_known(struct job *j);
 void job_fail_all(struct job *j, enum outcome_class outcome, const struct smtp_reply *why); /* and it is over */
 void job_begin_letter(struct job *j);             /* the visit is ready for a transaction */
+void job_explained(struct job *j);                /* the same: as far as that an explanation would get; the visit is free again */
 void job_rcpt_event(struct job *j, const struct smtp_client_event *e);
 void job_letter_done(struct job *j);
 void job_visit_ready_again(struct job *j);        /* after a transaction that others may still carry */
@@ -237,10 +239,10 @@ void targets_resolver_gone(struct courier *c);
 void targets_forget(struct job *j);
 void targets_ask(struct job *j, enum dns_kind kind, struct str name, size_t host);
 void targets_ask_policy(struct job *j, struct str domain);
+void targets_policy_unknown(struct job *j, struct str text);
 
 /* publish.c */
 void publish_address_answered(struct job *j, size_t host, enum dns_kind kind, const struct resolved_end *m);
-void targets_policy_unknown(struct job *j, struct str text);
 void publish_take_record(struct job *j, size_t host, struct str rdata);      /* TLSA */
 void publish_answered(struct job *j, size_t host, enum dns_kind kind, const struct resolved_end *m); /* TLSA, CNAME */
 void publish_take_policy(struct job *j, const struct resolved_policy *m);

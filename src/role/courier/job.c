@@ -77,6 +77,7 @@ static bool read_configuration(struct job *j)
 	struct courier *c = j->courier;
 	const struct conf *conf = c->conf;
 	struct str ehlo = conf->hostname, ca = STR_NONE;
+	j->generation = c->generation;
 	j->allow_loopback = conf->direct.allow_loopback;
 	j->level = TLS_NONE;
 	if (j->kind == ROUTE_TO_RELAY) {
@@ -253,8 +254,8 @@ static size_t collect_rcpts(struct job *j, uint64_t most)
 void job_explained(struct job *j)
 {
 	struct visit *v = j->visit;
-	for (size_t i = 0; i < j->n_rcpts; i++)
 	evidence_visit(j, v);
+	for (size_t i = 0; i < j->n_rcpts; i++)
 		tell_outcome(j, i, OUTCOME_DONE, &REPLY(0, 2, 0, 0, STR("The next server is ready for a message")));
 	v->job = NULL;
 	j->visit = NULL;

@@ -72,6 +72,9 @@ static void put_key(const struct job *j, const struct target *t, struct buf *out
 		f = buf_addf(out, "%.*s ", STR_ARG(j->name));
 	if (f == OK && j->login)
 		f = buf_add(out, j->name);
+	/* Its anchors and its login are those of one configuration. */
+	if (f == OK)
+		f = buf_addf(out, " %llu", (unsigned long long)j->generation);
 	if (f == OK && j->trust != NULL)
 		f = buf_addf(out, " %.*s", STR_ARG(j->trust->ca_path));
 	/* Without room for the whole key nothing is shared. */
@@ -463,14 +466,14 @@ static void ready(struct visit *v)
 	}
 	if (!promises(v))
 		return;
-	v->letters++;
-	job_begin_letter(j);
-}
 	if (j->purpose == JOB_EXPLAIN) {
 		job_explained(j);
 		rest(v);
 		return;
 	}
+	v->letters++;
+	job_begin_letter(j);
+}
 
 /* ---- what the hop tells ---- */
 

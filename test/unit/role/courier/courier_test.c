@@ -482,6 +482,28 @@ static void draining_ends_when_nothing_is_in_hand(void **state)
 	assert_true(str_eq(buf_view(&w.outcomes), STR("0 done 250 2.0.0 Ok|")));
 }
 
+/* What was proven by the anchors, and logged in with the password, of yesterday serves no letter of today. */
+static void a_connection_does_not_outlive_its_configuration(void **state)
+{
+	(void)state;
+	w.zone = one_mx;
+	direct("opportunistic");
+	w.hold_body = true;
+	world_send(&w, &to_b);
+	while (w.wants == 0)
+		world_run(&w);
+	direct("opportunistic");
+	w.hold_body = false;
+	channel_send(w.spool, WORKER_BODY, &(struct worker_body){ .job = w.job, .bytes = STR("x\r\n") });
+	channel_send(w.spool, WORKER_BODY_END, &(struct worker_body_end){ .job = w.job, .whole = 1 });
+	while (!w.done)
+		world_run(&w);
+	expect(&to_b, "0 done 250 2.0.0 Ok|");
+	assert_int_equal(w.peers[0].connections, 2);
+	expect(&to_b, "0 done 250 2.0.0 Ok|");
+	assert_int_equal(w.peers[0].connections, 2);
+}
+
 static void draining_waits_for_no_policy(void **state)
 {
 	(void)state;
@@ -541,6 +563,7 @@ int main(void)
 		WORLD_TEST(a_content_that_breaks_off), WORLD_TEST(a_job_is_released), WORLD_TEST(the_spool_starts_anew),
 		WORLD_TEST(draining_ends_when_nothing_is_in_hand), WORLD_TEST(draining_waits_for_no_policy),
 		WORLD_TEST(recipients_over_the_limit_come_again),
+		WORLD_TEST(a_connection_does_not_outlive_its_configuration),
 		WORLD_TEST(without_a_resolver_letters_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
