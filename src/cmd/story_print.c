@@ -168,12 +168,6 @@ static void of_finding(const json_t *o, struct words *w)
 	put(w, field(o, "text"));
 }
 
-static void of_next(const json_t *o, struct words *w)
-{
-	add(w, o, "at", "", "");
-	add(w, o, "text", ": ", "");
-}
-
 static void of_anything(const json_t *o, struct words *w)
 {
 	const char *key;
@@ -194,9 +188,8 @@ static const struct { const char *kind, *name; void (*print)(const json_t *o, st
 	{ "route", "route", of_route },       { "mx", "mail servers", of_mx },  { "mta-sts", "MTA-STS", of_mta_sts },
 	{ "dane", "DANE", of_dane },          { "tlsa", "  record", of_anything }, { "policy", "policy", of_policy },
 	{ "host", "server", of_host },        { "tls", "connection", of_tls },  { "cert", "certificate", of_cert },
-	{ "reply", "reply", of_reply },       { "next", "next try", of_next },  { "note", "note", of_anything },
-	{ "answer", "now", of_answer },
-	{ "finding", "", of_finding },        { "tlsrpt", "TLS reports", of_anything },
+	{ "reply", "reply", of_reply },       { "answer", "now", of_answer },   { "finding", "", of_finding },
+	{ "tlsrpt", "TLS reports", of_anything },
 };
 
 void story_print(const json_t *story, const char *indent)

@@ -17,9 +17,7 @@
  *     tls     what the connection had                        level, demanded, version, group, cipher, verified, by, problem, hello
  *     cert    one certificate of the server's chain          n, subject, issuer, names, until, key, spki
  *     reply   what the server said in the end                code, status, text
- *     said    a line of the dialogue                         by, text
- *     next    when it is tried again                         at, text
- *     note    anything else                                  text
+ *     said    a line of the dialogue                         text
  *     answer  what would happen now                          result, text, code, status, host, ip, level, tls
  *     cut     the last line of a story that was too long
  *

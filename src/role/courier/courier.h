@@ -15,7 +15,7 @@
  * A job owns its arena; a visit owns its connection and outlives the job when it is kept for the next one. Nothing of the
  * configuration is kept by a job: a reload may come at any time.
  *
- * Tests    test/unit/role/courier/courier_test.c
+ * Tests    test/unit/role/courier
  */
 #ifndef ROLE_COURIER_COURIER_H
 #define ROLE_COURIER_COURIER_H
@@ -90,7 +90,6 @@ struct job_host {
 	uint16_t port;
 	struct mx_address addresses[16];
 	size_t n_addresses;
-	bool trouble;
 	/* What is published about it; only for hosts of MX records, or of none (publish.c). */
 	unsigned awaited;         /* addresses that were asked for and have not come */
 	struct dane_host dane;

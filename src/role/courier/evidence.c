@@ -54,7 +54,7 @@ static const char *dane_word(const struct job_host *h)
 	static const char *const words[] = {
 		[DANE_NONE] = "none", [DANE_USABLE] = "usable", [DANE_UNUSABLE] = "unusable", [DANE_TROUBLE] = "trouble",
 	};
-	return h->judged != NULL ? words[h->judged->verdict] : h->bases.ask == DANE_ASK_FAILED ? "trouble" : "none";
+	return h->judged != NULL ? words[h->judged->verdict] : h->bases.ask == DANE_ASK_NOTHING ? "none" : "trouble";
 }
 
 static void tell_dane(struct job *j, const struct job_host *h)

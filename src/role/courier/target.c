@@ -241,10 +241,8 @@ static bool is_answer(uint64_t result)
 static void address_answered(struct job *j, const struct ask *a, const struct resolved_end *m)
 {
 	struct job_host *h = &j->hosts[a->host];
-	if (!is_answer(m->result)) {
-		h->trouble = true;
+	if (!is_answer(m->result))
 		dns_trouble(j, a->kind, a->name, m->result == DNS_BOGUS ? STR("its signature is wrong (DNSSEC: bogus)") : m->text);
-	}
 	/* What a bogus answer says is not used, whatever it said. */
 	if (m->result == DNS_BOGUS)
 		h->n_addresses = 0;

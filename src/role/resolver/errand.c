@@ -222,11 +222,6 @@ fault errands_trust(struct errands *s, struct str ca_pem, bool allow_private, st
 	return OK;
 }
 
-size_t errands_open(const struct errands *s)
-{
-	return s->n_open;
-}
-
 struct errands *errands_new(struct loop *loop)
 {
 	struct errands *s = NEW(struct errands);

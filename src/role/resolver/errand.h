@@ -35,7 +35,6 @@ void            errands_free(struct errands **e); /* after everything under way 
  * again with them. */
 MUST_USE fault  errands_trust(struct errands *e, struct str ca_pem, bool allow_private, struct why *why);
 void            errands_use(struct errands *e, struct dns *dns); /* as lookups_use */
-size_t          errands_open(const struct errands *e);
 
 /* NULL: too many are under way. */
 struct errand *errand_start(struct errands *e, const struct errand_plan *plan, https_answered *answered, void *owner);

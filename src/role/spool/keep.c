@@ -41,11 +41,6 @@ int64_t spool_now_s(struct spool *s)
  * noted down, and a step back, or ahead by more than a day, does not count: all times of the queue go along with it. */
 static const char clock_key[] = "spool:clock";
 
-bool spool_is_own_key(struct str key)
-{
-	return str_eq(key, str_of(clock_key));
-}
-
 static void keep_clock(struct spool *s, int64_t every_s)
 {
 	char text[24];
@@ -62,7 +57,7 @@ static void take_clock(void *owner, struct str key, struct str value, int64_t ex
 {
 	uint64_t s;
 	(void)expires_s;
-	if (spool_is_own_key(key) && str_u64(value, &s) && s <= INT64_MAX / 2)
+	if (str_eq(key, str_of(clock_key)) && str_u64(value, &s) && s <= INT64_MAX / 2)
 		*(int64_t *)owner = (int64_t)s;
 }
 

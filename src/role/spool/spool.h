@@ -215,7 +215,6 @@ struct role_base *spool_start_on(struct loop *loop, int control_fd, const struct
 
 /* ---- keep.c ---- */
 int64_t spool_now_s(struct spool *s);            /* follows the wall clock, but never jumps with it */
-bool    spool_is_own_key(struct str key);        /* of an observation that is ours, not the resolver's */
 void    spool_tell_observations(struct spool *s);
 fault   spool_open_store(struct spool *s, struct str directory, struct why *why);
 void    spool_store_failed(struct spool *s, const char *text); /* refuses, forgets, opens again later */
@@ -256,7 +255,6 @@ fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_
 /* ---- work.c ---- */
 void spool_worker_link(struct spool *s, enum worker_kind kind, int fd);
 void spool_worker_drop(struct worker *w);
-bool spool_is_memory_of_courier(struct str key); /* of an observation */
 
 /* ---- verdict.c ---- */
 struct outcome_facts {

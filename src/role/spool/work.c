@@ -158,7 +158,7 @@ static void let_rest(struct worker *w)
 
 /* ---- what a courier has learned ---- */
 
-bool spool_is_memory_of_courier(struct str key)
+static bool is_memory_of_courier(struct str key)
 {
 	static const struct str prefixes[] = COURIER_MEMORIES;
 	for (size_t i = 0; i < COUNT(prefixes); i++)
@@ -171,7 +171,7 @@ static void keep_memory(struct worker *w, const struct from_worker_remember *m)
 {
 	struct spool *s = w->spool;
 	if (w->kind != WORKER_COURIER || s->store == NULL || m->key.n > MEMORY_KEY_MAX || m->value.n > MEMORY_VALUE_MAX ||
-	    !spool_is_memory_of_courier(m->key))
+	    !is_memory_of_courier(m->key))
 		return;
 	if (s->ops->remember(s->store, m->key, m->value, m->expires_s) != OK)
 		log_event(LOG_TROUBLE, LOG_Z("text", "what the courier has learned could not be kept"));
@@ -180,7 +180,7 @@ static void keep_memory(struct worker *w, const struct from_worker_remember *m)
 static void tell_memory(void *owner, struct str key, struct str value, int64_t expires_s)
 {
 	struct worker *w = owner;
-	if (spool_is_memory_of_courier(key))
+	if (is_memory_of_courier(key))
 		channel_send(w->channel, WORKER_REMEMBERED,
 		             &(struct worker_remembered){ .job = 0, .key = key, .value = value, .expires_s = expires_s });
 }
