@@ -90,18 +90,27 @@ static bool is_free(const struct policy *y)
 	return y->step == POLICY_IDLE && list_empty(&y->waiters);
 }
 
-static bool make_room(struct policies *p)
+static bool forget_one(struct policies *p, int64_t now_s, bool also_living)
 {
 	LIST_EACH(at, &p->order) {
 		struct policy *y = LIST_MEMBER(at, struct policy, in_order);
-		if (map_count(p->by_domain) < POLICIES_MAX)
-			break;
-		if (!is_free(y))
+		if (!is_free(y) || (mtasts_lives(&y->known, now_s) && !also_living))
 			continue;
 		policy_unkeep(y);
 		policy_free(y);
+		return true;
 	}
-	return map_count(p->by_domain) < POLICIES_MAX;
+	return false;
+}
+
+/* Whoever makes us ask for many names shall not make us forget a policy for what is none. */
+static bool make_room(struct policies *p)
+{
+	int64_t now_s = policies_now_s(p);
+	while (map_count(p->by_domain) >= POLICIES_MAX)
+		if (!forget_one(p, now_s, false) && !forget_one(p, now_s, true))
+			return false;
+	return true;
 }
 
 static void on_hurry(void *owner)

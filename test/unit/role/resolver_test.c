@@ -13,6 +13,7 @@
 #include "dns/nsd.h"
 #include "role/resolver/lookups.h"
 #include "role/resolver/upstream.h"
+#include "sys/clock.h"
 #include "sys/channel.h"
 #include "sys/socket.h"
 
@@ -239,6 +240,62 @@ static void waiting_requests_have_a_limit(void **state)
 	end_asker(&a);
 }
 
+/* What the policies want to be kept, or to be forgotten: the last key, and how many. */
+struct kept { char forgotten[64]; unsigned n_forgotten; };
+
+static void on_keep(void *owner, struct str key, struct str value, int64_t expires_s)
+{
+	struct kept *k = owner;
+	(void)value;
+	if (expires_s != 0)
+		return;
+	k->n_forgotten++;
+	(void)snprintf(k->forgotten, sizeof k->forgotten, "%.*s", STR_ARG(key));
+}
+
+static void on_policy(void *owner, const struct policy_answer *answer)
+{
+	(void)owner;
+	(void)answer;
+	fail_msg("nobody was asked");
+}
+
+static void wonder(struct policies *p, unsigned from, unsigned to)
+{
+	char name[32];
+	for (unsigned i = from; i < to; i++) {
+		(void)snprintf(name, sizeof name, "n%u.plain.test", i);
+		struct policy_waiter *w = policies_ask(p, str_of(name), on_policy, NULL);
+		assert_non_null(w);
+		policies_cancel(&w);
+	}
+}
+
+static void names_without_a_policy_push_out_none_that_has_one(void **state)
+{
+	(void)state;
+	struct kept kept = { .n_forgotten = 0 };
+	char value[100], key[64];
+	struct policies *p = policies_new(&(struct policies_house){ .loop = loop, .keep = on_keep, .owner = &kept });
+	(void)snprintf(value, sizeof value, "1 %lld 86400 %lld enforce 1\nmx.plain.test", (long long)clock_wall_s(), (long long)clock_wall_s());
+	policies_kept(p, STR("mta-sts/old.plain.test"), str_of(value));
+	wonder(p, 0, POLICIES_MAX + 100);
+	assert_int_equal(kept.n_forgotten, 0);
+	struct policies_facts facts;
+	policies_facts(p, &facts);
+	assert_int_equal(facts.enforced, 1);
+	/* Where all have one, the longest unused goes. */
+	for (unsigned i = 0; i < POLICIES_MAX; i++) {
+		(void)snprintf(key, sizeof key, "mta-sts/p%u.plain.test", i);
+		policies_kept(p, str_of(key), str_of(value));
+	}
+	assert_int_equal(kept.n_forgotten, 1);
+	assert_string_equal(kept.forgotten, "mta-sts/old.plain.test");
+	policies_facts(p, &facts);
+	assert_int_equal(facts.enforced, POLICIES_MAX);
+	policies_free(&p);
+}
+
 static void an_asker_that_goes_leaves_nothing(void **state)
 {
 	(void)state;
@@ -393,6 +450,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(equal_questions_are_asked_once, begin_lookups, end_lookups),
 		cmocka_unit_test_setup_teardown(strange_names_are_refused, begin_lookups, end_lookups),
 		cmocka_unit_test_setup_teardown(open_questions_have_a_limit, begin_lookups, end_lookups),
+		cmocka_unit_test(names_without_a_policy_push_out_none_that_has_one),
 		cmocka_unit_test_setup_teardown(waiting_requests_have_a_limit, begin_lookups, end_lookups),
 		cmocka_unit_test_setup_teardown(an_asker_that_goes_leaves_nothing, begin_lookups, end_lookups),
 		cmocka_unit_test_setup_teardown(questions_survive_a_change_of_servers, begin_lookups, end_lookups),
