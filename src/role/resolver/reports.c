@@ -22,7 +22,8 @@ struct question {
 	struct link in_reports;
 	struct reports *reports;
 	uint64_t request;
-	struct dns_question *txt;
+	struct str name;
+	struct dns_question *txt;      /* NULL: waits until there is somebody to ask */
 };
 
 struct report {
@@ -39,6 +40,7 @@ static void question_free(struct question *q)
 	dns_cancel(&q->txt);
 	link_remove(&q->in_reports);
 	q->reports->n_asked--;
+	str_release(&q->name);
 	free(q);
 }
 
@@ -75,29 +77,36 @@ static void on_record(void *owner, const struct dns_answer *answer)
 	buf_fini(&list);
 }
 
+static void ask_record(struct question *q)
+{
+	dns_cancel(&q->txt);
+	if (q->reports->dns != NULL)
+		q->txt = dns_ask(q->reports->dns, DNS_TXT, q->name, on_record, q);
+}
+
 void reports_ask(struct reports *r, uint64_t request, struct str domain)
 {
 	struct buf name;
 	buf_init(&name, NAME_ROOM);
 	fault f = domain_is_valid(domain) ? buf_add(&name, STR("_smtp._tls.")) : F_SYNTAX;
 	f = f == OK ? buf_add(&name, domain) : f;
-	if (f != OK || r->dns == NULL || r->n_asked >= REPORTS_MAX) {
+	if (f != OK || r->n_asked >= REPORTS_MAX) {
 		r->house.wish(r->house.owner, request, f != OK ? REPORT_UNWANTED : REPORT_UNKNOWN, STR_NONE);
 	} else {
 		struct question *q = NEW(struct question);
-		*q = (struct question){ .reports = r, .request = request };
+		*q = (struct question){ .reports = r, .request = request, .name = str_keep(buf_view(&name)) };
 		list_add_last(&r->asked, &q->in_reports);
 		r->n_asked++;
-		q->txt = dns_ask(r->dns, DNS_TXT, buf_view(&name), on_record, q);
+		ask_record(q);
 	}
 	buf_fini(&name);
 }
 
 void reports_use(struct reports *r, struct dns *dns)
 {
-	LIST_EACH(at, &r->asked)
-		tell_wish(LIST_MEMBER(at, struct question, in_reports), REPORT_UNKNOWN, STR_NONE);
 	r->dns = dns;
+	LIST_EACH(at, &r->asked)
+		ask_record(LIST_MEMBER(at, struct question, in_reports));
 }
 
 /* ---- the report ---- */

@@ -28,7 +28,7 @@ void            reports_free(struct reports **r);
 /* body: gzipped JSON. What cannot even be tried is told at once. */
 void reports_send(struct reports *r, uint64_t request, struct str url, struct str body);
 void reports_ask(struct reports *r, uint64_t request, struct str domain); /* REPORTS_MAX of these, too */
-void reports_use(struct reports *r, struct dns *dns); /* what was asked of the one before is REPORT_UNKNOWN */
+void reports_use(struct reports *r, struct dns *dns); /* as lookups_use */
 void reports_drop(struct reports *r); /* whatever is under way, untold */
 
 #endif
