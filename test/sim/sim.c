@@ -375,9 +375,11 @@ static void start_server(void)
 	struct supervisor_options options = { .conf_path = house_path("conf", run.conf_path, sizeof run.conf_path), .fronts = 2, .ready = on_ready, .ended = on_ended };
 	conf_report_init(&report);
 	bool starts = supervisor_new(run.loop, &options, &run.supervisor, &report) == OK;
-	if (!starts && world.weather.sync_fails > 0) {
+	if (starts || disk.cut) {
+		; /* cut short: the power comes back */
+	} else if (world.weather.sync_fails > 0) {
 		timer_set(&run.again, world.now_ms + 5000); /* the disk has refused: as a service manager, try again */
-	} else if (!starts) {
+	} else {
 		ledger_violation("the server does not start: %.*s", STR_ARG(buf_view(&report.text)));
 		run.ended = true;
 	}
