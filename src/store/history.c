@@ -74,7 +74,7 @@ static uint64_t size_of(struct history *h, const char *name)
 {
 	uint64_t size = 0;
 	int fd;
-	if (file_open(h->directory_fd, name, FILE_READ, 0, &fd, NULL) != OK)
+	if (file_open(h->directory_fd, name, FILE_READ | FILE_PLAIN, 0, &fd, NULL) != OK)
 		return 0;
 	if (file_size(fd, &size) != OK)
 		size = 0;
@@ -250,7 +250,7 @@ static fault open_day(struct history *h, int64_t day, struct why *why)
 	if (f != OK)
 		return why_say(why, f, "the directory %.*s cannot be opened (%s)", STR_ARG(h->directory), fault_name(f));
 	name_of(day, name);
-	TRY(file_open(h->directory_fd, name, FILE_WRITE | FILE_CREATE, 0600, &h->fd, why));
+	TRY(file_open(h->directory_fd, name, FILE_WRITE | FILE_CREATE | FILE_PLAIN, 0600, &h->fd, why));
 	f = file_size(h->fd, &h->size);
 	if (f != OK) {
 		fd_close(&h->fd);
@@ -358,7 +358,7 @@ static bool open_next(struct history_reader *r)
 	char name[NAME_ROOM];
 	while (r->fd < 0 && r->at < r->n) {
 		name_of(r->days[r->at++].number, name);
-		if (file_open(r->history->directory_fd, name, FILE_READ, 0, &r->fd, NULL) != OK)
+		if (file_open(r->history->directory_fd, name, FILE_READ | FILE_PLAIN, 0, &r->fd, NULL) != OK)
 			r->fd = -1; /* its time has come meanwhile */
 		r->offset = 0;
 	}

@@ -51,6 +51,7 @@ static int open_flags(unsigned mode)
 {
 	int access = (mode & FILE_WRITE) == 0 ? O_RDONLY : (mode & FILE_READ) == 0 ? O_WRONLY : O_RDWR;
 	return access | O_CLOEXEC | O_NOCTTY | ((mode & FILE_CREATE) != 0 ? O_CREAT | O_NOFOLLOW : 0) |
+	       ((mode & FILE_PLAIN) != 0 ? O_NOFOLLOW | O_NONBLOCK : 0) |
 	       ((mode & FILE_EXCLUSIVE) != 0 ? O_EXCL : 0) | ((mode & FILE_APPEND) != 0 ? O_APPEND : 0);
 }
 

@@ -12,10 +12,10 @@
 #include "base/buf.h"
 #include "base/fault.h"
 
-enum file_mode { FILE_READ = 1, FILE_WRITE = 2, FILE_CREATE = 4, FILE_EXCLUSIVE = 8, FILE_APPEND = 16 };
+enum file_mode { FILE_READ = 1, FILE_WRITE = 2, FILE_CREATE = 4, FILE_EXCLUSIVE = 8, FILE_APPEND = 16, FILE_PLAIN = 32 };
 
 /* at: a directory's descriptor, or FILE_CWD. Symbolic links at the end are not followed when
- * FILE_CREATE is set. */
+ * FILE_CREATE or FILE_PLAIN is set; with FILE_PLAIN a FIFO is not waited for, either. */
 enum { FILE_CWD = -100 };
 MUST_USE fault file_open(int at, const char *path, unsigned mode, unsigned permissions, int *fd_out,
                          struct why *why);

@@ -55,6 +55,7 @@ fault file_open(int at, const char *path, unsigned mode, unsigned permissions, i
 {
 	int flags = (mode & FILE_WRITE) != 0 ? O_RDWR : O_RDONLY;
 	flags |= (mode & FILE_CREATE) != 0 ? O_CREAT | O_NOFOLLOW : 0;
+	flags |= (mode & FILE_PLAIN) != 0 ? O_NOFOLLOW | O_NONBLOCK : 0;
 	flags |= (mode & FILE_EXCLUSIVE) != 0 ? O_EXCL : 0;
 	int fd = openat(at, path, flags | O_CLOEXEC, permissions);
 	if (fd < 0)

@@ -379,6 +379,23 @@ static void other_names_are_nobodys_history(void **state)
 		assert_int_equal(bytes_of(names[i]), 0);
 }
 
+/* Whoever waited for a FIFO's other end here would hold up all mail; a device never comes to an end. */
+static void what_is_no_file_is_passed_over(void **state)
+{
+	(void)state;
+	write_one("a", today_s - day_s);
+	assert_int_equal(mkfifo(path_of("history-20261119"), 0600), 0);
+	assert_int_equal(symlink("/dev/zero", path_of("history-20261118")), 0);
+	assert_int_equal(mkdir(path_of("history-20261117"), 0700), 0);
+	begin_anew();
+	write_one("b", today_s);
+	assert_string_equal(all(), "a b ");
+	assert_int_equal(mkfifo(path_of("history-20261122"), 0600), 0);
+	add("c", "bob@example.org");
+	assert_int_not_equal(history_flush(at.h, today_s + day_s, NULL), OK);
+	assert_string_equal(all(), "a b ");
+}
+
 int main(void)
 {
 #define HERE(test) cmocka_unit_test_setup_teardown(test, opened, closed)
@@ -401,6 +418,7 @@ int main(void)
 		HERE(questions_about_a_record),
 		HERE(more_days_than_are_looked_at),
 		HERE(other_names_are_nobodys_history),
+		HERE(what_is_no_file_is_passed_over),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
