@@ -15,6 +15,7 @@ enum {
 	OUTPUT_BYTES_MAX = 1 << 20,
 	RECORD_OVERHEAD_MAX = 64,      /* a record's header, nonce, padding and tag */
 	RECORD_BYTES_MAX = 16384,
+	HANDSHAKE_BYTES_MAX = 256 << 10, /* of the peer's: certificates are the most of it, and OpenSSL takes 100 KB of them */
 	KEY_UPDATES_MAX = 256,         /* per connection: a flood of them is an attack on our CPU */
 };
 
@@ -220,7 +221,13 @@ static fault tls_judge(struct tls *t, int result)
 static fault tls_shake(struct tls *t)
 {
 	ERR_clear_error();
+	size_t offered = t->feed.n;
 	int result = SSL_do_handshake(t->ssl);
+	t->shaken += offered - t->feed.n;
+	if (result != 1 && t->shaken > HANDSHAKE_BYTES_MAX) {
+		tls_break(t, "the handshake has no end");
+		return F_TLS;
+	}
 	if (result != 1)
 		return tls_judge(t, result);
 	t->state = TLS_OPEN;

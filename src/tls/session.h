@@ -18,6 +18,7 @@ struct tls {
 	struct str feed;          /* ciphertext offered right now; empty outside tls_feed */
 	struct buf out;
 	unsigned key_updates;
+	size_t shaken;            /* bytes of the handshake so far */
 	unsigned sni_n;
 	char *sni;                /* server: as asked for, lower case */
 	/* client: what was wished for, and once open what came of it */

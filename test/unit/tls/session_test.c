@@ -454,6 +454,26 @@ static void a_flood_of_key_updates_ends(void **state)
 	tls_free(&s);
 }
 
+/* HelloRequest (RFC 8446 4: reserved) is passed over wherever it stands: as many as the server likes would keep us at it. */
+static void a_handshake_has_an_end(void **state)
+{
+	enum { RECORDS = 64, ROUNDS = 4, BYTES_MAX = 256 << 10 };
+	static const unsigned char request[] = { 22, 3, 3, 0, 4, 0, 0, 0, 0 };
+	struct place *p = *state;
+	struct tls *c = tls_connect(p->trusting, STR("mx.example.org"));
+	char bytes[RECORDS * sizeof request];
+	size_t used, fed = 0;
+	fault f = OK;
+	for (size_t i = 0; i < RECORDS; i++)
+		memcpy(&bytes[i * sizeof request], request, sizeof request);
+	for (; f == OK && fed < ROUNDS * (size_t)BYTES_MAX; fed += f == OK ? used : 0)
+		f = tls_feed(c, (struct str){ bytes, sizeof bytes }, &used);
+	assert_int_equal(f, F_TLS);
+	assert_in_range(fed, BYTES_MAX - sizeof bytes, BYTES_MAX);
+	assert_string_equal(tls_error(c), "the handshake has no end");
+	tls_free(&c);
+}
+
 static void plain_text_is_recognised(void **state)
 {
 	static const struct { const char *sent, *words; } rows[] = {
@@ -808,6 +828,7 @@ int main(void)
 		cmocka_unit_test(alpn_other_than_smtp_is_refused),
 		cmocka_unit_test(renegotiation_is_refused),
 		cmocka_unit_test(a_flood_of_key_updates_ends),
+		cmocka_unit_test(a_handshake_has_an_end),
 		cmocka_unit_test(plain_text_is_recognised),
 		cmocka_unit_test(certificates_are_verified),
 		cmocka_unit_test(good_names_verify),
