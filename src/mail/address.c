@@ -359,6 +359,17 @@ static fault keep(struct arena *a, const struct local *local, const struct name 
 	return OK;
 }
 
+/* Of a local part as put_local has it. */
+static size_t written_length(struct str local)
+{
+	size_t n = local.n;
+	if (is_dot_string(local))
+		return n;
+	for (size_t i = 0; i < local.n; i++)
+		n += local.p[i] == '"' || local.p[i] == '\\';
+	return n + 2;
+}
+
 /* local@domain at the front of *rest. */
 static fault take_address(struct str *rest, struct arena *a, struct address *out)
 {
@@ -372,7 +383,9 @@ static fault take_address(struct str *rest, struct arena *a, struct address *out
 	if (domain.n == 0)
 		return F_SYNTAX;
 	TRY(domain.p[0] == '[' ? literal_canonical(domain, &name) : name_canonical(domain, &name));
-	if (rest->n - s.n > PATH_MAX_OCTETS - 2 || local.n + 1 + name.n > PATH_MAX_OCTETS - 2)
+	/* A U-label may be longer than the A-label that was written: what address_put makes of it must have room in a path, too. */
+	size_t written = written_length((struct str){ local.text, local.n }) + 1 + name.n;
+	if (rest->n - s.n > PATH_MAX_OCTETS - 2 || written > PATH_MAX_OCTETS - 2)
 		return F_LIMIT;
 	TRY(keep(a, &local, &name, out));
 	*rest = s;
