@@ -391,9 +391,9 @@ enum tls_level visit_level(const struct visit *v)
 unsigned visit_next_shape(const struct visit *v)
 {
 	const struct tls *tls = hop_tls(v->hop);
-	if (v->job == NULL || !v->job->direct || tls == NULL || tls_state(tls) == TLS_OPEN)
+	if (v->job == NULL || !v->job->direct || v->trust == NULL || (tls != NULL && tls_state(tls) == TLS_OPEN))
 		return TLS_SHAPES;
-	enum tls_failure why = tls_failure(tls);
+	enum tls_failure why = tls != NULL ? tls_failure(tls) : TLS_FAIL_HANDSHAKE; /* NULL: the connection was lost on the way */
 	return why == TLS_FAIL_NONE || why == TLS_FAIL_HANDSHAKE ? tls_shape_after(v->trust->client, v->wish.shape) : TLS_SHAPES;
 }
 

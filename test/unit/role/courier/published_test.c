@@ -283,6 +283,25 @@ static void memories_that_are_none(void **state)
 	expect("0 done 250 2.0.0 Ok|");
 }
 
+/* A connection that is lost on the way is tried at once with less in the hello, and the same demands. */
+static void a_lost_hello_is_followed_by_a_smaller_one(void **state)
+{
+	(void)state;
+	direct("");
+	publish(SIGNED_MX "+" TLSA "right");
+	w.peers[0].script = (struct peer_script){ .ehlo = "STARTTLS", .lost_hellos = 1 };
+	expect("0 done 250 2.0.0 Ok|");
+	assert_int_equal(w.peers[0].connections, 2);
+	assert_int_equal(w.last_level, TLS_DANE);
+	expect_told("hello=");
+	assert_true(str_find_str(buf_view(&w.remembered), STR("shape/mx.y.example "), &(size_t){ 0 }));
+	w.peers[0].script.lost_hellos = 1000;
+	direct(""); /* ends the connection that was kept */
+	expect("0 later 0 4.7.5 The TLS handshake with mx.y.example failed");
+	assert_true(w.peers[0].connections <= 2 + TLS_SHAPES);
+	assert_int_equal(w.peers[0].letters, 1);
+}
+
 static void an_explanation_sends_nothing(void **state)
 {
 	(void)state;
@@ -399,6 +418,7 @@ int main(void)
 		IN_WORLD(what_a_domain_has_shown_is_remembered),
 		IN_WORLD(memories_come_from_the_last_run),
 		IN_WORLD(memories_that_are_none),
+		IN_WORLD(a_lost_hello_is_followed_by_a_smaller_one),
 		IN_WORLD(an_explanation_sends_nothing),
 		IN_WORLD(sessions_under_dane_are_told),
 		IN_WORLD(sessions_under_a_policy_are_told),

@@ -136,6 +136,7 @@ static void take_command(struct call *c, struct str line)
 		say(c, "220 Go ahead");
 		call_flush(c);
 		c->nonsense = s->broken_tls;
+		c->closing = s->lost_hellos > c->peer->connections - 1;
 		if (!c->nonsense)
 			c->tls = tls_accept(c->peer->world->tls);
 	} else if (str_starts(line, STR("AUTH PLAIN "))) {

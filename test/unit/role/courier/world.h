@@ -23,6 +23,7 @@ struct peer_script {
 	const char *finals[4];   /* LMTP: one for each recipient taken */
 	bool implicit;           /* TLS from the first byte */
 	bool broken_tls;         /* agrees to STARTTLS, then speaks nonsense */
+	unsigned lost_hellos;    /* the first so many connections are closed instead of a handshake */
 	bool hang_up_after;      /* closes after the first letter */
 	bool hang_up_at_dot;     /* closes in place of the final reply */
 	bool silent_at_dot;      /* never gives the final reply */
