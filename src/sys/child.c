@@ -173,7 +173,9 @@ static char **role_arguments(const struct child_plan *plan)
 static fault prepare(struct launch *l, const struct child_plan *plan, struct why *why)
 {
 	if (plan->user != NULL && process_is_root()) {
-		if (user_find(plan->user, &l->uid, &l->gid) != OK)
+		l->uid = plan->uid;
+		l->gid = plan->gid;
+		if (!plan->is_known && user_find(plan->user, &l->uid, &l->gid) != OK)
 			return why_say(why, F_ABSENT, "there is no user \"%s\" (run-as and mail-user name the accounts of the roles)",
 			               plan->user);
 		if (l->uid == 0)

@@ -11,6 +11,7 @@
 	EVENT(LOG_READY, "ready", INFO, "Every role has taken the configuration; mail is accepted.") \
 	EVENT(LOG_RELOADED, "reloaded", INFO, "A new configuration is in force.")                 \
 	EVENT(LOG_RELOAD_FAILED, "reload-failed", ERROR, "The new configuration has errors; the old one stays.") \
+	EVENT(LOG_START_FAILED, "start-failed", ERROR, "The server cannot start with this configuration; the text says why.") \
 	EVENT(LOG_DRAINING, "draining", INFO, "No new mail is taken; what is in hand is finished.") \
 	EVENT(LOG_STOPPED, "stopped", INFO, "The server has ended.")                              \
 	EVENT(LOG_ROLE_STARTED, "role-started", DEBUG, "A role's process runs.")                  \

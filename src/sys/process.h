@@ -17,6 +17,8 @@ struct child;
 struct child_plan {
 	const char *role;
 	const char *user;                /* the account that it becomes, where we are root; NULL: ours */
+	bool is_known;                   /* by these numbers; else they are looked up */
+	uint32_t uid, gid;
 	bool keeps_chroot;               /* it may take another root once, before it gives up everything (sys/confine.h) */
 	const char *const *folders;      /* told to it behind its name: those that it may use */
 	size_t n_folders;

@@ -60,7 +60,7 @@ enum {
 static struct {
 	unsigned long long first, last, every;
 	bool verbose, hostile, clock;
-	const char *plant, *sweep;
+	const char *plant, *sweep, *hang;
 } wanted = { .last = 39, .every = 1, .plant = "" };
 
 static struct {
@@ -455,6 +455,7 @@ static uint64_t play(uint64_t seed)
 	world_begin(seed);
 	world.verbose = wanted.verbose;
 	world.syncs_lie = strcmp(wanted.plant, "unsynced") == 0;
+	roles_hang = wanted.hang;
 	hosts_lose = strcmp(wanted.plant, "lost") == 0;
 	hosts_repeat = strcmp(wanted.plant, "twice") == 0;
 	buf_clear(&world_log);
@@ -503,6 +504,8 @@ static bool understood(int argc, char **argv)
 			wanted.last = strtoull(argv[++i], NULL, 10);
 		} else if (strcmp(argv[i], "--verbose") == 0) {
 			wanted.verbose = true;
+		} else if (strcmp(argv[i], "--hang") == 0 && i + 1 < argc) {
+			wanted.hang = argv[++i];
 		} else if (strcmp(argv[i], "--clock") == 0) {
 			wanted.clock = true;
 		} else if (strcmp(argv[i], "--hostile") == 0) {

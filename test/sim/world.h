@@ -65,6 +65,7 @@ bool    net_from(const struct endpoint *from); /* the address of the next socket
 /* --- roles.c --- */
 bool roles_crash_one(void);        /* any role, at once; false: none runs */
 bool roles_crash(const char *name);
+extern const char *roles_hang;      /* the next process of this role does nothing; then NULL */
 void roles_signal(enum signal_kind which);
 void roles_end(void);              /* all at once, as when the power fails; their children are still the supervisor's */
 size_t roles_running(void);

@@ -5,19 +5,32 @@
 #include <string.h>
 
 #include "sys/file.h"
+#include "sys/log.h"
 #include "sys/socket.h"
 
-static fault find(struct str name, const char *suffix, char *to, size_t room)
+enum { OTHERS_WRITE = 022 };
+
+static fault find_account(struct str name, const char *suffix, struct account *out)
 {
-	uint32_t uid, gid;
 	struct str dash = str_of(suffix[0] != '\0' ? "-" : ""), tail = str_of(suffix);
-	if (name.n == 0 || name.n + dash.n + tail.n >= room)
+	*out = (struct account){ .name = "" };
+	if (name.n == 0 || name.n + dash.n + tail.n >= sizeof out->name)
 		return F_ABSENT;
-	memcpy(to, name.p, name.n);
-	memcpy(to + name.n, dash.p, dash.n);
-	memcpy(to + name.n + dash.n, tail.p, tail.n);
-	to[name.n + dash.n + tail.n] = '\0';
-	return user_find(to, &uid, &gid);
+	memcpy(out->name, name.p, name.n);
+	memcpy(out->name + name.n, dash.p, dash.n);
+	memcpy(out->name + name.n + dash.n, tail.p, tail.n);
+	fault f = user_find(out->name, &out->uid, &out->gid);
+	if (f != OK)
+		*out = (struct account){ .name = "" };
+	return f;
+}
+
+static bool find_for_role(struct str run_as, enum role_kind kind, struct account *out)
+{
+	fault f = find_account(run_as, role_kind_name(kind), out);
+	if (f == F_ABSENT) /* if nobody can tell, what is shared with the others is not for it */
+		f = find_account(run_as, "", out);
+	return f == OK;
 }
 
 static bool delivers_to_maildirs(const struct conf *conf)
@@ -28,16 +41,75 @@ static bool delivers_to_maildirs(const struct conf *conf)
 	return false;
 }
 
-const char *account_of(const struct conf *conf, enum role_kind kind, char *to, size_t room)
+void accounts_keep(struct supervisor *sv, const struct conf *conf)
 {
+	for (unsigned kind = 0; process_is_root() && kind < ROLE_KINDS; kind++)
+		(void)find_for_role(conf->run_as, (enum role_kind)kind, &sv->accounts[kind]);
+}
+
+static void tell_change(const struct account *now, const struct account *then, enum role_kind kind, struct str queue)
+{
+	struct buf text;
+	buf_init(&text, 8192);
+	fault f = buf_addf(&text, "its account is %s (%u) by now; it goes on as %s (%u), and the next start takes the new one", then->name,
+	                   (unsigned)then->uid, now->name, (unsigned)now->uid);
+	if (f == OK && kind == ROLE_SPOOL)
+		f = buf_addf(&text, ": before that, with the server stopped, chown -R %s: %.*s", then->name, STR_ARG(queue));
+	log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(kind)), LOG_S("text", buf_view(&text)));
+	buf_fini(&text);
+}
+
+void accounts_tell_changes(const struct supervisor *sv)
+{
+	const struct conf *conf = sv->current.conf;
+	for (unsigned kind = 0; process_is_root() && kind < ROLE_KINDS; kind++) {
+		struct account then;
+		const struct account *now = &sv->accounts[kind];
+		if (now->name[0] != '\0' && find_for_role(conf->run_as, (enum role_kind)kind, &then) &&
+		    (strcmp(now->name, then.name) != 0 || now->uid != then.uid))
+			tell_change(now, &then, (enum role_kind)kind, conf->queue.directory);
+	}
+}
+
+bool account_of(const struct supervisor *sv, const struct conf *conf, enum role_kind kind, struct account *out)
+{
+	*out = (struct account){ .name = "" };
 	if (!process_is_root())
-		return NULL;
+		return false;
 	if (kind == ROLE_PORTER && delivers_to_maildirs(conf))
-		return find(conf->mail_user, "", to, room) == OK ? to : NULL;
-	fault f = find(conf->run_as, role_kind_name(kind), to, room);
-	if (f == F_ABSENT) /* if nobody can tell, what is shared with the others is not for it */
-		f = find(conf->run_as, "", to, room);
-	return f == OK ? to : NULL;
+		return find_account(conf->mail_user, "", out) == OK;
+	struct account now; /* by its numbers of the start, but only while there is such an account at all */
+	if (find_account(str_of(sv->accounts[kind].name), "", &now) != OK)
+		return false;
+	*out = sv->accounts[kind];
+	return true;
+}
+
+void account_tell_all(const struct supervisor *sv, const struct conf *conf, char *to, size_t room)
+{
+	struct account all[ROLE_KINDS];
+	unsigned distinct = 0;
+	struct buf text;
+	fault f = OK;
+	for (unsigned kind = 0; kind < ROLE_KINDS; kind++) {
+		bool seen = !account_of(sv, conf, (enum role_kind)kind, &all[kind]);
+		for (unsigned i = 0; i < kind; i++)
+			seen = seen || all[i].uid == all[kind].uid;
+		distinct += seen ? 0 : 1;
+	}
+	buf_init(&text, room - 1);
+	if (!process_is_root())
+		f = buf_addf(&text, "an ordinary user: every role runs as the caller, confined all the same");
+	else if (distinct == ROLE_KINDS)
+		f = buf_addf(&text, "root; each role is confined, under an account of its own");
+	else if (distinct == 1)
+		f = buf_addf(&text, "root; each role is confined, all under the account %s", all[0].name);
+	else
+		f = buf_addf(&text, "root; each role is confined, %u kinds of them under %u accounts", (unsigned)ROLE_KINDS, distinct);
+	struct str words = buf_view(&text);
+	memcpy(to, words.p, f == OK ? words.n : 0);
+	to[f == OK ? words.n : 0] = '\0';
+	buf_fini(&text);
 }
 
 static fault refuse(struct conf_report *report, const char *directive, struct str name, const char *problem)
@@ -50,17 +122,16 @@ static fault refuse(struct conf_report *report, const char *directive, struct st
 }
 
 /* Root is for binding ports and opening files; what speaks with strangers, or owns their mail, never has it. */
-fault account_check(const struct conf *conf, struct conf_report *report)
+fault account_check(const struct supervisor *sv, const struct conf *conf, struct conf_report *report)
 {
-	char name[128];
-	uint32_t uid, gid;
+	struct account account;
 	for (unsigned kind = 0; process_is_root() && kind < ROLE_KINDS; kind++) {
 		bool mail = kind == ROLE_PORTER && delivers_to_maildirs(conf);
 		const char *directive = mail ? "mail-user" : "run-as";
 		struct str wanted = mail ? conf->mail_user : conf->run_as;
-		if (account_of(conf, (enum role_kind)kind, name, sizeof name) == NULL)
+		if (!account_of(sv, conf, (enum role_kind)kind, &account))
 			return refuse(report, directive, wanted, "there is no account");
-		if (user_find(name, &uid, &gid) == OK && uid == 0)
+		if (account.uid == 0)
 			return refuse(report, directive, wanted, "this is root's account:");
 	}
 	return OK;
@@ -82,28 +153,92 @@ static bool is_ours_and_empty(const char *path)
 	return ours && empty;
 }
 
-fault account_prepare_queue(const struct conf *conf, struct conf_report *report)
+static bool queue_path(const struct conf *conf, char *to, size_t room)
 {
-	char path[4096], name[128];
-	uint32_t uid, gid;
-	if (conf->queue.directory.n >= sizeof path)
-		return OK; /* the spool will say so */
-	memcpy(path, conf->queue.directory.p, conf->queue.directory.n);
-	path[conf->queue.directory.n] = '\0';
+	if (conf->queue.directory.n >= room)
+		return false; /* the spool will say so */
+	memcpy(to, conf->queue.directory.p, conf->queue.directory.n);
+	to[conf->queue.directory.n] = '\0';
+	return true;
+}
+
+/* Somebody else's, and closed to others: not for our account. The lists that could let it in are looked at by nobody here. */
+static bool is_somebody_elses(int fd, uint32_t wanted, uint32_t *owner_out)
+{
+	uint32_t mode = 0;
+	return file_owner_mode(fd, owner_out, &mode) == OK && *owner_out != wanted && (mode & OTHERS_WRITE) == 0;
+}
+
+static fault refuse_owner(struct conf_report *report, const char *path, struct str file, uint32_t owner, const char *wanted)
+{
+	char name[ACCOUNT_NAME_MAX] = "";
+	if (user_name(owner, name, sizeof name) != OK)
+		name[0] = '\0';
+	report->errors++;
+	return buf_addf(&report->text, "queue directory %s: %s%.*s belongs to user %u%s%s%s, and the queue is %s's: was it restored? chown -R %s: %s\n",
+	                path, file.n > 0 ? "its file " : "it", STR_ARG(file), (unsigned)owner, name[0] != '\0' ? " (" : "", name,
+	                name[0] != '\0' ? ")" : "", wanted, wanted, path) == OK ? F_DENIED : F_LIMIT;
+}
+
+fault account_check_queue(const struct supervisor *sv, const struct conf *conf, struct conf_report *report)
+{
+	char path[4096];
+	struct account account;
+	uint32_t owner = 0;
+	int fd = -1;
+	if (!account_of(sv, conf, ROLE_SPOOL, &account)) {
+		account.uid = process_user();
+		if (user_name(account.uid, account.name, sizeof account.name) != OK)
+			memcpy(account.name, "$USER", sizeof "$USER");
+	}
+	if (!queue_path(conf, path, sizeof path) || directory_open(FILE_CWD, path, &fd, NULL) != OK)
+		return OK; /* it is made, or whoever opens it says why not */
+	fault f = OK;
+	if (is_somebody_elses(fd, account.uid, &owner) && !is_ours_and_empty(path))
+		f = refuse_owner(report, path, STR_NONE, owner, account.name);
+	struct directory_reader *d = directory_read(fd);
+	struct str name;
+	while (f == OK && directory_next(d, &name)) {
+		char file[256];
+		int one = -1;
+		if (name.n >= sizeof file)
+			continue;
+		memcpy(file, name.p, name.n);
+		file[name.n] = '\0';
+		if (file_open_beneath(fd, file, FILE_READ, 0, &one) == OK && is_somebody_elses(one, account.uid, &owner))
+			f = refuse_owner(report, path, str_of(file), owner, account.name);
+		fd_close(&one);
+	}
+	directory_close(&d);
+	fd_close(&fd);
+	return f;
+}
+
+fault account_prepare_queue(const struct supervisor *sv, const struct conf *conf, struct conf_report *report)
+{
+	char path[4096];
+	struct account account;
+	const char *step = "cannot be made";
+	if (!queue_path(conf, path, sizeof path))
+		return OK;
 
 	fault f = directory_make(FILE_CWD, path, 0700);
 	bool made = f == OK;
 	if ((made || (f == F_EXISTS && is_ours_and_empty(path))) &&
-	    account_of(conf, ROLE_SPOOL, name, sizeof name) != NULL && user_find(name, &uid, &gid) == OK)
-		f = directory_give(path, uid, gid);
+	    account_of(sv, conf, ROLE_SPOOL, &account)) {
+		step = "cannot be given to the spool's account";
+		f = directory_give(path, account.uid, account.gid);
+	}
 	/* Also where it was there: who made it may have died before this. One that we may not look into is not ours to sync. */
-	if (f == OK || f == F_EXISTS)
+	if (f == OK || f == F_EXISTS) {
+		step = "the directory that holds it cannot be synced, so that after a power cut it may be gone";
 		f = directory_sync_name(path);
+	}
 	if (made && f != OK)
 		(void)!directory_remove(FILE_CWD, path); /* a second sync might say yes to what the first has lost */
 	if (f == OK || (!made && f == F_DENIED))
 		return OK;
 	report->errors++;
-	return buf_addf(&report->text, "queue directory %s: cannot be made (%s): make it, owned by the spool's account, mode 0700\n",
-	                path, fault_name(f)) == OK ? f : F_LIMIT;
+	return buf_addf(&report->text, "queue directory %s: %s (%s): make it, owned by the spool's account, mode 0700, on a disk that "
+	                "works\n", path, step, fault_name(f)) == OK ? f : F_LIMIT;
 }

@@ -133,7 +133,8 @@ fault bound_at_start(struct supervisor *sv, const struct generation *g, struct c
 		fault f = bound_all(sv, g, &attempt);
 		bool again = f == F_EXISTS && waited_ms < PATIENCE_MS;
 		if (again && waited_ms == 0)
-			log_event(LOG_TROUBLE, LOG_Z("text", "an address to listen on is still in use; waiting for it"));
+			log_event(LOG_TROUBLE, LOG_Z("text", "an address to listen on is still in use; waiting for it"),
+			          LOG_S("addresses", buf_view(&attempt.text)));
 		if (!again) {
 			report->errors += attempt.errors;
 			if (buf_add(&report->text, buf_view(&attempt.text)) != OK)

@@ -13,7 +13,15 @@
 #include "tls/tls.h"
 
 /* A role that dies this often before the server was ever ready will not come up. */
-enum { REPLACE_MS = 1000, REST_MS = 20000, BACKOFF_MAX_MS = 60000, STEADY_MS = 60000, DEATHS_AT_START_MAX = 5 };
+enum {
+	REPLACE_MS = 1000,
+	REST_MS = 20000,
+	READY_MS = 20000,
+	READY_MAX_MS = 120000,
+	BACKOFF_MAX_MS = 60000,
+	STEADY_MS = 60000,
+	DEATHS_AT_START_MAX = 5
+};
 
 static const struct {
 	const char *name;
@@ -44,6 +52,21 @@ static void start_again(void *owner)
 	slot_start(owner);
 }
 
+/* It hangs, or has very much to do: this is told at 20, 40 and 80 s, then it is started anew. */
+static void not_ready(void *owner)
+{
+	struct slot *s = owner;
+	int64_t now = loop_now_ms(s->sv->loop), waited = now - s->offered_ms;
+	bool too_long = waited >= READY_MAX_MS;
+	log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", s->pid), LOG_U("waited_ms", waited),
+	          LOG_Z("text", too_long ? "this role has not taken its configuration: it is started again"
+	                                 : "this role has not taken its configuration yet"));
+	if (too_long)
+		child_kill(s->child);
+	else
+		timer_set(&s->ready, waited * 2 < READY_MAX_MS ? now + waited : s->offered_ms + READY_MAX_MS);
+}
+
 static void end_replaced(struct slot *s)
 {
 	s->told_to_end = true;
@@ -67,6 +90,7 @@ void slot_init(struct slot *s, struct supervisor *sv, enum role_kind kind, unsig
 	s->instance = instance;
 	timer_init(&s->restart, sv->loop, start_again, s);
 	timer_init(&s->rest, sv->loop, rest_is_over, s);
+	timer_init(&s->ready, sv->loop, not_ready, s);
 }
 
 /* ---- what a role says ---- */
@@ -207,9 +231,11 @@ static void on_ended(void *owner, const char *how)
 	channel_close(&s->control);
 	pages_wipe(s);
 	s->running = false;
+	bool was_ready = s->accepted != 0;
 	s->offered = s->accepted = 0;
 	s->told_to_end = false;
 	timer_clear(&s->rest);
+	timer_clear(&s->ready);
 	if (sv->phase == SV_ENDING) {
 		supervisor_slot_ended(s);
 		return;
@@ -224,7 +250,7 @@ static void on_ended(void *owner, const char *how)
 		generation_goes_on(sv);
 		return;
 	}
-	s->deaths_in_a_row = now - s->started_ms > STEADY_MS ? 0 : s->deaths_in_a_row + 1;
+	s->deaths_in_a_row = was_ready && now - s->started_ms > STEADY_MS ? 0 : s->deaths_in_a_row + 1;
 	int64_t wait = s->deaths_in_a_row <= 1 ? 0 : 500;
 	for (unsigned i = 1; i < s->deaths_in_a_row && wait < BACKOFF_MAX_MS; i++)
 		wait *= 2;
@@ -248,11 +274,11 @@ static void take_terms(struct slot *s)
 	const struct generation *g = generation_for(s);
 	const struct conf *conf = g != NULL ? g->conf : sv->coming.conf;
 	terms_free(&s->terms);
-	terms_of(conf, s->kind, &s->terms);
+	terms_of(sv, conf, s->kind, &s->terms);
 	if (s->kind == ROLE_SPOOL && sv->was_ready) { /* somebody may have removed it; if it cannot be made, the spool says so */
 		struct conf_report unheard;
 		conf_report_init(&unheard);
-		fault f = account_prepare_queue(conf, &unheard);
+		fault f = account_prepare_queue(sv, conf, &unheard);
 		(void)f;
 		conf_report_fini(&unheard);
 	}
@@ -275,10 +301,12 @@ void slot_start(struct slot *s)
 	s->started_ms = loop_now_ms(sv->loop);
 	take_terms(s);
 	struct child_plan plan = {
-		.role = role_kind_name(s->kind), .user = s->terms.user, .keeps_chroot = role_rules(role_kind_name(s->kind))->empty_root,
+		.role = role_kind_name(s->kind), .user = s->terms.has_account ? s->terms.account.name : NULL,
+		.is_known = s->terms.has_account, .uid = s->terms.account.uid, .gid = s->terms.account.gid,
+		.keeps_chroot = role_rules(role_kind_name(s->kind))->empty_root,
 		.folders = s->terms.folders, .n_folders = s->terms.n_folders,
 	};
-	if (process_is_root() && s->terms.user == NULL) {
+	if (process_is_root() && !s->terms.has_account) {
 		fault f = why_say(&why, F_ABSENT, "its account (run-as, mail-user) cannot be found, and no role runs as root");
 		(void)f;
 	} else {
@@ -345,8 +373,8 @@ static void offer_files(struct slot *s, const struct generation *g)
 static bool terms_have_changed(const struct slot *s, const struct generation *g)
 {
 	struct terms wanted;
-	terms_of(g->conf, s->kind, &wanted);
-	bool lost = wanted.user == NULL && process_is_root(); /* its account cannot be found: that is no reason to end who has it */
+	terms_of(s->sv, g->conf, s->kind, &wanted);
+	bool lost = !wanted.has_account && process_is_root(); /* its account cannot be found: that is no reason to end who has it */
 	bool changed = !lost && !terms_equal(&s->terms, &wanted);
 	terms_free(&wanted);
 	return changed;
@@ -364,6 +392,8 @@ void slot_offer(struct slot *s, const struct generation *g)
 	if (s->control == NULL || s->offered == g->number || slot_makes_room(s, g))
 		return;
 	s->offered = g->number;
+	s->offered_ms = loop_now_ms(s->sv->loop);
+	timer_set(&s->ready, s->offered_ms + READY_MS);
 	for (size_t i = 0; i < g->texts->n; i++)
 		channel_send(s->control, TO_ROLE_CONFIG_TEXT,
 		             &(struct to_role_config_text){ .generation = g->number,
@@ -383,6 +413,7 @@ void slot_fini(struct slot *s)
 {
 	timer_clear(&s->restart);
 	timer_clear(&s->rest);
+	timer_clear(&s->ready);
 	channel_close(&s->control);
 	child_free(&s->child);
 	terms_free(&s->terms);

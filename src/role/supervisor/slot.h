@@ -17,10 +17,14 @@ enum role_kind { ROLE_KEEPER, ROLE_RESOLVER, ROLE_SPOOL, ROLE_COURIER, ROLE_PORT
 
 enum { FRONTS_MAX = 64, SLOTS_MAX = ROLE_FRONT + FRONTS_MAX, STAGES = 3 };
 
+enum { ACCOUNT_NAME_MAX = 128 };
+struct account { char name[ACCOUNT_NAME_MAX]; uint32_t uid, gid; };
+
 /* What a role is started with, beside its name: a process cannot get another account or other folders later. */
 struct terms {
 	struct arena *arena;
-	const char *user;                    /* NULL: the caller's */
+	bool has_account;                    /* else: the caller's */
+	struct account account;
 	const char **folders;                /* sorted, each once */
 	size_t n_folders;
 };
@@ -49,6 +53,8 @@ struct slot {
 	unsigned restarts, deaths_in_a_row;
 	int64_t started_ms;
 	struct timer restart;
+	int64_t offered_ms;
+	struct timer ready;            /* what was offered is to be taken within a time */
 	uint16_t links[IPC_ARROW_COUNT][FRONTS_MAX]; /* how many this process was given, by the neighbour's instance */
 	char *status;                  /* the role's answer to the status question in hand */
 };
@@ -70,6 +76,7 @@ struct bound {
 struct supervisor {
 	struct loop *loop;
 	struct supervisor_options options;
+	struct account accounts[ROLE_KINDS]; /* as they were at the start; name "": there is none */
 	struct generation current, coming;   /* number 0: none */
 	uint64_t last_number;
 	unsigned stage;                      /* of the coming generation */
@@ -80,7 +87,7 @@ struct supervisor {
 	unsigned n_pages;
 	uint64_t crowd_seed;
 	int64_t started_s;
-	bool was_ready;
+	bool was_ready, queue_prepared;
 
 	enum { SV_RUNNING, SV_DRAIN_FRONTS, SV_DRAIN_WORKERS, SV_ENDING } phase;
 	struct timer drain_deadline;
@@ -99,16 +106,22 @@ struct supervisor {
 };
 
 /* account.c */
+/* The accounts of run-as are looked up once, at the start: one that comes later would not own what its role's have. */
+void accounts_keep(struct supervisor *sv, const struct conf *conf);
+void accounts_tell_changes(const struct supervisor *sv); /* into the log: what the next start will take */
 /* The account that a role runs under: run-as with "-role" behind it if there is one, else run-as; for a porter with Maildirs
- * their owner, mail-user; NULL: the caller's. `to` holds the name. */
-const char *account_of(const struct conf *conf, enum role_kind kind, char *to, size_t room);
+ * their owner, mail-user. False: the caller's, or it does not exist. */
+bool account_of(const struct supervisor *sv, const struct conf *conf, enum role_kind kind, struct account *out);
+void account_tell_all(const struct supervisor *sv, const struct conf *conf, char *to, size_t room); /* one phrase, for the log */
 /* Refuses to run roles as root. */
-fault account_check(const struct conf *conf, struct conf_report *report);
+fault account_check(const struct supervisor *sv, const struct conf *conf, struct conf_report *report);
+/* Refuses a queue that the spool's account cannot use, as a restored one may be. Changes nothing. */
+fault account_check_queue(const struct supervisor *sv, const struct conf *conf, struct conf_report *report);
 /* Makes the queue's directory where it is missing, and gives a new one to the spool's account. */
-fault account_prepare_queue(const struct conf *conf, struct conf_report *report);
+fault account_prepare_queue(const struct supervisor *sv, const struct conf *conf, struct conf_report *report);
 
 /* terms.c */
-void terms_of(const struct conf *conf, enum role_kind kind, struct terms *out);
+void terms_of(const struct supervisor *sv, const struct conf *conf, enum role_kind kind, struct terms *out);
 bool terms_equal(const struct terms *a, const struct terms *b);
 void terms_free(struct terms *t);
 /* What a running server cannot change: the queue's place, the accounts of all roles but the porter. */

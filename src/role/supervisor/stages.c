@@ -65,10 +65,32 @@ static bool all_have_room(struct supervisor *sv, const struct generation *g, uns
 	return room;
 }
 
+/* Not before the keeper has taken the first configuration, so that one which is refused leaves the disk as it was. */
+static bool queue_is_there(struct supervisor *sv)
+{
+	struct conf_report report;
+	conf_report_init(&report);
+	fault f = account_prepare_queue(sv, sv->coming.conf, &report);
+	if (f != OK) {
+		log_event(LOG_START_FAILED, LOG_S("text", buf_view(&report.text)));
+		supervisor_fail(sv, 78);
+	}
+	conf_report_fini(&report);
+	return f == OK;
+}
+
 static void offer_stage(struct supervisor *sv)
 {
 	if (!all_have_room(sv, &sv->coming, sv->stage))
 		return;
+	if (sv->current.number == 0 && sv->stage == stage_of(ROLE_SPOOL) && !sv->queue_prepared) {
+		if (!queue_is_there(sv))
+			return;
+		sv->queue_prepared = true;
+		for (size_t i = 0; i < sv->n_slots; i++)
+			if (sv->slots[i].kind == ROLE_SPOOL)
+				slot_start(&sv->slots[i]);
+	}
 	for (size_t i = 0; i < sv->n_slots; i++) {
 		struct slot *s = &sv->slots[i];
 		if (stage_of(s->kind) == sv->stage && s->running)
@@ -105,6 +127,7 @@ void generation_accepted(struct slot *s, uint64_t number)
 	struct supervisor *sv = s->sv;
 	if (number != s->offered)
 		return; /* an older offer, overtaken */
+	timer_clear(&s->ready);
 	s->accepted = number;
 	if (sv->coming.number == 0)
 		return;
@@ -130,6 +153,7 @@ void generation_refused(struct slot *s, uint64_t number, struct str text)
 	struct supervisor *sv = s->sv;
 	if (number != s->offered)
 		return;
+	timer_clear(&s->ready);
 	if (sv->coming.number != number) {
 		/* A role that came back does not like what the others run on: a file has changed since. */
 		log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)), LOG_S("text", text));
@@ -137,7 +161,8 @@ void generation_refused(struct slot *s, uint64_t number, struct str text)
 			child_kill(s->child);
 		return;
 	}
-	log_event(LOG_RELOAD_FAILED, LOG_Z("name", role_kind_name(s->kind)), LOG_S("text", text));
+	log_event(sv->current.number == 0 ? LOG_START_FAILED : LOG_RELOAD_FAILED, LOG_Z("name", role_kind_name(s->kind)),
+	          LOG_S("text", text));
 	if (sv->current.number == 0) {
 		supervisor_fail(sv, 78);
 		return;

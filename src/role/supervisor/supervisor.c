@@ -36,9 +36,9 @@ static unsigned fronts_wanted(const struct supervisor_options *options)
 
 static void say_who_we_are(const struct supervisor *sv)
 {
-	log_event(LOG_STARTING, LOG_Z("configuration", sv->options.conf_path),
-	          LOG_Z("as", process_is_root() ? "root, each role confined, under an account of its own"
-	                                        : "an ordinary user: every role runs as the caller, confined all the same"));
+	char accounts[512];
+	account_tell_all(sv, sv->coming.conf, accounts, sizeof accounts);
+	log_event(LOG_STARTING, LOG_Z("configuration", sv->options.conf_path), LOG_Z("as", accounts));
 }
 
 fault supervisor_new(struct loop *loop, const struct supervisor_options *options, struct supervisor **out,
@@ -52,10 +52,12 @@ fault supervisor_new(struct loop *loop, const struct supervisor_options *options
 	list_init(&sv->bound);
 	log_begin("supervisor", false);
 	fault f = generation_load(sv, &first, report);
+	if (f == OK) {
+		accounts_keep(sv, first.conf);
+		f = account_check(sv, first.conf, report);
+	}
 	if (f == OK)
-		f = account_check(first.conf, report);
-	if (f == OK)
-		f = account_prepare_queue(first.conf, report);
+		f = account_check_queue(sv, first.conf, report);
 	if (f == OK)
 		f = bound_at_start(sv, &first, report);
 	if (f != OK) {
@@ -75,7 +77,8 @@ fault supervisor_new(struct loop *loop, const struct supervisor_options *options
 	sv->coming = first;
 	say_who_we_are(sv);
 	for (size_t i = 0; i < sv->n_slots; i++)
-		slot_start(&sv->slots[i]);
+		if (sv->slots[i].kind != ROLE_SPOOL) /* it needs a queue, which is made last */
+			slot_start(&sv->slots[i]);
 	*out = sv;
 	return OK;
 }
@@ -170,12 +173,13 @@ void supervisor_reload(struct supervisor *sv)
 	tell_manager(sv, "RELOADING=1");
 	fault f = generation_load(sv, &g, &report);
 	if (f == OK)
-		f = account_check(g.conf, &report);
+		f = account_check(sv, g.conf, &report);
 	if (f == OK)
 		f = terms_check(sv->current.conf, g.conf, &report);
 	if (f == OK)
 		f = bound_all(sv, &g, &report);
 	if (f == OK) {
+		accounts_tell_changes(sv);
 		generation_begin(sv, &g);
 	} else {
 		log_event(LOG_RELOAD_FAILED, LOG_S("text", buf_view(&report.text)));

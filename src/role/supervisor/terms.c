@@ -7,7 +7,7 @@
 
 #include "sys/process.h"
 
-enum { TERMS_BYTES_MAX = 64 * CONF_BYTES_MAX, ACCOUNT_MAX = 128 };
+enum { TERMS_BYTES_MAX = 64 * CONF_BYTES_MAX };
 
 static int by_text(const void *a, const void *b)
 {
@@ -42,13 +42,10 @@ static void maildir_roots(const struct conf *conf, struct terms *out)
 	out->n_folders = kept;
 }
 
-void terms_of(const struct conf *conf, enum role_kind kind, struct terms *out)
+void terms_of(const struct supervisor *sv, const struct conf *conf, enum role_kind kind, struct terms *out)
 {
-	char user[ACCOUNT_MAX];
 	*out = (struct terms){ .arena = arena_new(TERMS_BYTES_MAX) };
-	const char *account = account_of(conf, kind, user, sizeof user);
-	if (account != NULL)
-		out->user = text(out->arena, str_of(account));
+	out->has_account = account_of(sv, conf, kind, &out->account);
 	if (kind == ROLE_PORTER)
 		maildir_roots(conf, out);
 	if (kind == ROLE_SPOOL) {
@@ -58,14 +55,16 @@ void terms_of(const struct conf *conf, enum role_kind kind, struct terms *out)
 	}
 }
 
-static bool same_user(const char *a, const char *b)
+static bool same_account(const struct terms *a, const struct terms *b)
 {
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+	if (!a->has_account || !b->has_account)
+		return a->has_account == b->has_account;
+	return strcmp(a->account.name, b->account.name) == 0 && a->account.uid == b->account.uid && a->account.gid == b->account.gid;
 }
 
 bool terms_equal(const struct terms *a, const struct terms *b)
 {
-	if (!same_user(a->user, b->user) || a->n_folders != b->n_folders)
+	if (!same_account(a, b) || a->n_folders != b->n_folders)
 		return false;
 	for (size_t i = 0; i < a->n_folders; i++)
 		if (strcmp(a->folders[i], b->folders[i]) != 0)
