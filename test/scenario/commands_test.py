@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -79,24 +80,56 @@ class Commands(harness.Scenario):
         self.assertIn("only root and the server's own user (run-as) may command it", done.stderr)
         server.wait_for_line("refused", "only root")
 
-    def test_the_account_of_run_as_where_each_role_has_its_own(self):
-        need_root("accounts of the server's own")
-        server = Sealpost(self.folder)
+    def with_accounts(self, server, *lines):
+        """The file that the server takes for /etc/passwd, with these lines more in it."""
         server.as_root = "run-as op\nmail-user nobody\n"
         accounts = server.folder / "passwd"
-        accounts.write_text(pathlib.Path("/etc/passwd").read_text() +
-                            "op:x:64001:64001::/:/bin/sh\nop-spool:x:64002:64002::/:/bin/sh\n")
+        accounts.write_text(pathlib.Path("/etc/passwd").read_text() + "".join(lines))
+        accounts.chmod(0o644)
         wrapper = server.folder / "with-accounts"
         wrapper.write_text(f"#!/bin/sh\nexec {need('unshare')} -m sh -c 'mount --bind {accounts} /etc/passwd && exec \"$0\" \"$@\"' "
                            f"{server.program} \"$@\"\n")
         wrapper.chmod(0o755)
         server.program = wrapper
+        return accounts
+
+    OP, OP_SPOOL = "op:x:64001:64001::/:/bin/sh\n", "op-spool:x:64002:64002::/:/bin/sh\n"
+
+    def test_the_account_of_run_as_where_each_role_has_its_own(self):
+        need_root("accounts of the server's own")
+        server = Sealpost(self.folder)
+        self.with_accounts(server, self.OP, self.OP_SPOOL)
         self.start(server)
         wait_until(lambda: "spool" in server.roles(), "the spool")
         self.assertEqual(os.stat(f"/proc/{server.roles()['spool']}").st_uid, 64002)
         self.assertEqual(server.control.stat().st_uid, 64001)
         self.assertEqual(self.command_as(server, 64001, "status").returncode, 0)
         server.command("status")
+        server.wait_for_line("starting", "6 kinds of them under 3 accounts")
+
+    def test_an_account_that_comes_later_waits_for_the_next_start(self):
+        """The queue is not its own: a spool that took it at once could not open what is there."""
+        need_root("accounts of the server's own")
+        server = Sealpost(self.folder)
+        accounts = self.with_accounts(server, self.OP)
+        self.start(server)
+        server.roles_may_die = True
+        self.assertEqual(server.spool.stat().st_uid, 64001)
+        old = wait_until(lambda: server.roles().get("spool"), "the spool")
+        with accounts.open("a") as more:
+            more.write(self.OP_SPOOL)
+        server.reload()
+        server.wait_for_line("trouble", "name=spool", "its account is op-spool (64002) by now", "goes on as op (64001)",
+                             f"chown -R op-spool: {server.spool}")
+        server.wait_for_line("reloaded")
+        self.assertEqual(server.roles()["spool"], old)
+        os.kill(old, signal.SIGKILL)
+        server.wait_for_line("role-died", "name=spool")
+        new = wait_until(lambda: server.roles().get("spool", old) != old and server.roles()["spool"], "another spool")
+        wait_until(lambda: len([line for line in server.lines("confined") if f"pid={new} " in line + " "]) > 0
+                   or os.stat(f"/proc/{new}").st_uid != 0, "its account")
+        self.assertEqual(os.stat(f"/proc/{new}").st_uid, 64001)
+        self.assertEqual(server.queue_list(), [])
 
 
 if __name__ == "__main__":

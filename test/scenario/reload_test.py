@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """SIGHUP takes a new configuration and new certificates without dropping a connection."""
 import hashlib
+import os
+import pwd
 import signal
 import socket
 import ssl
@@ -8,8 +10,10 @@ import subprocess
 
 import harness
 from harness import Sealpost, free_ports, wait_until
+from harness.case import need_root
 from harness.message import unique_id
 from harness.raw import Raw
+from harness.server import ENVIRONMENT
 
 JADA = ("jada", Sealpost.PASSWORDS["jada"])
 
@@ -135,7 +139,7 @@ class Start(harness.Scenario):
         occupants = [self.listen(("127.0.0.1", server.port_mx)), self.listen(str(server.control))]
         self.started.append(server)
         server.start(wait=False)
-        server.wait_for_line("trouble", self.STILL)
+        server.wait_for_line("trouble", self.STILL, f"127.0.0.1:{server.port_mx}", str(server.control))
         for occupant in occupants:
             occupant.close()
         server.wait_ready()
@@ -148,6 +152,52 @@ class Start(harness.Scenario):
         done = subprocess.run([server.program, "serve", "-c", server.conf], capture_output=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 78)
         self.assertIn(f"cannot listen on 127.0.0.1:{server.port_mx}: Address already in use", done.stderr.decode())
+
+    @staticmethod
+    def refused(server):
+        """What a start says that must fail."""
+        server.write_conf()
+        done = subprocess.run([server.program, "serve", "-c", server.conf, "--fronts", "1"], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=60, check=False, env={**os.environ, **ENVIRONMENT})
+        words = done.stdout.decode()
+        assert done.returncode == 78, f"status {done.returncode}:\n{words}"
+        return words
+
+    def test_a_first_start_that_is_refused_leaves_no_queue(self):
+        """Neither makes the directory nor gives it away: what was refused may have named the wrong one."""
+        server = Sealpost(self.folder)
+        key = server.key.read_text()
+        server.key.write_text("no key\n")
+        words = self.refused(server)
+        self.assertIn(" start-failed ", words)
+        self.assertNotIn("reload-failed", words)
+        self.assertFalse(server.spool.exists())
+        server.spool.mkdir(mode=0o700)
+        self.assertIn(" start-failed ", self.refused(server))
+        self.assertEqual((server.spool.stat().st_uid, list(server.spool.iterdir())), (os.getuid(), []))
+        server.key.write_text(key)
+        self.start(server)
+        self.assertEqual(server.queue_list(), [])
+        if os.getuid() == 0:
+            self.assertEqual(server.spool.stat().st_uid, pwd.getpwnam("nobody").pw_uid)
+
+    def test_a_queue_of_another_owner_is_refused(self):
+        """As one is that a backup brought back as root. Files that are no part of it may be anybody's."""
+        need_root("giving files away")
+        server = self.start(Sealpost(self.folder))
+        server.stop()
+        (server.spool / "lost+found").mkdir(mode=0o700)
+        os.mkfifo(server.spool / "a-pipe", mode=0o600)
+        nobody = pwd.getpwnam("nobody").pw_uid
+        for path, what in ((server.spool / "queue.db", "its file queue.db"), (server.spool, "it")):
+            os.chown(path, 64001, -1)
+            words = self.refused(server)
+            self.assertIn(f"queue directory {server.spool}: {what} belongs to user 64001, and the queue is nobody's", words)
+            self.assertIn(f"chown -R nobody: {server.spool}", words)
+            self.assertEqual(path.stat().st_uid, 64001)
+            os.chown(path, nobody, -1)
+        server.start()
+        self.assertEqual(server.queue_list(), [])
 
 
 if __name__ == "__main__":

@@ -169,13 +169,21 @@ static bool is_somebody_elses(int fd, uint32_t wanted, uint32_t *owner_out)
 	return file_owner_mode(fd, owner_out, &mode) == OK && *owner_out != wanted && (mode & OTHERS_WRITE) == 0;
 }
 
+/* What else lies there (lost+found, a pipe) may be anybody's, and is not opened. */
+static bool is_part_of_queue(struct str name)
+{
+	return str_take(&name, STR("queue.db")) || str_take(&name, STR("content-")) || str_take(&name, STR("history-")) ||
+	       str_eq(name, STR("lock"));
+}
+
 static fault refuse_owner(struct conf_report *report, const char *path, struct str file, uint32_t owner, const char *wanted)
 {
 	char name[ACCOUNT_NAME_MAX] = "";
 	if (user_name(owner, name, sizeof name) != OK)
 		name[0] = '\0';
 	report->errors++;
-	return buf_addf(&report->text, "queue directory %s: %s%.*s belongs to user %u%s%s%s, and the queue is %s's: was it restored? chown -R %s: %s\n",
+	return buf_addf(&report->text, "queue directory %s: %s%.*s belongs to user %u%s%s%s, and the queue is %s's: was it restored? "
+	                "chown -R %s: %s\n",
 	                path, file.n > 0 ? "its file " : "it", STR_ARG(file), (unsigned)owner, name[0] != '\0' ? " (" : "", name,
 	                name[0] != '\0' ? ")" : "", wanted, wanted, path) == OK ? F_DENIED : F_LIMIT;
 }
@@ -201,7 +209,7 @@ fault account_check_queue(const struct supervisor *sv, const struct conf *conf, 
 	while (f == OK && directory_next(d, &name)) {
 		char file[256];
 		int one = -1;
-		if (name.n >= sizeof file)
+		if (name.n >= sizeof file || !is_part_of_queue(name))
 			continue;
 		memcpy(file, name.p, name.n);
 		file[name.n] = '\0';
