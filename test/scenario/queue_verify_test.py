@@ -24,7 +24,9 @@ class Damage(harness.Scenario):
         return subject, next(r["id"] for r in server.queue_list("--to", to))
 
     def begin(self):
-        return self.start(Sealpost(self.folder, route="to *@example.test hold\n    otherwise hold"))
+        """No name server answers: what is released waits, and does not go back for a domain that does not exist."""
+        return self.start(Sealpost(self.folder, route="to *@example.test hold\n    otherwise hold",
+                                   extra="resolver {\n    server 127.0.0.1:1\n}"))
 
     def verify(self, server, status):
         said = server.command("queue", "verify", "--json", status=status)
