@@ -2,6 +2,7 @@
 """What `sealpost why` can tell of a letter, while it waits and after it has left."""
 import json
 import re
+import shutil
 
 import harness
 from harness import Authority, Sealpost, letter, next_hop, wait_until
@@ -145,6 +146,7 @@ class Why(harness.Scenario):
         server.stop()
         old = server.spool / "history-20200101"
         old.write_text("\nevent at=1 id=abc\n")
+        shutil.chown(old, server.spool.owner(), server.spool.group())
         today = max(server.spool.glob("history-2*"), key=lambda path: path.name)
         with open(today, "ab") as file:
             file.write(b"\nevent at=1795219200 id=torn sen")

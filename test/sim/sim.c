@@ -48,6 +48,7 @@ enum {
 	QUICK_LOOK_MS = 20 * 1000,
 	AFTERWARDS_MS = 3 * 3600 * 1000,
 	LATEST_MS = 4 * 86400 * 1000,
+	UNENDING_MS = 2 * LATEST_MS,
 	CRASHES_MAX = 8,
 	ACCIDENTS_MAX = 4,
 	ACCIDENT_STEPS = 40,
@@ -270,6 +271,8 @@ static void power_back(void *owner)
 	(void)owner;
 	supervisor_free(&run.supervisor);
 	start_server();
+	if (run.stopping) /* it was to stop while the power was off */
+		timer_set(&run.stop, world.now_ms + QUICK_LOOK_MS);
 }
 
 static void on_ready(void *owner)
@@ -335,6 +338,10 @@ static void on_ended(void *owner, int status)
 static void between_turns(void *owner)
 {
 	(void)owner;
+	if (world.now_ms > UNENDING_MS) {
+		loop_stop(run.loop);
+		return;
+	}
 	if (disk.cut) {
 		after_cut();
 		return;
@@ -429,7 +436,8 @@ static void judge_run(uint64_t seed)
 	if (!run.ready && ledger.violations == 0)
 		ledger_violation("the server never became ready");
 	if (!run.ended)
-		ledger_violation("nothing moves any more, and the server has not ended (%zu roles run)", roles_running());
+		ledger_violation("the server has not ended: %s (%zu roles run)",
+		                 world.now_ms > UNENDING_MS ? "time goes on" : "nothing moves any more", roles_running());
 	if (run.ended && run.status != 0)
 		ledger_violation("the server ended with status %d", run.status);
 	if (!anything_goes()) {
