@@ -2,8 +2,9 @@
 #include "proto/mtasts/mtasts.h"
 
 #include "mail/address.h"
+#include "proto/txt.h"
 
-enum { EXTENSION_NAME_MAX = 32, AGE_DIGITS_MAX = 10 };
+enum { AGE_DIGITS_MAX = 10 };
 
 static const char *const mode_names[] = {
 	[MTASTS_MODE_NONE] = "none", [MTASTS_MODE_TESTING] = "testing", [MTASTS_MODE_ENFORCE] = "enforce",
@@ -24,76 +25,33 @@ bool mtasts_id_is_valid(struct str id)
 	return id.n >= 1 && id.n <= MTASTS_ID_MAX;
 }
 
-/* sts-ext-name, and sts-policy-ext-name, which is the same. */
-static bool extension_name_ok(struct str name)
+/* The first id counts. */
+static bool fields_read(struct txt_fields *fields, struct str *id_out)
 {
-	for (size_t i = 0; i < name.n; i++) {
-		unsigned char c = (unsigned char)name.p[i];
-		if (!ascii_is_alnum(c) && (i == 0 || (c != '_' && c != '-' && c != '.')))
-			return false;
-	}
-	return name.n >= 1 && name.n <= EXTENSION_NAME_MAX;
-}
-
-static bool extension_value_ok(struct str value)
-{
-	for (size_t i = 0; i < value.n; i++) {
-		unsigned char c = (unsigned char)value.p[i];
-		if (c < '!' || c > '~' || c == ';' || c == '=')
-			return false;
-	}
-	return value.n > 0;
-}
-
-/* "v=STSv1" and the delimiter behind it. */
-static bool version_take(struct str *rest)
-{
-	struct str after = *rest;
-	if (!str_take(&after, STR("v=STSv1")))
-		return false;
-	after = str_trim(after);
-	if (!str_take_char(&after, ';'))
-		return false;
-	*rest = after;
-	return true;
-}
-
-/* What follows the version: fields with ';' between them, and perhaps after the last. The first id counts. */
-static bool fields_read(struct str rest, struct str *id_out)
-{
+	struct str name, value;
 	bool found = false;
-	for (bool more = true; more; ) {
-		struct str field = rest, name;
-		more = str_take_until(&rest, ';', &field);
-		field = str_trim(field);
-		if (field.n == 0 && !more)
-			break;
-		if (!str_take_until(&field, '=', &name) || !extension_name_ok(name) || !extension_value_ok(field))
+	fault f;
+	while ((f = txt_next(fields, &name, &value)) == OK) {
+		if (!txt_value_is_valid(value))
 			return false;
 		if (found || !str_eq(name, STR("id")))
 			continue;
-		if (!mtasts_id_is_valid(field))
+		if (!mtasts_id_is_valid(value))
 			return false;
-		*id_out = field;
+		*id_out = value;
 		found = true;
 	}
-	return found;
+	return f == F_ABSENT && found;
 }
 
 enum mtasts_record mtasts_read_records(const struct str *records, size_t n, struct str *id_out)
 {
-	struct str one = STR_NONE, id = STR_NONE;
-	size_t candidates = 0;
-	for (size_t i = 0; i < n; i++) {
-		struct str rest = records[i];
-		if (version_take(&rest)) {
-			one = rest;
-			candidates++;
-		}
-	}
+	struct str id = STR_NONE;
+	struct txt_fields fields;
+	size_t candidates = txt_find(records, n, STR("v=STSv1"), &fields);
 	if (candidates != 1)
 		return candidates == 0 ? MTASTS_NO_RECORD : MTASTS_SEVERAL;
-	if (!fields_read(one, &id))
+	if (!fields_read(&fields, &id))
 		return MTASTS_MALFORMED;
 	*id_out = id;
 	return MTASTS_RECORD;
@@ -171,7 +129,7 @@ static fault line_read(struct str line, struct fields *seen, struct mtasts_polic
 	line = str_trim(line);
 	if (line.n == 0)
 		return OK;
-	if (!str_take_until(&line, ':', &name) || !extension_name_ok(name))
+	if (!str_take_until(&line, ':', &name) || !txt_name_is_valid(name))
 		return why_say(why, F_SYNTAX, "a line of the policy is not \"name: value\"");
 	value = str_trim(line);
 	if (!text_ok(value))
