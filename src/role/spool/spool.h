@@ -17,7 +17,7 @@
  *
  * Units    Queue times are seconds of keep.c's clock; waits are monotonic milliseconds of the loop.
  * Limits   the enums below.
- * Tests    test/unit/role/spool/spool_test.c
+ * Tests    test/unit/role/spool/
  */
 #ifndef ROLE_SPOOL_SPOOL_H
 #define ROLE_SPOOL_SPOOL_H

@@ -1,33 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /* What the spool writes into the history, and what an operator who asks why is told of it. */
-#include "role/spool/house.h"
-#include "role/spool/spool.h"
+#include "unit.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
+#include "role/spool/house.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/check.h"
 #include "mail/envelope.h"
+#include "role/spool/spool.h"
 
 static const char *const ended = "operator: end 0";
-
-static int prepared(void **state)
-{
-	(void)state;
-	house_prepare();
-	return 0;
-}
-
-static int close_house(void **state)
-{
-	(void)state;
-	house_close();
-	return 0;
-}
 
 static void why(const char *id, const char *to)
 {
@@ -354,7 +337,6 @@ static void a_bounce_tells_what_stood_in_the_way(void **state)
 
 int main(void)
 {
-#define PREPARED(name) cmocka_unit_test_setup_teardown(name, prepared, close_house)
 	const struct CMUnitTest tests[] = {
 		PREPARED(a_letter_that_has_left_is_still_known),
 		PREPARED(it_tells_what_the_sender_says_of_tls),

@@ -48,6 +48,7 @@ struct house {
 	/* What the keeper says of one address; every other one of ours is itself. */
 	struct { const char *address, *targets[2]; unsigned verdict; bool goes_before_the_end; } alias;
 	int64_t wall_jump_s;             /* the wall clock is wrong by so much */
+	uint64_t ahead_ms;               /* the loop's clock is put forward by so much */
 
 	struct store *store;
 	fault commit_fault, content_fault;
@@ -58,6 +59,14 @@ struct house {
 };
 
 extern struct house h;
+extern const struct store_selector everything;
+
+/* A test that finds an open house, or a prepared one, which it may fill before it opens. */
+#define OPEN(name) cmocka_unit_test_setup_teardown(name, setup_open, teardown)
+#define PREPARED(name) cmocka_unit_test_setup_teardown(name, setup_prepared, teardown)
+int setup_open(void **state);
+int setup_prepared(void **state);
+int teardown(void **state);
 
 /* conf is added to the basic one. now: what clock_wall_s says. */
 void house_open(const char *conf);
@@ -68,9 +77,11 @@ void house_fill(const char *id, const char *sender, const char *const *to, size_
 void house_prepare(void);
 void house_begin(void);              /* a spool without a configuration; house_open brings it */
 
+int  link_supervisor(void);          /* the spool's end of it */
 void link_front(void);
 void link_worker(struct neighbour *w);
 void link_keeper(void);
+void link_resolver(void);
 void wait_for(const char *text);     /* runs the loop until this has been heard (again) */
 void settle_down(void);              /* runs the loop until nothing is in hand */
 bool was_heard(const char *text);    /* ever */
@@ -82,7 +93,12 @@ void say_bytes(uint64_t txn, struct str bytes);
 void say_finish(uint64_t txn, size_t bytes);
 void send_letter(uint64_t txn, const char *sender, const char *to, unsigned notify);
 
+void answer(enum outcome_class class, unsigned code, const char *status, const char *text); /* what workers say from now on */
+
 size_t rows(struct store_rcpt *out, size_t max); /* what is in the queue */
+struct store_rcpt only_row(void);                /* there must be just one */
+const char *id_of(const struct store_rcpt *r);   /* valid until the next call */
+bool   has(struct str text, const char *what);
 struct str text_of(const char *id);              /* its content */
 void   command(enum control_verb verb, struct store_selector which, bool body);
 

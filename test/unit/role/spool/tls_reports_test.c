@@ -1,47 +1,26 @@
 /* SPDX-License-Identifier: ISC */
 /* Outcomes of TLS sessions: counted, kept over a restart. */
-#include "role/spool/house.h"
-#include "role/spool/tls_reports.h"
+#include "unit.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
+#include "role/spool/house.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-#include <uv.h>
-
-#include "base/check.h"
 #include "ipc/resolver.h"
 #include "proto/tlsrpt/gzip.h"
+#include "role/spool/tls_reports.h"
 #include "sys/clock.h"
 
 enum { A_MINUTE_MS = 60 * 1000, WORN_MS = 5000 };
 
-static uint64_t ahead_ms;
 static uint64_t letters;
 static int64_t kept_day_ago;
 
-uint64_t __real_uv_now(const uv_loop_t *loop);
-uint64_t __wrap_uv_now(const uv_loop_t *loop);
-uint64_t __wrap_uv_now(const uv_loop_t *loop)
-{
-	return __real_uv_now(loop) + ahead_ms;
-}
-
 static int prepared(void **state)
 {
-	(void)state;
-	house_prepare();
 	kept_day_ago = 0;
-	return 0;
-}
-
-static int close_house(void **state)
-{
-	(void)state;
-	house_close();
-	return 0;
+	return setup_prepared(state);
 }
 
 /* ---- what is kept ---- */
@@ -75,7 +54,7 @@ static void assert_kept(const char *domain, const char *what)
 /* The loop looks at its clock anew when a timer is set: a letter does that. */
 static void time_passes(uint64_t ms)
 {
-	ahead_ms += ms;
+	h.ahead_ms += ms;
 	h.hands_off = false;
 	send_letter(++letters, "a@x.example", "b@elsewhere.example", 0);
 	wait_for("front: stored");
@@ -348,16 +327,16 @@ static void only_some_at_a_time(void **state)
 
 int main(void)
 {
-#define PREPARED(name) cmocka_unit_test_setup_teardown(name, prepared, close_house)
+#define TODAY(name) cmocka_unit_test_setup_teardown(name, prepared, teardown)
 	const struct CMUnitTest tests[] = {
-		PREPARED(sessions_are_counted_and_kept),
-		PREPARED(counts_go_on_after_a_restart),
-		PREPARED(what_a_worker_must_not_tell),
-		PREPARED(a_report_is_posted_once),
-		PREPARED(what_is_done_is_not_done_again),
-		PREPARED(the_next_uri_then_later),
-		PREPARED(reports_that_nobody_gets),
-		PREPARED(only_some_at_a_time),
+		TODAY(sessions_are_counted_and_kept),
+		TODAY(counts_go_on_after_a_restart),
+		TODAY(what_a_worker_must_not_tell),
+		TODAY(a_report_is_posted_once),
+		TODAY(what_is_done_is_not_done_again),
+		TODAY(the_next_uri_then_later),
+		TODAY(reports_that_nobody_gets),
+		TODAY(only_some_at_a_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

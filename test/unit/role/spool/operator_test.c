@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: ISC */
+/* The spool and the operator: listing, acting, asking. */
+#include "unit.h"
+
+#include "role/spool/house.h"
+
+#include <stdio.h>
+
+#include "role/spool/spool.h"
+
+static void the_operator_lists(void **state)
+{
+	(void)state;
+	command(CONTROL_LIST, everything, false);
+	assert_true(was_heard("operator: end 1 the queue is empty"));
+	answer(OUTCOME_LATER, 450, "4.2.1", "Mail\"box\xff busy");
+	send_letter(1, "a@x.example", "b@y.example", 0);
+	wait_for("courier: body");
+	settle_down();
+	command(CONTROL_LIST, everything, false);
+	assert_true(was_heard("\"sender\":\"a@x.example\",\"recipient\":\"b@y.example\",\"state\":\"queued\",\"attempts\":1,"
+	                      "\"next_attempt\":\"20"));
+	assert_true(was_heard("\"last_reply\":\"450 4.2.1 Mail\\\"box? busy\",\"size\":24}"));
+	assert_true(was_heard("operator: end 0"));
+	command(CONTROL_LIST, (struct store_selector){ .domain = STR("z.example") }, false);
+	assert_true(was_heard("operator: end 1 nothing in the queue matches"));
+	command(CONTROL_SHOW, everything, false);
+	assert_true(was_heard("operator: end 2 which message?"));
+	command(CONTROL_SHOW, (struct store_selector){ .id = str_of(h.last_id) }, true);
+	assert_true(was_heard("\"destination\":\"mx:y.example\""));
+	assert_true(was_heard("operator: body Subject: hello\r\n\r\nbody\r\n"));
+	command(CONTROL_LIST, (struct store_selector){ .arrived_before_s = 3600 }, false);
+	assert_true(was_heard("operator: end 1 nothing in the queue matches"));
+}
+
+static void a_long_list_comes_whole(void **state)
+{
+	(void)state;
+	static char names[150][32];
+	static const char *to[150];
+	for (size_t i = 0; i < 150; i++) {
+		snprintf(names[i], sizeof names[i], "u%u@held.example", (unsigned)i % 1000);
+		to[i] = names[i];
+	}
+	char id[16];
+	for (unsigned i = 0; i < 10; i++) {
+		snprintf(id, sizeof id, "m%u", i);
+		house_fill(id, "a@x.example", to, 150, 0, 10, "x");
+	}
+	house_open("route {\n to held.example hold\n otherwise direct\n}\n");
+	settle_down();
+	command(CONTROL_LIST, everything, false);
+	struct str heard = buf_view(&h.heard);
+	size_t n = 0, at;
+	while (str_find_str(heard, STR("operator: row"), &at)) {
+		heard = str_from(heard, at + 1);
+		n++;
+	}
+	assert_int_equal(n, 1500);
+}
+
+/* The list has been read; the place is wanted by others. */
+static void an_operator_who_stays_is_hung_up_on(void **state)
+{
+	enum { A_WHILE_MS = 5000 };
+	(void)state;
+	command(CONTROL_LIST, everything, false);
+	h.ahead_ms += CONTROL_STALL_MS - A_WHILE_MS;
+	settle_down();
+	assert_non_null(h.operator.channel);
+	h.ahead_ms += A_WHILE_MS;
+	wait_for("operator: closed");
+}
+
+static void the_operator_acts(void **state)
+{
+	(void)state;
+	answer(OUTCOME_LATER, 450, "4.2.1", "busy");
+	send_letter(1, "a@x.example", "b@y.example", 0);
+	wait_for("courier: body");
+	settle_down();
+	command(CONTROL_HOLD, everything, false);
+	wait_for("1 recipient held");
+	assert_int_equal(only_row().state, RCPT_HELD);
+	command(CONTROL_HOLD, everything, false);
+	assert_true(was_heard("operator: end 0 nothing to change"));
+	command(CONTROL_RELEASE, everything, false);
+	wait_for("1 recipient released");
+	wait_for("courier: body");
+	settle_down();
+	command(CONTROL_REMOVE, (struct store_selector){ .to = STR("B@y.example") }, false);
+	assert_true(was_heard("operator: end 0 1 recipient removed"));
+	struct store_rcpt r[1];
+	assert_int_equal(rows(r, 1), 0);
+	command(CONTROL_REMOVE, everything, false);
+	assert_true(was_heard("operator: end 1 the queue is empty"));
+}
+
+static void removing_stops_the_worker(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	send_letter(1, "a@x.example", "b@y.example", 0);
+	wait_for("courier: job");
+	command(CONTROL_REMOVE, everything, false);
+	assert_true(was_heard("courier: release"));
+	channel_send(h.courier.channel, FROM_WORKER_OUTCOME,
+	             &(struct from_worker_outcome){ .job = h.jobs[0].job, .class = OUTCOME_NEVER, .code = 550 });
+	channel_send(h.courier.channel, FROM_WORKER_DONE, &(struct from_worker_done){ .job = h.jobs[0].job });
+	settle_down();
+	struct store_rcpt r[1];
+	assert_int_equal(rows(r, 1), 0); /* no notice for what is not there */
+}
+
+static void status_and_reload_ask_the_supervisor(void **state)
+{
+	(void)state;
+	command(CONTROL_STATUS, everything, false);
+	assert_true(was_heard("operator: row {\"running\":true}"));
+	command(CONTROL_RELOAD, everything, false);
+	assert_true(was_heard("operator: end 1 line 3: no"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		OPEN(the_operator_lists),
+		PREPARED(a_long_list_comes_whole),
+		OPEN(an_operator_who_stays_is_hung_up_on),
+		OPEN(the_operator_acts),
+		OPEN(removing_stops_the_worker),
+		OPEN(status_and_reload_ask_the_supervisor),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
