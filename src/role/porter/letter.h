@@ -10,7 +10,7 @@
  * Errors   F_EXISTS: an earlier attempt has delivered it. F_LIMIT: no space, no quota; F_DENIED, F_ABSENT, F_SYS:
  *          the why names path and reason, for the log. After an error the letter is only good for letter_free.
  * Owns     One descriptor between begin and finish.
- * Tests    test/unit/role/porter_test.c, test/unit/role/porter_durable_test.c
+ * Tests    test/unit/role/porter/
  */
 #ifndef ROLE_PORTER_LETTER_H
 #define ROLE_PORTER_LETTER_H

@@ -8,7 +8,7 @@
  *
  * Limits   PLACE_MAX for the whole path; a component 255.
  * Errors   F_SYNTAX: no such folder can be (a local part with '/', an address literal, a template that is none).
- * Tests    test/unit/role/porter_test.c
+ * Tests    test/unit/role/porter/
  */
 #ifndef ROLE_PORTER_PLACE_H
 #define ROLE_PORTER_PLACE_H

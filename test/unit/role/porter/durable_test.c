@@ -2,30 +2,21 @@
 /* What of a letter is durable, and when: fsync is watched here, and fails where a test says so. */
 #include "unit.h"
 
+#include "maildirs.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "role/porter/letter.h"
 
-static char root[64];
-
 enum { SYNCS_MAX = 64 };
 static struct sync { ino_t inode; bool linked; } syncs[SYNCS_MAX];
 static size_t n_syncs;
 static ino_t failing;
-
-static const char *path_of(const char *below)
-{
-	static char path[4096];
-	(void)snprintf(path, sizeof path, "%s/%s", root, below);
-	return path;
-}
 
 static bool exists(const char *below)
 {
@@ -63,29 +54,18 @@ static bool was_synced(const char *below)
 	return false;
 }
 
-static int make_root(void **state)
+static int setup(void **state)
 {
-	(void)state;
-	strcpy(root, "/tmp/sealpost-durable-XXXXXX");
 	n_syncs = 0;
 	failing = 0;
-	return mkdtemp(root) != NULL ? 0 : -1;
-}
-
-static int remove_root(void **state)
-{
-	(void)state;
-	char command[256];
-	(void)snprintf(command, sizeof command, "rm -rf %s", root);
-	return system(command);
+	return make_root(state);
 }
 
 static fault deliver(bool repeat)
 {
-	struct place p = { "", "a/jada" };
+	struct place p = place_of("a/jada");
 	struct letter *l = NULL;
 	struct why why = { "" };
-	(void)snprintf(p.fixed, sizeof p.fixed, "%s", root);
 	fault f = letter_begin(&p, "name", repeat, &l, &why);
 	if (f == OK)
 		f = letter_write(l, STR("hello\n"));
@@ -189,17 +169,17 @@ static void test_p1_a_folder_that_is_not_durable_is_taken_back(void **state)
 	assert_true(was_synced(""));
 }
 
-#define ON_DISK(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
+#define WATCHED(test) cmocka_unit_test_setup_teardown(test, setup, remove_root)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_DISK(test_p1_the_text_before_the_name_and_then_the_name),
-		ON_DISK(test_p1_what_is_found_in_new_is_made_durable_first),
-		ON_DISK(test_p1_what_is_found_in_cur_is_made_durable_first),
-		ON_DISK(test_p1_folders_of_a_killed_porter_are_made_durable),
-		ON_DISK(test_p1_a_failed_flush_is_no_delivery),
-		ON_DISK(test_p1_a_folder_that_is_not_durable_is_taken_back),
+		WATCHED(test_p1_the_text_before_the_name_and_then_the_name),
+		WATCHED(test_p1_what_is_found_in_new_is_made_durable_first),
+		WATCHED(test_p1_what_is_found_in_cur_is_made_durable_first),
+		WATCHED(test_p1_folders_of_a_killed_porter_are_made_durable),
+		WATCHED(test_p1_a_failed_flush_is_no_delivery),
+		WATCHED(test_p1_a_folder_that_is_not_durable_is_taken_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
