@@ -19,7 +19,7 @@
  *          FRONT_SHAKING_MAX handshakes at once, each for SLOT_MS at most, SHAKING_NETWORK_MAX of one network, the others wait;
  *          FRONT_LATE_MAX that took longer; REFUSALS_MAX recipients that are refused to one client; HELLO_BYTES_MAX for a
  *          hello; HEADER_BYTES_MAX for a header block; ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
- * Tests    test/unit/role/front/front_test.c
+ * Tests    test/unit/role/front/
  */
 #ifndef ROLE_FRONT_FRONT_H
 #define ROLE_FRONT_FRONT_H

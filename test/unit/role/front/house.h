@@ -101,6 +101,8 @@ void client_login(struct client *c);             /* jada */
 
 /* Runs the loop until *what is true; fails after ten seconds. */
 void house_wait(struct house *h, const bool *what);
+void house_run_once(struct house *h);            /* one turn of the loop */
+void house_wait_once(struct house *h);           /* the same, for what may take a moment */
 void house_turn(struct house *h, int64_t ms);    /* lets the loop run for so long; if the clock stands still, for some turns */
 struct str house_text(struct buf *b);            /* with a NUL behind it */
 
