@@ -296,10 +296,10 @@ static fault options_set(struct dns *dns, struct why *why)
 }
 
 /* The library reads what it was given only when it is first used; a change of its zones is such a use.
- * test. is shut off there by default, but a network may well have one. */
+ * test. is shut off there by default, with an apex of its own, but a network may well have one. */
 static fault begin(struct dns *dns, struct why *why)
 {
-	int error = ub_ctx_zone_add(dns->ub, "test.", "transparent");
+	int error = ub_ctx_zone_remove(dns->ub, "test.");
 	if (error != 0)
 		return why_say(why, F_SYNTAX, "the DNS library refused the servers or the trust anchor (%s): "
 		               "an anchor is a DS or DNSKEY record, one a line", ub_strerror(error));

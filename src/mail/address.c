@@ -35,14 +35,24 @@ static bool has_high_byte(struct str s)
 
 /* -- domains ------------------------------------------------------------------------------- */
 
-static bool label_is_ldh(struct str label)
+static bool label_is(struct str label, bool underscores)
 {
 	if (label.n == 0 || label.n > LABEL_MAX || label.p[0] == '-' || label.p[label.n - 1] == '-')
 		return false;
 	for (size_t i = 0; i < label.n; i++)
-		if (!ascii_is_alnum((unsigned char)label.p[i]) && label.p[i] != '-')
+		if (!ascii_is_alnum((unsigned char)label.p[i]) && label.p[i] != '-' && !(underscores && label.p[i] == '_'))
 			return false;
 	return true;
+}
+
+static bool label_is_ldh(struct str label)
+{
+	return label_is(label, false);
+}
+
+static bool label_is_of_host(struct str label)
+{
+	return label_is(label, true);
 }
 
 /* Splits the first label off. False once the last one has been taken. */
@@ -56,16 +66,26 @@ static bool next_label(struct str *rest, bool *more, struct str *label)
 	return true;
 }
 
-bool domain_is_valid(struct str domain)
+static bool labels_fit(struct str domain, bool (*fits)(struct str label))
 {
 	struct str label;
 	bool more = true;
 	if (domain.n > DOMAIN_MAX)
 		return false;
 	while (next_label(&domain, &more, &label))
-		if (!label_is_ldh(label))
+		if (!fits(label))
 			return false;
 	return true;
+}
+
+bool domain_is_valid(struct str domain)
+{
+	return labels_fit(domain, label_is_ldh);
+}
+
+bool host_is_valid(struct str host)
+{
+	return labels_fit(host, label_is_of_host);
 }
 
 static fault name_add(struct name *name, struct str text)

@@ -52,5 +52,7 @@ MUST_USE fault domain_to_ascii(struct str domain, struct arena *a, struct str *o
 /* A-labels to U-labels, for people to read; what cannot be decoded stays. */
 struct str domain_to_unicode(struct str domain, struct arena *a);
 bool       domain_is_valid(struct str domain); /* ASCII form: LDH labels, no dot at the end */
+/* The same, and underscores: mail servers have them in their names (RFC 2181 11), addresses never. */
+bool       host_is_valid(struct str host);
 
 #endif

@@ -13,7 +13,7 @@ static bool is_null(struct str host)
 /* An address in place of a name (RFC 2181 10.3 wants a name), or what no name can be. */
 static bool is_usable(struct str host)
 {
-	if (!domain_is_valid(host))
+	if (!host_is_valid(host))
 		return false;
 	size_t dot;
 	struct str last = str_rfind(host, '.', &dot) ? str_from(host, dot + 1) : host;

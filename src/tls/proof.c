@@ -31,6 +31,19 @@ static bool name_copy(struct str name, char to[NAME_ROOM])
 	return true;
 }
 
+/* Mail servers with an underscore in their name are real. Hardly a certificate has such a name, but DANE-EE(3) asks for none, and
+ * opportunistic TLS neither. */
+static bool is_name(struct str name, char text[NAME_ROOM])
+{
+	char plain[NAME_ROOM];
+	if (!name_copy(name, text) || !name_copy(name, plain))
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if (plain[i] == '_')
+			plain[i] = 'x';
+	return tls_is_host_name((struct str){ plain, name.n });
+}
+
 /* RFC 6125 6.4: names of the subjectAltName only, * as a whole left label. */
 bool tls_expect_name(SSL *ssl, struct str name)
 {
@@ -40,19 +53,7 @@ bool tls_expect_name(SSL *ssl, struct str name)
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), text) == 1)
 		return true; /* an address is no SNI name (RFC 6066 3) */
-	return tls_is_host_name(name) && SSL_set1_host(ssl, text) == 1 && SSL_set_tlsext_host_name(ssl, text) == 1;
-}
-
-/* Mail servers with an underscore in their name are real, and DANE-EE(3) asks no certificate for it. */
-static bool is_base(struct str name, char text[NAME_ROOM])
-{
-	char plain[NAME_ROOM];
-	if (!name_copy(name, text) || !name_copy(name, plain))
-		return false;
-	for (size_t i = 0; i < name.n; i++)
-		if (plain[i] == '_')
-			plain[i] = 'x';
-	return tls_is_host_name((struct str){ plain, name.n });
+	return is_name(name, text) && SSL_set1_host(ssl, text) == 1 && SSL_set_tlsext_host_name(ssl, text) == 1;
 }
 
 static size_t add_records(SSL *ssl, const struct tls_wish *wish)
@@ -72,12 +73,12 @@ static size_t add_records(SSL *ssl, const struct tls_wish *wish)
 const char *tls_expect_dane(SSL *ssl, const struct tls_wish *wish)
 {
 	char text[NAME_ROOM];
-	if (!is_base(wish->base, text) || SSL_dane_enable(ssl, text) != 1)
+	if (!is_name(wish->base, text) || SSL_dane_enable(ssl, text) != 1)
 		return "the TLSA base domain is not a name that a server can be asked for";
 	(void)SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	for (size_t i = 0; i < wish->n_also; i++)
-		if (is_base(wish->also[i], text))
+		if (is_name(wish->also[i], text))
 			(void)SSL_add1_host(ssl, text);
 	return add_records(ssl, wish) > 0 ? NULL : "none of the server's TLSA records can be used";
 }

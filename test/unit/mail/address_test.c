@@ -243,6 +243,23 @@ static void local_parts_safe_in_a_file_name(void **state)
 	assert_false(local_is_file_safe((struct str){ "a\0b", 3 }));
 }
 
+/* Underscores are for mail servers alone: the address of a mailbox has none in its domain. */
+static void hosts_may_have_underscores(void **state)
+{
+	static const char *const hosts[] = { "mx_1.example.org", "_a._b.example", "a_", L63 "." L63 "." L63 "." L63, "example.org" };
+	static const char *const none[] = { "", ".", "a_.", "a..b_", "-_a", "_-", "a_ b", "a_/b", "a_!", L63 "a", "b\xc3\xbc_" };
+	for (size_t i = 0; i < COUNT(hosts); i++)
+		assert_true(host_is_valid(str_of(hosts[i])));
+	for (size_t i = 0; i < COUNT(none); i++)
+		assert_false(host_is_valid(str_of(none[i])));
+	assert_false(host_is_valid((struct str){ "a\0_", 3 }));
+	assert_false(host_is_valid(STR(L63 "." L63 "." L63 "." L63 "._")));
+	assert_false(domain_is_valid(STR("mx_1.example.org")));
+	struct address out;
+	assert_int_equal(address_parse(STR("a@mx_1.example.org"), *state, &out), F_SYNTAX);
+	assert_int_equal(address_parse(STR("a@_b.example"), *state, &out), F_SYNTAX);
+}
+
 static void domains_both_ways(void **state)
 {
 	static const struct { const char *in, *ascii, *unicode; } rows[] = {
@@ -355,6 +372,7 @@ int main(void)
 		cmocka_unit_test(a_small_arena_is_a_limit_not_an_end),
 		cmocka_unit_test_setup_teardown(equal_means_the_same_mailbox, setup, teardown),
 		cmocka_unit_test(local_parts_safe_in_a_file_name),
+		cmocka_unit_test_setup_teardown(hosts_may_have_underscores, setup, teardown),
 		cmocka_unit_test_setup_teardown(domains_both_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_is_email_set, setup, teardown),
 	};

@@ -70,6 +70,8 @@ static void sets_of_records(void **state)
 		{ "10 2001:db8::1", "unusable" },
 		{ "10 192.0.2.1, 20 a.example", "hosts a.example" },
 		{ "10 bad_host!.example, 20 a.example", "hosts a.example" },
+		{ "10 mx_1.example, 20 _a._b.example", "hosts mx_1.example _a._b.example" },
+		{ "10 -_.example, 20 a..example", "unusable" },
 		{ "10 mx.own.example", "ourselves" },
 		{ "10 MX.OWN.example", "ourselves" },
 		{ "10 a.example, 20 mx.own.example", "hosts a.example" },

@@ -391,6 +391,8 @@ static void wishes_without_dane(void **state)
 		{ true,  TLS_PROVE_NAME,    "mx.example.net", false, "",     TLS_FAIL_NAME, TLS_FAIL_NONE },
 		{ false, TLS_PROVE_NOTHING, "mx.example.org", true,  "",     TLS_FAIL_NONE, TLS_FAIL_NOT_TRUSTED },
 		{ false, TLS_PROVE_NAME,    "mx.example.org", false, "",     TLS_FAIL_NOT_TRUSTED, TLS_FAIL_NONE },
+		{ true,  TLS_PROVE_NOTHING, "mx_1.example.org", true, "",    TLS_FAIL_NONE, TLS_FAIL_NAME },
+		{ true,  TLS_PROVE_NAME,    "mx_1.example.org", false, "",   TLS_FAIL_NAME, TLS_FAIL_NONE },
 	};
 	for (size_t i = 0; i < COUNT(wishes); i++) {
 		struct tls_wish wish = { .name = str_of(wishes[i].name), .prove = wishes[i].prove };

@@ -589,7 +589,7 @@ static void good_names_verify(void **state)
 		tls_free(&s);
 		tls_free(&c);
 	}
-	static const char *const bad[] = { "", ".example.org", "a b", "a\\", "a..b", "under_score.example", "-a.example" };
+	static const char *const bad[] = { "", ".example.org", "a b", "a\\", "a..b", "a_!.example", "-a_.example" };
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		struct tls *c = tls_connect(p->trusting, str_of(bad[i]));
 		assert_int_equal(tls_state(c), TLS_BROKEN);

@@ -135,6 +135,23 @@ static void records_that_prove_nothing_demand_tls(void **state)
 	assert_true(w.last_level >= TLS_ENCRYPT && w.last_level < TLS_DANE);
 }
 
+/* No certificate has such a name, but the host is real. */
+static void a_host_with_an_underscore_is_one(void **state)
+{
+	(void)state;
+	direct("");
+	publish("MX y.example 10 mx_1.y.example;A mx_1.y.example 127.0.0.1;");
+	expect("0 done 250 2.0.0 Ok|");
+	assert_true(w.last_level >= TLS_OPPORTUNISTIC && w.last_level < TLS_VERIFY);
+	publish("+MX y.example 10 mx_1.y.example;+A mx_1.y.example 127.0.0.1;+TLSA _%u._tcp.mx_1.y.example right");
+	direct("");
+	expect("0 done 250 2.0.0 Ok|");
+	assert_int_equal(w.last_level, TLS_DANE);
+	direct("tls verify");
+	publish("MX y.example 10 mx_1.y.example;A mx_1.y.example 127.0.0.1;");
+	expect("0 later 0 4.7.5 The TLS handshake with mx_1.y.example failed");
+}
+
 static void unsigned_names_are_not_called_dane(void **state)
 {
 	(void)state;
@@ -407,6 +424,7 @@ int main(void)
 		IN_WORLD(test_attack_36_a_server_without_the_proof_gets_nothing),
 		IN_WORLD(test_attack_36_an_unanswered_question_bars_the_host_alone),
 		IN_WORLD(records_that_prove_nothing_demand_tls),
+		IN_WORLD(a_host_with_an_underscore_is_one),
 		IN_WORLD(unsigned_names_are_not_called_dane),
 		IN_WORLD(test_attack_37_a_policy_binds),
 		IN_WORLD(test_attack_37_a_policy_wants_a_certificate),
