@@ -2,7 +2,7 @@
 /*
  * tls/session.h -- what server.c, client.c and session.c share about one connection. Not for other rooms.
  *
- * Tests    test/unit/tls/session_test.c
+ * Tests    test/unit/tls/
  */
 #ifndef TLS_SESSION_H
 #define TLS_SESSION_H

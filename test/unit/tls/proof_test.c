@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* Real handshakes with servers that prove themselves by TLSA records, or fail to. RFC 7672 3, in its order. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
+
+#include "raw.h"
+
 #include <stdio.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -14,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "tls/home.h"
 #include "tls/tls.h"
 
@@ -443,49 +441,15 @@ static void what_parses(void **state)
 
 /* ---- an OpenSSL server, to be as old and odd as we need ---- */
 
-struct raw { SSL_CTX *ctx; SSL *ssl; BIO *in, *out; };
-
-static void raw_init(struct raw *r, struct place *p, struct set *set)
+static void raw_server(struct raw *r, struct place *p, struct set *set)
 {
 	X509 *x = read_pem(buf_view(&set->chain));
-	r->ctx = SSL_CTX_new(TLS_server_method());
-	SSL_CTX_set_security_level(r->ctx, 0);
-	SSL_CTX_set_min_proto_version(r->ctx, TLS1_VERSION);
-	assert_int_equal(SSL_CTX_set_cipher_list(r->ctx, "ALL"), 1);
+	raw_context(r, TLS_server_method(), "ALL");
 	assert_int_equal(SSL_CTX_use_certificate(r->ctx, x), 1);
 	assert_int_equal(SSL_CTX_use_PrivateKey(r->ctx, p->home.keys[1]), 1);
 	X509_free(x);
-	r->ssl = SSL_new(r->ctx);
-	r->in = BIO_new(BIO_s_mem());
-	r->out = BIO_new(BIO_s_mem());
-	BIO_set_mem_eof_return(r->in, -1);
-	BIO_set_mem_eof_return(r->out, -1);
-	SSL_set_bio(r->ssl, r->in, r->out);
+	raw_session(r);
 	SSL_set_accept_state(r->ssl);
-}
-
-static void raw_fini(struct raw *r)
-{
-	SSL_free(r->ssl);
-	SSL_CTX_free(r->ctx);
-	ERR_clear_error();
-}
-
-static void raw_pump(struct raw *r, struct tls *c)
-{
-	for (int round = 0; round < 10; round++) {
-		char bytes[20000];
-		size_t used;
-		struct str out = tls_output(c);
-		if (out.n > 0)
-			assert_int_equal(BIO_write(r->in, out.p, (int)out.n), (int)out.n);
-		tls_sent(c, out.n);
-		(void)SSL_do_handshake(r->ssl);
-		int n = BIO_read(r->out, bytes, sizeof bytes);
-		if (n > 0 && tls_feed(c, (struct str){ bytes, (size_t)n }, &used) != OK)
-			round = 9;
-	}
-	ERR_clear_error();
 }
 
 static void attack_39_never_below_tls_1_2(void **state)
@@ -506,7 +470,7 @@ static void attack_39_never_below_tls_1_2(void **state)
 			wish.records = r.list;
 			wish.n_records = r.n;
 			wish.shape = shape;
-			raw_init(&raw, p, &set);
+			raw_server(&raw, p, &set);
 			SSL_set_max_proto_version(raw.ssl, old[i].version);
 			assert_int_equal(SSL_set_cipher_list(raw.ssl, old[i].ciphers), 1);
 			struct tls *c = tls_connect_wish(p->nobody, &wish);
@@ -534,7 +498,7 @@ static void attack_39_nor_where_nothing_is_proven(void **state)
 	for (size_t i = 0; i < COUNT(old); i++) {
 		struct raw raw;
 		struct tls_wish wish = { .name = STR("mx.example.org") };
-		raw_init(&raw, p, &set);
+		raw_server(&raw, p, &set);
 		SSL_set_max_proto_version(raw.ssl, old[i].version);
 		assert_int_equal(SSL_set_cipher_list(raw.ssl, "ECDHE-ECDSA-AES128-SHA"), 1);
 		struct tls *c = tls_connect_wish(p->nobody, &wish);
@@ -571,7 +535,7 @@ static void hello_of(struct place *p, struct set *set, unsigned shape, struct he
 {
 	struct raw raw;
 	struct tls_wish wish = { .name = STR("mx.example.org"), .shape = shape };
-	raw_init(&raw, p, set);
+	raw_server(&raw, p, set);
 	SSL_CTX_set_client_hello_cb(raw.ctx, on_hello, out);
 	struct tls *c = tls_connect_wish(p->nobody, &wish);
 	raw_pump(&raw, c);
@@ -644,7 +608,7 @@ static void steps_down_in_shape_not_in_proof(void **state)
 			wish.records = r.list;
 			wish.n_records = r.n;
 			wish.shape = shape;
-			raw_init(&raw, p, &set);
+			raw_server(&raw, p, &set);
 			SSL_CTX_set_client_hello_cb(raw.ctx, on_picky_hello, &h);
 			struct tls *c = tls_connect_wish(p->nobody, &wish);
 			raw_pump(&raw, c);
