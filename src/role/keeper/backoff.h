@@ -7,7 +7,7 @@
  * guessing must not lock its owner out. A login takes back only the failures of this name from this client: whoever
  * has an account of their own gains no more guesses at others. Pure but for the memory.
  *
- * Tests    test/unit/role/keeper_parts_test.c
+ * Tests    test/unit/role/keeper/parts_test.c
  */
 #ifndef ROLE_KEEPER_BACKOFF_H
 #define ROLE_KEEPER_BACKOFF_H

@@ -2,7 +2,7 @@
 /*
  * role/keeper/keeper.h -- what the keeper's files share. It holds keys and credentials, and answers on its sockets.
  *
- * Tests    test/unit/role/keeper_test.c, test/unit/role/keeper_parts_test.c
+ * Tests    test/unit/role/keeper/
  */
 #ifndef ROLE_KEEPER_KEEPER_H
 #define ROLE_KEEPER_KEEPER_H

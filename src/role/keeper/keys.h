@@ -7,7 +7,7 @@
  *
  * Source   RFC 8446 4.4.3; RFC 8422 5.4 (ServerKeyExchange), RFC 5246 7.4.3.
  * Errors   F_ABSENT: no such key; F_DENIED: not a shape that may be signed, with this key; F_TLS.
- * Tests    test/unit/role/keeper_parts_test.c
+ * Tests    test/unit/role/keeper/parts_test.c
  */
 #ifndef ROLE_KEEPER_KEYS_H
 #define ROLE_KEEPER_KEYS_H

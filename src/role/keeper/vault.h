@@ -6,7 +6,7 @@
  *
  * Errors   The why names the file and, where there is one, the line; never a word of a secret.
  * Owns     The vault takes over the files. conf must outlive it.
- * Tests    test/unit/role/keeper_test.c
+ * Tests    test/unit/role/keeper/
  */
 #ifndef ROLE_KEEPER_VAULT_H
 #define ROLE_KEEPER_VAULT_H
