@@ -2,7 +2,7 @@
 /*
  * store/match.h -- does a recipient match what an operator selected? One rule for every store.
  *
- * Tests    test/unit/store/contract_test.c
+ * Tests    test/unit/store/contract.h
  */
 #ifndef STORE_MATCH_H
 #define STORE_MATCH_H

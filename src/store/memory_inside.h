@@ -2,7 +2,7 @@
 /*
  * store/memory_inside.h -- what the parts of the store in memory share; they are cut as those of the SQLite store.
  *
- * Tests    test/unit/store/contract_test.c
+ * Tests    test/unit/store/contract.h
  */
 #ifndef STORE_MEMORY_INSIDE_H
 #define STORE_MEMORY_INSIDE_H

@@ -9,7 +9,7 @@
  * together in their table, and no index is needed from one to the other. Numbers are never used twice, not even
  * by drafts that came to nothing: a record in the log is recognised by them.
  *
- * Tests    test/unit/store/sqlite_test.c, test/unit/store/contract_test.c
+ * Tests    test/unit/store/sqlite_test.c, test/unit/store/contract.h
  */
 #ifndef STORE_SQLITE_INSIDE_H
 #define STORE_SQLITE_INSIDE_H

@@ -11,7 +11,7 @@
  *
  * The interface leaves room for several machines on one queue: leases carry a fence, ingest and
  * completion are batched, and nothing needs one writer's memory. store_memory is the executable
- * specification; test/unit/store/contract_test.c holds every store to it.
+ * specification; test/unit/store/contract.h holds every store to it.
  *
  * Units    Times in wall-clock seconds, passed in: the store has no clock of its own.
  * Damage   Rows and contents carry checksums. What lease and list give may be damaged, and says so: the caller sets it
@@ -21,7 +21,7 @@
  *          for did not happen, and the store refuses to take anything until it is opened again (from content:
  *          this content is damaged). F_ABSENT, F_STATE, F_EXISTS as noted. The why says more.
  * Owns     What a call returns lives in the arena it was given.
- * Tests    test/unit/store/contract_test.c (every store), test/unit/store/sqlite_test.c
+ * Tests    test/unit/store/contract.h (every store), test/unit/store/sqlite_test.c
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
