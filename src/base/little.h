@@ -3,7 +3,7 @@
  * base/little.h -- numbers as bytes, the least first: between processes, and in the queue's files.
  *
  * Limits   n is 1 to 8 bytes; the higher ones of the number are left out.
- * Tests    test/unit/ipc/codec_test.c, test/unit/store/sqlite_test.c
+ * Tests    test/unit/ipc/codec_test.c, test/unit/store/parts_test.c
  */
 #ifndef BASE_LITTLE_H
 #define BASE_LITTLE_H

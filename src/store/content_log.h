@@ -13,7 +13,7 @@
  * Limits   segment_bytes between SEGMENT_BYTES_MIN and SEGMENT_BYTES_MAX; SEGMENTS_OPEN_MAX descriptors.
  * Errors   F_LIMIT: disk full; what was gathered is lost (content_log_holds says which), the log goes on in
  *          another segment. F_STORE: a write or a flush failed, and the log refuses from then on.
- * Tests    test/unit/store/sqlite_test.c
+ * Tests    test/unit/store/sqlite_test.c, sqlite_crash_test.c
  */
 #ifndef STORE_CONTENT_LOG_H
 #define STORE_CONTENT_LOG_H

@@ -3,7 +3,7 @@
  * store/crc32c.h -- the checksum of a content record (Castagnoli polynomial, as iSCSI and ext4 use it).
  *
  * Source   RFC 3720 12.1 and B.4 (test vectors).
- * Tests    test/unit/store/sqlite_test.c
+ * Tests    test/unit/store/parts_test.c
  */
 #ifndef STORE_CRC32C_H
 #define STORE_CRC32C_H

@@ -5,7 +5,7 @@
  * A key's time is a lower bound of when its first recipient is due: too early costs a look, too late
  * would be a letter forgotten, so schedule_note only ever moves it forward.
  *
- * Tests    test/unit/store/sqlite_test.c
+ * Tests    test/unit/store/parts_test.c
  */
 #ifndef STORE_SCHEDULE_H
 #define STORE_SCHEDULE_H

@@ -21,7 +21,7 @@
  *          for did not happen, and the store refuses to take anything until it is opened again (from content:
  *          this content is damaged). F_ABSENT, F_STATE, F_EXISTS as noted. The why says more.
  * Owns     What a call returns lives in the arena it was given.
- * Tests    test/unit/store/contract.h (every store), test/unit/store/sqlite_test.c
+ * Tests    test/unit/store/contract.h (every store), test/unit/store/sqlite_test.c, sqlite_crash_test.c
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H

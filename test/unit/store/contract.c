@@ -98,16 +98,6 @@ struct str content_of(struct fixture *f, const char *id, size_t piece)
 	return copy;
 }
 
-struct str pattern(struct fixture *f, size_t n, unsigned seed)
-{
-	char *p = arena_alloc(f->arena, n);
-	for (size_t i = 0; i < n; i++) {
-		seed = seed * 1103515245 + 12345;
-		p[i] = (char)(seed >> 16);
-	}
-	return (struct str){ p, n };
-}
-
 int contract_run(const struct contract_case *cases, size_t n)
 {
 	static struct CMUnitTest tests[CASES_MAX * COUNT(stores)];

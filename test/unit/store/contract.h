@@ -21,6 +21,5 @@ size_t              lease(struct fixture *f, int64_t now_s, struct store_rcpt *o
 fault               settle(struct fixture *f, const struct store_rcpt *r, enum settle_kind kind, int64_t next_s);
 struct store_counts counts(struct fixture *f);
 struct str          content_of(struct fixture *f, const char *id, size_t piece);
-struct str          pattern(struct fixture *f, size_t n, unsigned seed); /* bytes that are the same each time */
 
 #endif

@@ -65,3 +65,13 @@ int fixture_teardown(void **state)
 	free(f);
 	return 0;
 }
+
+struct str pattern(struct fixture *f, size_t n, unsigned seed)
+{
+	char *p = arena_alloc(f->arena, n);
+	for (size_t i = 0; i < n; i++) {
+		seed = seed * 1103515245 + 12345;
+		p[i] = (char)(seed >> 16);
+	}
+	return (struct str){ p, n };
+}

@@ -25,5 +25,6 @@ struct store   *fixture_open(const struct fixture *f, const char *path);     /* 
 fault           try_open(struct fixture *f, struct why *why);
 void            reopen(struct fixture *f);
 void            remove_all(const char *path);
+struct str      pattern(struct fixture *f, size_t n, unsigned seed);         /* bytes that are the same each time */
 
 #endif

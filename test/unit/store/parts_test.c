@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: ISC */
+/* Parts of the store that need no disk: checksums, and which destination is due first. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "store/crc32c.h"
+#include "store/schedule.h"
+
+static void crc32c_agrees_with_the_rfc(void **state)
+{
+	(void)state;
+	struct crc32c c;
+	char bytes[32];
+	crc32c_init(&c);
+	for (int by_cpu = c.by_cpu; by_cpu >= 0; by_cpu--) { /* the processor's way, if it has one, and the tables' */
+		c.by_cpu = by_cpu != 0;
+		assert_int_equal(crc32c(&c, 0, STR("123456789")), 0xe3069283);
+		memset(bytes, 0, 32);
+		assert_int_equal(crc32c(&c, 0, (struct str){ bytes, 32 }), 0x8a9136aa);
+		memset(bytes, 0xff, 32);
+		assert_int_equal(crc32c(&c, 0, (struct str){ bytes, 32 }), 0x62a8ab43);
+		for (int i = 0; i < 32; i++)
+			bytes[i] = (char)i;
+		assert_int_equal(crc32c(&c, 0, (struct str){ bytes, 32 }), 0x46dd794e);
+		uint32_t in_parts = crc32c(&c, 0, (struct str){ bytes, 13 });
+		assert_int_equal(crc32c(&c, in_parts, (struct str){ bytes + 13, 19 }), 0x46dd794e);
+	}
+}
+
+static void a_schedule_gives_the_earliest(void **state)
+{
+	(void)state;
+	struct schedule *s = schedule_new();
+	struct str key;
+	int64_t due_s, last = -1;
+	char name[16];
+	assert_false(schedule_take(s, &key, &due_s));
+	for (unsigned i = 0; i < 500; i++) {
+		snprintf(name, sizeof name, "k%u", i * 7 % 100);
+		schedule_note(s, str_of(name), (int64_t)(i * 7919 % 1000) + 5);
+	}
+	schedule_note(s, STR("k3"), 1);
+	schedule_note(s, STR("k3"), 9000); /* later does not count */
+	assert_true(schedule_take(s, &key, &due_s));
+	assert_true(str_eq(key, STR("k3")));
+	assert_int_equal(due_s, 1);
+	unsigned n = 1;
+	for (; schedule_take(s, &key, &due_s); n++) {
+		assert_true(due_s >= last);
+		last = due_s;
+	}
+	assert_int_equal(n, 100);
+	schedule_note(s, STR("left"), 1);
+	schedule_free(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(crc32c_agrees_with_the_rfc),
+		cmocka_unit_test(a_schedule_gives_the_earliest),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
