@@ -19,6 +19,7 @@ static const struct command *const commands[] = {
 	&command_try,
 	&command_queue,
 	&command_why,
+	&command_report,
 	&command_status,
 	&command_reload,
 	&command_sendmail,

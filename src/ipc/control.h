@@ -12,6 +12,9 @@
  * what still waits, as SHOW has it.
  * EXPLAIN (to, from): a row for each line of a story (mail/story.h), what would be done now with a letter; the last is its `answer`.
  *
+ * REPORT (domain; "": all) has a row for each day of a domain whose TLS report has not been sent. With body there are BODYs
+ * instead, the reports themselves, each with an end of line behind it.
+ *
  * Who may not command, or comes when too many do, gets an END that says so.
  *
  * Limits   the enum below; docs/LIMITS.md lists them.
@@ -32,6 +35,7 @@ enum {
 enum control_verb {
 	CONTROL_LIST, CONTROL_SHOW, CONTROL_RETRY, CONTROL_HOLD, CONTROL_RELEASE, CONTROL_BOUNCE,
 	CONTROL_REMOVE, CONTROL_STATUS, CONTROL_RELOAD, CONTROL_VERIFY, CONTROL_WHY, CONTROL_EXPLAIN,
+	CONTROL_REPORT,
 };
 
 /* Empty selectors select everything; older_s is an age in seconds, 0 for any. body: show the content,

@@ -21,7 +21,7 @@ enum {
 	STATUS_MAX = 1 << 20,
 };
 
-enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, ASKING, EXPLAINING, ENDED };
+enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, REPORTING, ASKING, EXPLAINING, ENDED };
 
 struct control_session {
 	struct link in_spool;
@@ -39,6 +39,7 @@ struct control_session {
 	bool refused;
 	struct check_round *check;
 	struct why_round *why;
+	struct report_round *report;
 	struct explanation *explanation;
 };
 
@@ -52,6 +53,7 @@ static void session_free(struct control_session *c)
 	timer_clear(&c->timer);
 	check_end(&c->check);
 	why_end(&c->why);
+	report_end(&c->report);
 	explain_cancel(&c->explanation);
 	channel_close(&c->channel);
 	arena_free(&c->arena);
@@ -233,6 +235,16 @@ static void why_now(struct control_session *c)
 		end(c, status, last_words.text);
 }
 
+static void report_now(struct control_session *c)
+{
+	struct why last_words = { "" };
+	int status = 0;
+	if (c->report == NULL)
+		c->report = report_begin(c->spool, c->channel, c->which.domain, c->body);
+	if (!report_some(c->report, &status, &last_words))
+		end(c, status, last_words.text);
+}
+
 /* It keeps a place that somebody else may want. */
 static bool is_stalled(struct control_session *c, int64_t now_ms)
 {
@@ -252,7 +264,8 @@ static void go_on(void *owner)
 		end(c, 1, "the server did not answer in time; see its log");
 		return;
 	}
-	bool going = c->phase == LISTING || c->phase == SENDING_BODY || c->phase == VERIFYING || c->phase == TELLING_WHY;
+	bool going = c->phase == LISTING || c->phase == SENDING_BODY || c->phase == VERIFYING || c->phase == TELLING_WHY ||
+	             c->phase == REPORTING;
 	if (!going || is_stalled(c, now_ms)) {
 		session_free(c);
 		return;
@@ -268,11 +281,13 @@ static void go_on(void *owner)
 			verify_some(c);
 		else if (c->phase == TELLING_WHY)
 			why_now(c);
+		else if (c->phase == REPORTING)
+			report_now(c);
 		else
 			body_some(c);
 	}
 	int64_t rest_ms = channel_backlog(c->channel) >= BACKLOG_MAX ? WAIT_MS
-	                  : c->phase == VERIFYING || c->phase == TELLING_WHY ? VERIFY_REST_MS : 0;
+	                  : c->phase == VERIFYING || c->phase == TELLING_WHY || c->phase == REPORTING ? VERIFY_REST_MS : 0;
 	if (c->phase != ENDED)
 		timer_set(&c->timer, now_ms + rest_ms);
 }
@@ -406,14 +421,14 @@ static void explain(struct control_session *c)
 static void take_request(struct control_session *c, const struct control_request *m)
 {
 	static const char *const verbs[] = { "list", "show", "retry", "hold", "release", "bounce", "remove", "status",
-		                             "reload", "verify", "why", "explain" };
+		                             "reload", "verify", "why", "explain", "report" };
 	struct spool *s = c->spool;
-	if (m->verb > CONTROL_EXPLAIN) {
+	if (m->verb > CONTROL_REPORT) {
 		end(c, 2, "this server does not know the command: is it an older one?");
 		return;
 	}
 	c->verb = (enum control_verb)m->verb;
-	c->body = c->verb == CONTROL_SHOW && m->body != 0;
+	c->body = (c->verb == CONTROL_SHOW || c->verb == CONTROL_REPORT) && m->body != 0;
 	c->which = (struct store_selector){
 		.id = arena_copy(c->arena, m->id), .to = arena_copy(c->arena, m->to),
 		.from = arena_copy(c->arena, m->from), .user = arena_copy(c->arena, m->user),
@@ -441,6 +456,9 @@ static void take_request(struct control_session *c, const struct control_request
 		go_on(c);
 	} else if (c->verb == CONTROL_WHY) {
 		c->phase = TELLING_WHY;
+		go_on(c);
+	} else if (c->verb == CONTROL_REPORT) {
+		c->phase = REPORTING;
 		go_on(c);
 	} else {
 		run_action(c);

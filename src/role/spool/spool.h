@@ -346,6 +346,14 @@ struct why_round *why_begin(struct spool *s, struct channel *to, const struct st
 bool why_some(struct why_round *w, int *status_out, struct why *last_words);
 void why_end(struct why_round **w);
 
+/* ---- tls_show.c ---- */
+struct report_round;
+/* domain: "" for all; documents: the reports themselves. */
+struct report_round *report_begin(struct spool *s, struct channel *to, struct str domain, bool documents);
+/* A little of it; false: it is over, and the status and the last words are there. */
+bool report_some(struct report_round *w, int *status_out, struct why *last_words);
+void report_end(struct report_round **w);
+
 /* ---- check.c ---- */
 struct check_round;
 struct check_round *check_begin(struct spool *s, struct channel *to);

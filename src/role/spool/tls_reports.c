@@ -51,6 +51,7 @@ static struct tls_day *day_of(struct tls_reports *r, int64_t day, struct str dom
 	if (d == NULL && r->n_days < TLS_REPORTS_MAX && domain.n > 0 && domain.n <= TLSRPT_TEXT_MAX && str_is_ascii(domain)) {
 		d = NEW(struct tls_day);
 		d->day = day;
+		d->number = ++r->last_number;
 		d->domain = str_keep(domain);
 		d->report = tlsrpt_new();
 		tlsrpt_range(d->report, day);
@@ -209,6 +210,7 @@ void tls_reports_look(struct tls_reports *r)
 			day_free(r, d);
 	}
 	tls_send_look(r);
+	tls_show_watch(r, false);
 	if (r->spool->store != NULL && loop_now_ms(r->spool->loop) - r->kept_ms >= TLS_REPORTS_KEEP_MS)
 		keep_some(r, TLS_REPORTS_KEEP_STEP);
 }
@@ -222,6 +224,7 @@ struct tls_reports *tls_reports_new(struct spool *s)
 	r->by_key = map_new(random_u64());
 	r->kept_ms = loop_now_ms(s->loop);
 	list_init(&r->days);
+	list_init(&r->looks);
 	return r;
 }
 
@@ -231,6 +234,7 @@ void tls_reports_free(struct tls_reports **r_ref)
 	*r_ref = NULL;
 	if (r->spool->store != NULL)
 		keep_some(r, r->n_days);
+	tls_show_watch(r, true);
 	LIST_EACH(l, &r->days)
 		day_free(r, LIST_MEMBER(l, struct tls_day, in_order));
 	map_free(&r->by_key);

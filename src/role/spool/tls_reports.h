@@ -12,7 +12,8 @@
  *
  * Limits   TLS_REPORTS_MAX days of domains, TLS_REPORT_BYTES_MAX for one, TLS_REPORTS_BYTES_MAX for all; beyond that sessions are
  *          not counted, and the log says so once a day. What is older than TLS_REPORTS_DAYS_MAX is forgotten. At most
- *          TLS_REPORTS_KEEP_STEP are noted down at a time.
+ *          TLS_REPORTS_KEEP_STEP are noted down at a time. TLS_REPORTS_LOOKS_MAX questions to the resolver for those who only want
+ *          to see what would be sent.
  * Units    Days since 1970, UTC, by the wall clock.
  * Tests    test/unit/role/spool/tls_reports_test.c
  */
@@ -34,12 +35,15 @@ enum {
 	TLS_REPORTS_FIRST_S = 1800,      /* after midnight; the rest is chance */
 	TLS_REPORTS_SPREAD_S = 6 * 3600,
 	TLS_REPORTS_ANSWER_MS = 180 * 1000,
+	TLS_REPORTS_LOOKS_MAX = 16,      /* questions where a report would go, of all who ask */
+	TLS_REPORTS_LOOK_MS = 30 * 1000,
 };
 
 enum tls_step { TLS_SEND_RESTS, TLS_SEND_ASKED, TLS_SEND_POSTED };
 
 struct tls_day {
 	struct link in_order;            /* of its first session */
+	uint64_t number;                 /* in that order */
 	int64_t day;
 	struct str domain;
 	struct tlsrpt_report *report;    /* NULL: it has been dealt with */
@@ -59,7 +63,9 @@ struct tls_reports {
 	struct map *by_key;              /* "tlsrpt/DAY/DOMAIN" -> struct tls_day */
 	struct list days;
 	size_t n_days, bytes, n_open;
-	uint64_t next_request;
+	uint64_t next_request, last_number;
+	struct list looks;               /* tls_show.c */
+	size_t n_looks;
 	int64_t mail_told_day;
 	int64_t kept_ms, full_told_day;
 	bool recalled;
@@ -83,5 +89,9 @@ void tls_send_drop(struct tls_reports *r, struct tls_day *d);       /* it is no 
 void tls_send_resolver_gone(struct tls_reports *r);
 /* The report as it would be sent, its names filled in. */
 fault tls_send_put(struct tls_reports *r, struct tls_day *d, struct buf *json);
+
+/* tls_show.c */
+void tls_show_wish(struct tls_reports *r, const struct report_wish *m);
+void tls_show_watch(struct tls_reports *r, bool all); /* those that wait too long, or all of them: the resolver is gone */
 
 #endif

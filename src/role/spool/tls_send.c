@@ -160,8 +160,10 @@ void tls_send_wish(struct tls_reports *r, const struct report_wish *m)
 {
 	struct tls_day *d = find(r, m->request, TLS_SEND_ASKED);
 	struct str rest = m->uris, uri;
-	if (d == NULL)
+	if (d == NULL) {
+		tls_show_wish(r, m);
 		return;
+	}
 	if (m->wish == REPORT_UNWANTED) {
 		over(r, d, "unwanted", STR("the domain asks for none"));
 	} else if (m->wish != REPORT_WANTED || m->uris.n > TLSRPT_URIS_MAX * (TLSRPT_URI_MAX + 1)) {
@@ -193,6 +195,7 @@ void tls_send_resolver_gone(struct tls_reports *r)
 		if (d->step != TLS_SEND_RESTS)
 			later(r, d, STR("the resolver has ended"));
 	}
+	tls_show_watch(r, true);
 }
 
 /* ---- now and then ---- */

@@ -100,6 +100,7 @@ struct store_rcpt only_row(void);                /* there must be just one */
 const char *id_of(const struct store_rcpt *r);   /* valid until the next call */
 bool   has(struct str text, const char *what);
 struct str text_of(const char *id);              /* its content */
+void   command_begin(enum control_verb verb, struct store_selector which, bool body); /* does not wait for its end */
 void   command(enum control_verb verb, struct store_selector which, bool body);
 
 #endif

@@ -336,7 +336,7 @@ void send_letter(uint64_t txn, const char *sender, const char *to, unsigned noti
 	say_chunk(txn, letter);
 	say_finish(txn, sizeof letter - 1);
 }
-void command(enum control_verb verb, struct store_selector which, bool body)
+void command_begin(enum control_verb verb, struct store_selector which, bool body)
 {
 	static const struct channel_handler handler = { for_operator, closed };
 	struct endpoint at;
@@ -352,6 +352,11 @@ void command(enum control_verb verb, struct store_selector which, bool body)
 	             &(struct control_request){ .verb = verb, .id = which.id, .to = which.to, .from = which.from,
 	                                        .user = which.user, .domain = which.domain,
 	                                        .older_s = (uint64_t)which.arrived_before_s, .body = body });
+}
+
+void command(enum control_verb verb, struct store_selector which, bool body)
+{
+	command_begin(verb, which, body);
 	wait_for("operator: end");
 }
 
