@@ -40,11 +40,10 @@ enum job_purpose {
 	MSG(WORKER_BODY_END, worker_body_end, U(job) U(whole))                              \
 	MSG(WORKER_RELEASE, worker_release, U(job))                                         \
 	MSG(WORKER_RESTED, worker_rested, U(unused))                           \
-	MSG(WORKER_REMEMBERED, worker_remembered, U(job) S(key) S(value) I(expires_s))
+	MSG(WORKER_REMEMBERED, worker_remembered, U(job) S(key) S(value) I(for_s))
 
-/* REMEMBER: what a courier has learned and wants to know after a restart; job is 0, key begins with one of COURIER_MEMORIES.
- * REMEMBERED: all of it, when the link begins. */
-#define COURIER_MEMORIES { STR_INIT("seen/"), STR_INIT("shape/") }
+/* REMEMBER: what a courier has learned and wants to know after a restart; job is 0, key begins with "seen/" or "shape/"; for_s: so
+ * long it holds, from now. REMEMBERED: all of it, when the link begins and before the first job. */
 enum { MEMORY_KEY_MAX = 300, MEMORY_VALUE_MAX = 100 };
 
 /* STORY: how the attempt has gone so far, as mail/story.h has it; holds for the outcomes that follow, until the next one. */
@@ -62,7 +61,7 @@ enum { MEMORY_KEY_MAX = 300, MEMORY_VALUE_MAX = 100 };
 	MSG(FROM_WORKER_RENEW, from_worker_renew, U(job))                                    \
 	MSG(FROM_WORKER_RESTING, from_worker_resting, U(unused))                             \
 	MSG(FROM_WORKER_GIVEN_BACK, from_worker_given_back, U(job))                         \
-	MSG(FROM_WORKER_REMEMBER, from_worker_remember, U(job) S(key) S(value) I(expires_s)) \
+	MSG(FROM_WORKER_REMEMBER, from_worker_remember, U(job) S(key) S(value) I(for_s)) \
 	MSG(FROM_WORKER_STORY, from_worker_story, U(job) S(text))                            \
 	MSG(FROM_WORKER_TLS, from_worker_tls, U(job) U(policy) U(result) S(domain) S(strings) S(mx) S(ip) S(source) S(reason))
 

@@ -20,12 +20,6 @@ struct store_draft {
 	struct buf content;
 };
 
-struct note {
-	struct link in_store;
-	struct buf key, value;
-	int64_t expires_s;
-};
-
 static fault memory_open(struct str directory, const struct store_options *options, struct store **out,
                          struct why *why)
 {
@@ -261,6 +255,34 @@ static fault memory_tidy(struct store *s, bool *more_out, struct why *why)
 	return OK;
 }
 
+/* The one that expires first; with equals the last in the order of keys. */
+static struct note *note_to_go(struct store *s, struct str prefix, uint64_t *n_out, uint64_t *bytes_out)
+{
+	struct note *first = NULL;
+	*n_out = *bytes_out = 0;
+	LIST_EACH(l, &s->notes) {
+		struct note *n = LIST_MEMBER(l, struct note, in_store);
+		struct str key = buf_view(&n->key);
+		if (!str_starts(key, prefix))
+			continue;
+		++*n_out;
+		*bytes_out += key.n + buf_view(&n->value).n;
+		if (first == NULL || n->expires_s < first->expires_s ||
+		    (n->expires_s == first->expires_s && str_order(key, buf_view(&first->key)) > 0))
+			first = n;
+	}
+	return first;
+}
+
+static fault memory_trim(struct store *s, struct str prefix, uint64_t most, uint64_t bytes_max, uint64_t *gone_out)
+{
+	uint64_t n, bytes;
+	*gone_out = 0;
+	for (struct note *o; (o = note_to_go(s, prefix, &n, &bytes)) != NULL && (n > most || bytes > bytes_max); ++*gone_out)
+		note_free(o);
+	return OK;
+}
+
 static fault memory_remember(struct store *s, struct str key, struct str value, int64_t expires_s)
 {
 	struct note *found = NULL;
@@ -296,6 +318,31 @@ static fault memory_recall(struct store *s, int64_t now_s, struct arena *a,
 	return OK;
 }
 
+/* The first key behind `after`. */
+static struct note *note_behind(struct store *s, struct str prefix, struct str after)
+{
+	struct note *first = NULL;
+	LIST_EACH(l, &s->notes) {
+		struct note *n = LIST_MEMBER(l, struct note, in_store);
+		struct str key = buf_view(&n->key);
+		if (str_starts(key, prefix) && str_order(key, after) > 0 && (first == NULL || str_order(key, buf_view(&first->key)) < 0))
+			first = n;
+	}
+	return first;
+}
+
+static fault memory_recall_some(struct store *s, struct str prefix, struct str after, size_t max,
+                                void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner,
+                                size_t *n_out)
+{
+	struct note *n;
+	for (*n_out = 0; *n_out < max && (n = note_behind(s, prefix, after)) != NULL; ++*n_out) {
+		after = buf_view(&n->key);
+		each(owner, after, buf_view(&n->value), n->expires_s);
+	}
+	return OK;
+}
+
 const struct store_ops store_memory = {
 	.name = "memory",
 	.open = memory_open,
@@ -320,6 +367,8 @@ const struct store_ops store_memory = {
 	.counts = memory_counts,
 	.space = memory_space,
 	.tidy = memory_tidy,
+	.trim = memory_trim,
 	.remember = memory_remember,
 	.recall = memory_recall,
+	.recall_some = memory_recall_some,
 };

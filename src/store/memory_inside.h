@@ -26,6 +26,12 @@ struct rcpt {
 	enum rcpt_state unleased;        /* what it is again when its lease ends */
 };
 
+struct note {
+	struct link in_store;
+	struct buf key, value;
+	int64_t expires_s;
+};
+
 struct store {
 	struct list messages, drafts, notes;
 	uint64_t number, fence;

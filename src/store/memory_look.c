@@ -180,6 +180,11 @@ fault memory_shift(struct store *s, int64_t by_s)
 			r->next_s = moved(r->next_s, by_s);
 		}
 	}
+	LIST_EACH(l, &s->notes) {
+		struct note *n = LIST_MEMBER(l, struct note, in_store);
+		if (n->expires_s < INT64_MAX)
+			n->expires_s = moved(n->expires_s, by_s);
+	}
 	return OK;
 }
 

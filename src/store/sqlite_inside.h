@@ -99,6 +99,11 @@ static inline uint64_t rcpts_from(uint64_t message)
 	SQL(SQL_SHIFT_NEXT, "UPDATE rcpt SET next_s=max(0,next_s+?1), state_sum=checksum(number,destination,held,"  \
 	                    "attempts,max(0,next_s+?1),last_reply,last_dialogue,delay_warned)"     \
 	                    " WHERE state_sum=" STATE_SUM(""))                                     \
+	SQL(SQL_SHIFT_OBSERVED, "UPDATE observation SET expires_s=max(0,expires_s+?1) WHERE expires_s<9223372036854775807") \
+	SQL(SQL_TRIM, "DELETE FROM observation WHERE key IN (SELECT key FROM (SELECT key,row_number() OVER w AS n,"    \
+	              "sum(length(CAST(key AS BLOB))+length(CAST(value AS BLOB))) OVER w AS bytes" \
+	              " FROM observation WHERE key>=?1 AND key<?2 WINDOW w AS (ORDER BY expires_s DESC,key))"          \
+	              " WHERE n>?3 OR bytes>?4)")                                                  \
 	SQL(SQL_COUNT_MESSAGES, "SELECT count(*),total(size_bytes) FROM message")                  \
 	SQL(SQL_COUNT_RCPTS, "SELECT count(*),(SELECT count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0),"          \
 	                     "(SELECT count(*) FROM rcpt INDEXED BY rcpt_aside WHERE held>1) FROM rcpt")      \
@@ -109,7 +114,8 @@ static inline uint64_t rcpts_from(uint64_t message)
 	SQL(SQL_REMEMBER, "INSERT INTO observation VALUES(?1,?2,?3) ON CONFLICT(key)"              \
 	                  " DO UPDATE SET value=excluded.value, expires_s=excluded.expires_s")     \
 	SQL(SQL_FORGET, "DELETE FROM observation WHERE expires_s<=?1")                             \
-	SQL(SQL_RECALL, "SELECT key,value,expires_s FROM observation")
+	SQL(SQL_RECALL, "SELECT key,value,expires_s FROM observation")                             \
+	SQL(SQL_RECALL_SOME, "SELECT key,value,expires_s FROM observation WHERE key>?1 AND key>=?2 AND key<?3 ORDER BY key LIMIT ?4")
 
 #define SQL_ENUM(name, text) name,
 enum sql { SQL_STATEMENTS(SQL_ENUM) SQL_COUNT };
@@ -234,9 +240,12 @@ fault sqlite_counts(struct store *s, struct store_counts *out);
 fault observations_put(struct store *s, struct why *why);   /* into the transaction that is open; ... */
 void  observations_forget(struct store *s);                 /* ... and when it has been committed */
 fault observations_write(struct store *s, struct why *why); /* both, with a flush of their own */
+fault sqlite_trim(struct store *s, struct str prefix, uint64_t most, uint64_t bytes_max, uint64_t *gone_out);
 fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t expires_s);
 fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
                     void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner);
+fault sqlite_recall_some(struct store *s, struct str prefix, struct str after, size_t max,
+                         void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner, size_t *n_out);
 enum rcpt_state state_of(int held);
 /* One row of SQL_DUE or SQL_WALK; false: no room in the arena. */
 bool  row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_rcpt *out);

@@ -317,11 +317,12 @@ fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n
 
 fault sqlite_shift(struct store *s, int64_t by_s)
 {
-	static const enum sql both[] = { SQL_SHIFT_ARRIVED, SQL_SHIFT_NEXT };
+	static const enum sql all[] = { SQL_SHIFT_ARRIVED, SQL_SHIFT_NEXT, SQL_SHIFT_OBSERVED };
+	TRY(observations_write(s, NULL));
 	TRY(transaction_begin(s, NULL));
 	fault f = OK;
-	for (size_t i = 0; i < COUNT(both) && f == OK; i++) {
-		sqlite3_stmt *st = sql(s, both[i]);
+	for (size_t i = 0; i < COUNT(all) && f == OK; i++) {
+		sqlite3_stmt *st = sql(s, all[i]);
 		bind_s64(st, 1, by_s);
 		f = sql_run(s, st, NULL);
 	}
@@ -418,6 +419,34 @@ fault observations_write(struct store *s, struct why *why)
 	return f;
 }
 
+/* The first key that no longer begins so; the prefix is ASCII. */
+static fault prefix_end(struct str prefix, char *to, size_t room, struct str *out)
+{
+	if (prefix.n == 0 || prefix.n > room || (unsigned char)prefix.p[prefix.n - 1] >= 127)
+		return F_SYNTAX;
+	memcpy(to, prefix.p, prefix.n);
+	to[prefix.n - 1]++;
+	*out = (struct str){ to, prefix.n };
+	return OK;
+}
+
+fault sqlite_trim(struct store *s, struct str prefix, uint64_t most, uint64_t bytes_max, uint64_t *gone_out)
+{
+	char room[64];
+	struct str end;
+	*gone_out = 0;
+	TRY(prefix_end(prefix, room, sizeof room, &end));
+	TRY(observations_write(s, NULL));
+	sqlite3_stmt *st = sql(s, SQL_TRIM);
+	bind_str(st, 1, prefix);
+	bind_str(st, 2, end);
+	bind_u64(st, 3, most);
+	bind_u64(st, 4, bytes_max);
+	TRY(sql_run(s, st, NULL));
+	*gone_out = (uint64_t)sqlite3_changes(s->db);
+	return OK;
+}
+
 fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t expires_s)
 {
 	if (s->failed)
@@ -425,7 +454,12 @@ fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t
 	struct observation *o = NEW(struct observation);
 	*o = (struct observation){ .key = str_keep(key), .value = str_keep(value), .expires_s = expires_s };
 	list_add_last(&s->observations, &o->in_store);
-	return ++s->n_observations < OBSERVATIONS_AT_ONCE ? OK : observations_write(s, NULL);
+	if (++s->n_observations < OBSERVATIONS_AT_ONCE)
+		return OK;
+	fault f = observations_write(s, NULL);
+	if (f != OK) /* a disk without room: they do not pile up here instead */
+		observations_forget(s);
+	return f;
 }
 
 fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
@@ -439,6 +473,27 @@ fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
 	st = sql(s, SQL_RECALL);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
 	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		each(owner, column_str(st, 0), column_str(st, 1), sqlite3_column_int64(st, 2));
+	fault f = sql_fault(s, rc, NULL);
+	sql_done(st);
+	return f;
+}
+
+fault sqlite_recall_some(struct store *s, struct str prefix, struct str after, size_t max,
+                         void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner, size_t *n_out)
+{
+	char room[64];
+	struct str end;
+	*n_out = 0;
+	TRY(prefix_end(prefix, room, sizeof room, &end));
+	TRY(observations_write(s, NULL));
+	sqlite3_stmt *st = sql(s, SQL_RECALL_SOME);
+	bind_str(st, 1, after);
+	bind_str(st, 2, prefix);
+	bind_str(st, 3, end);
+	bind_s64(st, 4, (int64_t)max);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
+	for (; st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW; ++*n_out)
 		each(owner, column_str(st, 0), column_str(st, 1), sqlite3_column_int64(st, 2));
 	fault f = sql_fault(s, rc, NULL);
 	sql_done(st);

@@ -390,6 +390,8 @@ const struct store_ops store_sqlite = {
 	.counts = sqlite_counts,
 	.space = sqlite_space,
 	.tidy = sqlite_tidy,
+	.trim = sqlite_trim,
 	.remember = sqlite_remember,
 	.recall = sqlite_recall,
+	.recall_some = sqlite_recall_some,
 };

@@ -182,7 +182,7 @@ struct store_ops {
 
 	/* For a clock that was wrong once: next_s beyond latest_s and arrived_s beyond now_s become now_s. */
 	fault (*clamp)(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out);
-	/* Moves every time in the queue, so that ages and waits stay what they were. */
+	/* Moves every time in the queue and of observations, so that ages and waits stay what they were; INT64_MAX stays. */
 	fault (*shift)(struct store *s, int64_t by_s);
 
 	fault (*counts)(struct store *s, struct store_counts *out);
@@ -192,10 +192,17 @@ struct store_ops {
 	 * *more_out says that there is more of it. */
 	fault (*tidy)(struct store *s, bool *more_out, struct why *why);
 
+	/* Of the observations whose keys begin with prefix, keeps no more than both limits allow; what expires first goes first. bytes: of
+	 * keys and values. */
+	fault (*trim)(struct store *s, struct str prefix, uint64_t most, uint64_t bytes_max, uint64_t *gone_out);
 	/* Observations worth keeping (policies, levels): key, value, until when. They are durable after the next commit or tidy. */
 	fault (*remember)(struct store *s, struct str key, struct str value, int64_t expires_s);
 	fault (*recall)(struct store *s, int64_t now_s, struct arena *a,
 	                void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner);
+	/* Those whose keys begin with prefix and come behind after, in the order of bytes, at most max; also such as have expired and
+	 * are not forgotten yet. Nothing is changed but what waited to be durable. */
+	fault (*recall_some)(struct store *s, struct str prefix, struct str after, size_t max,
+	                     void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner, size_t *n_out);
 };
 
 extern const struct store_ops store_sqlite, store_memory;

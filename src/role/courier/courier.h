@@ -32,6 +32,7 @@
 #include "policy/route.h"
 #include "proto/dane/dane.h"
 #include "proto/mtasts/mtasts.h"
+#include "role/courier/memory.h"
 #include "role/hop.h"
 #include "role/role.h"
 
@@ -47,7 +48,6 @@ enum {
 	COURIER_RCPTS_MAX = 10000,       /* of one job */
 	REPLY_TEXT_ROOM = 2048,          /* of a reason that is kept */
 	COURIER_TARGETS_MAX = MX_HOSTS_MAX * MX_ADDRESSES_MAX,
-	COURIER_SEEN_MAX = 20000,        /* domains whose protection is remembered, and hosts with a hello of their own */
 	COURIER_TARGETS_MS = 10 * 60 * 1000, /* no further target is tried after this */
 	COURIER_TLSA_MAX = 64,           /* records of one host that are looked at */
 };
@@ -284,13 +284,5 @@ struct trust *trust_hold(struct trust *t);
 void trust_drop(struct trust *t);
 struct trust *courier_trust(struct courier *c, struct str ca_path);
 void trust_is_needed(struct trust *t);            /* a name must be proven: tells once if no anchor is there */
-
-/* memory.c */
-enum tls_level memory_best(const struct courier *c, struct str domain);    /* TLS_NONE: nothing, or long ago */
-bool memory_seen_lately(const struct courier *c, struct str domain);       /* with TLS, within a day */
-bool memory_saw(struct courier *c, struct str domain, enum tls_level level); /* true: it is less than before, and worth a line */
-unsigned memory_shape(const struct courier *c, struct str host);           /* of the hello that it can bear; 0: no reason to doubt */
-void memory_keep_shape(struct courier *c, struct str host, unsigned shape);
-void memory_take(struct courier *c, const struct worker_remembered *m);
 
 #endif

@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * What domains and hosts have shown before: the best protection of a domain, and the hello that a host could bear. Kept by the
- * spool over a restart of this role, and told to it only when there is news.
- */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,29 +16,59 @@ enum {
 
 static const struct str seen_prefix = STR_INIT("seen/"), shape_prefix = STR_INIT("shape/");
 
-struct seen { enum tls_level best; int64_t best_s, last_s, told_s, incident_s; };
-struct shape { unsigned shape; int64_t until_s; };
+/* Seconds of the steady clock; what the last run saw may lie before its beginning. */
+struct seen { int64_t last_s, best_s, told_s, incident_s; enum tls_level best; };
+struct shape { int64_t until_s; unsigned shape; };
+
+static int64_t now_steady_s(const struct courier *c)
+{
+	return loop_now_ms(c->loop) / 1000;
+}
+
+/* ---- room ---- */
+
+/* Both begin with the time by which they go. */
+static void make_room(struct map *m)
+{
+	size_t cursor = 0;
+	struct str key, oldest = STR_NONE;
+	void *value;
+	int64_t oldest_s = INT64_MAX;
+	if (map_count(m) < COURIER_SEEN_MAX)
+		return;
+	while (map_each(m, &cursor, &key, &value))
+		if (*(const int64_t *)value < oldest_s) {
+			oldest_s = *(const int64_t *)value;
+			oldest = key;
+		}
+	struct str copy = str_keep(oldest);
+	free(map_remove(m, copy));
+	str_release(&copy);
+}
 
 /* ---- for the next run ---- */
 
-static void tell(struct courier *c, struct str prefix, struct str name, const char *value, int64_t expires_s)
+static void tell(struct courier *c, struct str prefix, struct str name, const char *value, int64_t for_s)
 {
 	struct buf key;
-	buf_init(&key, 300);
+	buf_init(&key, MEMORY_KEY_MAX);
 	fault f = buf_add(&key, prefix);
 	if (f == OK)
 		f = buf_add(&key, name);
 	if (f == OK && c->spool != NULL)
 		channel_send(c->spool, FROM_WORKER_REMEMBER,
-		             &(struct from_worker_remember){ .job = 0, .key = buf_view(&key), .value = str_of(value), .expires_s = expires_s });
+		             &(struct from_worker_remember){ .job = 0, .key = buf_view(&key), .value = str_of(value), .for_s = for_s });
 	buf_fini(&key);
 }
 
+/* The dates are for people; the next run takes how far they lie apart. */
 static void tell_seen(struct courier *c, struct str domain, struct seen *s)
 {
 	char value[80];
-	(void)snprintf(value, sizeof value, "%s %lld %lld", tls_level_name(s->best), (long long)s->best_s, (long long)s->last_s);
-	tell(c, seen_prefix, domain, value, s->last_s + BEST_S);
+	int64_t to_wall_s = clock_wall_s() - now_steady_s(c);
+	(void)snprintf(value, sizeof value, "%s %lld %lld", tls_level_name(s->best), (long long)(s->best_s + to_wall_s),
+	               (long long)(s->last_s + to_wall_s));
+	tell(c, seen_prefix, domain, value, s->last_s + BEST_S - now_steady_s(c));
 	s->told_s = s->last_s;
 }
 
@@ -53,7 +79,6 @@ static struct seen *seen_find(const struct courier *c, struct str domain)
 	return map_get(c->seen, domain);
 }
 
-/* A clock that went back makes nothing older than it is. */
 static bool counts_still(const struct seen *s, int64_t now_s)
 {
 	return s != NULL && now_s - s->best_s < BEST_S;
@@ -62,21 +87,24 @@ static bool counts_still(const struct seen *s, int64_t now_s)
 enum tls_level memory_best(const struct courier *c, struct str domain)
 {
 	const struct seen *s = seen_find(c, domain);
-	return counts_still(s, clock_wall_s()) ? s->best : TLS_NONE;
+	return counts_still(s, now_steady_s(c)) ? s->best : TLS_NONE;
 }
 
 bool memory_seen_lately(const struct courier *c, struct str domain)
 {
 	const struct seen *s = seen_find(c, domain);
-	return s != NULL && clock_wall_s() - s->last_s < DAY_S;
+	return s != NULL && now_steady_s(c) - s->last_s < DAY_S;
 }
 
 static struct seen *seen_add(struct courier *c, struct str domain)
 {
 	struct seen *s = seen_find(c, domain);
-	if (s != NULL || map_count(c->seen) >= COURIER_SEEN_MAX)
+	if (s != NULL)
 		return s;
+	make_room(c->seen);
+	int64_t never_s = now_steady_s(c) - NEWS_S;
 	s = NEW(struct seen);
+	*s = (struct seen){ .told_s = never_s, .incident_s = never_s };
 	(void)map_set(c->seen, domain, s);
 	return s;
 }
@@ -84,7 +112,7 @@ static struct seen *seen_add(struct courier *c, struct str domain)
 /* True: the domain has done better before, and nobody was told in the last hour. */
 bool memory_saw(struct courier *c, struct str domain, enum tls_level level)
 {
-	int64_t now_s = clock_wall_s();
+	int64_t now_s = now_steady_s(c);
 	struct seen *s = seen_find(c, domain);
 	bool below = counts_still(s, now_s) && level < s->best;
 	bool incident = below && now_s - s->incident_s >= NEWS_S;
@@ -93,8 +121,6 @@ bool memory_saw(struct courier *c, struct str domain, enum tls_level level)
 	if (level < TLS_OPPORTUNISTIC)
 		return incident;
 	s = seen_add(c, domain);
-	if (s == NULL)
-		return false;
 	bool news = !below && level != s->best;
 	s->last_s = now_s;
 	if (!below) {
@@ -111,30 +137,28 @@ bool memory_saw(struct courier *c, struct str domain, enum tls_level level)
 unsigned memory_shape(const struct courier *c, struct str host)
 {
 	const struct shape *s = map_get(c->shapes, host);
-	return s != NULL && clock_wall_s() < s->until_s ? s->shape : 0;
+	return s != NULL && now_steady_s(c) < s->until_s ? s->shape : 0;
 }
 
-static void shape_set(struct courier *c, struct str host, unsigned shape, int64_t until_s)
+static void shape_set(struct courier *c, struct str host, unsigned shape, int64_t for_s)
 {
 	struct shape *s = map_get(c->shapes, host);
-	if (s == NULL && map_count(c->shapes) >= COURIER_SEEN_MAX)
-		return;
 	if (s == NULL) {
+		make_room(c->shapes);
 		s = NEW(struct shape);
 		(void)map_set(c->shapes, host, s);
 	}
-	*s = (struct shape){ shape, until_s };
+	*s = (struct shape){ .shape = shape, .until_s = now_steady_s(c) + for_s };
 }
 
 void memory_keep_shape(struct courier *c, struct str host, unsigned shape)
 {
 	char value[24];
-	int64_t until_s = clock_wall_s() + SHAPE_S;
 	if (shape == memory_shape(c, host))
 		return;
-	shape_set(c, host, shape, until_s);
+	shape_set(c, host, shape, SHAPE_S);
 	(void)snprintf(value, sizeof value, "%u", shape);
-	tell(c, shape_prefix, host, value, until_s);
+	tell(c, shape_prefix, host, value, SHAPE_S);
 	log_event(LOG_TLS_SHAPE, LOG_S("host", host), LOG_Z("shape", tls_shape_name(shape)));
 }
 
@@ -153,24 +177,28 @@ static bool read_level(struct str *rest, enum tls_level *out)
 	return false;
 }
 
-static void take_seen(struct courier *c, struct str domain, struct str value)
+static void take_seen(struct courier *c, struct str domain, struct str value, int64_t for_s)
 {
 	enum tls_level best;
 	uint64_t best_s, last_s;
 	if (!read_level(&value, &best) || !str_take_char(&value, ' ') || !str_take_u64(&value, &best_s) ||
-	    !str_take_char(&value, ' ') || !str_take_u64(&value, &last_s) || best_s > INT64_MAX || last_s > INT64_MAX)
+	    !str_take_char(&value, ' ') || !str_take_u64(&value, &last_s) || value.n > 0 || seen_find(c, domain) != NULL)
 		return;
-	struct seen *s = seen_find(c, domain) == NULL ? seen_add(c, domain) : NULL;
-	if (s != NULL)
-		*s = (struct seen){ .best = best, .best_s = (int64_t)best_s, .last_s = (int64_t)last_s, .told_s = (int64_t)last_s };
+	uint64_t apart_s = last_s > best_s ? last_s - best_s : 0;
+	struct seen *s = seen_add(c, domain);
+	s->best = best;
+	s->last_s = s->told_s = now_steady_s(c) - (BEST_S - for_s);
+	s->best_s = s->last_s - (apart_s < BEST_S ? (int64_t)apart_s : BEST_S);
 }
 
 void memory_take(struct courier *c, const struct worker_remembered *m)
 {
 	struct str key = m->key;
 	uint64_t shape;
+	if (m->for_s <= 0)
+		return;
 	if (str_take(&key, seen_prefix))
-		take_seen(c, key, m->value);
+		take_seen(c, key, m->value, m->for_s < BEST_S ? m->for_s : BEST_S);
 	else if (str_take(&key, shape_prefix) && str_u64(m->value, &shape) && shape < TLS_SHAPES)
-		shape_set(c, key, (unsigned)shape, m->expires_s);
+		shape_set(c, key, (unsigned)shape, m->for_s < SHAPE_S ? m->for_s : SHAPE_S);
 }

@@ -65,7 +65,7 @@ static fault go_along_with_the_clock(struct spool *s)
 {
 	int64_t before_s = -1, now_s = spool_now_s(s);
 	struct arena *a = arena_new(1 << 20);
-	fault f = s->ops->recall(s->store, now_s, a, take_clock, &before_s);
+	fault f = s->ops->recall(s->store, 0, a, take_clock, &before_s); /* 0: what has expired by a wrong clock has not */
 	arena_free(&a);
 	int64_t by_s = now_s - before_s;
 	if (f != OK || before_s < 0 || (by_s >= -JUMP_S && by_s <= DAY_S))
@@ -146,7 +146,7 @@ fault spool_open_store(struct spool *s, struct str directory, struct why *why)
 	record_open(s);
 	spool_look_at_space(s);
 	spool_want_tidy(s);
-	spool_tell_observations(s);
+	observe_opened(s);
 	return OK;
 }
 
@@ -276,6 +276,7 @@ void spool_keep_init(struct spool *s)
 	timer_init(&s->minute, s->loop, look, s);
 	timer_init(&s->tidy, s->loop, tidy, s);
 	timer_init(&s->reopen, s->loop, reopen, s);
+	observe_init(s);
 	s->queue_ms = clock_wall_ms();
 	s->clock_ms = loop_now_ms(s->loop);
 	timer_set(&s->minute, loop_now_ms(s->loop) + LOOK_MS);
@@ -286,6 +287,7 @@ void spool_keep_fini(struct spool *s)
 	timer_clear(&s->minute);
 	timer_clear(&s->tidy);
 	timer_clear(&s->reopen);
+	observe_fini(s);
 	keep_clock(s, 0);
 	tls_reports_free(&s->tls_reports);
 	record_close(s);

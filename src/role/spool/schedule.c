@@ -183,10 +183,16 @@ void spool_job_release(struct job *j)
 		channel_send(j->worker->channel, WORKER_RELEASE, &(struct worker_release){ .job = j->number });
 }
 
+/* A courier decides by what domains have shown before: it first hears of that. */
+static bool knows_all(const struct job *j)
+{
+	return j->worker->kind != WORKER_COURIER || j->spool->tours[OBSERVER_COURIER].told;
+}
+
 void spool_job_send(struct job *j)
 {
 	struct channel *c = j->worker->channel;
-	if (c == NULL || j->sent || j->worker->resting)
+	if (c == NULL || j->sent || j->worker->resting || !knows_all(j))
 		return;
 	j->sent = true;
 	const struct store_message *m = &j->message;

@@ -7,34 +7,13 @@
 #include "base/check.h"
 #include "sys/clock.h"
 
-enum { SCRATCH_MAX = 64 << 20, OBSERVATION_KEY_MAX = 512, OBSERVATION_VALUE_MAX = 64 << 10, OBSERVATIONS_BYTES_MAX = 32 << 20 };
+/* ---- the resolver ---- */
 
-/* ---- the resolver's observations ---- */
-
-/* The resolver may only ever have written these; neither may another's be told to it. */
-static bool is_of_resolver(struct str key)
+/* The resolver's clock is the wall clock. */
+static int64_t seconds_from_now(int64_t wall_s)
 {
-	return str_starts(key, STR("mta-sts/")) && key.n <= OBSERVATION_KEY_MAX;
-}
-
-static void tell_observation(void *owner, struct str key, struct str value, int64_t expires_s)
-{
-	struct spool *s = owner;
-	if (is_of_resolver(key) && channel_backlog(s->resolver) < OBSERVATIONS_BYTES_MAX)
-		channel_send(s->resolver, KEPT_OBSERVATION,
-		             &(struct kept_observation){ .key = key, .value = value, .expires_s = expires_s });
-}
-
-/* To be called when both are there, the store and the link, whichever comes last. The empty key says that this was all. */
-void spool_tell_observations(struct spool *s)
-{
-	if (s->store == NULL || s->resolver == NULL)
-		return;
-	struct arena *a = arena_new(SCRATCH_MAX);
-	if (s->ops->recall(s->store, spool_now_s(s), a, tell_observation, s) != OK)
-		log_event(LOG_TROUBLE, LOG_Z("text", "the resolver's observations could not be read"));
-	arena_free(&a);
-	channel_send(s->resolver, KEPT_OBSERVATION, &(struct kept_observation){ .key = STR_NONE });
+	int64_t now_s = clock_wall_s();
+	return wall_s < now_s ? 0 : wall_s - now_s;
 }
 
 static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
@@ -46,10 +25,8 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 		tls_send_wish(s->tls_reports, msg);
 	else if (kind == SENT_REPORT)
 		tls_send_sent(s->tls_reports, msg);
-	if (kind != KEEP_OBSERVATION || s->store == NULL || !is_of_resolver(m->key) || m->value.n > OBSERVATION_VALUE_MAX)
-		return;
-	if (s->ops->remember(s->store, m->key, m->value, m->expires_s) != OK)
-		log_event(LOG_TROUBLE, LOG_Z("text", "an observation of the resolver could not be kept"));
+	else if (kind == KEEP_OBSERVATION)
+		observe_keep(s, OBSERVER_RESOLVER, m->key, m->value, m->expires_s <= 0 ? 0 : seconds_from_now(m->expires_s));
 }
 
 static void on_resolver_closed(void *owner, const char *reason)
@@ -67,7 +44,7 @@ static void resolver_link(struct spool *s, int fd)
 	channel_close(&s->resolver);
 	tls_send_resolver_gone(s->tls_reports);
 	s->resolver = channel_new(s->loop, fd, &resolver_to_spool, &spool_to_resolver, &handler, s);
-	spool_tell_observations(s);
+	observe_linked(s, OBSERVER_RESOLVER);
 }
 
 /* ---- hooks ---- */

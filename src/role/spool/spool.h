@@ -9,6 +9,7 @@
  *     turn.c      the group commit                   control.c   the operator's socket
  *     keep.c      opening, space, clock, tidying     spool.c     the role's hooks
  *     record.c    what is committed becomes history   why.c       all that is known of a letter
+ *     observe.c   what courier and resolver have learned
  *     explain.c   what would be done with a letter?
  *
  * Everything that finishes within one turn of the loop (messages, outcomes, the notices they cause) is committed
@@ -34,6 +35,7 @@
 #include "policy/route.h"
 #include "proto/dsn/dsn.h"
 #include "role/role.h"
+#include "role/spool/observe.h"
 #include "store/store.h"
 #include "sys/log.h"
 #include "sys/socket.h"
@@ -206,6 +208,10 @@ struct spool {
 
 	struct tls_reports *tls_reports;
 
+	struct tour tours[OBSERVERS];
+	struct observed observed[OBSERVED_KINDS];
+	bool observed_trouble;           /* and the log knows */
+
 	bool draining;
 	struct arena *scratch;
 };
@@ -215,7 +221,6 @@ struct role_base *spool_start_on(struct loop *loop, int control_fd, const struct
 
 /* ---- keep.c ---- */
 int64_t spool_now_s(struct spool *s);            /* follows the wall clock, but never jumps with it */
-void    spool_tell_observations(struct spool *s);
 fault   spool_open_store(struct spool *s, struct str directory, struct why *why);
 void    spool_store_failed(struct spool *s, const char *text); /* refuses, forgets, opens again later */
 void    spool_look_at_space(struct spool *s);
@@ -255,6 +260,7 @@ fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_
 /* ---- work.c ---- */
 void spool_worker_link(struct spool *s, enum worker_kind kind, int fd);
 void spool_worker_drop(struct worker *w);
+void spool_worker_send_jobs(struct worker *w);   /* those that have waited for it */
 
 /* ---- verdict.c ---- */
 struct outcome_facts {

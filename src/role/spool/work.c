@@ -5,8 +5,6 @@
 #include "base/check.h"
 #include "mail/story.h"
 
-enum { MEMORIES_ARENA = 64 << 20 };
-
 static const char *const worker_names[] = { "courier", "porter" };
 
 /* ---- content ---- */
@@ -156,46 +154,6 @@ static void let_rest(struct worker *w)
 	channel_send(w->channel, WORKER_RESTED, &(struct worker_rested){ 0 });
 }
 
-/* ---- what a courier has learned ---- */
-
-static bool is_memory_of_courier(struct str key)
-{
-	static const struct str prefixes[] = COURIER_MEMORIES;
-	for (size_t i = 0; i < COUNT(prefixes); i++)
-		if (str_starts(key, prefixes[i]))
-			return true;
-	return false;
-}
-
-static void keep_memory(struct worker *w, const struct from_worker_remember *m)
-{
-	struct spool *s = w->spool;
-	if (w->kind != WORKER_COURIER || s->store == NULL || m->key.n > MEMORY_KEY_MAX || m->value.n > MEMORY_VALUE_MAX ||
-	    !is_memory_of_courier(m->key))
-		return;
-	if (s->ops->remember(s->store, m->key, m->value, m->expires_s) != OK)
-		log_event(LOG_TROUBLE, LOG_Z("text", "what the courier has learned could not be kept"));
-}
-
-static void tell_memory(void *owner, struct str key, struct str value, int64_t expires_s)
-{
-	struct worker *w = owner;
-	if (is_memory_of_courier(key))
-		channel_send(w->channel, WORKER_REMEMBERED,
-		             &(struct worker_remembered){ .job = 0, .key = key, .value = value, .expires_s = expires_s });
-}
-
-static void tell_memories(struct worker *w)
-{
-	struct spool *s = w->spool;
-	if (w->kind != WORKER_COURIER || s->store == NULL)
-		return;
-	struct arena *a = arena_new(MEMORIES_ARENA);
-	if (s->ops->recall(s->store, spool_now_s(s), a, tell_memory, w) != OK)
-		log_event(LOG_TROUBLE, LOG_Z("text", "what the courier has learned could not be read"));
-	arena_free(&a);
-}
-
 static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct worker *w = owner;
@@ -206,7 +164,9 @@ static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
 		return;
 	}
 	if (kind == FROM_WORKER_REMEMBER) {
-		keep_memory(w, msg);
+		const struct from_worker_remember *m = msg;
+		if (w->kind == WORKER_COURIER)
+			observe_keep(w->spool, OBSERVER_COURIER, m->key, m->value, m->for_s);
 		return;
 	}
 	/* Every other message begins with its job; one that is over, or another worker's, is passed over. */
@@ -274,16 +234,23 @@ void spool_worker_drop(struct worker *w)
 	}
 }
 
+void spool_worker_send_jobs(struct worker *w)
+{
+	LIST_EACH(l, &w->spool->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (j->worker == w && !j->over)
+			spool_job_send(j);
+	}
+}
+
 void spool_worker_link(struct spool *s, enum worker_kind kind, int fd)
 {
 	static const struct channel_handler handler = { on_worker, on_worker_closed };
 	struct worker *w = &s->workers[kind];
 	spool_worker_drop(w);
 	w->channel = channel_new(s->loop, fd, &worker_to_spool, &spool_to_worker, &handler, w);
-	tell_memories(w);
-	LIST_EACH(l, &s->jobs) {
-		struct job *j = LIST_MEMBER(l, struct job, in_spool);
-		if (j->worker == w && !j->over)
-			spool_job_send(j);
-	}
+	if (kind == WORKER_COURIER)
+		observe_linked(s, OBSERVER_COURIER); /* the jobs follow */
+	else
+		spool_worker_send_jobs(w);
 }

@@ -178,7 +178,65 @@ static void observations_are_kept_until_they_expire(void **state)
 	assert_int_equal(h.n, 0);
 }
 
-/* Much more than one segment goes through, with some staying behind: the living survive every tidying. */
+/* Slice after slice, in order, what has expired included; other prefixes do not show. */
+static void observations_are_told_a_slice_at_a_time(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const keys[] = { "seen/b", "seen/", "seem/z", "seen0", "seen/a", "seen/c", "seen/a.b" };
+	for (size_t i = 0; i < COUNT(keys); i++)
+		assert_int_equal(f->ops->remember(f->store, str_of(keys[i]), STR("v"), (int64_t)i), OK);
+	struct heard h = { f, 0, "" };
+	size_t n = 0;
+	assert_int_equal(f->ops->recall_some(f->store, STR("seen/"), STR_NONE, 3, hear, &h, &n), OK);
+	assert_int_equal(n, 3);
+	assert_string_equal(h.text, "seen/=v@1 seen/a=v@4 seen/a.b=v@6 ");
+	h = (struct heard){ f, 0, "" };
+	assert_int_equal(f->ops->recall_some(f->store, STR("seen/"), STR("seen/a.b"), 3, hear, &h, &n), OK);
+	assert_int_equal(n, 2);
+	assert_string_equal(h.text, "seen/b=v@0 seen/c=v@5 ");
+	assert_int_equal(f->ops->recall_some(f->store, STR("seen/"), STR("seen/c"), 3, hear, &h, &n), OK);
+	assert_int_equal(n, 0);
+	assert_int_equal(h.n, 2);
+}
+
+/* The three limits: none, one of them, the other. */
+static void observations_are_trimmed(void **state)
+{
+	struct fixture *f = *state;
+	static const struct { const char *key; int64_t expires_s; } notes[] = {
+		{ "seen/b", 30 }, { "seen/a", 10 }, { "seen/c", 20 }, { "seen/d", 20 }, { "shape/a", 5 }, { "seem/z", 1 },
+	};
+	struct heard h = { f, 0, "" };
+	uint64_t gone = 9;
+	for (size_t i = 0; i < COUNT(notes); i++)
+		assert_int_equal(f->ops->remember(f->store, str_of(notes[i].key), STR("1234"), notes[i].expires_s), OK);
+	assert_int_equal(f->ops->trim(f->store, STR("seen/"), 4, 40, &gone), OK);
+	assert_int_equal(gone, 0);
+	assert_int_equal(f->ops->trim(f->store, STR("seen/"), 3, 40, &gone), OK);
+	assert_int_equal(gone, 1);
+	assert_int_equal(f->ops->trim(f->store, STR("seen/"), 4, 29, &gone), OK);
+	assert_int_equal(gone, 1);
+	assert_int_equal(f->ops->recall(f->store, 0, f->arena, hear, &h), OK);
+	assert_int_equal(h.n, 4);
+	size_t at;
+	assert_true(str_find_str(str_of(h.text), STR("seen/b="), &at) && str_find_str(str_of(h.text), STR("seen/c="), &at));
+}
+
+static void observations_go_along_with_the_clock(void **state)
+{
+	struct fixture *f = *state;
+	struct heard h = { f, 0, "" };
+	assert_int_equal(f->ops->remember(f->store, STR("seen/a"), STR("v"), 1000), OK);
+	assert_int_equal(f->ops->shift(f->store, 5000), OK);
+	assert_int_equal(f->ops->recall(f->store, 5999, f->arena, hear, &h), OK);
+	assert_string_equal(h.text, "seen/a=v@6000 ");
+	assert_int_equal(f->ops->remember(f->store, STR("seen/a"), STR("v"), INT64_MAX), OK);
+	assert_int_equal(f->ops->shift(f->store, 5000), OK);
+	h = (struct heard){ f, 0, "" };
+	assert_int_equal(f->ops->recall(f->store, INT64_MAX - 1, f->arena, hear, &h), OK);
+	assert_int_equal(h.n, 1);
+}
+
 static void tidy_all(struct fixture *f)
 {
 	bool more = true;
@@ -187,6 +245,7 @@ static void tidy_all(struct fixture *f)
 	assert_false(more);
 }
 
+/* Much more than one segment goes through, with some staying behind: the living survive every tidying. */
 static void the_living_survive_tidying(void **state)
 {
 	struct fixture *f = *state;
@@ -234,6 +293,9 @@ int main(void)
 		CASE(one_bad_message_does_not_spoil_the_batch),
 		CASE(an_id_has_a_longest_length),
 		CASE(observations_are_kept_until_they_expire),
+		CASE(observations_are_told_a_slice_at_a_time),
+		CASE(observations_are_trimmed),
+		CASE(observations_go_along_with_the_clock),
 		CASE(the_living_survive_tidying),
 	};
 	return contract_run(cases, COUNT(cases));

@@ -281,7 +281,8 @@ static void memories_come_from_the_last_run(void **state)
 	direct("remember strict");
 	publish(PLAIN_MX);
 	(void)snprintf(value, sizeof value, "mta-sts %lld %lld", (long long)clock_wall_s() - 60, (long long)clock_wall_s() - 60);
-	channel_send(w.spool, WORKER_REMEMBERED, &(struct worker_remembered){ .key = STR("seen/y.example"), .value = str_of(value) });
+	channel_send(w.spool, WORKER_REMEMBERED, &(struct worker_remembered){ .key = STR("seen/y.example"), .value = str_of(value),
+	                                                                    .for_s = 86400 });
 	expect("0 later 0 4.7.5 mx.y.example must not be used: The domain has had an MTA-STS policy, and now it has not.");
 	nothing_has_left();
 }
@@ -295,8 +296,8 @@ static void memories_that_are_none(void **state)
 	publish(PLAIN_MX);
 	for (size_t i = 0; i < COUNT(values); i++)
 		channel_send(w.spool, WORKER_REMEMBERED,
-		             &(struct worker_remembered){ .key = STR("seen/y.example"), .value = str_of(values[i]) });
-	channel_send(w.spool, WORKER_REMEMBERED, &(struct worker_remembered){ .key = STR("shape/mx.y.example"), .value = STR("99") });
+		             &(struct worker_remembered){ .key = STR("seen/y.example"), .value = str_of(values[i]), .for_s = 86400 });
+	channel_send(w.spool, WORKER_REMEMBERED, &(struct worker_remembered){ .key = STR("shape/mx.y.example"), .value = STR("99"), .for_s = 86400 });
 	expect("0 done 250 2.0.0 Ok|");
 }
 

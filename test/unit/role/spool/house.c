@@ -101,6 +101,22 @@ static fault commit(struct store *s, struct store_commit *c, size_t n, struct st
 	return h.commit_fault;
 }
 
+static fault trim(struct store *s, struct str prefix, uint64_t most, uint64_t bytes_max, uint64_t *gone_out)
+{
+	h.trims.n++;
+	h.trims.prefix = prefix;
+	h.trims.most = most;
+	h.trims.bytes = bytes_max;
+	return store_memory.trim(s, prefix, most, bytes_max, gone_out);
+}
+
+static fault recall_some(struct store *s, struct str prefix, struct str after, size_t max,
+                         void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner, size_t *n_out)
+{
+	h.slices++;
+	return store_memory.recall_some(s, prefix, after, max, each, owner, n_out);
+}
+
 static fault content(struct store *s, struct str id, uint64_t offset, char *to, size_t room, size_t *n_out)
 {
 	return h.content_fault != OK ? h.content_fault : store_memory.content(s, id, offset, to, room, n_out);
@@ -181,6 +197,8 @@ void house_prepare(void)
 	ops.close = keep_open;
 	ops.commit = commit;
 	ops.content = content;
+	ops.trim = trim;
+	ops.recall_some = recall_some;
 	ops.space = space;
 	assert_int_equal(store_memory.open(STR_NONE, NULL, &h.store, NULL), OK);
 }

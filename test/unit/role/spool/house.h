@@ -53,6 +53,8 @@ struct house {
 	struct store *store;
 	fault commit_fault, content_fault;
 	uint64_t bytes_free, names_free;
+	struct { unsigned n; struct str prefix; uint64_t most, bytes; } trims; /* calls of trim, and the last one */
+	unsigned slices;                 /* calls of recall_some */
 	unsigned commits;                /* calls of commit */
 	size_t most_messages, most_outcomes, most_both; /* in one call */
 	char socket[64];                 /* in a folder of its own, where the history is, too */

@@ -108,6 +108,11 @@ static void for_worker(void *owner, unsigned kind, const void *msg, int fd)
 		note(n, "rested");
 		return;
 	}
+	if (kind == WORKER_REMEMBERED) {
+		const struct worker_remembered *m = msg;
+		note(n, "remembered %.*s=%.*s", STR_ARG(m->key), STR_ARG(m->value));
+		return;
+	}
 	if (kind == WORKER_JOB) {
 		const struct worker_job *m = msg;
 		check(h.n_jobs < COUNT(h.jobs));
