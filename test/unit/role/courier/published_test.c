@@ -1,84 +1,30 @@
 /* SPDX-License-Identifier: ISC */
 /* What domains publish binds the courier: DANE, MTA-STS, what they have shown before, and what the operator excepts. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
+
+#include "scene.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/check.h"
 #include "ipc/spool_delivery.h"
 #include "sys/clock.h"
-#include "world.h"
 
-static struct world w;
-
-#define SIGNED_MX "+MX y.example 10 mx.y.example;+A mx.y.example 127.0.0.1;"
-#define PLAIN_MX "MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;"
 #define SECOND_MX "+MX y.example 20 mx2.y.example;A mx2.y.example 127.0.0.2;"
-#define TLSA "TLSA _%u._tcp.mx.y.example "
 
 static const struct job_spec to_b = { .kind = ROUTE_TO_MX, .domain = "y.example", .rcpts = "b@y.example", .attempt = 5 };
-static char zone[600];
 
-static int open_world(void **state)
+static int open_with_tls(void **state)
 {
-	(void)state;
-	world_open(&w);
+	int result = open_world(state);
 	w.peers[0].script = (struct peer_script){ .ehlo = "STARTTLS" };
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	(void)state;
-	world_close(&w);
-	return 0;
-}
-
-/* %u in the rows is the port. */
-static void publish(const char *rows)
-{
-	(void)snprintf(zone, sizeof zone, rows, (unsigned)w.port);
-	w.zone = zone;
-}
-
-static void direct(const char *lines)
-{
-	char text[400];
-	world_ca_file(&w, buf_view(&w.home.ca_pem));
-	(void)snprintf(text, sizeof text, "direct {\n port %%\n allow-loopback yes\n family ipv4\n ca /test/ca.pem\n %s\n}\n", lines);
-	world_configure(&w, text);
-	if (!w.ready)
-		fail_msg("configuration refused: %s", w.why);
+	return result;
 }
 
 static void expect(const char *outcomes)
 {
-	const char *got = world_deliver(&w, &to_b);
-	if (strncmp(got, outcomes, strlen(outcomes)) != 0)
-		fail_msg("got      %s\nexpected %s\nstory\n%.*s", got, outcomes, STR_ARG(buf_view(&w.story)));
-}
-
-static void expect_told(const char *words)
-{
-	size_t at;
-	if (!str_find_str(buf_view(&w.story), str_of(words), &at))
-		fail_msg("no \"%s\" in\n%.*s", words, STR_ARG(buf_view(&w.story)));
-}
-
-/* Neither the sender nor the text has left, by any connection. */
-static void nothing_has_left(void)
-{
-	for (size_t i = 0; i < COUNT(w.peers); i++) {
-		size_t at;
-		assert_int_equal(w.peers[i].letters, 0);
-		assert_false(str_find_str(buf_view(&w.peers[i].said), STR("MAIL"), &at));
-	}
+	expect_of(&to_b, outcomes);
 }
 
 static void test_attack_36_dane_proves_the_server(void **state)
@@ -337,7 +283,7 @@ static void an_explanation_sends_nothing(void **state)
 	assert_int_equal(w.peers[0].connections, 1);
 }
 
-#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_with_tls, close_world)
 
 /* ---- what is told for TLS reports ---- */
 

@@ -1,77 +1,26 @@
 /* SPDX-License-Identifier: ISC */
 /* What a sender demands of every server on the way (REQUIRETLS), and what one sets aside (TLS-Required: No): RFC 8689. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
+
+#include "scene.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/check.h"
-#include "world.h"
-
-static struct world w;
-
-#define SIGNED_MX "+MX y.example 10 mx.y.example;+A mx.y.example 127.0.0.1;"
-#define PLAIN_MX "MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;"
 #define SECOND_MX "+MX y.example 20 relay.corp.example;+A relay.corp.example 127.0.0.2;"
 #define NOBODY_MX "+MX y.example 20 nobody.y.example;+A nobody.y.example 127.0.0.9;"
-#define TLSA "TLSA _%u._tcp.mx.y.example "
 
 static const struct peer_script promising = { .ehlo = "STARTTLS", .ehlo_tls = "SIZE DSN REQUIRETLS" };
 static const struct peer_script unfit = { .ehlo = "STARTTLS REQUIRETLS", .ehlo_tls = "SIZE" }; /* its word in clear is none */
 static const struct peer_script in_clear = { .ehlo = "REQUIRETLS" };
 static const struct peer_script broken = { .ehlo = "STARTTLS", .broken_tls = true };
 
-static char zone[600];
-
-static int open_world(void **state)
+static int open_promising(void **state)
 {
-	(void)state;
-	world_open(&w);
+	int result = open_world(state);
 	w.peers[0].script = promising;
 	w.peers[1].script = promising;
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	(void)state;
-	world_close(&w);
-	return 0;
-}
-
-/* %u in the rows is the port. */
-static void publish(const char *rows)
-{
-	(void)snprintf(zone, sizeof zone, rows, (unsigned)w.port);
-	w.zone = zone;
-}
-
-/* Also ends the connections that are kept. */
-static void configure(const char *text)
-{
-	world_ca_file(&w, buf_view(&w.home.ca_pem));
-	world_configure(&w, text);
-	if (!w.ready)
-		fail_msg("configuration refused: %s", w.why);
-}
-
-static void direct(const char *lines)
-{
-	char text[400];
-	(void)snprintf(text, sizeof text, "direct {\n port %%\n allow-loopback yes\n family ipv4\n ca /test/ca.pem\n %s\n}\n", lines);
-	configure(text);
-}
-
-static void expect_of(const struct job_spec *spec, const char *outcomes)
-{
-	const char *got = world_deliver(&w, spec);
-	if (strncmp(got, outcomes, strlen(outcomes)) != 0)
-		fail_msg("got      %s\nexpected %s\nstory\n%.*s", got, outcomes, STR_ARG(buf_view(&w.story)));
+	return result;
 }
 
 static const struct job_spec required = { .kind = ROUTE_TO_MX, .domain = "y.example", .rcpts = "b@y.example", .tls_tag = TLS_TAG_REQUIRED };
@@ -80,21 +29,6 @@ static const struct job_spec optional = { .kind = ROUTE_TO_MX, .domain = "y.exam
 static void expect(const char *outcomes)
 {
 	expect_of(&required, outcomes);
-}
-
-static bool was_said(size_t peer, const char *words)
-{
-	size_t at;
-	return str_find_str(buf_view(&w.peers[peer].said), str_of(words), &at);
-}
-
-/* Neither the sender nor the text has left, by any connection. */
-static void nothing_has_left(void)
-{
-	for (size_t i = 0; i < COUNT(w.peers); i++) {
-		assert_int_equal(w.peers[i].letters, 0);
-		assert_false(was_said(i, "MAIL"));
-	}
 }
 
 static void test_attack_38_who_promises_gets_the_message_and_the_word(void **state)
@@ -242,16 +176,16 @@ static void test_attack_38_a_relay_must_promise_too(void **state)
 	(void)state;
 	struct job_spec spec = { .kind = ROUTE_TO_RELAY, .name = "corp", .domain = "y.example", .rcpts = "b@y.example",
 		                 .tls_tag = TLS_TAG_REQUIRED };
-	configure(relay);
+	configure_with_ca(relay);
 	expect_of(&spec, "0 done 250 2.0.0 Ok|");
 	assert_int_equal(w.last_level, TLS_VERIFY);
 	assert_true(was_said(0, " REQUIRETLS"));
 	w.peers[0].letters = 0;
 	buf_clear(&w.peers[0].said);
-	configure(relay);
+	configure_with_ca(relay);
 	w.peers[0].script = unfit;
 	expect_of(&spec, "0 never 0 5.7.30 REQUIRETLS support required");
-	configure(relay);
+	configure_with_ca(relay);
 	w.peers[0].script = in_clear;
 	expect_of(&spec, "0 never 0 5.7.10 127.0.0.1 does not offer STARTTLS");
 	nothing_has_left();
@@ -304,7 +238,7 @@ static void test_attack_38_the_operators_word_stands(void **state)
 	nothing_has_left();
 }
 
-#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_promising, close_world)
 
 int main(void)
 {

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: ISC */
+#include "unit.h"
+
 #include "world.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 
 #include "base/base64.h"
-#include "base/check.h"
 #include "ipc/courier_keeper.h"
 #include "mail/envelope.h"
 #include "mail/story.h"
@@ -23,266 +20,8 @@
 #include "proto/mtasts/mtasts.h"
 #include "proto/tlsrpt/tlsrpt.h"
 #include "sys/log.h"
-#include "sys/stream.h"
 
-enum { GUARD_MS = 30 * 1000, CONTENT_MAX = 8 << 20 };
-
-static void must(fault f)
-{
-	if (f != OK)
-		fail_msg("%s", fault_name(f));
-}
-
-/* ---- one connection to a scripted server ---- */
-
-struct call {
-	struct link in_peer;
-	struct peer *peer;
-	struct stream *stream;
-	struct tls *tls;
-	struct buf in, out;
-	bool in_data, closing, nonsense;
-	unsigned taken;
-};
-
-static void call_free(struct call *c)
-{
-	link_remove(&c->in_peer);
-	stream_close(&c->stream);
-	tls_free(&c->tls);
-	buf_fini(&c->in);
-	buf_fini(&c->out);
-	free(c);
-}
-
-static void say(struct call *c, const char *line)
-{
-	must(buf_addf(&c->out, "%s\r\n", line));
-}
-
-static void say_ehlo(struct call *c, const char *words)
-{
-	struct str rest = str_of(words), word;
-	must(buf_add(&c->out, STR("250-peer\r\n")));
-	while (str_take_word(&rest, &word)) {
-		if (c->tls != NULL && str_eq(word, STR("STARTTLS")))
-			continue;
-		must(buf_add(&c->out, STR("250-")));
-		for (size_t i = 0; i < word.n; i++)
-			must(buf_add_char(&c->out, word.p[i] == '_' ? ' ' : word.p[i]));
-		must(buf_add(&c->out, STR("\r\n")));
-	}
-	say(c, "250 HELP");
-}
-
-static void call_flush(struct call *c)
-{
-	struct str out = buf_view(&c->out);
-	size_t n;
-	if (c->tls != NULL) {
-		if (tls_state(c->tls) == TLS_OPEN && out.n > 0) {
-			must(tls_write(c->tls, out));
-			buf_clear(&c->out);
-		}
-		out = tls_output(c->tls);
-		if (out.n > 0 && stream_write(c->stream, out, &n) == OK)
-			tls_sent(c->tls, n);
-	} else if (out.n > 0 && stream_write(c->stream, out, &n) == OK) {
-		buf_drop(&c->out, n);
-	}
-}
-
-static const char *or(const char *given, const char *otherwise)
-{
-	return given != NULL ? given : otherwise;
-}
-
-static void end_of_letter(struct call *c)
-{
-	const struct peer_script *s = &c->peer->script;
-	c->in_data = false;
-	c->peer->letters++;
-	if (s->hang_up_at_dot)
-		c->closing = true;
-	if (s->hang_up_at_dot || s->silent_at_dot)
-		return;
-	for (unsigned i = 0; s->finals[0] != NULL && i < c->taken; i++)
-		say(c, or(s->finals[i], "250 2.0.0 Ok"));
-	if (s->finals[0] == NULL)
-		say(c, or(s->final, "250 2.0.0 Ok"));
-	c->closing = s->hang_up_after;
-	c->taken = 0;
-}
-
-static void take_rcpt(struct call *c, struct str line)
-{
-	const char *reply = or(c->peer->script.rcpt, "250 2.1.5 Ok");
-	if (str_starts_nocase(line, STR("RCPT TO:<bad")))
-		reply = "550 5.1.1 No such user";
-	else if (str_starts_nocase(line, STR("RCPT TO:<later")))
-		reply = "450 4.2.1 Try later";
-	c->taken += reply[0] == '2';
-	say(c, reply);
-}
-
-static void take_command(struct call *c, struct str line)
-{
-	const struct peer_script *s = &c->peer->script;
-	const char *ehlo = or(s->ehlo, "");
-	must(buf_addf(&c->peer->said, "%.*s\r\n", STR_ARG(line)));
-	if (str_starts(line, STR("EHLO")) || str_starts(line, STR("LHLO"))) {
-		say_ehlo(c, c->tls != NULL ? or(s->ehlo_tls, ehlo) : ehlo);
-	} else if (str_starts(line, STR("STARTTLS"))) {
-		say(c, "220 Go ahead");
-		call_flush(c);
-		c->nonsense = s->broken_tls;
-		c->closing = s->lost_hellos > c->peer->connections - 1;
-		if (!c->nonsense)
-			c->tls = tls_accept(c->peer->world->tls);
-	} else if (str_starts(line, STR("AUTH PLAIN "))) {
-		say(c, str_eq(str_from(line, 11), STR("AHVzZXIAcmlnaHQ=")) ? "235 2.7.0 Welcome" : "535 5.7.8 Wrong password");
-	} else if (str_starts(line, STR("MAIL"))) {
-		c->taken = 0;
-		say(c, or(s->mail, "250 2.1.0 Ok"));
-	} else if (str_starts(line, STR("RCPT"))) {
-		take_rcpt(c, line);
-	} else if (str_starts(line, STR("DATA"))) {
-		buf_clear(&c->peer->content);
-		c->in_data = c->taken > 0 && s->data == NULL;
-		say(c, s->data != NULL ? s->data : c->in_data ? "354 Go ahead" : "503 5.5.1 Nobody");
-	} else if (str_starts(line, STR("QUIT"))) {
-		say(c, "221 Bye");
-		c->closing = true;
-	} else {
-		say(c, "250 2.0.0 Ok");
-	}
-}
-
-static void take_lines(struct call *c)
-{
-	struct str line;
-	size_t at;
-	while (!c->closing && !c->nonsense && str_find_str(buf_view(&c->in), STR("\r\n"), &at)) {
-		line = str_sub(buf_view(&c->in), 0, at);
-		if (!c->in_data)
-			take_command(c, line);
-		else if (str_eq(line, STR(".")))
-			end_of_letter(c);
-		else
-			must(buf_addf(&c->peer->content, "%.*s\r\n", STR_ARG(line)));
-		buf_drop(&c->in, at + 2);
-		if (c->tls != NULL && tls_state(c->tls) == TLS_SHAKING)
-			return;
-	}
-}
-
-static void take_tls(struct call *c, struct str bytes)
-{
-	char plain[16 << 10];
-	size_t used, n;
-	while (bytes.n > 0) {
-		bool shaking = tls_state(c->tls) == TLS_SHAKING;
-		if (tls_feed(c->tls, bytes, &used) != OK) {
-			c->closing = true;
-			return;
-		}
-		bytes = str_from(bytes, used);
-		if (shaking && tls_state(c->tls) == TLS_OPEN) {
-			c->peer->tls_handshakes++;
-			if (c->peer->script.implicit)
-				say(c, or(c->peer->script.greeting, "220 peer"));
-		}
-		while (tls_read(c->tls, plain, sizeof plain, &n) == OK && n > 0)
-			must(buf_add(&c->in, (struct str){ plain, n }));
-	}
-}
-
-static void on_call(void *owner, enum stream_event event)
-{
-	struct call *c = owner;
-	char bytes[32 << 10];
-	size_t n;
-	if (event == STREAM_READABLE) {
-		fault f = stream_read(c->stream, bytes, sizeof bytes, &n);
-		if (f == F_BUSY)
-			return;
-		if (f != OK || n == 0) {
-			call_free(c);
-			return;
-		}
-		if (c->nonsense)
-			must(buf_add(&c->out, STR("I do not speak TLS\r\n")));
-		else if (c->tls != NULL)
-			take_tls(c, (struct str){ bytes, n });
-		else
-			must(buf_add(&c->in, (struct str){ bytes, n }));
-		take_lines(c);
-	}
-	call_flush(c);
-	bool sent = buf_view(&c->out).n == 0 && (c->tls == NULL || tls_output(c->tls).n == 0);
-	if (c->closing && sent)
-		call_free(c);
-}
-
-static void answer_call(struct peer *p, int fd)
-{
-	struct call *c = NEW(struct call);
-	c->peer = p;
-	buf_init(&c->in, CONTENT_MAX);
-	buf_init(&c->out, CONTENT_MAX);
-	list_add_last(&p->calls, &c->in_peer);
-	p->connections++;
-	c->stream = stream_new(p->world->loop, fd, on_call, c);
-	if (p->script.implicit)
-		c->tls = tls_accept(p->world->tls);
-	else
-		say(c, or(p->script.greeting, "220 peer"));
-	call_flush(c);
-}
-
-static void on_accept(void *owner)
-{
-	struct peer *p = owner;
-	struct endpoint from;
-	int fd;
-	while (socket_accept(acceptor_fd(p->acceptor), &fd, &from) == OK)
-		answer_call(p, fd);
-}
-
-static bool open_peers(struct world *w, uint16_t port)
-{
-	for (size_t i = 0; i < COUNT(w->peers); i++) {
-		struct peer *p = &w->peers[i];
-		struct why why;
-		int fd;
-		p->at = (struct endpoint){ .kind = ENDPOINT_IPV4, .ip = { 127, 0, 0, (unsigned char)(i + 1) }, .port = port };
-		if (socket_listen(&p->at, 16, &fd, &why) != OK)
-			return false;
-		must(socket_local(fd, &p->at));
-		port = p->at.port;
-		p->world = w;
-		list_init(&p->calls);
-		buf_init(&p->content, CONTENT_MAX);
-		buf_init(&p->said, CONTENT_MAX);
-		p->acceptor = acceptor_new(w->loop, fd, on_accept, p);
-	}
-	w->port = port;
-	return true;
-}
-
-static void close_peers(struct world *w)
-{
-	for (size_t i = 0; i < COUNT(w->peers); i++) {
-		struct peer *p = &w->peers[i];
-		if (p->acceptor == NULL)
-			continue;
-		acceptor_close(&p->acceptor);
-		while (!list_empty(&p->calls))
-			call_free(LIST_FIRST(&p->calls, struct call, in_peer));
-		buf_fini(&p->content);
-		buf_fini(&p->said);
-	}
-}
+enum { GUARD_MS = 30 * 1000 };
 
 /* ---- supervisor ---- */
 
@@ -309,9 +48,9 @@ static void on_control(void *owner, unsigned kind, const void *msg, int fd)
 			channel_send(w->control, TO_ROLE_UNIX, &answer);
 			return;
 		}
-		must(socket_pair(pair));
+		assert_ok(socket_pair(pair));
 		channel_send_fd(w->control, TO_ROLE_UNIX, &answer, pair[0]);
-		answer_call(w->unix_peer, pair[1]);
+		peer_answer(w->unix_peer, pair[1]);
 	}
 }
 
@@ -332,7 +71,7 @@ static void give_body(struct world *w)
 static void keep_text(struct buf *to, struct str text)
 {
 	buf_clear(to);
-	must(buf_add(to, text));
+	assert_ok(buf_add(to, text));
 }
 
 static void take_outcome(struct world *w, const struct from_worker_outcome *m)
@@ -340,7 +79,7 @@ static void take_outcome(struct world *w, const struct from_worker_outcome *m)
 	static const char *const classes[] = { "done", "later", "never" };
 	assert_int_equal(m->job, w->job);
 	assert_in_range(m->class, OUTCOME_DONE, OUTCOME_NEVER);
-	must(buf_addf(&w->outcomes, "%u %s %u %.*s %.*s|", (unsigned)m->index, classes[m->class], (unsigned)m->code,
+	assert_ok(buf_addf(&w->outcomes, "%u %s %u %.*s %.*s|", (unsigned)m->index, classes[m->class], (unsigned)m->code,
 	              STR_ARG(m->status), STR_ARG(m->text)));
 	keep_text(&w->last_tls, m->tls);
 	keep_text(&w->last_host, m->host);
@@ -381,13 +120,13 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 	} else if (kind == FROM_WORKER_TLS) {
 		const struct from_worker_tls *m = msg;
 		assert_true(m->policy < TLSRPT_POLICY_TYPES && m->result < TLSRPT_RESULTS);
-		must(buf_addf(&w->sessions, "%s %s %.*s %.*s %.*s (%.*s)|", tlsrpt_policy_type_name((enum tlsrpt_policy_type)m->policy),
+		assert_ok(buf_addf(&w->sessions, "%s %s %.*s %.*s %.*s (%.*s)|", tlsrpt_policy_type_name((enum tlsrpt_policy_type)m->policy),
 		              tlsrpt_result_name((enum tlsrpt_result)m->result), STR_ARG(m->mx), STR_ARG(m->ip), STR_ARG(m->source),
 		              STR_ARG(m->reason)));
 		keep_text(&w->last_strings, m->strings);
 	} else if (kind == FROM_WORKER_REMEMBER) {
 		const struct from_worker_remember *m = msg;
-		must(buf_addf(&w->remembered, "%.*s ", STR_ARG(m->key)));
+		assert_ok(buf_addf(&w->remembered, "%.*s ", STR_ARG(m->key)));
 		keep_text(&w->last_memory, m->value);
 	} else {
 		assert_int_equal(kind, FROM_WORKER_RENEW);
@@ -412,8 +151,8 @@ static void put_tlsa(struct world *w, struct str value, struct buf *out)
 	if (str_eq(value, STR("right")))
 		assert_non_null(SHA256(der, (size_t)n, digest));
 	OPENSSL_free(der);
-	must(buf_add(out, str_eq(value, STR("unusable")) ? STR("\x01\x01\x01") : STR("\x03\x01\x01")));
-	must(buf_add(out, (struct str){ (const char *)digest, sizeof digest }));
+	assert_ok(buf_add(out, str_eq(value, STR("unusable")) ? STR("\x01\x01\x01") : STR("\x03\x01\x01")));
+	assert_ok(buf_add(out, (struct str){ (const char *)digest, sizeof digest }));
 }
 
 /* Rows "STS DOMAIN MODE PATTERNS", "STS DOMAIN trouble" or "STS DOMAIN unasked", and "STS DOMAIN silent" for no
@@ -553,7 +292,7 @@ static struct channel *link_to(struct world *w, enum ipc_arrow arrow, const stru
                                const struct channel_handler *handler)
 {
 	int pair[2];
-	must(socket_pair(pair));
+	assert_ok(socket_pair(pair));
 	channel_send_fd(w->control, TO_ROLE_LINK, &(struct to_role_link){ .arrow = arrow }, pair[0]);
 	return channel_new(w->loop, pair[1], in, out, handler, w);
 }
@@ -574,7 +313,7 @@ void world_open(struct world *w)
 	struct buf chain;
 	struct why why;
 	*w = (struct world){ .zone = "" };
-	must(tls_begin(&why));
+	assert_ok(tls_begin(&why));
 	home_init(&w->home);
 	struct tls_signer signer = home_signer(&w->home);
 	w->tls = tls_server_new(&signer, true);
@@ -584,20 +323,20 @@ void world_open(struct world *w)
 	};
 	struct str name = STR("mx.y.example");
 	home_certificate(&w->home, &want, &chain);
-	must(tls_server_add(w->tls, &name, 1, buf_view(&chain), &why));
+	assert_ok(tls_server_add(w->tls, &name, 1, buf_view(&chain), &why));
 	buf_fini(&chain);
 
 	w->loop = loop_new();
 	timer_init(&w->guard, w->loop, on_guard, w);
-	for (unsigned tries = 0; !open_peers(w, 0); tries++) { /* the port is taken on another of the addresses */
-		close_peers(w);
+	for (unsigned tries = 0; !peers_open(w, 0); tries++) { /* the port is taken on another of the addresses */
+		peers_close(w);
 		assert_true(tries < 20);
 	}
 	struct buf *bufs[] = { &w->outcomes, &w->last_tls, &w->last_host, &w->last_dialogue, &w->story, &w->remembered, &w->last_memory,
 	                       &w->sessions, &w->last_strings };
 	for (size_t i = 0; i < COUNT(bufs); i++)
 		buf_init(bufs[i], 1 << 20);
-	must(socket_pair(pair));
+	assert_ok(socket_pair(pair));
 	w->courier = courier_start(w->loop, pair[0]);
 	w->control = channel_new(w->loop, pair[1], &role_to_supervisor, &supervisor_to_role, &control, w);
 	w->resolver = link_to(w, ARROW_COURIER_RESOLVER, &to_resolver, &from_resolver, &resolver);
@@ -612,7 +351,7 @@ void world_close(struct world *w)
 	channel_close(&w->resolver);
 	channel_close(&w->keeper);
 	role_free(&w->courier);
-	close_peers(w);
+	peers_close(w);
 	timer_clear(&w->guard);
 	loop_free(&w->loop);
 	tls_server_free(&w->tls);
@@ -641,12 +380,12 @@ void world_configure(struct world *w, const char *lines)
 	char port[16];
 	(void)snprintf(port, sizeof port, "%u", (unsigned)w->port);
 	buf_init(&text, 64 << 10);
-	must(buf_add(&text, STR("hostname mx.own.example\npostmaster admin@own.example\nlisten local {\n on unix:/test/local.sock\n}\n")));
+	assert_ok(buf_add(&text, STR("hostname mx.own.example\npostmaster admin@own.example\nlisten local {\n on unix:/test/local.sock\n}\n")));
 	while (str_take_until(&rest, '%', &part)) {
-		must(buf_add(&text, part));
-		must(buf_add(&text, str_of(port)));
+		assert_ok(buf_add(&text, part));
+		assert_ok(buf_add(&text, str_of(port)));
 	}
-	must(buf_add(&text, rest));
+	assert_ok(buf_add(&text, rest));
 	uint64_t generation = ++w->generation;
 	channel_send(w->control, TO_ROLE_CONFIG_TEXT,
 	             &(struct to_role_config_text){ .generation = generation, .name = STR("test.conf"), .text = buf_view(&text) });
@@ -660,7 +399,7 @@ void world_configure(struct world *w, const char *lines)
 void world_send(struct world *w, const struct job_spec *spec)
 {
 	w->job++;
-	w->content = str_of(or(spec->content, "Subject: x\r\n\r\n.dot\r\nhello\r\n"));
+	w->content = str_of(spec->content != NULL ? spec->content : "Subject: x\r\n\r\n.dot\r\nhello\r\n");
 	w->given = 0;
 	w->wanted = 0;
 	w->done = false;
@@ -668,7 +407,7 @@ void world_send(struct world *w, const struct job_spec *spec)
 	channel_send(w->spool, WORKER_JOB,
 	             &(struct worker_job){
 		             .job = w->job, .purpose = spec->explain ? JOB_EXPLAIN : spec->verify ? JOB_VERIFY : JOB_DELIVER, .id = STR("q1"),
-		             .route_kind = spec->kind, .route_name = str_of(or(spec->name, spec->domain)),
+		             .route_kind = spec->kind, .route_name = str_of(spec->name != NULL ? spec->name : spec->domain),
 		             .domain = str_of(spec->domain), .sender = str_of(spec->sender != NULL ? spec->sender : "a@x.example"),
 		             .tls_tag = spec->tls_tag, .size_bytes = w->content.n,
 		             .body = spec->body_8bit ? BODY_8BIT : BODY_7BIT, .smtputf8 = spec->smtputf8,

@@ -40,6 +40,11 @@ struct peer {
 	struct buf said;         /* every command, CRLF ended */
 };
 
+struct world;
+bool peers_open(struct world *w, uint16_t port);  /* false: the port is taken on one of the addresses; 0: any */
+void peers_close(struct world *w);
+void peer_answer(struct peer *p, int fd);          /* a connection to it that came another way */
+
 /* ---- the courier's neighbours ---- */
 
 struct world {
