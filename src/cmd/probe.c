@@ -13,6 +13,7 @@
 #include "cmd/options.h"
 #include "cmd/story_print.h"
 #include "mail/address.h"
+#include "mail/json.h"
 #include "role/supervisor/load.h"
 
 enum { ARENA_MAX = 64 << 20, FILE_MAX = 4 << 20, DAYS = 14, PATIENCE_S = 20, NUMBER_MAX = 100000 };
@@ -27,18 +28,6 @@ struct options {
 };
 
 /* ---- what is said ---- */
-
-json_t *probe_text(struct str s)
-{
-	if (str_is_utf8(s))
-		return json_stringn(s.p != NULL ? s.p : "", s.n);
-	char *clean = must_alloc(s.n + 1);
-	for (size_t i = 0; i < s.n; i++)
-		clean[i] = (unsigned char)s.p[i] > 126 ? '?' : s.p[i];
-	json_t *j = json_stringn(clean, s.n);
-	free(clean);
-	return j;
-}
 
 void probe_fact(const struct probe *p, json_t *fact)
 {
@@ -80,8 +69,8 @@ static int show_findings(const struct probe *p)
 				continue;
 			n_to_mend += weight > PROBE_ADVICE;
 			json_t *o = json_pack("{s:s, s:s, s:s}", "kind", "finding", "weight", names[weight], "what", f->what);
-			json_object_set_new(o, "about", probe_text(str_of(f->about)));
-			json_object_set_new(o, "text", probe_text(str_of(f->text)));
+			json_object_set_new(o, "about", text_as_json(str_of(f->about)));
+			json_object_set_new(o, "text", text_as_json(str_of(f->text)));
 			probe_fact(p, o);
 		}
 	if (!p->json)

@@ -47,7 +47,6 @@ struct probe {
 /* ---- probe.c ---- */
 /* Prints a fact: {"kind": ..., ...}, and lets go of it. */
 void probe_fact(const struct probe *p, json_t *fact);
-json_t *probe_text(struct str s); /* with what is no UTF-8 made harmless */
 /* what: a stable word. */
 void probe_find(struct probe *p, enum probe_weight weight, const char *what, struct str about, const char *fmt, ...) PRINTF(5, 6);
 

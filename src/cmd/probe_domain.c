@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "mail/json.h"
 #include "policy/mx.h"
 #include "proto/tlsrpt/tlsrpt.h"
 
@@ -27,7 +28,7 @@ static struct str join(struct domain *d, const char *before)
 static json_t *fact(struct domain *d, const char *kind)
 {
 	json_t *o = json_pack("{s:s}", "kind", kind);
-	json_object_set_new(o, "domain", probe_text(d->name));
+	json_object_set_new(o, "domain", text_as_json(d->name));
 	return o;
 }
 
@@ -62,7 +63,7 @@ static bool find_mx(struct domain *d)
 	json_t *o = fact(d, "mx");
 	json_object_set_new(o, "result", json_string(probe_dns_word(&a)));
 	json_object_set_new(o, "secure", json_string(a.secure ? "yes" : "no"));
-	json_object_set_new(o, "hosts", probe_text(buf_view(&names)));
+	json_object_set_new(o, "hosts", text_as_json(buf_view(&names)));
 	probe_fact(p, o);
 	buf_fini(&names);
 	if (a.result != DNS_FOUND)
@@ -110,10 +111,10 @@ static void tell_policy(struct domain *d, struct str id, const char *text)
 {
 	json_t *o = fact(d, "mta-sts");
 	if (id.n > 0)
-		json_object_set_new(o, "id", probe_text(id));
+		json_object_set_new(o, "id", text_as_json(id));
 	if (text == NULL) {
 		json_object_set_new(o, "mode", json_string(mtasts_mode_name(d->policy.mode)));
-		json_object_set_new(o, "mx", probe_text(d->patterns));
+		json_object_set_new(o, "mx", text_as_json(d->patterns));
 		json_object_set_new(o, "max_age", json_integer((json_int_t)d->policy.max_age_s));
 	} else {
 		json_object_set_new(o, "text", json_string(text));
@@ -183,8 +184,8 @@ static void look_at_reports(struct domain *d)
 	enum tlsrpt_record r = tlsrpt_read_records(texts_of(p, &a), a.n_records, uris, &n);
 	json_t *o = fact(d, "tlsrpt");
 	if (r == TLSRPT_RECORD && n > 0)
-		json_object_set_new(o, "rua", probe_text(uris[0].text));
-	json_object_set_new(o, "text", r == TLSRPT_RECORD && n > 0 ? probe_text(uris[0].text)
+		json_object_set_new(o, "rua", text_as_json(uris[0].text));
+	json_object_set_new(o, "text", r == TLSRPT_RECORD && n > 0 ? text_as_json(uris[0].text)
 	                    : json_string(r == TLSRPT_NO_RECORD ? "none" : "there is a record, but reports go nowhere"));
 	probe_fact(p, o);
 	if (r == TLSRPT_NO_RECORD)

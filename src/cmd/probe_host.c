@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "mail/json.h"
 #include "proto/dane/dane.h"
 #include "sys/clock.h"
 
@@ -25,7 +26,7 @@ struct port {
 static json_t *fact(const struct port *port, const char *kind)
 {
 	json_t *o = json_pack("{s:s}", "kind", kind);
-	json_object_set_new(o, "name", probe_text(port->h->name));
+	json_object_set_new(o, "name", text_as_json(port->h->name));
 	json_object_set_new(o, "port", json_integer(port->number));
 	return o;
 }
@@ -33,7 +34,7 @@ static json_t *fact(const struct port *port, const char *kind)
 static void set(json_t *o, const char *key, struct str value)
 {
 	if (value.n > 0)
-		json_object_set_new(o, key, probe_text(value));
+		json_object_set_new(o, key, text_as_json(value));
 }
 
 static void set_day(json_t *o, const char *key, int64_t s)

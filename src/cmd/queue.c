@@ -15,6 +15,7 @@
 #include "cmd/queue_parts.h"
 #include "conf/trouble.h"
 #include "conf/value.h"
+#include "mail/json.h"
 
 enum { BODY_MAX = 256 << 20 };
 
@@ -185,20 +186,13 @@ static void on_body(void *owner, struct str bytes)
 		fprintf(stderr, "sealpost queue: the message is too large for --json\n");
 }
 
-/* JSON is UTF-8, a message need not be. */
 static void body_as_json(struct queue *q)
 {
-	struct str all = buf_view(&q->body);
-	bool utf8 = str_is_utf8(all);
-	char *copy = must_alloc(all.n + 1);
-	for (size_t i = 0; i < all.n; i++)
-		copy[i] = (unsigned char)all.p[i] > 126 && !utf8 ? '?' : all.p[i];
 	json_t *o = json_object();
-	json_object_set_new(o, "body", json_stringn(copy, all.n));
+	json_object_set_new(o, "body", text_as_json(buf_view(&q->body)));
 	json_dumpf(o, stdout, JSON_COMPACT);
 	putchar('\n');
 	json_decref(o);
-	free(copy);
 }
 
 static void on_end(void *owner, int status, struct str text)

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "cmd/options.h"
+#include "mail/json.h"
 #include "store/backup.h"
 #include "sys/process.h"
 #include "sys/socket.h"
@@ -41,7 +42,7 @@ static void on_damaged(void *owner, struct str id)
 		return;
 	}
 	json_t *o = json_object();
-	json_object_set_new(o, "id", json_stringn(id.p, str_is_utf8(id) ? id.n : 0));
+	json_object_set_new(o, "id", text_as_json(id));
 	json_object_set_new(o, "text", json_string("damaged in the queue: its content is not in the copy"));
 	json_dumpf(o, stdout, JSON_COMPACT);
 	putchar('\n');

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "cmd/options.h"
+#include "mail/json.h"
 #include "store/inspect.h"
 #include "store/store.h"
 #include "sys/process.h"
@@ -57,11 +58,10 @@ static void show_finding(struct verifying *v, struct str id, struct str text, ui
 static void show_finding_json(struct verifying *v, struct str id, struct str text, uint64_t set_aside)
 {
 	json_t *o = json_object();
-	struct str clean = str_is_utf8(id) ? id : STR("?");
 	v->found++;
 	v->set_aside += set_aside;
-	json_object_set_new(o, "id", json_stringn(clean.p != NULL ? clean.p : "", clean.n));
-	json_object_set_new(o, "text", json_stringn(text.p, str_is_utf8(text) ? text.n : 0));
+	json_object_set_new(o, "id", text_as_json(id));
+	json_object_set_new(o, "text", text_as_json(text));
 	json_object_set_new(o, "set_aside", json_integer((json_int_t)set_aside));
 	json_dumpf(o, stdout, JSON_COMPACT);
 	putchar('\n');

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "base/check.h"
+#include "mail/json.h"
 
 enum {
 	STEP_BYTES = 256 << 10, FINDINGS_MAX = 100, ARENA_MAX = 8 << 20,
@@ -54,14 +55,13 @@ static void send_row(struct check_round *c, json_t *o)
 
 static void tell_finding(struct check_round *c, const struct store_finding *f)
 {
-	struct str id = str_is_utf8(f->id) ? f->id : STR("?"); /* it may be what is damaged */
 	c->found++;
 	c->set_aside += f->set_aside;
 	if (f->set_aside > 0)
 		log_event(LOG_QUEUE_DAMAGED, LOG_S("id", f->id), LOG_S("text", f->text), LOG_U("recipients", f->set_aside));
 	json_t *o = json_object();
-	json_object_set_new(o, "id", json_stringn(id.p != NULL ? id.p : "", id.n));
-	json_object_set_new(o, "text", json_stringn(f->text.p, f->text.n));
+	json_object_set_new(o, "id", text_as_json(f->id));
+	json_object_set_new(o, "text", text_as_json(f->text));
 	json_object_set_new(o, "set_aside", json_integer((json_int_t)f->set_aside));
 	send_row(c, o);
 }

@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 #include "base/check.h"
-#include "mail/trace.h"
+#include "mail/json.h"
 #include "sys/process.h"
 
 enum {
@@ -71,28 +71,6 @@ static void end(struct control_session *c, int status, const char *text)
 
 /* ---- rows ---- */
 
-/* JSON is UTF-8; what a peer sent may not be. */
-json_t *control_words(struct str s)
-{
-	if (str_is_utf8(s))
-		return json_stringn(s.p != NULL ? s.p : "", s.n);
-	char *clean = must_alloc(s.n + 1);
-	for (size_t i = 0; i < s.n; i++)
-		clean[i] = (unsigned char)s.p[i] > 126 ? '?' : s.p[i];
-	json_t *j = json_stringn(clean, s.n);
-	free(clean);
-	return j;
-}
-
-json_t *control_date(int64_t wall_s)
-{
-	struct buf b;
-	buf_init(&b, 64);
-	json_t *j = date_put_rfc3339(&b, wall_s) == OK ? control_words(buf_view(&b)) : json_null();
-	buf_fini(&b);
-	return j;
-}
-
 static const char *state_name(enum rcpt_state state)
 {
 	static const char *const names[] = { [RCPT_QUEUED] = "queued", [RCPT_LEASED] = "leased", [RCPT_HELD] = "held",
@@ -103,14 +81,14 @@ static const char *state_name(enum rcpt_state state)
 static json_t *row_of(const struct store_message *m, const struct store_rcpt *r)
 {
 	json_t *o = json_object();
-	json_object_set_new(o, "id", control_words(r->id));
-	json_object_set_new(o, "sender", control_words(m->sender));
-	json_object_set_new(o, "recipient", control_words(r->address));
+	json_object_set_new(o, "id", text_as_json(r->id));
+	json_object_set_new(o, "sender", text_as_json(m->sender));
+	json_object_set_new(o, "recipient", text_as_json(r->address));
 	json_object_set_new(o, "state", json_string(state_name(r->state)));
 	json_object_set_new(o, "attempts", json_integer(r->attempts));
-	json_object_set_new(o, "next_attempt", r->state == RCPT_QUEUED ? control_date(r->next_s) : json_null());
-	json_object_set_new(o, "arrived", control_date(m->arrived_s));
-	json_object_set_new(o, "last_reply", control_words(r->damaged ? STR("its envelope in the queue is damaged") : r->last_reply));
+	json_object_set_new(o, "next_attempt", r->state == RCPT_QUEUED ? date_as_json(r->next_s) : json_null());
+	json_object_set_new(o, "arrived", date_as_json(m->arrived_s));
+	json_object_set_new(o, "last_reply", text_as_json(r->damaged ? STR("its envelope in the queue is damaged") : r->last_reply));
 	json_object_set_new(o, "size", json_integer((json_int_t)m->size_bytes));
 	return o;
 }
@@ -118,18 +96,18 @@ static json_t *row_of(const struct store_message *m, const struct store_rcpt *r)
 /* What `show` tells beyond a row of the list. */
 static void add_details(json_t *o, const struct store_message *m, const struct store_rcpt *r)
 {
-	json_object_set_new(o, "original_recipient", control_words(r->original));
-	json_object_set_new(o, "destination", control_words(r->key));
-	json_object_set_new(o, "dialogue", control_words(r->last_dialogue));
+	json_object_set_new(o, "original_recipient", text_as_json(r->original));
+	json_object_set_new(o, "destination", text_as_json(r->key));
+	json_object_set_new(o, "dialogue", text_as_json(r->last_dialogue));
 	json_object_set_new(o, "delay_warned", json_boolean(r->delay_warned));
-	json_object_set_new(o, "client", control_words(m->client));
-	json_object_set_new(o, "helo", control_words(m->helo));
-	json_object_set_new(o, "user", control_words(m->user));
-	json_object_set_new(o, "protocol", control_words(m->with));
-	json_object_set_new(o, "tls", control_words(m->tls));
-	json_object_set_new(o, "tls_wish", control_words(tls_tag_name(m->tls_tag)));
-	json_object_set_new(o, "envid", control_words(m->envid));
-	json_object_set_new(o, "lease_ends", r->state == RCPT_LEASED ? control_date(r->lease_until_s) : json_null());
+	json_object_set_new(o, "client", text_as_json(m->client));
+	json_object_set_new(o, "helo", text_as_json(m->helo));
+	json_object_set_new(o, "user", text_as_json(m->user));
+	json_object_set_new(o, "protocol", text_as_json(m->with));
+	json_object_set_new(o, "tls", text_as_json(m->tls));
+	json_object_set_new(o, "tls_wish", text_as_json(tls_tag_name(m->tls_tag)));
+	json_object_set_new(o, "envid", text_as_json(m->envid));
+	json_object_set_new(o, "lease_ends", r->state == RCPT_LEASED ? date_as_json(r->lease_until_s) : json_null());
 }
 
 json_t *control_recipient(const struct store_message *m, const struct store_rcpt *r)

@@ -338,10 +338,8 @@ void control_listen(struct spool *s, int fd, uint64_t owner);
 void control_status(struct spool *s, uint64_t request, struct str json);
 void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str errors);
 void control_fini(struct spool *s);
-/* Foreign text, a time, all about a recipient that waits: as JSON. */
+/* All about a recipient that waits. */
 struct json_t;
-struct json_t *control_words(struct str s);
-struct json_t *control_date(int64_t wall_s);
 struct json_t *control_story_line(struct story_line line); /* with its kind; why.c */
 struct json_t *control_recipient(const struct store_message *m, const struct store_rcpt *r);
 

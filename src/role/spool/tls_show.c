@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "base/check.h"
+#include "mail/json.h"
 #include "mail/trace.h"
 #include "role/spool/tls_reports.h"
 #include "sys/clock.h"
@@ -65,7 +66,7 @@ static json_t *words_of(struct str list)
 	json_t *out = json_array();
 	struct str word;
 	while (str_take_word(&list, &word))
-		json_array_append_new(out, control_words(word));
+		json_array_append_new(out, text_as_json(word));
 	return out;
 }
 
@@ -105,9 +106,9 @@ static void tell_row(struct report_round *w, const struct tls_day *d, const char
 	buf_fini(&at);
 	json_t *o = json_object();
 	json_object_set_new(o, "day", json_string(day));
-	json_object_set_new(o, "domain", control_words(d->domain));
+	json_object_set_new(o, "domain", text_as_json(d->domain));
 	json_object_set_new(o, "state", json_string(state_of(d)));
-	json_object_set_new(o, "due", control_date(d->due_s));
+	json_object_set_new(o, "due", date_as_json(d->due_s));
 	json_object_set_new(o, "tries", json_integer(d->tries));
 	json_object_set_new(o, "policies", policies_of(d->report));
 	json_object_set_new(o, "failures", failures_of(d->report));

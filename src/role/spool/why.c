@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/escape.h"
+#include "mail/json.h"
 #include "mail/story.h"
 #include "store/history.h"
 
@@ -63,14 +64,14 @@ static json_t *value_of(struct str key, struct str value)
 	if (str_eq(key, STR("warned")))
 		return json_true();
 	if (!str_u64(value, &n) || n > INT64_MAX)
-		return control_words(value);
+		return text_as_json(value);
 	for (size_t i = 0; i < COUNT(times); i++)
 		if (str_eq(key, times[i]))
-			return control_date((int64_t)n);
+			return date_as_json((int64_t)n);
 	for (size_t i = 0; i < COUNT(numbers); i++)
 		if (str_eq(key, numbers[i]))
 			return json_integer((json_int_t)n);
-	return control_words(value);
+	return text_as_json(value);
 }
 
 /* What rows of the queue call otherwise. */
@@ -117,7 +118,7 @@ json_t *control_story_line(struct story_line line)
 	json_t *own = json_object_get(o, "kind"); /* a route has a kind of its own */
 	if (own != NULL)
 		json_object_set(o, "way", own);
-	json_object_set_new(o, "kind", control_words(line.kind));
+	json_object_set_new(o, "kind", text_as_json(line.kind));
 	return o;
 }
 

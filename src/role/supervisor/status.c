@@ -7,28 +7,13 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "mail/trace.h"
+#include "mail/json.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 #include "tls/certificate.h"
 
 enum { PATIENCE_MS = 2000, CERTIFICATE_BYTES_MAX = 1 << 20 };
-
-static json_t *text(struct str s)
-{
-	json_t *t = json_stringn(s.p != NULL ? s.p : "", s.n);
-	return t != NULL ? t : json_string("?"); /* not UTF-8 */
-}
-
-static json_t *time_text(int64_t wall_s)
-{
-	struct buf out;
-	buf_init(&out, 64);
-	json_t *t = date_put_rfc3339(&out, wall_s) == OK ? text(buf_view(&out)) : json_null();
-	buf_fini(&out);
-	return t;
-}
 
 /* What a role says about itself is taken only if it is a JSON object. */
 static json_t *roles(const struct supervisor *sv)
@@ -58,7 +43,7 @@ static json_t *listeners(const struct conf *conf)
 		for (size_t j = 0; j < conf->listeners[i].on.n; j++) {
 			json_t *one = json_object();
 			json_object_set_new(one, "kind", json_string(listen_kind_name(conf->listeners[i].kind)));
-			json_object_set_new(one, "on", text(conf->listeners[i].on.items[j]));
+			json_object_set_new(one, "on", text_as_json(conf->listeners[i].on.items[j]));
 			json_array_append_new(all, one);
 		}
 	return all;
@@ -70,7 +55,7 @@ static json_t *certificate(struct str path, int64_t now_s)
 	char name[4096];
 	struct buf pem;
 	int fd = -1;
-	json_object_set_new(one, "file", text(path));
+	json_object_set_new(one, "file", text_as_json(path));
 	if (path.n >= sizeof name)
 		return one;
 	memcpy(name, path.p, path.n);
@@ -86,10 +71,10 @@ static json_t *certificate(struct str path, int64_t now_s)
 	if (f == OK)
 		f = certificate_read(buf_view(&pem), scratch, &facts, &why);
 	if (f == OK) {
-		json_object_set_new(one, "names", text(facts.names));
-		json_object_set_new(one, "issuer", text(facts.issuer));
-		json_object_set_new(one, "key", text(facts.key_type));
-		json_object_set_new(one, "not_after", time_text(facts.not_after_s));
+		json_object_set_new(one, "names", text_as_json(facts.names));
+		json_object_set_new(one, "issuer", text_as_json(facts.issuer));
+		json_object_set_new(one, "key", text_as_json(facts.key_type));
+		json_object_set_new(one, "not_after", date_as_json(facts.not_after_s));
 		json_object_set_new(one, "days_left", json_integer((facts.not_after_s - now_s) / 86400));
 	} else {
 		json_object_set_new(one, "problem", json_string(why.text));
@@ -125,8 +110,8 @@ static void tell(void *owner)
 	const struct conf *conf = sv->current.conf;
 	json_t *all = json_object();
 	json_object_set_new(all, "running", json_boolean(sv->phase == SV_RUNNING && sv->was_ready));
-	json_object_set_new(all, "since", time_text(sv->started_s));
-	json_object_set_new(all, "hostname", text(conf != NULL ? conf->hostname : STR_NONE));
+	json_object_set_new(all, "since", date_as_json(sv->started_s));
+	json_object_set_new(all, "hostname", text_as_json(conf != NULL ? conf->hostname : STR_NONE));
 	json_object_set_new(all, "generation", json_integer((json_int_t)sv->current.number));
 	json_object_set_new(all, "privileged", json_boolean(process_is_root()));
 	json_object_set_new(all, "roles", roles(sv));
