@@ -209,15 +209,6 @@ static fault name_to_unicode(struct str domain, struct name *name)
 	return OK;
 }
 
-struct str domain_to_unicode(struct str domain, struct arena *a)
-{
-	struct name name;
-	if (name_to_unicode(domain, &name) != OK)
-		return domain;
-	struct str copy = arena_try_copy(a, name_text(&name));
-	return copy.p != NULL ? copy : domain;
-}
-
 /* The canonical form of a domain in an address: ASCII in lower case; with other scripts in it, the U-labels
  * that its A-labels stand for. */
 static fault name_canonical(struct str domain, struct name *name)

@@ -49,8 +49,6 @@ bool local_is_file_safe(struct str local);
 
 /* IDNA 2008, UTS 46 non-transitional; ASCII is lower-cased and checked to be LDH. */
 MUST_USE fault domain_to_ascii(struct str domain, struct arena *a, struct str *out);
-/* A-labels to U-labels, for people to read; what cannot be decoded stays. */
-struct str domain_to_unicode(struct str domain, struct arena *a);
 bool       domain_is_valid(struct str domain); /* ASCII form: LDH labels, no dot at the end */
 /* The same, and underscores: mail servers have them in their names (RFC 2181 11), addresses never. */
 bool       host_is_valid(struct str host);

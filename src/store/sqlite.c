@@ -80,7 +80,7 @@ fault sql_rest(struct store *s, sqlite3_stmt *st, int rc, struct why *why)
 	return f;
 }
 
-fault sql_simple(struct store *s, enum sql which, struct why *why)
+static fault sql_simple(struct store *s, enum sql which, struct why *why)
 {
 	return sql_run(s, sql(s, which), why);
 }

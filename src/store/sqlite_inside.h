@@ -171,7 +171,6 @@ sqlite3_stmt *sql(struct store *s, enum sql which);       /* ready to be bound; 
 void  sql_done(sqlite3_stmt *st);
 fault sql_run(struct store *s, sqlite3_stmt *st, struct why *why);   /* to its end */
 fault sql_rest(struct store *s, sqlite3_stmt *st, int rc, struct why *why); /* of one whose last step gave rc */
-fault sql_simple(struct store *s, enum sql which, struct why *why);
 fault sql_fault(struct store *s, int rc, struct why *why);           /* what SQLite's result means for us */
 void  bind_str(sqlite3_stmt *st, int at, struct str text);           /* never NULL */
 void  bind_u64(sqlite3_stmt *st, int at, uint64_t v);

@@ -41,7 +41,7 @@ void   channel_close(struct channel **c); /* what fits into the socket now is st
 void   channel_send(struct channel *c, unsigned kind, const void *msg);
 void   channel_send_fd(struct channel *c, unsigned kind, const void *msg, int fd); /* fd is moved */
 size_t channel_backlog(const struct channel *c);    /* unsent bytes */
-void   channel_pause(struct channel *c, bool pause); /* stop reading: back-pressure */
+void   channel_pause(struct channel *c, bool pause); /* stop reading, and hand out nothing of what was read */
 
 /* A question that must be answered at once, on a socketpair of its own: used where a library
  * cannot wait (the signature inside a TLS handshake). Blocks at most timeout_ms. The answer's

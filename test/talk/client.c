@@ -192,8 +192,6 @@ static bool answer(void *core, struct str text)
 		return smtp_client_quit(a->client, a->now_ms) == OK;
 	if (str_eq(word, STR("step")))
 		return smtp_client_auth_step(a->client, rest, a->now_ms) == OK;
-	if (str_eq(word, STR("cancel")))
-		return smtp_client_auth_cancel(a->client, a->now_ms) == OK;
 	if (str_eq(word, STR("auth"))) {
 		struct str mechanism;
 		bool initial = str_take_until(&rest, ' ', &mechanism);

@@ -26,7 +26,7 @@ int64_t mtasts_retry_s(const struct mtasts_known *known, struct str id)
 	return known->failed_s + back_off_s(known->failures);
 }
 
-enum mtasts_step mtasts_without_fetch(const struct mtasts_known *known, int64_t now_s)
+static enum mtasts_step without_fetch(const struct mtasts_known *known, int64_t now_s)
 {
 	return mtasts_lives(known, now_s) ? MTASTS_USE : MTASTS_USE_NONE;
 }
@@ -35,10 +35,10 @@ enum mtasts_step mtasts_decide(const struct mtasts_known *known, enum mtasts_rec
                                int64_t now_s)
 {
 	if (no_answer || record != MTASTS_RECORD)
-		return mtasts_without_fetch(known, now_s);
+		return without_fetch(known, now_s);
 	if (mtasts_lives(known, now_s) && str_eq(known->id, id))
 		return MTASTS_USE;
-	return now_s < mtasts_retry_s(known, id) ? mtasts_without_fetch(known, now_s) : MTASTS_FETCH;
+	return now_s < mtasts_retry_s(known, id) ? without_fetch(known, now_s) : MTASTS_FETCH;
 }
 
 int64_t mtasts_renew_s(const struct mtasts_known *known, uint64_t random)

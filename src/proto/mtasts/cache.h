@@ -53,12 +53,11 @@ int64_t mtasts_expires_s(const struct mtasts_known *known);
 enum mtasts_step {
 	MTASTS_USE,       /* the policy that is known */
 	MTASTS_USE_NONE,  /* there is none in force */
-	MTASTS_FETCH,     /* fetch; if that fails, decide as if by mtasts_without_fetch */
+	MTASTS_FETCH,     /* fetch; if that fails, what is known counts as long as it lives */
 };
 /* What the record (found with mtasts_read_records; no_answer: the DNS gave none) means for a letter that waits. */
 enum mtasts_step mtasts_decide(const struct mtasts_known *known, enum mtasts_record record, bool no_answer, struct str id,
                                int64_t now_s);
-enum mtasts_step mtasts_without_fetch(const struct mtasts_known *known, int64_t now_s);
 
 /* When the host may be asked again for this id after a failure; in the past: now. */
 int64_t mtasts_retry_s(const struct mtasts_known *known, struct str id);

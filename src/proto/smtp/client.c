@@ -367,15 +367,6 @@ fault smtp_client_auth_step(struct smtp_client *c, struct str response, int64_t 
 	return f;
 }
 
-fault smtp_client_auth_cancel(struct smtp_client *c, int64_t now_ms)
-{
-	if (c->state != C_AUTH_STEP)
-		return F_STATE;
-	c->state = C_AUTH;
-	client_command(c, STR("*\r\n"), now_ms + MINUTES(5)); /* RFC 4954 4 */
-	return OK;
-}
-
 static void auth_reply(struct smtp_client *c, const struct smtp_reply *r)
 {
 	if (r->code == 334) {

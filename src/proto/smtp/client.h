@@ -108,7 +108,6 @@ MUST_USE fault smtp_client_quit(struct smtp_client *c, int64_t now_ms);
 
 MUST_USE fault smtp_client_tls_started(struct smtp_client *c, int64_t now_ms);
 MUST_USE fault smtp_client_auth_step(struct smtp_client *c, struct str response, int64_t now_ms);
-MUST_USE fault smtp_client_auth_cancel(struct smtp_client *c, int64_t now_ms);
 
 /* How many bytes of content may be given now. */
 size_t         smtp_client_body_room(const struct smtp_client *c);

@@ -88,7 +88,6 @@ void final_reply(struct smtp_client *c, const struct smtp_reply *r, int64_t now_
 void rset_reply(struct smtp_client *c, const struct smtp_reply *r);
 void envelope_issue(struct smtp_client *c, int64_t now_ms); /* as much as may be said now */
 bool verdict_next(struct smtp_client *c, struct smtp_client_event *out);
-void transaction_over(struct smtp_client *c);
 
 /* client_body.c */
 void body_begin(struct smtp_client *c, bool chunking, int64_t now_ms);

@@ -248,6 +248,11 @@ static void rcpt_reply(struct smtp_client *c, size_t index, const struct smtp_re
 	}
 }
 
+static void transaction_over(struct smtp_client *c)
+{
+	c->telling = true;
+}
+
 static void data_reply(struct smtp_client *c, const struct smtp_reply *r, int64_t now_ms)
 {
 	bool anybody = c->n_taken > 0 && !c->mail_refused;
@@ -342,11 +347,6 @@ void final_reply(struct smtp_client *c, const struct smtp_reply *r, int64_t now_
 }
 
 /* ---- telling ---- */
-
-void transaction_over(struct smtp_client *c)
-{
-	c->telling = true;
-}
 
 bool verdict_next(struct smtp_client *c, struct smtp_client_event *out)
 {

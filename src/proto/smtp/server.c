@@ -121,7 +121,7 @@ bool smtp_server_idles(struct smtp_server *s)
 	return true;
 }
 
-bool smtp_server_in_mail(const struct smtp_server *s)
+static bool in_mail(const struct smtp_server *s)
 {
 	return (s->state & (SMTP_HAS_MAIL | SMTP_HAS_RCPT | SMTP_IN_BDAT)) != 0;
 }
@@ -129,7 +129,7 @@ bool smtp_server_in_mail(const struct smtp_server *s)
 /* The one way out of a transaction. */
 void smtp_server_reset(struct smtp_server *s, bool tell)
 {
-	if (!smtp_server_in_mail(s))
+	if (!in_mail(s))
 		return;
 	s->state = SMTP_READY;
 	s->mail = (struct mail_params){ 0 };
@@ -226,7 +226,7 @@ static void expire(struct smtp_server *s)
 /* A message under way may end, within the time that one may take. */
 static int64_t session_end(const struct smtp_server *s)
 {
-	return s->started_ms + s->conf.session_ms + (smtp_server_in_mail(s) ? s->conf.data_total_ms : 0);
+	return s->started_ms + s->conf.session_ms + (in_mail(s) ? s->conf.data_total_ms : 0);
 }
 
 /* False: more input, or room in the output, is needed. */
@@ -240,7 +240,7 @@ static bool step(struct smtp_server *s)
 		return false;
 	if (s->phase <= PHASE_COMMAND && strange_beginning(s))
 		return true;
-	if (s->draining && s->phase == PHASE_COMMAND && !smtp_server_in_mail(s)) {
+	if (s->draining && s->phase == PHASE_COMMAND && !in_mail(s)) {
 		smtp_server_end(s, SAY_SHUTTING_DOWN);
 		return true;
 	}

@@ -77,7 +77,6 @@ void smtp_server_end(struct smtp_server *s, enum smtp_say last_word); /* SAY_NOT
 struct smtp_event *smtp_server_push(struct smtp_server *s, enum smtp_event_kind kind);
 void smtp_server_ask(struct smtp_server *s, enum smtp_question question);
 void smtp_server_reset(struct smtp_server *s, bool tell);
-bool smtp_server_in_mail(const struct smtp_server *s);
 bool smtp_server_idles(struct smtp_server *s); /* counts; true if that was one too many, and the session has ended */
 struct arena *smtp_server_words(struct smtp_server *s);
 

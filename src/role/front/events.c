@@ -61,7 +61,7 @@ static void refused(const struct session *s, const char *what, struct str addres
 	          LOG_S("reason", reply.text));
 }
 
-void session_answer(struct session *s, struct smtp_reply reply)
+static void answer_client(struct session *s, struct smtp_reply reply)
 {
 	smtp_server_answer(s->smtp, reply);
 	session_pump(s);
@@ -109,7 +109,7 @@ static void auth_goes_on(struct session *s, const struct smtp_event *e)
 static void auth_done(struct session *s, struct str user)
 {
 	if (user.n == 0 || user.n >= sizeof s->user) {
-		session_answer(s, REPLY(454, 4, 7, 0, STR("Logins are not possible just now: try again later")));
+		answer_client(s, REPLY(454, 4, 7, 0, STR("Logins are not possible just now: try again later")));
 		return;
 	}
 	(void)snprintf(s->user, sizeof s->user, "%.*s", STR_ARG(user));
@@ -123,14 +123,14 @@ void session_late_reply(struct session *s)
 {
 	s->late = false;
 	(void)smtp_server_feed(s->smtp, STR_NONE, loop_now_ms(s->front->loop));
-	session_answer(s, s->late_reply);
+	answer_client(s, s->late_reply);
 }
 
 /* Who guesses shall not guess quickly. */
 static void answer_later(struct session *s, struct smtp_reply reply, uint64_t delay_ms)
 {
 	if (delay_ms == 0) {
-		session_answer(s, reply);
+		answer_client(s, reply);
 		return;
 	}
 	size_t n = reply.text.n < sizeof s->late_text ? reply.text.n : sizeof s->late_text;
@@ -241,7 +241,7 @@ static void on_sender(struct front *f, const struct keeper_sender *m)
 	} else {
 		struct smtp_reply no = REPLY(553, 5, 7, 1, STR("This sender address is not yours"));
 		refused(s, "MAIL", s->letter.sender_text, no);
-		session_answer(s, no);
+		answer_client(s, no);
 	}
 }
 
@@ -292,7 +292,7 @@ static void rcpt_taken(struct session *s)
 	struct intake *l = &s->letter;
 	if (l->too_many_targets || (l->asked_rcpt->targets == NULL && !add_target(s, l->asked_rcpt->original))) {
 		l->too_many_targets = false;
-		session_answer(s, REPLY(452, 4, 5, 3, STR("Too many recipients for one message")));
+		answer_client(s, REPLY(452, 4, 5, 3, STR("Too many recipients for one message")));
 		return;
 	}
 	*l->last_rcpt = l->asked_rcpt;
@@ -348,7 +348,7 @@ static void rcpt_verify(struct session *s)
 {
 	struct front *f = s->front;
 	if (f->spool == NULL) {
-		session_answer(s, LATER_REPLY);
+		answer_client(s, LATER_REPLY);
 		return;
 	}
 	struct front_verify m = { .request = session_ask(s, ASK_VERIFY), .address = s->letter.asked_rcpt->original,
@@ -403,12 +403,12 @@ void session_asked_in_vain(struct session *s)
 		bool answer = asked == ASK_AUTH;
 		session_drop_asks(s);
 		if (answer)
-			session_answer(s, REPLY(454, 4, 7, 0, STR("Logins are not possible just now: try again later")));
+			answer_client(s, REPLY(454, 4, 7, 0, STR("Logins are not possible just now: try again later")));
 		return;
 	}
 	session_forget_ask(s);
 	if (asked == ASK_MAIL_SENDER || asked == ASK_RCPT || asked == ASK_VERIFY) {
-		session_answer(s, LATER_REPLY);
+		answer_client(s, LATER_REPLY);
 	} else if (asked != ASK_NOTHING) {
 		intake_refuse(s, LATER_REPLY);
 		session_pump(s);

@@ -155,7 +155,7 @@ static bool has_users(const struct conf_listener *l, struct str users)
 
 /* A session asks the keeper by the listener's number, which may mean another one now. What the number stands
  * for are the users tables: any listener with the same ones will do. */
-void session_find_listener(struct session *s)
+static void find_listener(struct session *s)
 {
 	const struct conf *conf = s->front->conf;
 	struct str users = buf_view(&s->users);
@@ -186,7 +186,7 @@ static fault on_apply(void *role, const struct conf *conf, struct why *why)
 	f->generation = g;
 	f->conf = conf;
 	LIST_EACH(link, &f->sessions)
-		session_find_listener(LIST_MEMBER(link, struct session, in_front));
+		find_listener(LIST_MEMBER(link, struct session, in_front));
 	if (f->draining)
 		listeners_close(&f->coming);
 	else

@@ -262,7 +262,6 @@ struct session {
 /* front.c */
 void front_perhaps_drained(struct front *f);
 
-void session_find_listener(struct session *s);  /* in the configuration in force */
 
 /* session.c */
 void session_new(struct front *f, const struct listener *l, int fd, const struct endpoint *peer, struct crowd_who who, bool proxied);
@@ -299,7 +298,6 @@ void session_on_user(struct front *f, const struct to_role_user *m);
 
 /* events.c */
 void session_event(struct session *s, const struct smtp_event *e);
-void session_answer(struct session *s, struct smtp_reply reply);
 uint64_t session_ask(struct session *s, enum ask_kind kind);   /* the number to send along */
 void session_asked_in_vain(struct session *s);                 /* the neighbour is gone or silent */
 void session_on_keeper(struct front *f, unsigned kind, const void *msg);

@@ -27,7 +27,7 @@ static void txn_drop(struct spool *s, struct txn *t)
 }
 
 /* Says no, and that is the last word: what the front has sent meanwhile finds no transaction and is passed over. */
-void spool_txn_refuse(struct txn *t, struct spool *s, unsigned code, const char *status, const char *text)
+static void refuse(struct txn *t, struct spool *s, unsigned code, const char *status, const char *text)
 {
 	struct spool_refused m = { .txn = t->number, .code = code, .status = str_of(status), .text = str_of(text) };
 	if (t->front != NULL)
@@ -38,9 +38,9 @@ void spool_txn_refuse(struct txn *t, struct spool *s, unsigned code, const char 
 static void refuse_by_fault(struct txn *t, struct spool *s, fault f)
 {
 	if (f == F_LIMIT)
-		spool_txn_refuse(t, s, 452, "4.3.1", "The server's disk is full; try again later");
+		refuse(t, s, 452, "4.3.1", "The server's disk is full; try again later");
 	else
-		spool_txn_refuse(t, s, 451, "4.3.0", "The server cannot store mail now; try again later");
+		refuse(t, s, 451, "4.3.0", "The server cannot store mail now; try again later");
 }
 
 void spool_txn_answer(struct txn *t, struct spool *s, fault result)
@@ -105,7 +105,7 @@ static void begin(struct front *f, const struct front_begin *m)
 		refuse_by_fault(t, s, F_STORE);
 	} else if (!copy_message(t, m) ||
 	           (m->sender.n > 0 && address_parse(m->sender, t->arena, &sender) != OK)) {
-		spool_txn_refuse(t, s, 501, "5.1.7", "This sender's address is not one");
+		refuse(t, s, 501, "5.1.7", "This sender's address is not one");
 	} else {
 		fault g = s->ops->draft_new(s->store, &t->draft);
 		if (g != OK)
@@ -122,7 +122,7 @@ static void rcpt(struct txn *t, const struct front_rcpt *m)
 	if (t->finished)
 		return;
 	if (t->n_rcpts == SPOOL_RCPTS_MAX || s->n_arriving == SPOOL_ARRIVING_MAX) {
-		spool_txn_refuse(t, s, 452, "4.5.3", "Too many recipients in one message");
+		refuse(t, s, 452, "4.5.3", "Too many recipients in one message");
 		return;
 	}
 	if (t->n_rcpts == t->cap_rcpts) {
@@ -134,16 +134,16 @@ static void rcpt(struct txn *t, const struct front_rcpt *m)
 	*r = (struct store_rcpt){ .notify = (unsigned)(m->notify & 15), .next_s = t->message.arrived_s };
 	if (!copy_into(t->arena, &r->address, m->address) || !copy_into(t->arena, &r->original, m->original) ||
 	    !copy_into(t->arena, &r->orcpt, m->orcpt)) {
-		spool_txn_refuse(t, s, 452, "4.5.3", "Too many recipients in one message");
+		refuse(t, s, 452, "4.5.3", "Too many recipients in one message");
 		return;
 	}
 	struct route route = spool_route(s, &t->message, r->address, t->arena, &domain, &r->key);
 	if (r->key.p == NULL) {
-		spool_txn_refuse(t, s, 553, "5.1.3", "This recipient's address is not one");
+		refuse(t, s, 553, "5.1.3", "This recipient's address is not one");
 	} else if (route.kind == ROUTE_REFUSED) {
 		struct why text;
 		(void)why_say(&text, OK, "%.*s", STR_ARG(route.name));
-		spool_txn_refuse(t, s, 550, "5.7.1", text.text);
+		refuse(t, s, 550, "5.7.1", text.text);
 	} else {
 		r->state = route.kind == ROUTE_ON_HOLD ? RCPT_HELD : RCPT_QUEUED;
 		if (r->state == RCPT_HELD)
@@ -161,7 +161,7 @@ static void chunk(struct txn *t, const struct front_chunk *m)
 		return;
 	/* The front counts too; a little more is for the lines that it adds. */
 	if (t->bytes + m->bytes.n > s->conf->limits.message_bytes + (64 << 10)) {
-		spool_txn_refuse(t, s, 552, "5.3.4", "The message is larger than this server takes");
+		refuse(t, s, 552, "5.3.4", "The message is larger than this server takes");
 		return;
 	}
 	fault f = spool_has_room(s, m->bytes.n) ? s->ops->draft_append(s->store, t->draft, m->bytes) : F_LIMIT;
@@ -176,7 +176,7 @@ static void finish(struct txn *t, const struct front_finish *m)
 	if (t->finished)
 		return;
 	if (m->size_bytes != t->bytes || t->n_rcpts == 0) {
-		spool_txn_refuse(t, s, 451, "4.3.0", "The message did not arrive whole; try again later");
+		refuse(t, s, 451, "4.3.0", "The message did not arrive whole; try again later");
 		return;
 	}
 	t->finished = true;

@@ -131,6 +131,11 @@ static fault prepare(struct spool *s, const struct conf *conf, struct why *why)
 	return OK;
 }
 
+static void want_tidy(struct spool *s)
+{
+	timer_set(&s->tidy, loop_now_ms(s->loop) + TIDY_MS);
+}
+
 fault spool_open_store(struct spool *s, struct str directory, struct why *why)
 {
 	TRY(s->ops->open(directory, NULL, &s->store, why));
@@ -145,7 +150,7 @@ fault spool_open_store(struct spool *s, struct str directory, struct why *why)
 	}
 	record_open(s);
 	spool_look_at_space(s);
-	spool_want_tidy(s);
+	want_tidy(s);
 	observe_opened(s);
 	return OK;
 }
@@ -247,7 +252,7 @@ static void look(void *owner)
 		s->commit_failed = false;
 		spool_turn_soon(s);
 	}
-	spool_want_tidy(s);
+	want_tidy(s);
 	timer_set(&s->minute, loop_now_ms(s->loop) + LOOK_MS);
 }
 
@@ -263,11 +268,6 @@ static void tidy(void *owner)
 		spool_store_failed(s, why.text);
 	else if (f == OK && more)
 		timer_set(&s->tidy, loop_now_ms(s->loop) + TIDY_MS);
-}
-
-void spool_want_tidy(struct spool *s)
-{
-	timer_set(&s->tidy, loop_now_ms(s->loop) + TIDY_MS);
 }
 
 void spool_keep_init(struct spool *s)

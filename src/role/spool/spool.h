@@ -226,7 +226,6 @@ void    spool_store_failed(struct spool *s, const char *text); /* refuses, forge
 void    spool_look_at_space(struct spool *s);
 bool    spool_has_room(struct spool *s, uint64_t more); /* for so many bytes that arrive: looks anew when it matters */
 void    spool_tell_shortage(struct spool *s, struct front *f);
-void    spool_want_tidy(struct spool *s);
 void    spool_keep_init(struct spool *s);
 void    spool_keep_fini(struct spool *s);
 void    spool_new_id(char out[STORE_ID_MAX]);    /* base 32, by time, then at random; NUL-terminated */
@@ -235,7 +234,6 @@ void    spool_new_id(char out[STORE_ID_MAX]);    /* base 32, by time, then at ra
 void spool_front_add(struct spool *s, unsigned instance, int fd);
 void spool_front_drop(struct front *f);
 void spool_txn_answer(struct txn *t, struct spool *s, fault result); /* after the commit; frees it */
-void spool_txn_refuse(struct txn *t, struct spool *s, unsigned code, const char *status, const char *text); /* too */
 void ingest_abandon(struct spool *s);            /* the store is gone: every draft with it */
 
 /* ---- schedule.c ---- */
@@ -259,7 +257,6 @@ fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_
 
 /* ---- work.c ---- */
 void spool_worker_link(struct spool *s, enum worker_kind kind, int fd);
-void spool_worker_drop(struct worker *w);
 void spool_worker_send_jobs(struct worker *w);   /* those that have waited for it */
 
 /* ---- verdict.c ---- */

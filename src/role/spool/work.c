@@ -204,18 +204,9 @@ static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
 	let_rest(w);
 }
 
-static void on_worker_closed(void *owner, const char *reason)
-{
-	struct worker *w = owner;
-	if (!w->spool->draining)
-		role_link_broke(w->spool->base, w->kind == WORKER_COURIER ? ARROW_SPOOL_COURIER : ARROW_SPOOL_PORTER, 0,
-		                worker_names[w->kind], reason);
-	spool_worker_drop(w);
-}
-
 /* Its leases go back at once. A first time they are tried again at once, too; then as after any failure, because
  * it may be one of them that brings the worker down. */
-void spool_worker_drop(struct worker *w)
+static void drop(struct worker *w)
 {
 	struct spool *s = w->spool;
 	if (w->channel == NULL)
@@ -234,6 +225,15 @@ void spool_worker_drop(struct worker *w)
 	}
 }
 
+static void on_worker_closed(void *owner, const char *reason)
+{
+	struct worker *w = owner;
+	if (!w->spool->draining)
+		role_link_broke(w->spool->base, w->kind == WORKER_COURIER ? ARROW_SPOOL_COURIER : ARROW_SPOOL_PORTER, 0,
+		                worker_names[w->kind], reason);
+	drop(w);
+}
+
 void spool_worker_send_jobs(struct worker *w)
 {
 	LIST_EACH(l, &w->spool->jobs) {
@@ -247,7 +247,7 @@ void spool_worker_link(struct spool *s, enum worker_kind kind, int fd)
 {
 	static const struct channel_handler handler = { on_worker, on_worker_closed };
 	struct worker *w = &s->workers[kind];
-	spool_worker_drop(w);
+	drop(w);
 	w->channel = channel_new(s->loop, fd, &worker_to_spool, &spool_to_worker, &handler, w);
 	if (kind == WORKER_COURIER)
 		observe_linked(s, OBSERVER_COURIER); /* the jobs follow */

@@ -102,6 +102,8 @@ static const struct { const char *in, *local, *domain, *text; fault f; } address
 	/* UTF-8 */
 	{ "gr\xc3\xbc\xc3\x9f@x.example", "gr\xc3\xbc\xc3\x9f", "x.example", "gr\xc3\xbc\xc3\x9f@x.example", OK },
 	{ "u@B\xc3\x9c" "CHER.example", "u", "b\xc3\xbc" "cher.example", "u@b\xc3\xbc" "cher.example", OK },
+	{ "u@xn--bcher-kva.b\xc3\xbc" "cher", "u", "b\xc3\xbc" "cher.b\xc3\xbc" "cher", "u@b\xc3\xbc" "cher.b\xc3\xbc" "cher", OK },
+	{ "u@xn--0049.b\xc3\xbc" "cher", "u", "xn--0049.b\xc3\xbc" "cher", "u@xn--0049.b\xc3\xbc" "cher", OK }, /* decodes to nothing: stays */
 	{ "u@XN--BCHER-KVA.example", "u", "xn--bcher-kva.example", "u@xn--bcher-kva.example", OK },
 	{ "u@stra\xc3\x9f" "e.example", "u", "stra\xc3\x9f" "e.example", "u@stra\xc3\x9f" "e.example", OK },
 	{ "u@ex\xd0\xb0mple.test", "u", "ex\xd0\xb0mple.test", "u@ex\xd0\xb0mple.test", OK }, /* Cyrillic a: not example */
@@ -260,18 +262,18 @@ static void hosts_may_have_underscores(void **state)
 	assert_int_equal(address_parse(STR("a@_b.example"), *state, &out), F_SYNTAX);
 }
 
-static void domains_both_ways(void **state)
+static void domains_become_ascii(void **state)
 {
-	static const struct { const char *in, *ascii, *unicode; } rows[] = {
-		{ "Example.ORG", "example.org", "example.org" },
-		{ "b\xc3\xbc" "cher.example", "xn--bcher-kva.example", "b\xc3\xbc" "cher.example" },
-		{ "XN--BCHER-KVA.example", "xn--bcher-kva.example", "b\xc3\xbc" "cher.example" },
-		{ "fa\xc3\x9f.de", "xn--fa-hia.de", "fa\xc3\x9f.de" },  /* not fass.de: non-transitional */
-		{ "xn--0049.example", "xn--0049.example", "xn--0049.example" }, /* decodes to nothing: stays */
-		{ "xn--a.example", "xn--a.example", "xn--a.example" },
-		{ "", NULL, NULL }, { ".", NULL, NULL }, { "a.", NULL, NULL }, { "a..b", NULL, NULL },
-		{ "a b", NULL, NULL }, { "a/b", NULL, NULL }, { "a_b", NULL, NULL }, { "\xc3", NULL, NULL },
-		{ "\xf0\x9f\x92\xa9.example", NULL, NULL }, /* IDNA 2008 has no symbols */
+	static const struct { const char *in, *ascii; } rows[] = {
+		{ "Example.ORG", "example.org" },
+		{ "b\xc3\xbc" "cher.example", "xn--bcher-kva.example" },
+		{ "XN--BCHER-KVA.example", "xn--bcher-kva.example" },
+		{ "fa\xc3\x9f.de", "xn--fa-hia.de" },  /* not fass.de: non-transitional */
+		{ "xn--0049.example", "xn--0049.example" },
+		{ "xn--a.example", "xn--a.example" },
+		{ "", NULL }, { ".", NULL }, { "a.", NULL }, { "a..b", NULL },
+		{ "a b", NULL }, { "a/b", NULL }, { "a_b", NULL }, { "\xc3", NULL },
+		{ "\xf0\x9f\x92\xa9.example", NULL }, /* IDNA 2008 has no symbols */
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct str got = STR("untouched");
@@ -279,10 +281,7 @@ static void domains_both_ways(void **state)
 		if ((f == OK) != (rows[i].ascii != NULL))
 			fail_msg("%s: %s", rows[i].in, fault_name(f));
 		assert_str(got, f == OK ? rows[i].ascii : "untouched");
-		if (f == OK) {
-			assert_true(domain_is_valid(got));
-			assert_str(domain_to_unicode(got, *state), rows[i].unicode);
-		}
+		assert_true(f != OK || domain_is_valid(got));
 	}
 	assert_false(domain_is_valid(STR("")));
 	assert_false(domain_is_valid(STR("a.")));
@@ -373,7 +372,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(equal_means_the_same_mailbox, setup, teardown),
 		cmocka_unit_test(local_parts_safe_in_a_file_name),
 		cmocka_unit_test_setup_teardown(hosts_may_have_underscores, setup, teardown),
-		cmocka_unit_test_setup_teardown(domains_both_ways, setup, teardown),
+		cmocka_unit_test_setup_teardown(domains_become_ascii, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_is_email_set, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
