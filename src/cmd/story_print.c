@@ -81,14 +81,6 @@ static void of_mx(const json_t *o, struct words *w)
 	put(w, is(o, "secure", "yes") ? STR(" (signed by DNSSEC)") : STR(" (not signed)"));
 }
 
-static void of_mta_sts(const json_t *o, struct words *w)
-{
-	add(w, o, "mode", "", " mode");
-	add(w, o, "mx", ", allows ", "");
-	add(w, o, "id", ", policy ", "");
-	add(w, o, "text", "; ", "");
-}
-
 static void of_dane(const json_t *o, struct words *w)
 {
 	add(w, o, "host", "", ": ");
@@ -96,26 +88,6 @@ static void of_dane(const json_t *o, struct words *w)
 	       : is(o, "result", "unusable") ? STR("signed TLSA records, none usable") : STR("could not be found out"));
 	add(w, o, "base", ", of ", "");
 	add(w, o, "text", "; ", "");
-}
-
-static void of_policy(const json_t *o, struct words *w)
-{
-	add(w, o, "name", "", "");
-	add(w, o, "verdict", " ", "");
-	add(w, o, "host", " for ", "");
-	add(w, o, "text", ": ", "");
-	add(w, o, "source", " (", ")");
-}
-
-static void of_host(const json_t *o, struct words *w)
-{
-	add(w, o, "name", "", "");
-	add(w, o, "port", ", port ", "");
-	add(w, o, "ip", " [", "]");
-	add(w, o, "mode", ", ", "");
-	add(w, o, "from", " from ", "");
-	add(w, o, "connection", ", a connection ", "");
-	add(w, o, "result", ": ", "");
 }
 
 static void of_tls(const json_t *o, struct words *w)
@@ -134,23 +106,6 @@ static void of_tls(const json_t *o, struct words *w)
 	add(w, o, "hello", "; hello with ", "");
 }
 
-static void of_cert(const json_t *o, struct words *w)
-{
-	add(w, o, "subject", "", "");
-	add(w, o, "issuer", ", issued by ", "");
-	add(w, o, "names", ", for ", "");
-	add(w, o, "until", ", valid until ", "");
-	add(w, o, "days_left", ", days left: ", "");
-	add(w, o, "key", ", ", "");
-}
-
-static void of_reply(const json_t *o, struct words *w)
-{
-	add(w, o, "code", "", "");
-	add(w, o, "status", " ", "");
-	add(w, o, "text", " ", "");
-}
-
 static void of_answer(const json_t *o, struct words *w)
 {
 	put(w, is(o, "result", "yes") ? STR("a letter would be handed over: ") : is(o, "result", "no") ? STR("a letter would be returned: ")
@@ -160,12 +115,6 @@ static void of_answer(const json_t *o, struct words *w)
 	add(w, o, "host", "; ", "");
 	add(w, o, "ip", " [", "]");
 	add(w, o, "level", "; level ", "");
-}
-
-static void of_finding(const json_t *o, struct words *w)
-{
-	add(w, o, "about", "", ": ");
-	put(w, field(o, "text"));
 }
 
 static void of_anything(const json_t *o, struct words *w)
@@ -184,13 +133,40 @@ static void of_anything(const json_t *o, struct words *w)
 	}
 }
 
-static const struct { const char *kind, *name; void (*print)(const json_t *o, struct words *w); } kinds[] = {
-	{ "route", "route", of_route },       { "mx", "mail servers", of_mx },  { "mta-sts", "MTA-STS", of_mta_sts },
-	{ "dane", "DANE", of_dane },          { "tlsa", "  record", of_anything }, { "policy", "policy", of_policy },
-	{ "host", "server", of_host },        { "tls", "connection", of_tls },  { "cert", "certificate", of_cert },
-	{ "reply", "reply", of_reply },       { "answer", "now", of_answer },   { "finding", "", of_finding },
-	{ "tlsrpt", "TLS reports", of_anything },
+/* Each kind's name, and its words: values with what goes before and after them, or a function where that is not enough. */
+static const struct kind {
+	const char *kind, *name;
+	void (*print)(const json_t *o, struct words *w);
+	struct { const char *before, *key, *after; } values[8];
+} kinds[] = {
+	{ "route", "route", of_route, { { 0 } } },
+	{ "mx", "mail servers", of_mx, { { 0 } } },
+	{ "mta-sts", "MTA-STS", NULL,
+	  { { "", "mode", " mode" }, { ", allows ", "mx", "" }, { ", policy ", "id", "" }, { "; ", "text", "" } } },
+	{ "dane", "DANE", of_dane, { { 0 } } },
+	{ "tlsa", "  record", of_anything, { { 0 } } },
+	{ "policy", "policy", NULL,
+	  { { "", "name", "" }, { " ", "verdict", "" }, { " for ", "host", "" }, { ": ", "text", "" }, { " (", "source", ")" } } },
+	{ "host", "server", NULL,
+	  { { "", "name", "" }, { ", port ", "port", "" }, { " [", "ip", "]" }, { ", ", "mode", "" }, { " from ", "from", "" },
+	    { ", a connection ", "connection", "" }, { ": ", "result", "" } } },
+	{ "tls", "connection", of_tls, { { 0 } } },
+	{ "cert", "certificate", NULL,
+	  { { "", "subject", "" }, { ", issued by ", "issuer", "" }, { ", for ", "names", "" }, { ", valid until ", "until", "" },
+	    { ", days left: ", "days_left", "" }, { ", ", "key", "" } } },
+	{ "reply", "reply", NULL, { { "", "code", "" }, { " ", "status", "" }, { " ", "text", "" } } },
+	{ "answer", "now", of_answer, { { 0 } } },
+	{ "finding", "", NULL, { { "", "about", "" }, { ": ", "text", "" } } },
+	{ "tlsrpt", "TLS reports", of_anything, { { 0 } } },
 };
+
+static void put_words(const struct kind *k, const json_t *o, struct words *w)
+{
+	if (k->print != NULL)
+		k->print(o, w);
+	for (size_t i = 0; i < COUNT(k->values) && k->values[i].key != NULL; i++)
+		add(w, o, k->values[i].key, k->values[i].before, k->values[i].after);
+}
 
 void story_print(const json_t *story, const char *indent)
 {
@@ -203,7 +179,7 @@ void story_print(const json_t *story, const char *indent)
 		for (size_t k = 0; k < COUNT(kinds); k++)
 			if (is(o, "kind", kinds[k].kind)) {
 				name = kinds[k].name;
-				kinds[k].print(o, &w);
+				put_words(&kinds[k], o, &w);
 			}
 		if (is(o, "kind", "finding"))
 			name = json_string_value(json_object_get(o, "weight"));
