@@ -10,6 +10,8 @@
  *
  * WHY (id, or to: a recipient's address) has two kinds of rows: "event", what happened to a recipient, the oldest first, and "queue",
  * what still waits, as SHOW has it.
+ * RECALL (id: the beginning of the keys, "shape/" ..., or nothing for all): a row for each thing that courier and resolver have learned
+ * and that still counts: what, name, value (of "mta-sts" none), until.
  * EXPLAIN (to, from): a row for each line of a story (mail/story.h), what would be done now with a letter; the last is its `answer`.
  *
  * REPORT (domain; "": all) has a row for each day of a domain whose TLS report has not been sent. With body there are BODYs
@@ -35,7 +37,7 @@ enum {
 enum control_verb {
 	CONTROL_LIST, CONTROL_SHOW, CONTROL_RETRY, CONTROL_HOLD, CONTROL_RELEASE, CONTROL_BOUNCE,
 	CONTROL_REMOVE, CONTROL_STATUS, CONTROL_RELOAD, CONTROL_VERIFY, CONTROL_WHY, CONTROL_EXPLAIN,
-	CONTROL_REPORT,
+	CONTROL_REPORT, CONTROL_RECALL,
 };
 
 /* Empty selectors select everything; older_s is an age in seconds, 0 for any. body: show the content,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/escape.h"
 #include "base/map.h"
 #include "role/resolver/lookups.h"
 #include "role/resolver/policies.h"
@@ -23,7 +24,7 @@
 #define ROOT_ANCHOR "/usr/share/dns/root.key"
 
 enum { SYSTEM_FILE_MAX = 64 << 10, LINKS_OF_ONE_ARROW = 1 << 16, SETTINGS_MAX = 256 << 10,
-       NAMED_FILE_MAX = 8 << 20 };
+       NAMED_FILE_MAX = 8 << 20, WORDS_MAX = 1000 };
 
 struct resolver {
 	struct role_base *base;
@@ -239,18 +240,31 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 	}
 }
 
+static fault put_why(struct buf *json, const struct upstream_facts *why)
+{
+	TRY(buf_addf(json, ", \"dnssec_since_s\": %lld, \"dnssec_reason\": ", (long long)why->since_s));
+	TRY(escape_put(json, why->reason, ESCAPE_JSON, WORDS_MAX));
+	TRY(buf_add(json, STR(", \"dnssec_advice\": ")));
+	return escape_put(json, why->advice, ESCAPE_JSON, WORDS_MAX);
+}
+
 static void on_status(void *role, struct buf *json)
 {
 	struct resolver *r = role;
 	const char *state = r->upstream == NULL ? "testing" : upstream_state_name(upstream_state(r->upstream));
 	struct policies_facts facts;
 	policies_facts(r->policies, &facts);
+	struct upstream_facts why = { .since_s = 0 };
+	if (r->upstream != NULL)
+		why = upstream_facts(r->upstream);
 	/* A buffer without room keeps what it has: still an object. */
 	fault f = buf_addf(json, "\"dnssec\": \"%s\", \"dane\": \"%s\", \"open\": %zu, \"asked\": %llu, \"policies\": {\"known\": %zu, "
 	                   "\"enforced\": %zu, \"failing\": %zu, \"fetching\": %zu}", state,
 	                   strcmp(state, "validates") == 0 ? "active" : "inactive",
 	                   lookups_open(r->lookups), (unsigned long long)lookups_asked(r->lookups), facts.known, facts.enforced,
 	                   facts.failing, facts.fetching);
+	if (f == OK)
+		f = put_why(json, &why);
 	(void)f;
 }
 

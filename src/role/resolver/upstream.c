@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 #include "role/resolver/upstream.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "dns/servers.h"
+#include "sys/clock.h"
 #include "sys/log.h"
 
 struct upstream {
@@ -15,6 +17,8 @@ struct upstream {
 	enum upstream_state state;
 	int64_t tested_ms, validated_ms; /* when last; -1: never */
 	char owner_name[256];         /* of the trust anchor */
+	int64_t since_s;              /* wall clock */
+	char reason[256];
 	struct dns_question *test;
 	struct timer verdict, again;
 	void (*changed)(void *owner);
@@ -70,6 +74,11 @@ static const char *advice(const struct upstream *u)
 	}
 }
 
+struct upstream_facts upstream_facts(const struct upstream *u)
+{
+	return (struct upstream_facts){ u->since_s, str_of(u->reason), str_of(advice(u)) };
+}
+
 static void say_state(const struct upstream *u, struct str reason)
 {
 	if (u->state == UPSTREAM_VALIDATES)
@@ -90,8 +99,11 @@ static void settle(struct upstream *u, enum upstream_state state, struct str rea
 	                                                                                       : u->validating;
 	u->state = state;
 	timer_clear(&u->verdict);
-	if (before != state)
+	if (before != state) {
+		u->since_s = clock_wall_s();
+		(void)snprintf(u->reason, sizeof u->reason, "%.*s", STR_ARG(str_sub(reason, 0, sizeof u->reason - 1)));
 		say_state(u, reason);
+	}
 	if (state == UPSTREAM_VALIDATES || state == UPSTREAM_CANNOT)
 		timer_set(&u->again, now_ms + UPSTREAM_AGAIN_MS);
 	else if (state == UPSTREAM_SILENT || state == UPSTREAM_LOST)
@@ -158,7 +170,7 @@ fault upstream_new(struct loop *loop, const struct dns_options *options, bool st
 {
 	struct dns_options plain = *options;
 	struct upstream *u = NEW(struct upstream);
-	*u = (struct upstream){ .loop = loop, .strict = strict, .validated_ms = -1, .changed = changed, .owner = owner };
+	*u = (struct upstream){ .loop = loop, .strict = strict, .validated_ms = -1, .since_s = clock_wall_s(), .changed = changed, .owner = owner };
 	plain.trust_anchor = STR_NONE;
 	fault f = dns_new(loop, options, &u->validating, why);
 	if (f == OK)

@@ -54,4 +54,8 @@ void upstream_doubt(struct upstream *u); /* an answer did not validate: is it th
 struct dns         *upstream_dns(const struct upstream *u); /* NULL while the verdict is awaited */
 enum upstream_state upstream_state(const struct upstream *u);
 
+/* Since when it is so, why (empty if all is well), and what to do about it. The texts live as long as u, and until the next change. */
+struct upstream_facts { int64_t since_s; struct str reason, advice; };
+struct upstream_facts upstream_facts(const struct upstream *u);
+
 #endif

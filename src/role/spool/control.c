@@ -21,7 +21,7 @@ enum {
 	STATUS_MAX = 1 << 20,
 };
 
-enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, REPORTING, ASKING, EXPLAINING, ENDED };
+enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, REPORTING, RECALLING, ASKING, EXPLAINING, ENDED };
 
 struct control_session {
 	struct link in_spool;
@@ -40,6 +40,7 @@ struct control_session {
 	struct check_round *check;
 	struct why_round *why;
 	struct report_round *report;
+	struct memories_round *recall;
 	struct explanation *explanation;
 };
 
@@ -54,6 +55,7 @@ static void session_free(struct control_session *c)
 	check_end(&c->check);
 	why_end(&c->why);
 	report_end(&c->report);
+	memories_end(&c->recall);
 	explain_cancel(&c->explanation);
 	channel_close(&c->channel);
 	arena_free(&c->arena);
@@ -223,6 +225,16 @@ static void report_now(struct control_session *c)
 		end(c, status, last_words.text);
 }
 
+static void recall_now(struct control_session *c)
+{
+	struct why last_words = { "" };
+	int status = 0;
+	if (c->recall == NULL)
+		c->recall = memories_begin(c->spool, c->channel, c->which.id);
+	if (!memories_some(c->recall, &status, &last_words))
+		end(c, status, last_words.text);
+}
+
 /* It keeps a place that somebody else may want. */
 static bool is_stalled(struct control_session *c, int64_t now_ms)
 {
@@ -233,6 +245,12 @@ static bool is_stalled(struct control_session *c, int64_t now_ms)
 	return now_ms - c->unread_since_ms >= CONTROL_STALL_MS;
 }
 
+/* What is told a little at a time. */
+static void (*const some_of[])(struct control_session *c) = {
+	[LISTING] = list_some, [SENDING_BODY] = body_some, [VERIFYING] = verify_some, [TELLING_WHY] = why_now,
+	[REPORTING] = report_now, [RECALLING] = recall_now,
+};
+
 /* A little at a time: a long list does not keep mail waiting, and fills no memory. */
 static void go_on(void *owner)
 {
@@ -242,8 +260,7 @@ static void go_on(void *owner)
 		end(c, 1, "the server did not answer in time; see its log");
 		return;
 	}
-	bool going = c->phase == LISTING || c->phase == SENDING_BODY || c->phase == VERIFYING || c->phase == TELLING_WHY ||
-	             c->phase == REPORTING;
+	bool going = c->phase < COUNT(some_of) && some_of[c->phase] != NULL;
 	if (!going || is_stalled(c, now_ms)) {
 		session_free(c);
 		return;
@@ -252,20 +269,10 @@ static void go_on(void *owner)
 		end(c, 1, "the queue's storage has failed; see the log");
 		return;
 	}
-	if (channel_backlog(c->channel) < BACKLOG_MAX) {
-		if (c->phase == LISTING)
-			list_some(c);
-		else if (c->phase == VERIFYING)
-			verify_some(c);
-		else if (c->phase == TELLING_WHY)
-			why_now(c);
-		else if (c->phase == REPORTING)
-			report_now(c);
-		else
-			body_some(c);
-	}
+	if (channel_backlog(c->channel) < BACKLOG_MAX)
+		some_of[c->phase](c);
 	int64_t rest_ms = channel_backlog(c->channel) >= BACKLOG_MAX ? WAIT_MS
-	                  : c->phase == VERIFYING || c->phase == TELLING_WHY || c->phase == REPORTING ? VERIFY_REST_MS : 0;
+	                  : c->phase == LISTING || c->phase == SENDING_BODY ? 0 : VERIFY_REST_MS;
 	if (c->phase != ENDED)
 		timer_set(&c->timer, now_ms + rest_ms);
 }
@@ -399,9 +406,9 @@ static void explain(struct control_session *c)
 static void take_request(struct control_session *c, const struct control_request *m)
 {
 	static const char *const verbs[] = { "list", "show", "retry", "hold", "release", "bounce", "remove", "status",
-		                             "reload", "verify", "why", "explain", "report" };
+		                             "reload", "verify", "why", "explain", "report", "recall" };
 	struct spool *s = c->spool;
-	if (m->verb > CONTROL_REPORT) {
+	if (m->verb >= COUNT(verbs)) {
 		end(c, 2, "this server does not know the command: is it an older one?");
 		return;
 	}
@@ -437,6 +444,8 @@ static void take_request(struct control_session *c, const struct control_request
 		go_on(c);
 	} else if (c->verb == CONTROL_REPORT) {
 		c->phase = REPORTING;
+	} else if (c->verb == CONTROL_RECALL) {
+		c->phase = RECALLING;
 		go_on(c);
 	} else {
 		run_action(c);

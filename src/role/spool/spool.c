@@ -111,23 +111,46 @@ static void on_message(void *role, unsigned kind, const void *msg, int fd)
 	}
 }
 
+enum { ONE_LETTER_MAX = 64 << 20 };
+
+/* When the message that waits longest arrived; F_ABSENT if none waits. */
+static fault oldest(struct spool *s, int64_t *arrived_s_out)
+{
+	const struct store_selector all = { .id = STR_NONE };
+	struct arena *a = arena_new(ONE_LETTER_MAX);
+	struct store_rcpt first;
+	struct store_message m;
+	size_t n = 0;
+	fault f = s->store == NULL ? F_ABSENT : s->ops->list(s->store, &all, 0, a, &first, 1, &n);
+	if (f == OK)
+		f = n == 0 ? F_ABSENT : s->ops->message(s->store, first.id, a, &m);
+	if (f == OK)
+		*arrived_s_out = m.arrived_s;
+	arena_free(&a);
+	return f;
+}
+
 static void status(void *role, struct buf *json_out)
 {
 	struct spool *s = role;
 	struct store_counts c = { 0 };
+	int64_t arrived_s = 0, now_s = spool_now_s(s);
+	bool waits = oldest(s, &arrived_s) == OK;
 	bool open = s->store != NULL && s->ops->counts(s->store, &c) == OK;
 	fault f = buf_addf(json_out,
 	                   "\"open\": %s, \"messages\": %llu, \"queued\": %llu, \"leased\": %llu, \"held\": %llu, \"damaged\": %llu, "
 	                   "\"content_bytes\": %llu, \"disk_bytes\": %llu, \"disk_free_bytes\": %llu, \"names_free\": %lld, \"short\": %s, "
 	                   "\"short_of\": \"%s\", "
-	                   "\"jobs\": %llu",
+	                   "\"jobs\": %llu, \"reserve_bytes\": %d, \"reserve_names\": %d, \"oldest_s\": %lld, \"clock_off_s\": %lld",
 	                   open ? "true" : "false", (unsigned long long)c.messages, (unsigned long long)c.queued,
 	                   (unsigned long long)c.leased, (unsigned long long)c.held, (unsigned long long)c.damaged,
 	                   (unsigned long long)c.content_bytes,
 	                   (unsigned long long)c.disk_bytes, (unsigned long long)s->bytes_free,
 	                   s->names_free > INT64_MAX ? -1 : (long long)s->names_free,
 	                   s->is_short ? "true" : "false",
-	                   s->short_of_bytes ? "room" : s->short_of_names ? "inodes" : "", (unsigned long long)s->n_jobs);
+	                   s->short_of_bytes ? "room" : s->short_of_names ? "inodes" : "", (unsigned long long)s->n_jobs,
+	                   SPOOL_RESERVE_BYTES, SPOOL_RESERVE_NAMES, waits && arrived_s < now_s ? (long long)(now_s - arrived_s) : 0LL,
+	                   (long long)(clock_wall_s() - now_s));
 	check(f == OK);
 }
 

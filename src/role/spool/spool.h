@@ -9,8 +9,8 @@
  *     turn.c      the group commit                   control.c   the operator's socket
  *     keep.c      opening, space, clock, tidying     spool.c     the role's hooks
  *     record.c    what is committed becomes history   why.c       all that is known of a letter
- *     observe.c   what courier and resolver have learned
- *     explain.c   what would be done with a letter?
+ *     explain.c   what would be done with a letter?   observe.c   what courier and resolver have learned
+ *     recall.c    that, for the operator
  *
  * Everything that finishes within one turn of the loop (messages, outcomes, the notices they cause) is committed
  * together at its end; only then is anybody told. Neighbours are treated as hostile: what does not fit is
@@ -354,6 +354,12 @@ struct report_round *report_begin(struct spool *s, struct channel *to, struct st
 /* A little of it; false: it is over, and the status and the last words are there. */
 bool report_some(struct report_round *w, int *status_out, struct why *last_words);
 void report_end(struct report_round **w);
+/* ---- recall.c ---- */
+struct memories_round;
+struct memories_round *memories_begin(struct spool *s, struct channel *to, struct str wanted); /* a prefix, or empty */
+/* A little of it; false: it is over, and the status and the last words are there. */
+bool memories_some(struct memories_round *r, int *status_out, struct why *last_words);
+void memories_end(struct memories_round **r);
 
 /* ---- check.c ---- */
 struct check_round;

@@ -33,6 +33,47 @@ static void the_operator_lists(void **state)
 	assert_true(was_heard("operator: end 1 nothing in the queue matches"));
 }
 
+static size_t times(const char *what)
+{
+	struct str heard = buf_view(&h.heard);
+	size_t n = 0, at;
+	for (; str_find_str(heard, str_of(what), &at); n++)
+		heard = str_from(heard, at + 1);
+	return n;
+}
+
+/* What courier and resolver have learned, and nothing that is the spool's own; in slices, none twice, none left out. */
+static void what_is_remembered_is_told(void **state)
+{
+	(void)state;
+	struct store *s = h.store;
+	char key[32];
+	settle_down(); /* the workers are linked, and have been told what was known then */
+	assert_ok(store_memory.remember(s, STR("shape/old.example"), STR("1"), INT64_MAX));
+	assert_ok(store_memory.remember(s, STR("shape/past.example"), STR("1"), 1));
+	assert_ok(store_memory.remember(s, STR("mta-sts/a.example"), STR("secret or not"), INT64_MAX));
+	assert_ok(store_memory.remember(s, STR("spool:other"), STR("x"), INT64_MAX));
+	for (int i = 0; i < 250; i++) {
+		snprintf(key, sizeof key, "seen/d%03d.example", i);
+		assert_ok(store_memory.remember(s, str_of(key), STR("dane 5 6"), INT64_MAX));
+	}
+	command(CONTROL_RECALL, everything, false);
+	assert_true(was_heard("{\"what\":\"shape\",\"name\":\"old.example\",\"value\":\"1\",\"until\":"));
+	assert_true(was_heard("{\"what\":\"mta-sts\",\"name\":\"a.example\",\"until\":"));
+	assert_false(was_heard("past.example"));
+	assert_false(was_heard("secret or not"));
+	assert_false(was_heard("spool:"));
+	for (int i = 0; i < 250; i++) {
+		snprintf(key, sizeof key, "\"d%03d.example\"", i);
+		assert_int_equal(times(key), 1);
+	}
+	command(CONTROL_RECALL, (struct store_selector){ .id = STR("shape/") }, false);
+	assert_int_equal(times("old.example"), 2);
+	assert_int_equal(times("a.example"), 1);
+	command(CONTROL_RECALL, (struct store_selector){ .id = STR("spool:") }, false);
+	assert_true(was_heard("operator: end 2 this server remembers nothing of that kind"));
+}
+
 static void a_long_list_comes_whole(void **state)
 {
 	(void)state;
@@ -50,13 +91,7 @@ static void a_long_list_comes_whole(void **state)
 	house_open("route {\n to held.example hold\n otherwise direct\n}\n");
 	settle_down();
 	command(CONTROL_LIST, everything, false);
-	struct str heard = buf_view(&h.heard);
-	size_t n = 0, at;
-	while (str_find_str(heard, STR("operator: row"), &at)) {
-		heard = str_from(heard, at + 1);
-		n++;
-	}
-	assert_int_equal(n, 1500);
+	assert_int_equal(times("operator: row"), 1500);
 }
 
 /* The list has been read; the place is wanted by others. */
@@ -125,6 +160,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		OPEN(the_operator_lists),
+		OPEN(what_is_remembered_is_told),
 		PREPARED(a_long_list_comes_whole),
 		OPEN(an_operator_who_stays_is_hung_up_on),
 		OPEN(the_operator_acts),
