@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "cmd/check_files.h"
 
+#include "cmd/mail_roots.h"
 #include "conf/trouble.h"
 #include "policy/aliases.h"
 #include "policy/directory.h"
@@ -160,6 +161,12 @@ static void check_tables(struct checking *c)
 	directory_free(&directory);
 }
 
+static void on_mail_root(void *owner, struct conf_place at, const char *text)
+{
+	struct checking *c = owner;
+	SAY(c, true, at, "%s", text);
+}
+
 static void check_account(struct checking *c, struct str name, const char *directive)
 {
 	uint32_t uid, gid;
@@ -186,6 +193,7 @@ void check_files(const struct conf *conf, const struct conf_text *texts, size_t 
 	read_files(&c);
 	check_certificates(&c);
 	check_tables(&c);
+	mail_roots_look(conf, on_mail_root, &c);
 	if (process_is_root()) {
 		bool maildirs = false;
 		for (size_t i = 0; i < conf->n_domains; i++)

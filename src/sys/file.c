@@ -281,6 +281,15 @@ fault file_owner_mode(int fd, uint32_t *uid_out, uint32_t *mode_out)
 	return OK;
 }
 
+fault path_facts(const char *path, struct path_facts *out)
+{
+	struct stat st;
+	if (stat(path, &st) != 0)
+		return fault_of_errno();
+	*out = (struct path_facts){ st.st_uid, st.st_gid, st.st_mode, S_ISDIR(st.st_mode) };
+	return OK;
+}
+
 /* On the open file, not on the process: a second opening by ourselves is refused too. */
 fault file_lock(int fd)
 {

@@ -24,6 +24,9 @@ MUST_USE fault file_open_beneath(int at, const char *path, unsigned mode, unsign
                                  int *fd_out);
 /* A relative path behind the current directory, an absolute one as it is. F_LIMIT: no room. */
 MUST_USE fault path_absolute(const char *path, char *to, size_t room);
+/* Whose it is and who may do what with it, links followed. */
+struct path_facts { uint32_t uid, gid, mode; bool is_directory; };
+MUST_USE fault path_facts(const char *path, struct path_facts *out);
 MUST_USE fault directory_open(int at, const char *path, int *fd_out, struct why *why);
 MUST_USE fault directory_open_parent(const char *path, int *fd_out, struct why *why); /* of the last name */
 /* Is the directory `fd` the directory `of`, or below it? By what they are, whatever the names and links were. */

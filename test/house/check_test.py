@@ -36,6 +36,7 @@ class Check(unittest.TestCase):
     def setUpClass(cls):
         cls.kept = tempfile.TemporaryDirectory()
         cls.dir = pathlib.Path(cls.kept.name)
+        cls.dir.chmod(0o755)
         make_pair(cls.dir, "good", ["mx1.example.org", "mail.example.org"], 90)
         make_pair(cls.dir, "other", ["other.example"], 90)
         make_pair(cls.dir, "soon", ["mx1.example.org"], 3)
@@ -49,6 +50,8 @@ class Check(unittest.TestCase):
         self.write("users", f"admin:{VERIFIER}\njada:{VERIFIER}\n", 0o600)
         self.write("aliases", "sales: jada\n")
         self.write("secret", "geheim\n", 0o600)
+        (self.dir / "mail").mkdir(exist_ok=True)
+        (self.dir / "mail").chmod(0o777)
 
     def write(self, name, text, mode=0o644):
         path = self.dir / name
@@ -116,6 +119,33 @@ mail-user nobody
 
     def test_expired(self):
         self.refused("4:7", "this certificate has expired: get a new one", cert="expired")
+
+    def test_mail_roots(self):
+        mail = self.dir / "mail"
+        mail.rmdir()
+        status, _, err = self.check()
+        self.assertEqual(status, 0, err)
+        self.assertRegex(err, rf"sealpost.conf:10:1: warning: there is no folder {mail}, so no mail can be put there, and waits: make it")
+        mail.write_text("")
+        self.assertIn(f"warning: {mail} is no folder", self.check()[2])
+        mail.unlink()
+        mail.mkdir(mode=0o777)
+        mail.chmod(0o777)
+        self.assertEqual(self.check()[2], "")
+        if os.geteuid() != 0:
+            return
+        mail.chmod(0o775)
+        self.assertRegex(self.check()[2], f"warning: nobody, who owns the mail, may not write to {mail}, .*: chown nobody {mail}")
+        mail.chmod(0o770)
+        self.assertIn(f"warning: nobody, who owns the mail, may not look into {mail}, ", self.check()[2])
+        below = self.dir / "below"
+        (below / "mail").mkdir(parents=True)
+        (below / "mail").chmod(0o777)
+        below.chmod(0o700)
+        path = self.config()
+        path.write_text(path.read_text().replace(f"{mail}/{{local}}", f"{below}/mail/{{local}}"))
+        self.assertRegex(sealpost("check", "-c", str(path))[2], f"warning: nobody, who owns the mail, may not pass {below}, .*: chmod o.x {below}")
+        mail.chmod(0o777)
 
     def test_expires_soon(self):
         status, _, err = self.check(cert="soon")
