@@ -14,6 +14,7 @@ static const struct command *const commands[] = {
 	&command_serve,
 	&command_check,
 	&command_explain,
+	&command_doctor,
 	&command_probe,
 	&command_send,
 	&command_try,

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: ISC */
+#include "cmd/doctor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/control_client.h"
+#include "cmd/options.h"
+#include "mail/json.h"
+
+/* ---- facts ---- */
+
+static struct str field(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
+}
+
+static long long number(const json_t *o, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(o, key));
+}
+
+/* Keys that are the same for a program there and here. */
+static void take_over(json_t *fact, const json_t *from, const char *const *keys)
+{
+	for (size_t i = 0; keys[i] != NULL; i++)
+		if (json_object_get(from, keys[i]) != NULL)
+			json_object_set(fact, keys[i], json_object_get(from, keys[i]));
+}
+
+static void tell_queue(struct doctor *d, const json_t *spool)
+{
+	static const char *const keys[] = { "messages", "queued", "leased", "held", "damaged", "oldest_s", "disk_free_bytes", "names_free",
+		                            "reserve_bytes", "reserve_names", NULL };
+	long long messages = number(spool, "messages");
+	json_t *fact = doctor_fact("queue", "%lld message%s%s%s; recipients: %lld queued, %lld being tried, %lld held; %lld MB free", messages,
+	                           messages == 1 ? "" : "s", messages > 0 ? ", the oldest for " : "",
+	                           messages > 0 ? doctor_span(number(spool, "oldest_s")).text : "", number(spool, "queued"),
+	                           number(spool, "leased"), number(spool, "held"), number(spool, "disk_free_bytes") >> 20);
+	take_over(fact, spool, keys);
+	fact_tell(fact, d->json);
+}
+
+static void tell_resolver(struct doctor *d, const json_t *resolver)
+{
+	static const char *const keys[] = { "dnssec", "dane", "dnssec_since_s", "dnssec_reason", "dnssec_advice", "policies", NULL };
+	const json_t *policies = json_object_get(resolver, "policies");
+	struct str state = field(resolver, "dnssec"), dane = field(resolver, "dane");
+	json_t *fact = doctor_fact("dnssec", "%.*s for %s, DANE is %.*s; %lld MTA-STS policies known, %lld enforced", STR_ARG(state),
+	                           doctor_span(d->now_s - number(resolver, "dnssec_since_s")).text, STR_ARG(dane), number(policies, "known"),
+	                           number(policies, "enforced"));
+	take_over(fact, resolver, keys);
+	fact_tell(fact, d->json);
+}
+
+static void tell_server(struct doctor *d, const json_t *status)
+{
+	static const char *const keys[] = { "hostname", "since", "generation", "running", "privileged", "listeners", NULL };
+	const json_t *roles = json_object_get(status, "roles"), *listeners = json_object_get(status, "listeners");
+	json_t *fact = doctor_fact("server", "%.*s runs since %.*s, %zu processes, configuration %lld; listens at %zu addresses",
+	                           STR_ARG(field(status, "hostname")), STR_ARG(field(status, "since")), json_array_size(roles),
+	                           number(status, "generation"), json_array_size(listeners));
+	take_over(fact, status, keys);
+	fact_tell(fact, d->json);
+	for (size_t i = 0; i < json_array_size(roles); i++) {
+		const json_t *role = json_array_get(roles, i);
+		if (str_eq(field(role, "role"), STR("resolver")) && field(role, "dnssec").n > 0)
+			tell_resolver(d, role);
+		if (str_eq(field(role, "role"), STR("spool")) && json_object_get(role, "open") != NULL)
+			tell_queue(d, role);
+	}
+}
+
+/* ---- what it remembers ---- */
+
+struct memories { struct doctor *doctor; size_t seen, levels[TLS_DANE + 1]; };
+
+static void tell_shape(struct doctor *d, const json_t *row)
+{
+	const char *words = shape_words(field(row, "value"));
+	if (words == NULL)
+		return;
+	json_t *fact = doctor_fact("hello", "%.*s bears only one with %s; tried anew after %.*s", STR_ARG(field(row, "name")), words,
+	                           STR_ARG(field(row, "until")));
+	json_object_set(fact, "host", json_object_get(row, "name"));
+	json_object_set_new(fact, "shape", json_string(words));
+	json_object_set(fact, "until", json_object_get(row, "until"));
+	fact_tell(fact, d->json);
+}
+
+static void tell_seen(struct memories *m, const json_t *row)
+{
+	enum tls_level best;
+	int64_t best_s, last_s;
+	if (!seen_parse(field(row, "value"), &best, &best_s, &last_s))
+		return;
+	m->seen++;
+	m->levels[best]++;
+	if (!m->doctor->seen)
+		return;
+	json_t *fact = doctor_fact("seen", "%.*s: %s at best, remembered until %.*s", STR_ARG(field(row, "name")), tls_level_name(best),
+	                           STR_ARG(field(row, "until")));
+	json_object_set(fact, "domain", json_object_get(row, "name"));
+	json_object_set_new(fact, "level", json_string(tls_level_name(best)));
+	json_object_set_new(fact, "at", date_as_json(best_s));
+	json_object_set_new(fact, "last", date_as_json(last_s));
+	json_object_set(fact, "until", json_object_get(row, "until"));
+	fact_tell(fact, m->doctor->json);
+}
+
+static void on_memory(void *owner, struct str json)
+{
+	struct memories *m = owner;
+	json_t *row = json_loadb(json.p, json.n, 0, NULL);
+	if (str_eq(field(row, "what"), STR("shape")))
+		tell_shape(m->doctor, row);
+	else if (str_eq(field(row, "what"), STR("seen")))
+		tell_seen(m, row);
+	json_decref(row);
+}
+
+static void tell_count(const struct memories *m)
+{
+	json_t *levels = json_object();
+	for (int level = TLS_NONE; level <= TLS_DANE; level++)
+		if (m->levels[level] > 0)
+			json_object_set_new(levels, tls_level_name((enum tls_level)level), json_integer((json_int_t)m->levels[level]));
+	json_t *fact = doctor_fact("remembered", "how well the mail of %zu domain%s was protected at best%s", m->seen, m->seen == 1 ? "" : "s",
+	                           m->seen > 0 && !m->doctor->seen ? "; --seen lists them" : "");
+	json_object_set_new(fact, "domains", json_integer((json_int_t)m->seen));
+	json_object_set_new(fact, "levels", levels);
+	fact_tell(fact, m->doctor->json);
+}
+
+/* ---- the questions ---- */
+
+static void on_status(void *owner, struct str json)
+{
+	struct doctor *d = owner;
+	json_t *status = json_loadb(json.p, json.n, 0, NULL);
+	if (status == NULL)
+		return;
+	tell_server(d, status);
+	judge_status(&d->findings, status, d->conf->queue.delay_warning_s);
+	json_decref(status);
+}
+
+static void on_end(void *owner, int status, struct str text)
+{
+	struct memories *m = owner;
+	if (status != 0)
+		findings_add(&m->doctor->findings, FINDING_ADVICE, "server", STR_NONE, "what it remembers is not known: %.*s", STR_ARG(text));
+	else
+		tell_count(m);
+}
+
+static void on_status_end(void *owner, int status, struct str text)
+{
+	struct doctor *d = owner;
+	if (status != 0)
+		findings_add(&d->findings, FINDING_BROKEN, "server", STR_NONE, "it does not tell how it is: %.*s", STR_ARG(text));
+}
+
+static int call(struct doctor *d, int *fd_out, struct why *why)
+{
+	struct conf *conf = NULL;
+	int status = control_call(d->conf_path, &conf, fd_out, why);
+	conf_free(&conf);
+	return status;
+}
+
+void doctor_server(struct doctor *d)
+{
+	struct why why = { "" };
+	int fd = -1;
+	if (call(d, &fd, &why) != 0) {
+		json_t *fact = doctor_fact("server", "does not run, or cannot be asked: this is what files alone tell");
+		json_object_set_new(fact, "running", json_false());
+		fact_tell(fact, d->json);
+		findings_add(&d->findings, FINDING_BROKEN, "server", STR_NONE, "%s", why.text);
+		return;
+	}
+	d->running = true;
+	struct control_request ask_status = { .verb = CONTROL_STATUS }, ask_memories = { .verb = CONTROL_RECALL };
+	struct control_answers status_answers = { on_status, NULL, on_status_end, d };
+	if (control_converse(fd, &ask_status, &status_answers) == EXIT_UNAVAILABLE)
+		findings_add(&d->findings, FINDING_BROKEN, "server", STR_NONE, "it took the call and gave no answer: its log may say why");
+	struct memories m = { .doctor = d };
+	struct control_answers memory_answers = { on_memory, NULL, on_end, &m };
+	if (call(d, &fd, &why) == 0)
+		(void)control_converse(fd, &ask_memories, &memory_answers);
+}

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: ISC
+"""`sealpost doctor`: nothing to mend with a sound server; then each trouble, planted once, is told, with the words to mend it."""
+import datetime
+import json
+import os
+import re
+import socket
+import sqlite3
+import time
+
+import harness
+from harness import Sealpost, dns_middle
+from harness.dns_middle import DnsMiddle
+from harness.zone import Zones
+
+DAY_S = 86400
+ESCAPES = "\x1b]0;owned\x07\u202e"
+
+
+def day(days):
+    """So many days from now, as the configuration writes it."""
+    return f"{datetime.datetime.utcnow() + datetime.timedelta(days=days):%Y-%m-%d}"
+
+
+class Doctor(harness.Scenario):
+    def server_with(self, resolver, **parts):
+        return Sealpost(self.folder, extra=f"resolver {{\n    {resolver}\n}}", **parts)
+
+    def signed(self):
+        """A resolver whose answers are validated."""
+        self.zones = Zones(self.folder)
+        self.zones.zone("secure.test")
+        self.start(self.zones)
+        return f"server {self.zones.server}\n    trust-anchor {self.zones.anchor}"
+
+    def look(self, server, *options, status):
+        """Facts by kind, findings by what; what people see has the same findings."""
+        rows = [json.loads(line) for line in server.command("doctor", "--json", *options, status=status).splitlines()]
+        facts, findings = {}, {}
+        for row in rows:
+            facts.setdefault(row["kind"], []).append(row)
+            if row["kind"] == "finding":
+                findings.setdefault(row["what"], []).append(row)
+        shown = server.command("doctor", *options, status=status)
+        self.assertNotRegex(shown, "[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
+        for row in facts.get("finding", []):
+            self.assertRegex(shown, rf"(?m)^{row['weight']} +.*{re.escape(row['text'][:60])}")
+        mended = sum(row["weight"] != "advice" for row in facts.get("finding", []))
+        self.assertIn("Nothing needs mending." if mended == 0 else f"{mended} thing{'s' * (mended > 1)} to mend.", shown)
+        self.assertEqual(status, int(mended > 0))
+        return facts, findings
+
+    def only(self, findings, what, weight, words):
+        """This trouble is told, and no other."""
+        self.assertEqual([row["weight"] for row in findings.get(what, [])], [weight], findings)
+        self.assertIn(words, findings[what][0]["text"])
+        self.assertEqual([w for w, rows in findings.items() if w != what and any(r["weight"] != "advice" for r in rows)], [])
+
+    def test_sound(self):
+        server = self.start(self.server_with(self.signed()))
+        server.wait_for_line("dnssec", "state=validates")
+        facts, findings = self.look(server, status=0)
+        self.assertLessEqual(set(findings), {"confinement"})  # a build with sanitizers has none
+        self.assertEqual(facts["dnssec"][0]["dane"], "active")
+        self.assertEqual(facts["server"][0]["hostname"], "mx1.example.test")
+        self.assertEqual(facts["queue"][0]["messages"], 0)
+        certificate = facts["certificate"][0]
+        self.assertEqual((certificate["key_fits"], certificate["key_mode"]), (True, "0600"))
+        self.assertIn(certificate["days_left"], (29, 30))
+        self.assertEqual(facts["configuration"][0]["warnings"], 0)
+
+    def test_files(self):
+        """What is wrong with files is told with the server and without it."""
+        server = self.start(self.server_with(self.signed()))
+        server.wait_for_line("dnssec", "state=validates")
+
+        away = self.folder / "away"
+        server.mail.rename(away)
+        _, findings = self.look(server, status=1)
+        self.only(findings, "configuration", "weak", f"there is no folder {server.mail}, so no mail can be put there")
+        if os.getuid() == 0:
+            server.mail.mkdir(mode=0o700)
+            _, findings = self.look(server, status=1)
+            self.only(findings, "configuration", "weak", f"may not look into {server.mail}")
+            server.mail.chmod(0o755)
+            _, findings = self.look(server, status=1)
+            self.only(findings, "configuration", "weak", f"may not write to {server.mail}")
+            server.mail.rmdir()
+        away.rename(server.mail)
+
+        good, expired = server.cert.read_bytes(), server.authority.expired("mx1.example.test", "localhost", file="old")
+        server.cert.write_bytes(expired[0].read_bytes())
+        _, findings = self.look(server, status=1)
+        told = [row["text"] for row in findings["configuration"]]
+        self.assertIn("this certificate has expired: get a new one", told)
+        self.assertTrue(any("does not fit" in text for text in told), told)
+        server.cert.write_bytes(good)
+
+        for path in (server.key, server.users):
+            path.chmod(0o640)
+            _, findings = self.look(server, status=1)
+            self.only(findings, "secret", "weak", f"chmod g= {path}")
+            path.chmod(0o600)
+
+        server.write_conf(direct="\n    ".join(f'exception {name}.test encrypt until {day(days)} reason "{reason}"' for name, days, reason in (
+            ("past", -3, "was broken"), ("soon", 5, "their ticket 4711"), ("later", 60, "who knows"))))
+        facts, findings = self.look(server, status=1)
+        self.assertEqual([(f["domain"], f["state"], f["reason"]) for f in facts["exception"]],
+                         [("past.test", "ended", "was broken"), ("soon.test", "ending", "their ticket 4711"),
+                          ("later.test", "active", "who knows")])
+        self.assertIn("this exception has ended", findings["configuration"][0]["text"])
+        self.assertEqual(findings["exception"][0]["about"], "soon.test")
+        server.write_conf(direct="")
+
+        server.stop()
+        facts, findings = self.look(server, status=1)
+        self.only(findings, "server", "broken", "no server answers there")
+        self.assertEqual(facts["server"][0]["running"], False)
+        self.assertGreater(facts["queue"][0]["disk_free_bytes"], 0)
+        with socket.create_server(("127.0.0.1", server.port_mx)):
+            _, findings = self.look(server, status=1)
+        self.assertEqual([(row["about"], row["weight"]) for row in findings["port"]], [(f"127.0.0.1:{server.port_mx}", "broken")])
+        (self.folder / "anchor").write_text("; nothing\n")
+        server.write_conf(extra=f"resolver {{\n    trust-anchor {self.folder}/anchor\n}}")
+        _, findings = self.look(server, status=1)
+        self.assertIn("there is no record of a trust anchor in this file", findings["trust-anchor"][0]["text"])
+
+    def test_dnssec(self):
+        """Name servers that answer nothing, and such as strip signatures."""
+        resolver = self.signed()
+        middle = self.start(DnsMiddle(self.zones.port))
+        for way, state, weight, words in ((dns_middle.refuse, "not-tried", "broken", "no name server answers"),
+                                          (dns_middle.strip, "cannot-validate", "weak", "check resolver { server, trust-anchor }")):
+            middle.on_all(way)
+            server = self.server_with(resolver.replace(self.zones.server, middle.server), name=state)
+            self.start(server)
+            server.wait_for_line("dnssec-off", f"state={state}")
+            facts, findings = self.look(server, status=1)
+            self.only(findings, "dnssec", weight, words)
+            self.assertEqual((facts["dnssec"][0]["dnssec"], facts["dnssec"][0]["dane"]), (state, "inactive"))
+            self.assertLess(abs(time.time() - facts["dnssec"][0]["dnssec_since_s"]), 60)
+            server.stop()
+
+    def test_memories(self):
+        """What was learned of others is listed; nothing that others may have chosen reaches the terminal as it is."""
+        server = self.start(self.server_with(self.signed()))
+        server.stop()
+        now, soon = int(time.time()), int(time.time()) + 7 * DAY_S
+        with sqlite3.connect(server.spool / "queue.db") as db:
+            db.executemany("INSERT INTO observation VALUES(?,?,?)", [
+                ("shape/mx.old.test", "1", soon), ("shape/mx.past.test", "2", now - 5), (f"shape/{ESCAPES}.test", "3", soon),
+                ("shape/mx.odd.test", "77", soon), ("mta-sts/some.test", "whatever", soon), ("spool:other", "x", soon),
+                *((f"seen/d{n:04}.test", f"{'dane' if n % 2 else 'verify'} {now - n} {now}", now + 30 * DAY_S) for n in range(1, 1001))])
+        db.close()
+        server.start()
+        server.wait_for_line("dnssec", "state=validates")
+        facts, _ = self.look(server, status=0)
+        self.assertEqual([(f["host"], f["shape"]) for f in facts["hello"]],
+                         [(f"{ESCAPES}.test", facts["hello"][0]["shape"]), ("mx.old.test", "no post-quantum share")])
+        self.assertEqual((facts["remembered"][0]["domains"], facts["remembered"][0]["levels"]), (1000, {"dane": 500, "verify": 500}))
+        self.assertNotIn("seen", facts)
+        facts, _ = self.look(server, "--seen", status=0)
+        self.assertEqual(len(facts["seen"]), 1000)
+        self.assertEqual((facts["seen"][0]["domain"], facts["seen"][0]["level"]), ("d0001.test", "dane"))
+        self.assertEqual(facts["seen"][0]["at"], f"{datetime.datetime.utcfromtimestamp(now - 1):%Y-%m-%dT%H:%M:%SZ}")
+
+
+if __name__ == "__main__":
+    harness.main()
