@@ -102,7 +102,6 @@ bool tls_context_rules(SSL_CTX *ctx, bool cbc_too)
 	(void)SSL_CTX_clear_options(ctx, SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION | SSL_OP_LEGACY_SERVER_CONNECT);
 	(void)SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
 	                               SSL_OP_PRIORITIZE_CHACHA | SSL_OP_CLEANSE_PLAINTEXT);
-	(void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_msg_callback(ctx, watch_messages);
 	return grouped && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
@@ -323,7 +322,13 @@ struct str tls_output(const struct tls *t)
 void tls_sent(struct tls *t, size_t n)
 {
 	buf_drop(&t->out, n);
+}
+
+void tls_rest(struct tls *t)
+{
 	buf_shrink(&t->out);
+	if (t->ssl != NULL)
+		(void)SSL_free_buffers(t->ssl); /* it refuses where something is in them */
 }
 
 const char *tls_error(const struct tls *t)

@@ -119,6 +119,8 @@ MUST_USE fault tls_write(struct tls *t, struct str plain);
 void       tls_end(struct tls *t);          /* close_notify */
 struct str tls_output(const struct tls *t); /* ciphertext to send */
 void       tls_sent(struct tls *t, size_t n);
+/* Nothing moves just now: gives back the buffers for records, some 34 KB, overwritten; the next record brings them again. */
+void       tls_rest(struct tls *t);
 const char *tls_error(const struct tls *t); /* "" if all is well */
 
 /* What went wrong between our client and a server, in the classes of TLS reports (RFC 8460 4.3). */

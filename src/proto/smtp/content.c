@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "proto/smtp/content.h"
 
+#include <string.h>
+
 static enum content_result lose(struct content *c, enum content_result why)
 {
 	c->lost = true;
@@ -34,27 +36,61 @@ static enum content_result skip(struct content *c, struct str *in)
 	return CONTENT_MORE;
 }
 
+/* Eight octets at once, which is where the time of a message went: each octet of the result is 0x80 where that of `word` is
+ * zero. An octet above a zero may be marked too, so only the lowest mark is sure; none at all is sure as well. */
+static uint64_t zeros_of(uint64_t word)
+{
+	return (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+}
+
+/* How many octets at the front are neither CR, LF nor NUL, in whole words. *seen_out: all of them or'ed. */
+static size_t quiet_words(struct str in, uint64_t *seen_out)
+{
+	uint64_t seen = 0, word;
+	size_t i = 0;
+	for (; in.n - i >= sizeof word; i += sizeof word) {
+		memcpy(&word, in.p + i, sizeof word);
+		if ((zeros_of(word) | zeros_of(word ^ 0x0a0a0a0a0a0a0a0au) | zeros_of(word ^ 0x0d0d0d0d0d0d0d0du)) != 0)
+			break;
+		seen |= word;
+	}
+	*seen_out = seen;
+	return i;
+}
+
+/* The octets at the front that stay within a line. */
+static size_t quiet_run(struct content *c, struct str in)
+{
+	size_t room = c->line_max > 0 ? c->line_max - c->line : in.n;
+	uint64_t seen;
+	in = str_sub(in, 0, room);
+	size_t i = quiet_words(in, &seen);
+	c->eight_bit |= (seen & 0x8080808080808080u) != 0;
+	for (; i < in.n; i++) {
+		unsigned char byte = (unsigned char)in.p[i];
+		if (byte == '\r' || byte == '\n' || byte == '\0')
+			break;
+		c->eight_bit |= byte > 127;
+	}
+	if (i > 0)
+		c->place = CONTENT_IN_LINE;
+	c->line += i;
+	return i;
+}
+
 /* The bytes at the front that may be passed on as they are. */
 static size_t plain_run(struct content *c, struct str in)
 {
 	size_t i = 0;
 	while (i < in.n) {
-		unsigned char byte = (unsigned char)in.p[i];
-		if (byte == '\r') {
-			if (i + 1 == in.n || in.p[i + 1] != '\n')
-				break;
-			i += 2;
-			c->place = CONTENT_LINE_START;
-			c->line = 0;
-			continue;
-		}
-		if (byte == '\n' || byte == '\0' || (c->line_max > 0 && c->line == c->line_max) ||
-		    (byte == '.' && c->dots && c->place == CONTENT_LINE_START))
+		if (in.p[i] == '.' && c->dots && c->place == CONTENT_LINE_START)
 			break;
-		c->eight_bit |= byte > 127;
-		c->place = CONTENT_IN_LINE;
-		c->line++;
-		i++;
+		i += quiet_run(c, str_from(in, i));
+		if (in.n - i < 2 || in.p[i] != '\r' || in.p[i + 1] != '\n')
+			break;
+		i += 2;
+		c->place = CONTENT_LINE_START;
+		c->line = 0;
 	}
 	return i;
 }

@@ -113,6 +113,7 @@ static void auth_done(struct session *s, struct str user)
 		return;
 	}
 	(void)snprintf(s->user, sizeof s->user, "%.*s", STR_ARG(user));
+	session_ask_again(s);
 	log_event(LOG_LOGIN, LOG_U("connection", s->number), LOG_S("user", user), LOG_Z("client", s->client),
 	          LOG_Z("mechanism", s->mechanism), LOG_Z("tls", s->tls_text));
 	smtp_server_answer_ok(s->smtp);
@@ -192,6 +193,23 @@ static struct smtp_reply no_room(const struct session *s)
 	return REPLY(452, 4, 3, 1, buf_view(&s->front->shortage));
 }
 
+/* Letter after letter comes from the same sender: what the keeper has allowed it need not be asked again. */
+bool session_owns(const struct session *s, struct str address)
+{
+	return s->own_sender.n > 0 && str_eq(s->own_sender, address);
+}
+
+void session_keep_own(struct session *s, struct str address)
+{
+	str_release(&s->own_sender);
+	s->own_sender = str_keep(address);
+}
+
+void session_ask_again(struct session *s)
+{
+	str_release(&s->own_sender);
+}
+
 static void mail(struct session *s, const struct smtp_event *e)
 {
 	struct front *f = s->front;
@@ -220,6 +238,10 @@ static void mail(struct session *s, const struct smtp_event *e)
 		smtp_server_answer(s->smtp, LATER_REPLY);
 		return;
 	}
+	if (session_owns(s, l->sender_text)) {
+		smtp_server_answer_ok(s->smtp);
+		return;
+	}
 	struct front_ask_sender m = { .request = session_ask(s, ASK_MAIL_SENDER), .listener = s->listener,
 		                      .user = str_of(s->user), .address = l->sender_text };
 	channel_send(f->keeper, FRONT_ASK_SENDER, &m);
@@ -236,6 +258,7 @@ static void on_sender(struct front *f, const struct keeper_sender *m)
 		intake_sender_judged(s, m->allowed == 1);
 		session_pump(s);
 	} else if (m->allowed == 1) {
+		session_keep_own(s, s->letter.sender_text);
 		smtp_server_answer_ok(s->smtp);
 		session_pump(s);
 	} else {
@@ -246,6 +269,18 @@ static void on_sender(struct front *f, const struct keeper_sender *m)
 }
 
 /* ---- RCPT ---- */
+
+/* The configuration says which domains are ours; who in them is a recipient, only the keeper knows. */
+static bool is_elsewhere(const struct session *s)
+{
+	const struct address *a = &s->letter.asked_address;
+	struct str ascii = a->domain;
+	if (a->domain.n == 0 || (!a->literal && domain_to_ascii(a->domain, s->letter.arena, &ascii) != OK))
+		return false;
+	return conf_domain_find(s->front->conf, ascii) == NULL;
+}
+
+static void rcpt_remote(struct session *s);
 
 static void rcpt(struct session *s, const struct smtp_event *e)
 {
@@ -264,6 +299,10 @@ static void rcpt(struct session *s, const struct smtp_event *e)
 	}
 	*r = (struct rcpt){ .original = text, .orcpt = orcpt, .notify = e->u.rcpt.params.notify };
 	l->asked_rcpt = r;
+	if (is_elsewhere(s)) {
+		rcpt_remote(s);
+		return;
+	}
 	channel_send(s->front->keeper, FRONT_ASK_RCPT,
 	             &(struct front_ask_rcpt){ .request = session_ask(s, ASK_RCPT), .address = text });
 }

@@ -185,8 +185,11 @@ static fault on_apply(void *role, const struct conf *conf, struct why *why)
 	generation_drop(&f->generation);
 	f->generation = g;
 	f->conf = conf;
-	LIST_EACH(link, &f->sessions)
-		find_listener(LIST_MEMBER(link, struct session, in_front));
+	LIST_EACH(link, &f->sessions) {
+		struct session *s = LIST_MEMBER(link, struct session, in_front);
+		find_listener(s);
+		session_ask_again(s);
+	}
 	if (f->draining)
 		listeners_close(&f->coming);
 	else
@@ -245,6 +248,8 @@ static void all_in_vain(struct front *f, bool keeper)
 		                 s->asked == ASK_HEADER_SENDER || s->asked == ASK_RCPT;
 		if (s->phase == SESSION_GONE)
 			continue;
+		if (keeper)
+			session_ask_again(s);
 		if (!keeper && s->letter.txn != 0) {
 			intake_spool_lost(s);
 			session_pump(s);
@@ -385,6 +390,7 @@ static void on_free(void *role)
 	listeners_close(&f->coming);
 	forget_chains(f);
 	timer_clear(&f->grace);
+	timer_clear(&f->cool);
 	channel_close(&f->keeper);
 	channel_close(&f->spool);
 	channel_close(&f->resolver);
@@ -417,6 +423,7 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	list_init(&f->sessions);
 	list_init(&f->wanting);
 	list_init(&f->late);
+	list_init(&f->warm);
 	f->neighbourhoods = map_new(random_u64());
 	f->crowd.seed = random_u64();
 	f->crowd.own = NEW(struct crowd_page);
@@ -424,6 +431,7 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	f->asks = map_new(0);
 	f->lookups = map_new(0);
 	timer_init(&f->grace, loop, grace_is_over, f);
+	timer_init(&f->cool, loop, warmth_cool, f);
 	if (tls_begin(&why) != OK)
 		log_event(LOG_TROUBLE, LOG_Z("problem", why.text), LOG_Z("do", "check the OpenSSL installation"));
 	f->base = role_base_new(loop, control_fd, &hooks, f);

@@ -7,6 +7,7 @@
  * begin.c      whose connection it is: by its address, by a local user, by the word of a proxy
  * turns.c      whose turn it is to shake hands
  * session.c    one connection: bytes, TLS and time, between the stream and the SMTP core
+ * warmth.c     which connections keep TLS's buffers
  * names.c      the client's name, confirmed both ways
  * events.c     what the core tells and asks: hello, login, sender, recipients
  * intake.c     a message on its way to the spool: header first, then chunks against credit
@@ -17,7 +18,7 @@
  *
  * Limits   connections, connections-per-client and connections-per-network of the configuration, in all fronts together;
  *          FRONT_SHAKING_MAX handshakes at once, each for SLOT_MS at most, SHAKING_NETWORK_MAX of one network, the others wait;
- *          FRONT_LATE_MAX that took longer; REFUSALS_MAX recipients that are refused to one client; HELLO_BYTES_MAX for a
+ *          FRONT_LATE_MAX that took longer; FRONT_WARM_MAX with TLS's buffers at hand; REFUSALS_MAX recipients that are refused to one client; HELLO_BYTES_MAX for a
  *          hello; HEADER_BYTES_MAX for a header block; ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
  * Tests    test/unit/role/front/
  */
@@ -44,6 +45,7 @@ enum {
 	SHAKING_NETWORK_MAX = 16,    /* of them; and from so many late ones on ... */
 	SHAKING_NETWORK_MIN = 2,     /* ... these */
 	FRONT_LATE_MAX = 192,        /* handshakes that go on without a slot: then the oldest of them ends */
+	FRONT_WARM_MAX = 256,        /* connections that keep TLS's buffers between two records */
 	FRONT_READ_BYTES = 32 << 10,
 	REFUSALS_FREE = 10,          /* refused recipients of a client: from then on the answer comes late ... */
 	REFUSALS_DELAY_MS = 500,     /* ... by so much more each time ... */
@@ -98,6 +100,9 @@ struct front {
 	struct list late;               /* sessions that had to give their slot back */
 	size_t shaking, n_late;
 	bool giving_turns;
+	struct list warm;               /* warmth.c: sessions with traffic, the latest last */
+	size_t n_warm;
+	struct timer cool;
 	struct map *asks, *lookups;     /* number -> session */
 	uint64_t next_number;
 
@@ -203,7 +208,8 @@ enum session_phase {
 };
 
 struct session {
-	struct link in_front, in_turns;
+	struct link in_front, in_turns, in_warm;
+	int64_t warm_ms;                /* when bytes of TLS came last */
 	struct front *front;
 	struct generation *generation;
 	enum listen_kind kind;
@@ -250,6 +256,7 @@ struct session {
 	enum ask_kind asked;
 	uint64_t ask_number;
 	int64_t ask_due_ms;
+	struct str own_sender;          /* kept: the last sender's address that the keeper allowed its user */
 	bool auth_open;                 /* the keeper holds a login under ask_number */
 	bool late;                      /* a refused login is told later, so that guessing is slow */
 	int64_t late_until_ms;
@@ -289,6 +296,11 @@ bool turn_wish(struct session *s);              /* its hello is whole; true: it 
 void turn_is_late(struct session *s);           /* it used up the time of its slot */
 void turn_over(struct session *s);
 
+/* warmth.c */
+void warmth_touch(struct session *s);           /* bytes of TLS have come for it */
+void warmth_leave(struct session *s);
+void warmth_cool(void *front);                  /* the timer's: those without traffic since */
+
 /* names.c */
 void session_look_up(struct session *s);
 void session_drop_lookup(struct session *s);
@@ -306,6 +318,9 @@ void session_late_reply(struct session *s);
 void session_drop_asks(struct session *s);                     /* answers still to come go nowhere */
 void session_forget_ask(struct session *s);                    /* it has been answered */
 struct session *session_that_asked(struct front *f, uint64_t number);
+bool session_owns(const struct session *s, struct str address); /* the keeper has said so */
+void session_keep_own(struct session *s, struct str address);  /* it has just */
+void session_ask_again(struct session *s);                     /* it may no longer say so */
 struct smtp_reply front_reply(uint64_t code, struct str status, struct str text); /* a neighbour's words */
 
 /* intake.c */

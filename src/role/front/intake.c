@@ -231,6 +231,8 @@ static void send_header(struct session *s)
 static void ask_next_sender(struct session *s)
 {
 	struct intake *l = &s->letter;
+	while (l->checked < l->n_checks && session_owns(s, l->checks[l->checked]))
+		l->checked++;
 	if (l->checked == l->n_checks) {
 		send_header(s);
 		return;

@@ -44,6 +44,7 @@ static void bury(void *owner)
 	buf_fini(&s->in);
 	buf_fini(&s->cipher);
 	buf_fini(&s->users);
+	session_ask_again(s);
 	free(s);
 	f->n_sessions--;
 	front_perhaps_drained(f);
@@ -61,6 +62,7 @@ void session_abandon(struct session *s)
 	if (s->phase == SESSION_GONE)
 		return;
 	turn_over(s);
+	warmth_leave(s);
 	s->phase = SESSION_GONE;
 	session_drop_asks(s);
 	session_drop_lookup(s);
@@ -153,6 +155,7 @@ void session_shake(struct session *s)
 	buf_init(&s->cipher, IN_BYTES_MAX);
 	s->tls = tls_accept(session_certificates(s));
 	tls_use_tickets(s->tls, s->front->tickets, listen_kind_name(s->kind));
+	warmth_touch(s);
 	s->phase = SESSION_SHAKES;
 	take_cipher(s, buf_view(&kept));
 	buf_fini(&kept);
@@ -195,7 +198,6 @@ static void tell_wrong_port(struct session *s)
 	fault ignored = stream_write(s->stream, str_of(wrong_port_reply), &n);
 	(void)ignored;
 	session_linger(s);
-	tls_free(&s->tls);
 }
 
 /* ---- input ---- */
@@ -258,9 +260,10 @@ void session_take(struct session *s, struct str bytes)
 }
 
 /* From the stream. True if bytes came. */
-static bool read_stream(struct session *s)
+static bool read_stream(struct session *s, bool *more_out)
 {
 	size_t n = 0;
+	*more_out = false;
 	fault f = stream_read(s->stream, s->front->scratch, sizeof s->front->scratch, &n);
 	if (f == F_BUSY)
 		return false;
@@ -268,6 +271,9 @@ static bool read_stream(struct session *s)
 		session_abandon(s);
 		return false;
 	}
+	*more_out = n == sizeof s->front->scratch; /* what comes meanwhile is told of again */
+	if (s->tls != NULL)
+		warmth_touch(s);
 	session_take(s, (struct str){ s->front->scratch, n });
 	explicit_bzero(s->front->scratch, n); /* on a port without TLS a password may have come by */
 	return true;
@@ -393,8 +399,9 @@ static void turn(struct session *s)
 			stream_shutdown(s->stream);
 		}
 	}
-	for (int i = 0; i < READS_A_TURN && !s->again && s->phase != SESSION_GONE && may_read(s); i++) {
-		if (!read_stream(s))
+	bool more = true;
+	for (int i = 0; i < READS_A_TURN && more && !s->again && s->phase != SESSION_GONE && may_read(s); i++) {
+		if (!read_stream(s, &more))
 			break;
 		if (s->phase == SESSION_SPEAKS)
 			speak(s);
@@ -525,6 +532,7 @@ void session_new(struct front *f, const struct listener *at, int fd, const struc
 	buf_init_secret(&s->in, IN_BYTES_MAX);
 	buf_init(&s->cipher, IN_BYTES_MAX);
 	link_init(&s->in_turns);
+	link_init(&s->in_warm);
 	list_add_last(&f->sessions, &s->in_front);
 	f->n_sessions++;
 	f->connections++;

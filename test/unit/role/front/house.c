@@ -21,6 +21,7 @@ static const char conf_text[] =
 	"tls mx1.example.org {\n cert /cert\n key /key\n}\n"
 	"users staff {\n source file /users\n}\n"
 	"domain example.org {\n users staff\n deliver maildir /var/mail/{domain}/{local}\n}\n"
+	"domain lists.example {\n recipients verify\n deliver lmtp 127.0.0.1:2400\n}\n"
 	"route {\n to refused.example refuse \"Not there\"\n otherwise direct\n}\n"
 	"listen mx {\n on 127.0.0.1:2525\n proxy 127.0.9.9\n}\n"
 	"listen submissions {\n on 127.0.0.1:2465\n auth staff\n proxy 127.0.9.9\n}\n"
