@@ -13,6 +13,7 @@
 
 enum {
 	OUTPUT_BYTES_MAX = 1 << 20,
+	OUTPUT_KEPT_BYTES = 1024,      /* an empty buffer stays if it is no larger: room for a reply, not for a handshake */
 	RECORD_OVERHEAD_MAX = 64,      /* a record's header, nonce, padding and tag */
 	RECORD_BYTES_MAX = 16384,
 	HANDSHAKE_BYTES_MAX = 256 << 10, /* of the peer's: certificates are the most of it, and OpenSSL takes 100 KB of them */
@@ -322,6 +323,8 @@ struct str tls_output(const struct tls *t)
 void tls_sent(struct tls *t, size_t n)
 {
 	buf_drop(&t->out, n);
+	if (t->out.cap > OUTPUT_KEPT_BYTES)
+		buf_shrink(&t->out);
 }
 
 void tls_rest(struct tls *t)

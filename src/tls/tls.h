@@ -33,6 +33,10 @@ struct tls_signer {
 /* From now on OpenSSL overwrites whatever it frees. Before anything else of OpenSSL in this process; false: too late. */
 bool tls_wipe_memory(void);
 
+/* After that, in a process without threads: so many buffers for records lie on pages of their own, and what tls_rest gives back is
+ * the kernel's at once. False: they lie among the rest, which costs memory and nothing else. */
+bool tls_buffers_apart(size_t n);
+
 /* Once per process, before the first context; loads OpenSSL's configuration and the key-less provider. */
 MUST_USE fault tls_begin(struct why *why);
 
@@ -119,7 +123,9 @@ MUST_USE fault tls_write(struct tls *t, struct str plain);
 void       tls_end(struct tls *t);          /* close_notify */
 struct str tls_output(const struct tls *t); /* ciphertext to send */
 void       tls_sent(struct tls *t, size_t n);
-/* Nothing moves just now: gives back the buffers for records, some 34 KB, overwritten; the next record brings them again. */
+/* Nothing moves just now: gives back the buffers for records, two of at least so many bytes, overwritten; the next record
+ * brings them again. */
+enum { TLS_BUFFER_BYTES = 16 << 10 };
 void       tls_rest(struct tls *t);
 const char *tls_error(const struct tls *t); /* "" if all is well */
 

@@ -363,9 +363,9 @@ static void on_status(void *role, struct buf *json)
 	struct front *f = role;
 	/* A buffer without room keeps what it has: still an object. */
 	fault e = buf_addf(json,
-	                   "\"sessions\": %zu, \"handshakes\": %zu, \"late_handshakes\": %zu, \"connections\": %llu, \"refused\": %llu, "
+	                   "\"sessions\": %zu, \"handshakes\": %zu, \"late_handshakes\": %zu, \"warm\": %zu, \"connections\": %llu, \"refused\": %llu, "
 	                   "\"messages\": %llu",
-	                   f->n_sessions, f->shaking, f->n_late, (unsigned long long)f->connections,
+	                   f->n_sessions, f->shaking, f->n_late, f->n_warm, (unsigned long long)f->connections,
 	                   (unsigned long long)f->refused_connections, (unsigned long long)f->messages);
 	(void)e;
 }
@@ -412,6 +412,8 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 		.message = on_message, .status = on_status, .drain = on_drain, .free = on_free,
 	};
 	struct why why = { "" };
+	/* Two for each that is warm, and for those that shake hands. Without them it works as well. */
+	(void)tls_buffers_apart(2 * (FRONT_WARM_MAX + FRONT_SHAKING_MAX + FRONT_LATE_MAX));
 	struct front *f = NEW(struct front);
 	f->loop = loop;
 	f->sign_fd = -1;

@@ -45,7 +45,8 @@ enum {
 	SHAKING_NETWORK_MAX = 16,    /* of them; and from so many late ones on ... */
 	SHAKING_NETWORK_MIN = 2,     /* ... these */
 	FRONT_LATE_MAX = 192,        /* handshakes that go on without a slot: then the oldest of them ends */
-	FRONT_WARM_MAX = 256,        /* connections that keep TLS's buffers between two records */
+	FRONT_WARM_MAX = 256,        /* connections that keep TLS's buffers between two records ... */
+	FRONT_WARM_MS = 1000,        /* ... for so long */
 	FRONT_READ_BYTES = 32 << 10,
 	REFUSALS_FREE = 10,          /* refused recipients of a client: from then on the answer comes late ... */
 	REFUSALS_DELAY_MS = 500,     /* ... by so much more each time ... */

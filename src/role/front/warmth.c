@@ -4,18 +4,16 @@
  *
  * A connection with traffic needs them for each record, and to make and overwrite them anew each time costs more than the
  * rest of a command. One without needs none, and ten thousand such would hold 340 MB. So those keep them that had traffic
- * within the last second, FRONT_WARM_MAX at most.
+ * within the last FRONT_WARM_MS, FRONT_WARM_MAX at most.
  */
 #include "role/front/front.h"
 #include "tls/tls.h"
-
-enum { COOL_AFTER_MS = 1000 };
 
 static void set_timer(struct front *f)
 {
 	struct session *oldest = LIST_FIRST(&f->warm, struct session, in_warm);
 	if (oldest != NULL)
-		timer_set(&f->cool, oldest->warm_ms + COOL_AFTER_MS);
+		timer_set(&f->cool, oldest->warm_ms + FRONT_WARM_MS);
 	else
 		timer_clear(&f->cool);
 }
@@ -59,7 +57,7 @@ void warmth_cool(void *front)
 	struct front *f = front;
 	int64_t now = loop_now_ms(f->loop);
 	struct session *s;
-	while ((s = LIST_FIRST(&f->warm, struct session, in_warm)) != NULL && s->warm_ms + COOL_AFTER_MS <= now)
+	while ((s = LIST_FIRST(&f->warm, struct session, in_warm)) != NULL && s->warm_ms + FRONT_WARM_MS <= now)
 		cool(s);
 	set_timer(f);
 }

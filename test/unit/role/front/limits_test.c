@@ -241,6 +241,39 @@ static void attack_62_late_handshakes_have_a_ceiling(void **state)
 		client_close(&mute[i]);
 }
 
+/* ---- buffers of TLS ---- */
+
+static void as_many_as_may_keep_their_buffers(void **state)
+{
+	static struct client many[FRONT_WARM_MAX + 1];
+	(void)state;
+	for (size_t i = 0; i < COUNT(many); i++) {
+		char from[32];
+		(void)snprintf(from, sizeof from, "127.0.%zu.%zu:0", i % 200 + 1, i / 200 + 1);
+		client_open_from(&many[i], &h, LISTENER_SUBMISSIONS, from);
+		client_begin_tls(&many[i]);
+		client_hello(&many[i]);
+		assert_int_equal(house_status(&h, "warm"), i + 1 < FRONT_WARM_MAX ? i + 1 : FRONT_WARM_MAX);
+	}
+	client_talk(&many[0], "NOOP", "250"); /* it had given them back */
+	assert_int_equal(house_status(&h, "warm"), FRONT_WARM_MAX);
+	move_clock(FRONT_WARM_MS - 1);
+	assert_int_equal(house_status(&h, "warm"), FRONT_WARM_MAX);
+	client_talk(&many[1], "NOOP", "250");
+	move_clock(1);
+	assert_int_equal(house_status(&h, "warm"), 1);
+	move_clock(FRONT_WARM_MS - 1);
+	assert_int_equal(house_status(&h, "warm"), 0);
+	assert_int_equal(house_status(&h, "sessions"), COUNT(many));
+	for (size_t i = 0; i < COUNT(many); i++) {
+		client_talk(&many[i], "NOOP", "250");
+		client_close(&many[i]);
+	}
+	while (house_status(&h, "sessions") > 0)
+		house_turn(&h, 0);
+	assert_int_equal(house_status(&h, "warm"), 0);
+}
+
 /* ---- envelopes ---- */
 
 /* Long addresses with long ORCPTs until no more fit: what was taken is taken, and fits the ceiling. */
@@ -326,6 +359,7 @@ int main(void)
 		TEST(a_silent_neighbour_is_not_awaited_for_ever),
 		TEST(a_local_user_goes_by_number_when_no_name_comes),
 		TEST(attack_62_late_handshakes_have_a_ceiling),
+		TEST(as_many_as_may_keep_their_buffers),
 		TEST(an_envelope_has_a_ceiling),
 		TEST(the_last_page_counts),
 		TEST(a_page_too_many_is_not_passed_over),

@@ -159,6 +159,25 @@ static void a_reload_drops_nobody(void **state)
 	give_letter("jada@example.org", "a@x.example", "From: jada@example.org\r\n\r\nhi", "250 2.0.0");
 }
 
+/* What the keeper has allowed is asked once, whether a domain is ours not at all; after a reload all is asked anew. */
+static void the_keeper_is_not_asked_twice(void **state)
+{
+	(void)state;
+	log_in(LISTENER_SUBMISSIONS);
+	size_t before = h.asked;
+	give_letter("jada@example.org", "a@x.example", "From: jada@example.org\r\n\r\nhi", "250 2.0.0");
+	assert_int_equal(h.asked - before, 1);
+	give_letter("jada@example.org", "a@x.example", "From: jada@example.org\r\n\r\nhi", "250 2.0.0");
+	assert_int_equal(h.asked - before, 1);
+	client_talk(&c, "MAIL FROM:<li@example.org>", "553 5.7.1");
+	assert_int_equal(h.asked - before, 2);
+	give_letter("jada@example.org", "li@example.org", "From: jada@example.org\r\n\r\nhi", "250 2.0.0");
+	assert_int_equal(h.asked - before, 3); /* the recipient */
+	house_configure(&h, "");
+	give_letter("jada@example.org", "a@x.example", "From: jada@example.org\r\n\r\nhi", "250 2.0.0");
+	assert_int_equal(h.asked - before, 4);
+}
+
 static void drain_lets_a_letter_end(void **state)
 {
 	struct client idle;
@@ -209,6 +228,7 @@ int main(void)
 		TEST(content_waits_for_credit),
 		TEST(a_client_that_leaves_leaves_nothing),
 		TEST(a_reload_drops_nobody),
+		TEST(the_keeper_is_not_asked_twice),
 		TEST(drain_lets_a_letter_end),
 		TEST(a_name_counts_if_both_ways_agree),
 	};
