@@ -78,7 +78,8 @@ static void of_mx(const json_t *o, struct words *w)
 		put(w, STR("none"));
 	if (!is(o, "result", "found"))
 		add(w, o, "result", ": ", "");
-	put(w, is(o, "secure", "yes") ? STR(" (signed by DNSSEC)") : STR(" (not signed)"));
+	put(w, is(o, "secure", "yes") ? STR(" (signed by DNSSEC)")
+	       : is(o, "secure", "no") ? STR(" (not signed)") : STR(" (DNSSEC cannot be validated here)"));
 }
 
 static void of_dane(const json_t *o, struct words *w)

@@ -239,6 +239,18 @@ static bool canonical_keep(enum dns_kind kind, struct str canonical, struct aren
 	return ok || kind == DNS_PTR;
 }
 
+/* What libunbound says when no answer came to a question for a DNSKEY or DS record. One without the record, or with a wrong one,
+ * comes "from" somebody. Words that another version has give DNS_BOGUS: no less safe. */
+static bool is_for_want_of_an_answer(struct str why)
+{
+	static const char *const words[] = { "No DNSKEY record for key ", "no DNSKEY rrset for trust anchor ", "SERVFAIL no DS for " };
+	size_t at;
+	for (size_t i = 0; i < COUNT(words); i++)
+		if (str_find_str(why, str_of(words[i]), &at))
+			return true;
+	return false;
+}
+
 void dns_answer_decode(enum dns_kind kind, const struct dns_raw *raw, struct arena *a,
                        struct dns_answer *out)
 {
@@ -249,7 +261,7 @@ void dns_answer_decode(enum dns_kind kind, const struct dns_raw *raw, struct are
 		.ttl_s = (uint32_t)(ttl_s < DNS_TTL_MAX_S ? ttl_s : DNS_TTL_MAX_S),
 	};
 	if (raw->bogus) {
-		say(out, DNS_BOGUS, a, raw->why.n > 0 ? raw->why : STR("DNSSEC validation failed"));
+		say(out, is_for_want_of_an_answer(raw->why) ? DNS_FAILED : DNS_BOGUS, a, raw->why.n > 0 ? raw->why : STR("DNSSEC validation failed"));
 		return;
 	}
 	if (raw->rcode != 0 && raw->rcode != RCODE_NXDOMAIN) {

@@ -12,7 +12,9 @@
  *          DNS_TTL_MAX_S; text for people to DNS_TEXT_MAX bytes. Of a TLSA record over DNS_TLSA_BYTES_MAX only the three
  *          numbers at its head are kept: it counts, and cannot be used.
  * Errors   A record that does not decode is left out. If none is left, or the canonical name is no
- *          name, the answer becomes DNS_FAILED: never DNS_NODATA, which would be a statement.
+ *          name, the answer becomes DNS_FAILED: never DNS_NODATA, which would be a statement. The library calls an answer bogus
+ *          also when a server did not answer the questions for its keys; where it says so, that is DNS_FAILED, too. Either way
+ *          whoever asked waits: but only the other one hints at somebody who forges.
  * Owns     Everything in an answer lives in the arena given.
  * Tests    test/unit/dns/decode_test.c, fuzz/dns.c
  */

@@ -21,6 +21,7 @@ struct dns {
 	struct loop *loop;
 	struct stream *results;      /* the library's descriptor: only watched, never read here */
 	struct arena *arena;         /* of the answer in hand */
+	bool validates;
 	struct list questions;
 	int64_t patience_ms;
 	struct timer probe_over;     /* set while the probe is under way */
@@ -53,8 +54,10 @@ static void question_answer(struct dns_question *q, const struct dns_answer *ans
 {
 	dns_answered *answered = q->answered;
 	void *owner = q->owner;
+	struct dns_answer a = *answer;
+	a.unvalidated = !q->dns->validates;
 	question_free(q);
-	answered(owner, answer);
+	answered(owner, &a);
 }
 
 /* ---- does the library still live? Its thread may have lost its descriptors, or a record in its pipes. ---- */
@@ -314,7 +317,8 @@ fault dns_new(struct loop *loop, const struct dns_options *options, struct dns *
 		return why_say(why, F_SYS, "the DNS library could not be started");
 	struct dns *dns = NEW(struct dns);
 	*dns = (struct dns){ .ub = ub, .loop = loop, .arena = arena_new(DNS_ANSWER_ARENA),
-	                     .patience_ms = options->patience_ms > 0 ? options->patience_ms : PATIENCE_MS };
+	                     .patience_ms = options->patience_ms > 0 ? options->patience_ms : PATIENCE_MS,
+	                     .validates = options->trust_anchor.n > 0 };
 	list_init(&dns->questions);
 	dns->probe = -1;
 	timer_init(&dns->probe_over, loop, on_deaf, dns);

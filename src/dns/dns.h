@@ -39,6 +39,7 @@ struct dns_record {
 struct dns_answer {
 	enum dns_result result;
 	bool secure;                  /* validated: the records, or that there are none */
+	bool unvalidated;             /* there is no trust anchor: that it is not secure says nothing */
 	uint32_t ttl_s;
 	struct str canonical;         /* the name after CNAMEs, "" if it is the one asked for */
 	struct str text;              /* for people, where it failed */

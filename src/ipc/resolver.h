@@ -26,12 +26,13 @@ enum dns_result {
 enum sts_state {
 	STS_NONE,      /* it publishes none, as far as anybody can tell */
 	STS_POLICY,    /* one is in force, perhaps out of the cache */
-	STS_TROUBLE,   /* it says that it has one, which cannot be had: as if there were none (RFC 8461 3.3) */
-	STS_UNASKED,   /* too much waits to look for one, or even to say whether one is known: the letter waits too */
+	STS_TROUBLE,   /* one that it says it has, or the record that would say so, cannot be had: as if there were none (RFC 8461 3.3) */
+	STS_UNASKED,   /* nobody can say: too much waits, or the DNS gives an answer that is bogus. The letter waits too */
 };
 
-/* Why a policy could not be had or renewed, by the result types of TLS reports (RFC 8460 4.3). */
-enum sts_trouble { STS_FINE, STS_FETCH_ERROR, STS_POLICY_INVALID, STS_WEBPKI_INVALID };
+/* Why a policy could not be had or renewed, by the result types of TLS reports (RFC 8460 4.3); STS_RECORD_ERROR, of which they
+ * have none: the DNS gave no answer about the record. Who has signed MX records of the domain takes that for an attack. */
+enum sts_trouble { STS_FINE, STS_FETCH_ERROR, STS_POLICY_INVALID, STS_WEBPKI_INVALID, STS_RECORD_ERROR };
 
 /* For DNS_PTR the name is an address in text. DNS_CNAME follows nothing: its answer is the record at the name itself, and
  * secure is said of that one record, whatever it leads to (RFC 7672 2.1.3). A policy is for couriers only. */
@@ -40,13 +41,15 @@ enum sts_trouble { STS_FINE, STS_FETCH_ERROR, STS_POLICY_INVALID, STS_WEBPKI_INV
 	MSG(RESOLVE_POLICY, resolve_policy, U(request) S(domain))
 
 /* RECORD: number is the MX preference; text the value; for TLSA the raw rdata.
- * END: canonical is the name after CNAMEs ("" if it is the one asked for); text explains a failure.
+ * END: canonical is the name after CNAMEs ("" if it is the one asked for); text explains a failure. unvalidated: nothing can be
+ * validated here at the moment, so that an answer is not secure says nothing about it.
  * POLICY: one message; mode (enum mtasts_mode), id, mx (patterns with one space between them), expires_s and max_age_s
  * count with STS_POLICY alone. cached: it was not fetched for this question. trouble (enum sts_trouble) and its text
  * may come beside a policy: the cached one could not be renewed. */
 #define FROM_RESOLVER(MSG, U, I, S)                                                   \
 	MSG(RESOLVED_RECORD, resolved_record, U(request) U(number) S(text))           \
-	MSG(RESOLVED_END, resolved_end, U(request) U(result) U(secure) U(ttl_s) S(canonical) S(text)) \
+	MSG(RESOLVED_END, resolved_end, U(request) U(result) U(secure) U(ttl_s) S(canonical) S(text) \
+	    U(unvalidated)) \
 	MSG(RESOLVED_POLICY, resolved_policy, U(request) U(state) U(mode) S(id) S(mx) I(expires_s) U(cached) S(text) \
 	    U(trouble) U(max_age_s))
 

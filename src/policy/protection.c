@@ -11,6 +11,12 @@ static void rule(struct protection *p, enum protection_rule r, enum protection_v
 	p->rules[r].words = words;
 }
 
+static void forbid(struct protection *p, enum protection_rule r, const char *source, const char *words)
+{
+	p->usable = false;
+	rule(p, r, RULE_FORBIDS, source, words);
+}
+
 /* ---- what each rule asks for, looked at alone ---- */
 
 /* The level that a rule demands; TLS_NONE where it demands nothing. */
@@ -39,8 +45,7 @@ static void look_at_dane(const struct protection_question *q, struct protection 
 	case PROTECTION_DANE_TROUBLE:
 		d->dane = q->names_secure ? TLS_DANE : TLS_ENCRYPT;
 		d->by_dane = true;
-		p->usable = false;
-		rule(p, RULE_DANE, RULE_FORBIDS, "RFC 7672 2.1.1",
+		forbid(p, RULE_DANE, "RFC 7672 2.1.1",
 		     "Whether the host has TLSA records could not be found out, so it is not used now.");
 		break;
 	}
@@ -66,33 +71,45 @@ static void look_at_sts(const struct protection_question *q, struct protection *
 			rule(p, RULE_MTA_STS, RULE_WON, "RFC 8461 4.1", "The domain's MTA-STS policy names this host.");
 		} else {
 			d->sts = TLS_MTA_STS;
-			p->usable = false;
-			rule(p, RULE_MTA_STS, RULE_FORBIDS, "RFC 8461 4.1", "The domain's MTA-STS policy does not name this host.");
+			forbid(p, RULE_MTA_STS, "RFC 8461 4.1", "The domain's MTA-STS policy does not name this host.");
 		}
+		break;
+	case PROTECTION_STS_UNKNOWN:
+		if (dane_decides)
+			rule(p, RULE_MTA_STS, RULE_LOST, "RFC 8461 2", "An MTA-STS policy, if there is one, stands back behind DANE.");
+		else
+			forbid(p, RULE_MTA_STS, "RFC 8461 10.2",
+			       "Whether the domain has an MTA-STS policy could not be found out, so the host is not used now.");
 		break;
 	}
 }
 
 /* What was opportunistic TLS once must be TLS now; what was proven must be proven in the same way. */
-static void look_at_memory(const struct protection_question *q, struct protection *p, struct demands *d)
+static void look_at_strict_memory(const struct protection_question *q, struct protection *p, struct demands *d)
 {
 	static const char source[] = "remember strict";
 	enum tls_level published = d->dane > d->sts ? d->dane : d->sts;
+	d->memory = q->remembered == TLS_OPPORTUNISTIC ? TLS_ENCRYPT : q->remembered;
+	if (d->memory > TLS_VERIFY && published < d->memory)
+		forbid(p, RULE_MEMORY, source, d->memory == TLS_DANE ? "The domain has had DANE, and now it has not."
+		                                                           : "The domain has had an MTA-STS policy, and now it has not.");
+	else
+		rule(p, RULE_MEMORY, RULE_WON, source, "The domain must not do less than it has done before.");
+}
+
+static void look_at_memory(const struct protection_question *q, struct protection *p, struct demands *d)
+{
+	static const char source[] = "remember strict";
 	if (q->remembered == TLS_NONE) {
 		rule(p, RULE_MEMORY, RULE_ABSENT, source, "The domain has not been seen with TLS.");
-		return;
-	}
-	if (!q->strict) {
-		rule(p, RULE_MEMORY, RULE_ABSENT, source, "What the domain has shown before does not bind here.");
-		return;
-	}
-	d->memory = q->remembered == TLS_OPPORTUNISTIC ? TLS_ENCRYPT : q->remembered;
-	if (d->memory > TLS_VERIFY && published < d->memory) {
-		p->usable = false;
-		rule(p, RULE_MEMORY, RULE_FORBIDS, source, d->memory == TLS_DANE
-		     ? "The domain has had DANE, and now it has not." : "The domain has had an MTA-STS policy, and now it has not.");
+	} else if (q->unvalidated && q->remembered == TLS_DANE && d->dane < TLS_DANE) {
+		d->memory = TLS_DANE;
+		forbid(p, RULE_MEMORY, "RFC 7672 2.1.1",
+		       "The domain has had DANE, and no answer of the DNS can be validated now: it is waited for.");
+	} else if (q->strict) {
+		look_at_strict_memory(q, p, d);
 	} else {
-		rule(p, RULE_MEMORY, RULE_WON, source, "The domain must not do less than it has done before.");
+		rule(p, RULE_MEMORY, RULE_ABSENT, source, "What the domain has shown before does not bind here.");
 	}
 }
 
@@ -130,17 +147,26 @@ static void set_aside(struct protection *p, const char *source, const char *word
 
 static void require(const struct protection_question *q, struct protection *p)
 {
-	bool named = q->names_secure || (q->sts != PROTECTION_STS_NONE && q->sts_names_it);
+	bool policy = q->sts == PROTECTION_STS_TESTING || q->sts == PROTECTION_STS_ENFORCE;
+	bool named = q->names_secure || (policy && q->sts_names_it);
 	p->level = higher(p->level, TLS_VERIFY);
 	p->requires_keyword = true;
 	if (named) {
 		rule(p, RULE_REQUIRETLS, RULE_ADDS, "RFC 8689 4.2.1",
 		     "The sender demands a proven server that promises the same for the rest of the way.");
 	} else {
-		p->usable = false;
-		rule(p, RULE_REQUIRETLS, RULE_FORBIDS, "RFC 8689 4.2.1",
-		     "The sender demands TLS all the way, and neither DNSSEC nor MTA-STS vouches for the host's name.");
+		forbid(p, RULE_REQUIRETLS, "RFC 8689 4.2.1", q->unvalidated
+		       ? "The sender demands TLS all the way, and DNSSEC, which may vouch for the host's name, cannot be validated now."
+		       : "The sender demands TLS all the way, and neither DNSSEC nor MTA-STS vouches for the host's name.");
 	}
+}
+
+/* A host that nothing vouches for learns nothing by waiting (RFC 8689 4.2.1); whatever else forbids one may pass. */
+static bool may_mend(const struct protection_question *q, const struct protection *p)
+{
+	bool passes = q->unvalidated || p->rules[RULE_DANE].verdict == RULE_FORBIDS || p->rules[RULE_MEMORY].verdict == RULE_FORBIDS ||
+	              (p->rules[RULE_MTA_STS].verdict == RULE_FORBIDS && q->sts == PROTECTION_STS_UNKNOWN);
+	return !p->usable && (passes || p->rules[RULE_REQUIRETLS].verdict != RULE_FORBIDS);
 }
 
 void protection_decide(const struct protection_question *q, struct protection *p)
@@ -177,6 +203,7 @@ void protection_decide(const struct protection_question *q, struct protection *p
 		require(q, p);
 	p->proof = d.by_dane ? PROVE_DANE : p->level >= TLS_VERIFY ? PROVE_NAME : PROVE_NOTHING;
 	p->may_go_clear = p->usable && p->level <= TLS_OPPORTUNISTIC;
+	p->may_mend = may_mend(q, p);
 }
 
 /* ---- words ---- */
@@ -196,12 +223,6 @@ const char *protection_verdict_name(enum protection_verdict verdict)
 		[RULE_ABSENT] = "absent", [RULE_WON] = "won", [RULE_LOST] = "lost", [RULE_ADDS] = "adds", [RULE_FORBIDS] = "forbids",
 	};
 	return names[verdict];
-}
-
-bool protection_lacks_a_name(const struct protection *p)
-{
-	return p->rules[RULE_REQUIRETLS].verdict == RULE_FORBIDS && p->rules[RULE_DANE].verdict != RULE_FORBIDS &&
-	       p->rules[RULE_MEMORY].verdict != RULE_FORBIDS;
 }
 
 const char *protection_refusal(const struct protection *p)

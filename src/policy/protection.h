@@ -11,7 +11,8 @@
  *     floor         what the configuration asks of every server
  *
  * and nothing weakens what it leaves: a demand that cannot be met makes the message wait, never go out with less. MTA-STS never
- * replaces DANE that fails. Where the MX records are not signed, DANE still proves the host, but not that it is the right one: the
+ * replaces DANE that fails. While nothing can be validated here, memory of DANE binds whatever the operator says: only a signed
+ * answer takes back what a signed answer has said. Where the MX records are not signed, DANE still proves the host, but not that it is the right one: the
  * level is then not called DANE (RFC 7672 2.2.1). On top of that the sender has a word: REQUIRETLS (RFC 8689) asks for a proven server, whatever else
  * holds, and `TLS-Required: No` sets aside what the domain publishes, but not what the operator asks.
  *
@@ -30,7 +31,10 @@ enum protection_dane {
 	PROTECTION_DANE_TROUBLE,  /* it could not be found out: RFC 7672 2.1.1 */
 };
 
-enum protection_sts { PROTECTION_STS_NONE, PROTECTION_STS_TESTING, PROTECTION_STS_ENFORCE };
+enum protection_sts {
+	PROTECTION_STS_NONE, PROTECTION_STS_TESTING, PROTECTION_STS_ENFORCE,
+	PROTECTION_STS_UNKNOWN,   /* whether there is a policy could not be found out, and has to be */
+};
 
 enum protection_wish {
 	PROTECTION_AS_PUBLISHED,
@@ -43,6 +47,7 @@ struct protection_question {
 	bool excepted;
 	enum tls_level exception;             /* at most TLS_VERIFY */
 	bool names_secure;                    /* the MX records (or that there are none) are signed */
+	bool unvalidated;                     /* no answer of the DNS can be validated: that they are not secure says nothing */
 	enum protection_dane dane;
 	enum protection_sts sts;
 	bool sts_names_it;                    /* the policy has a pattern for this host */
@@ -72,6 +77,7 @@ struct protection {
 	enum protection_proof proof;
 	bool requires_keyword;                /* the server must offer REQUIRETLS */
 	bool may_go_clear;                    /* where TLS is not to be had */
+	bool may_mend;                        /* not usable, and waiting may change that */
 	struct {
 		enum protection_verdict verdict;
 		const char *source;           /* the RFC and its section, or the directive; static */
@@ -83,9 +89,6 @@ void protection_decide(const struct protection_question *question, struct protec
 
 const char *protection_rule_name(enum protection_rule rule);          /* "dane", "mta-sts", ...: stable words */
 const char *protection_verdict_name(enum protection_verdict verdict); /* "won", "lost", ... */
-
-/* Nothing but what REQUIRETLS demands forbids this host, and waiting does not mend it (RFC 8689 4.2.1). */
-bool protection_lacks_a_name(const struct protection *p);
 
 /* The sentence that tells a sender why this host may not be used; "" if it may. */
 const char *protection_refusal(const struct protection *p);

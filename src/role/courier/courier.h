@@ -151,10 +151,12 @@ struct job {
 	size_t n_mx;
 	bool implicit_mx, dns_trouble, name_missing, refused_loopback, refused_by_policy;
 	bool mx_secure;           /* the MX records, or that there are none */
+	bool unvalidated;         /* nothing can be validated: that something is not secure says nothing */
 	struct str mx_canonical;
 	struct sts {
 		bool asked, in_force, trouble;
-		bool unknown;           /* nobody could be asked: the letter waits */
+		bool unknown;           /* nobody could say: the letter waits */
+		bool no_record;         /* the DNS failed: where the MX records are signed, the same */
 		enum mtasts_mode mode;
 		enum sts_trouble cause; /* of the trouble */
 		uint64_t max_age_s;

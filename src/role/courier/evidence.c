@@ -30,7 +30,7 @@ static void tell_mx(struct job *j)
 	put_names(j, &names);
 	story_begin(&j->story, "mx");
 	story_add(&j->story, "domain", j->name);
-	story_add(&j->story, "secure", yes_no(j->mx_secure));
+	story_add(&j->story, "secure", j->unvalidated ? STR("not validated") : yes_no(j->mx_secure));
 	story_add(&j->story, "result", j->name_missing      ? STR("the domain does not exist")
 	                               : j->implicit_mx     ? STR("no MX records: the domain itself")
 	                               : j->plan.n_hosts > 0 ? STR("found")

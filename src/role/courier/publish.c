@@ -113,6 +113,7 @@ void publish_take_policy(struct job *j, const struct resolved_policy *m)
 		targets_policy_unknown(j, m->text);
 		return;
 	}
+	j->sts.no_record = m->state == STS_TROUBLE && m->trouble == STS_RECORD_ERROR;
 	j->sts.trouble = m->state == STS_TROUBLE;
 	j->sts.in_force = m->state == STS_POLICY && m->mode <= MTASTS_MODE_ENFORCE; /* patterns without room name no host */
 	j->sts.mode = j->sts.in_force ? (enum mtasts_mode)m->mode : MTASTS_MODE_NONE;
@@ -149,8 +150,10 @@ void publish_decide(struct job *j, size_t host)
 		[MTASTS_MODE_ENFORCE] = PROTECTION_STS_ENFORCE,
 	};
 	struct job_host *h = &j->hosts[host];
+	bool unknown = j->sts.unknown || (j->sts.no_record && j->mx_secure); /* nothing but a signed answer says: none */
 	struct protection_question q = {
-		.floor = j->level, .names_secure = j->mx_secure, .dane = dane_says(h), .sts = modes[j->sts.mode],
+		.floor = j->level, .names_secure = j->mx_secure, .unvalidated = j->unvalidated, .dane = dane_says(h),
+		.sts = unknown ? PROTECTION_STS_UNKNOWN : modes[j->sts.mode],
 		.sts_names_it = mtasts_mx_allows(j->sts.mx, h->name), .excepted = j->excepted, .exception = j->exception,
 		.remembered = memory_best(j->courier, j->domain), .strict = j->courier->conf->direct.remember_strict,
 		.wish = job_wish(j),

@@ -165,7 +165,7 @@ void report_route(struct job *j)
 			continue;
 		if (h->protection.rules[RULE_DANE].verdict == RULE_FORBIDS)
 			tell(j, h, &(struct told){ .type = TLSRPT_TLSA, .result = TLSRPT_DNSSEC_INVALID, .mx = h->name });
-		else if (h->protection.rules[RULE_MTA_STS].verdict == RULE_FORBIDS)
+		else if (h->protection.rules[RULE_MTA_STS].verdict == RULE_FORBIDS && j->sts.in_force)
 			tell(j, h, &(struct told){ .type = TLSRPT_STS, .result = TLSRPT_VALIDATION_FAILURE, .mx = h->name,
 			                           .reason = str_of(not_named) });
 	}

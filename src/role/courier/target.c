@@ -52,10 +52,11 @@ void targets_ask(struct job *j, enum dns_kind kind, struct str name, size_t host
 	channel_send(c->resolver, RESOLVE, &(struct resolve){ .request = number, .kind = kind, .name = name });
 }
 
-/* Whether a policy is in force, only the resolver knows: without its word nothing goes out. */
+/* Whether a policy is in force, only the resolver knows: without its word nothing goes out but by DANE. */
 void targets_policy_unknown(struct job *j, struct str text)
 {
 	j->sts.unknown = true;
+	j->sts.text = arena_try_copy(j->arena, text);
 	dns_trouble(j, DNS_TXT, j->name, text);
 }
 
@@ -253,6 +254,7 @@ static void address_answered(struct job *j, const struct ask *a, const struct re
 static void take_end(const struct ask *a, const struct resolved_end *m)
 {
 	struct job *j = a->job;
+	j->unvalidated |= m->unvalidated != 0;
 	if (a->kind == DNS_MX)
 		mx_answered(j, a->name, m);
 	else if (a->kind == DNS_A || a->kind == DNS_AAAA)
@@ -407,7 +409,7 @@ static void order_targets(struct job *j)
 			publish_decide(j, i);
 		if (j->direct && !h->protection.usable) {
 			j->refused_by_policy |= h->n_addresses > 0;
-			j->may_mend |= !protection_lacks_a_name(&h->protection) || j->sts.trouble;
+			j->may_mend |= h->protection.may_mend || j->sts.trouble;
 			continue;
 		}
 		size_t n = mx_order_addresses(h->addresses, h->n_addresses, j->family, ordered);
@@ -423,12 +425,14 @@ static void order_targets(struct job *j)
 /* There are hosts, and what is published forbids each: the best one's reason stands for all. */
 static void refused_by_policy(struct job *j)
 {
-	char words[400];
+	char words[500];
 	const struct job_host *h = j->hosts;
 	while (h->protection.usable || h->n_addresses == 0)
 		h++;
-	(void)snprintf(words, sizeof words, "%.*s must not be used: %s", STR_ARG(str_sub(h->name, 0, 200)),
-	               protection_refusal(&h->protection));
+	bool lost = h->protection.rules[RULE_MTA_STS].verdict == RULE_FORBIDS && !j->sts.in_force && j->sts.text.n > 0;
+	(void)snprintf(words, sizeof words, "%.*s must not be used: %s%s%.*s%s", STR_ARG(str_sub(h->name, 0, 200)),
+	               protection_refusal(&h->protection), lost ? " (" : "", STR_ARG(lost ? str_sub(j->sts.text, 0, 80) : STR_NONE),
+	               lost ? ")" : "");
 	j->last_host = h->name;
 	if (job_is_hopeless(j))
 		job_fail_all(j, OUTCOME_NEVER, &REPLY(0, 5, 7, 10, str_of(words)));
@@ -471,7 +475,7 @@ void job_targets_known(struct job *j)
 {
 	if (j->direct && !j->allow_loopback && j->plan.n_hosts > 0)
 		drop_ourselves(j);
-	if (j->n_targets == 0 && !j->sts.unknown)
+	if (j->n_targets == 0)
 		order_targets(j);
 	evidence_route(j);
 	report_route(j);

@@ -104,7 +104,7 @@ static void send_answer(struct asker *asker, uint64_t request, const struct dns_
 	channel_send(asker->channel, RESOLVED_END,
 	             &(struct resolved_end){ .request = request, .result = answer->result, .secure = answer->secure,
 	                                     .ttl_s = answer->ttl_s, .canonical = answer->canonical,
-	                                     .text = answer->text });
+	                                     .text = answer->text, .unvalidated = answer->unvalidated });
 }
 
 static void on_answer(void *owner, const struct dns_answer *answer)

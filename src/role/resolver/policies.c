@@ -174,10 +174,13 @@ static struct policy_answer answer_now(const struct policy *y, int64_t now_s, bo
 {
 	struct policy_answer a = { .state = STS_NONE, .text = str_of(y->note) };
 	bool failed = y->known.failures > 0;
-	if (y->no_answer)
-		a.state = STS_TROUBLE;
+	if (y->record == RECORD_BOGUS)
+		a.state = STS_UNASKED;
+	else if (y->record == RECORD_FAILED)
+		a = (struct policy_answer){ .state = STS_TROUBLE, .trouble = STS_RECORD_ERROR, .text = a.text };
 	if (!in_time)
-		a = (struct policy_answer){ .state = STS_TROUBLE, .trouble = STS_FETCH_ERROR,
+		a = (struct policy_answer){ .state = STS_TROUBLE,
+		                            .trouble = y->step == POLICY_LOOKING ? STS_RECORD_ERROR : STS_FETCH_ERROR,
 		                            .text = STR("its policy host, or the DNS, has not answered in time") };
 	else if (failed && (y->has_record || mtasts_lives(&y->known, now_s)))
 		a = (struct policy_answer){ .state = STS_TROUBLE, .trouble = y->trouble, .text = str_of(y->trouble_text) };

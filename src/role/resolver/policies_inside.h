@@ -39,7 +39,8 @@ struct policy {
 	struct str mx;
 
 	/* the look in hand, or the last one */
-	bool renewing, fetched, has_record, no_answer;
+	bool renewing, fetched, has_record;
+	enum { RECORD_ANSWERED, RECORD_FAILED, RECORD_BOGUS } record; /* how the question for it ended */
 	struct str look_id;          /* in look_id_room */
 	char look_id_room[MTASTS_ID_MAX];
 	struct dns_question *txt;

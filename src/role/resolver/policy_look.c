@@ -149,11 +149,11 @@ static void want_fetch(struct policy *y)
 
 /* ---- the record ---- */
 
-static const char *note_about(enum mtasts_record record, const struct dns_answer *answer, bool no_answer)
+static const char *note_about(enum mtasts_record record, const struct policy *y)
 {
-	if (no_answer)
-		return answer->result == DNS_BOGUS ? "the record at _mta-sts does not validate (DNSSEC)"
-		                                   : "the record at _mta-sts could not be looked up";
+	if (y->record != RECORD_ANSWERED)
+		return y->record == RECORD_BOGUS ? "the record at _mta-sts does not validate (DNSSEC)"
+		                                 : "the record at _mta-sts could not be looked up";
 	return record == MTASTS_MALFORMED ? "the record at _mta-sts breaks the grammar, so there is no policy (RFC 8461 3.1)"
 	     : record == MTASTS_SEVERAL ? "there are several records at _mta-sts, so there is no policy (RFC 8461 3.1)" : "";
 }
@@ -172,11 +172,11 @@ static void on_record(void *owner, const struct dns_answer *answer)
 	size_t n = answer->n_records < COUNT(texts) ? answer->n_records : COUNT(texts);
 	bool no_answer = answer->result == DNS_BOGUS || answer->result == DNS_FAILED;
 	y->txt = NULL;
+	y->record = answer->result == DNS_BOGUS ? RECORD_BOGUS : no_answer ? RECORD_FAILED : RECORD_ANSWERED;
 	for (size_t i = 0; i < n; i++)
 		texts[i] = answer->records[i].text;
 	enum mtasts_record record = no_answer ? MTASTS_NO_RECORD : mtasts_read_records(texts, n, &id);
-	y->note = note_about(record, answer, no_answer);
-	y->no_answer = no_answer;
+	y->note = note_about(record, y);
 	y->has_record = record == MTASTS_RECORD;
 	if (record == MTASTS_RECORD)
 		take_look_id(y, id);

@@ -16,6 +16,7 @@
 #include "role/resolver/reports.h"
 #include "role/resolver/upstream.h"
 #include "role/role.h"
+#include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/log.h"
 #include "sys/socket.h"
@@ -33,6 +34,7 @@ struct resolver {
 	struct map *coming;                    /* path -> struct buf: the coming generation's files; "": the system's authorities */
 	struct buf settings;                   /* what upstream was made of: unchanged, it and its cache stay */
 	struct upstream *upstream;
+	struct upstream_memory memory;
 	struct errands *errands;
 	struct policies *policies;
 	struct reports *reports;
@@ -106,6 +108,40 @@ static void on_bogus(void *owner)
 		upstream_doubt(r->upstream);
 }
 
+/* ---- what is kept over a restart, by the spool ---- */
+
+static const struct str validated_key = STR_INIT("dnssec/validated");
+
+static void keep(void *owner, struct str key, struct str value, int64_t expires_s)
+{
+	struct resolver *r = owner;
+	if (r->spool != NULL)
+		channel_send(r->spool, KEEP_OBSERVATION, &(struct keep_observation){ .key = key, .value = value, .expires_s = expires_s });
+}
+
+static void keep_memory(void *owner)
+{
+	struct resolver *r = owner;
+	int64_t for_s = upstream_memory_for_s(&r->memory, loop_now_ms(r->loop));
+	if (for_s > 0)
+		keep(r, validated_key, STR("1"), clock_wall_s() + for_s);
+}
+
+/* An empty key: that was all. When it comes again, from another spool, what came meanwhile is not there. */
+static void memory_kept(struct resolver *r, struct str key, int64_t expires_s)
+{
+	if (str_eq(key, validated_key)) {
+		upstream_memory_take(&r->memory, expires_s - clock_wall_s(), loop_now_ms(r->loop));
+	} else if (key.n == 0) {
+		r->memory.known = true;
+		keep_memory(r);
+		if (r->upstream != NULL)
+			upstream_memory_came(r->upstream);
+	}
+}
+
+/* ---- the configuration ---- */
+
 static fault settings_put(struct buf *out, const struct dns_options *options, bool strict)
 {
 	TRY(buf_addf(out, "%d ", strict));
@@ -127,7 +163,8 @@ static fault use(struct resolver *r, const struct dns_options *options, bool str
 	fault f = settings_put(&settings, options, strict);
 	bool same = f == OK && r->upstream != NULL && str_eq(buf_view(&settings), buf_view(&r->settings));
 	if (f == OK && !same)
-		f = upstream_new(r->loop, options, strict, on_upstream_changed, r, &fresh, why);
+		f = upstream_new(&(struct upstream_house){ r->loop, &r->memory, on_upstream_changed, keep_memory, r }, options, strict,
+		                 &fresh, why);
 	if (fresh == NULL) {
 		buf_fini(&settings);
 		return f;
@@ -176,14 +213,7 @@ static fault on_apply(void *role, const struct conf *conf, struct why *why)
 	return f;
 }
 
-/* ---- the spool: what is kept over a restart, and reports ---- */
-
-static void keep(void *owner, struct str key, struct str value, int64_t expires_s)
-{
-	struct resolver *r = owner;
-	if (r->spool != NULL)
-		channel_send(r->spool, KEEP_OBSERVATION, &(struct keep_observation){ .key = key, .value = value, .expires_s = expires_s });
-}
+/* ---- the spool ---- */
 
 static void on_report_sent(void *owner, uint64_t request, bool ok, struct str text)
 {
@@ -205,6 +235,7 @@ static void on_spool_message(void *owner, unsigned kind, const void *msg, int fd
 	fd_close(&fd);
 	if (kind == KEPT_OBSERVATION) {
 		const struct kept_observation *m = msg;
+		memory_kept(r, m->key, m->expires_s);
 		policies_kept(r->policies, m->key, m->value);
 	} else if (kind == SEND_REPORT) {
 		const struct send_report *m = msg;

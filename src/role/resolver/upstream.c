@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: ISC */
 #include "role/resolver/upstream.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
+#include "dns/decode.h"
 #include "dns/servers.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
 struct upstream {
+	struct upstream_house house;
 	struct loop *loop;
 	struct dns *validating, *plain;
 	struct dns *used;             /* one of them; NULL while the verdict is awaited */
-	bool strict;
+	bool strict, held;            /* held: signatures do not come, which counts once the memory has come */
 	enum upstream_state state;
-	int64_t tested_ms, validated_ms; /* when last; -1: never */
+	int64_t tested_ms;
 	char owner_name[256];         /* of the trust anchor */
-	int64_t since_s;              /* wall clock */
-	char reason[256];
+	int64_t since_s;              /* wall clock: the state is what it is */
+	char reason[DNS_TEXT_MAX];    /* why the last test has failed */
 	struct dns_question *test;
 	struct timer verdict, again;
-	void (*changed)(void *owner);
-	void *owner;
 };
 
 const char *upstream_state_name(enum upstream_state state)
@@ -38,10 +38,36 @@ const char *upstream_state_name(enum upstream_state state)
 	return "?";
 }
 
-enum upstream_state upstream_judge(enum upstream_state found, bool strict, int64_t since_ms)
+/* ---- the memory ---- */
+
+int64_t upstream_memory_for_s(const struct upstream_memory *m, int64_t now_ms)
 {
-	return found == UPSTREAM_CANNOT && !strict && since_ms >= 0 && since_ms < UPSTREAM_LOST_MS ? UPSTREAM_LOST : found;
+	int64_t for_s = m->validated ? UPSTREAM_KEPT_S - (now_ms - m->validated_ms) / 1000 : 0;
+	return for_s > 0 ? for_s : 0;
 }
+
+void upstream_memory_take(struct upstream_memory *m, int64_t for_s, int64_t now_ms)
+{
+	if (for_s <= 0)
+		return;
+	int64_t since_s = for_s < UPSTREAM_KEPT_S ? UPSTREAM_KEPT_S - for_s : 0;
+	int64_t validated_ms = now_ms - since_s * 1000;
+	if (m->validated && m->validated_ms >= validated_ms)
+		return;
+	m->validated = true;
+	m->validated_ms = validated_ms;
+}
+
+enum upstream_state upstream_judge(enum upstream_state found, bool strict, const struct upstream_memory *m, int64_t now_ms)
+{
+	if (found != UPSTREAM_CANNOT || strict)
+		return found;
+	if (m->validated && now_ms - m->validated_ms < UPSTREAM_LOST_MS)
+		return UPSTREAM_LOST;
+	return m->known ? UPSTREAM_CANNOT : UPSTREAM_TESTING;
+}
+
+/* ---- what is said ---- */
 
 struct dns *upstream_dns(const struct upstream *u)
 {
@@ -59,16 +85,17 @@ static const char *advice(const struct upstream *u)
 	case UPSTREAM_CANNOT:
 		return u->strict ? "no answer of these name servers can be validated with the trust anchor of the configuration: "
 		                   "mail waits; check resolver { server, trust-anchor }"
-		                 : "the name servers strip DNSSEC signatures: answers are used unvalidated, so DANE is inactive; "
-		                   "name others with resolver { server ... }";
+		                 : "the name servers strip DNSSEC signatures, or this machine's clock is wrong: answers are used "
+		                   "unvalidated, so DANE is inactive, and mail to domains that are known to have it waits; name other "
+		                   "servers with resolver { server ... }";
 	case UPSTREAM_LOST:
 		return "DNSSEC came through until lately, and now nothing can be validated: another network, or somebody in the way; mail "
 		       "waits for half an hour, then answers are used unvalidated; check resolver { server ... }";
 	case UPSTREAM_SILENT:
 		return "no name server answers: mail to other servers waits; check resolver { server ... } or /etc/resolv.conf";
 	case UPSTREAM_NO_ANCHOR:
-		return "there is no trust anchor: answers are used unvalidated, so DANE is inactive; install the package "
-		       "dns-root-data or name one with resolver { trust-anchor ... }";
+		return "there is no trust anchor: answers are used unvalidated, so DANE is inactive, and mail to domains that are known to "
+		       "have it waits; install the package dns-root-data or name one with resolver { trust-anchor ... }";
 	default:
 		return "";
 	}
@@ -88,30 +115,49 @@ static void say_state(const struct upstream *u, struct str reason)
 		          LOG_Z("text", advice(u)));
 }
 
-static void settle(struct upstream *u, enum upstream_state state, struct str reason)
+static int64_t until_next_ms(enum upstream_state state)
+{
+	switch (state) {
+	case UPSTREAM_VALIDATES: return UPSTREAM_AGAIN_MS;
+	case UPSTREAM_CANNOT:    return UPSTREAM_CANNOT_MS;
+	default:                 return UPSTREAM_SILENT_MS;
+	}
+}
+
+/* The verdict may have to wait for the memory; so long the validating library is used, if need be. */
+static void settle(struct upstream *u, enum upstream_state found)
 {
 	enum upstream_state before = u->state;
 	int64_t now_ms = loop_now_ms(u->loop);
-	state = upstream_judge(state, u->strict, u->validated_ms < 0 ? -1 : now_ms - u->validated_ms);
-	if (state == UPSTREAM_VALIDATES)
-		u->validated_ms = now_ms;
+	enum upstream_state state = upstream_judge(found, u->strict, u->house.memory, now_ms);
+	if (state != UPSTREAM_NO_ANCHOR)
+		timer_set(&u->again, now_ms + until_next_ms(state));
+	u->held = state == UPSTREAM_TESTING;
+	if (u->held)
+		return;
 	struct dns *used = state == UPSTREAM_NO_ANCHOR || (state == UPSTREAM_CANNOT && !u->strict) ? u->plain
 	                                                                                       : u->validating;
 	u->state = state;
 	timer_clear(&u->verdict);
 	if (before != state) {
 		u->since_s = clock_wall_s();
-		(void)snprintf(u->reason, sizeof u->reason, "%.*s", STR_ARG(str_sub(reason, 0, sizeof u->reason - 1)));
-		say_state(u, reason);
+		say_state(u, str_of(u->reason));
 	}
-	if (state == UPSTREAM_VALIDATES || state == UPSTREAM_CANNOT)
-		timer_set(&u->again, now_ms + UPSTREAM_AGAIN_MS);
-	else if (state == UPSTREAM_SILENT || state == UPSTREAM_LOST)
-		timer_set(&u->again, now_ms + UPSTREAM_SILENT_MS);
+	if (state == UPSTREAM_VALIDATES) {
+		u->house.memory->validated = true;
+		u->house.memory->validated_ms = now_ms;
+		u->house.validated(u->house.owner);
+	}
 	if (u->used != used) {
 		u->used = used;
-		u->changed(u->owner);
+		u->house.changed(u->house.owner);
 	}
+}
+
+void upstream_memory_came(struct upstream *u)
+{
+	if (u->held)
+		settle(u, UPSTREAM_CANNOT);
 }
 
 static bool answered(const struct dns_answer *answer)
@@ -123,19 +169,29 @@ static void on_plain_answer(void *owner, const struct dns_answer *answer)
 {
 	struct upstream *u = owner;
 	u->test = NULL;
-	settle(u, answered(answer) ? UPSTREAM_CANNOT : UPSTREAM_SILENT, answer->text);
+	settle(u, answered(answer) ? UPSTREAM_CANNOT : UPSTREAM_SILENT);
 }
 
+static void because(struct upstream *u, struct str text)
+{
+	text = str_sub(text, 0, sizeof u->reason - 1);
+	if (text.n > 0)
+		memcpy(u->reason, text.p, text.n);
+	u->reason[text.n] = '\0';
+}
+
+/* Is nobody there, do they choke on DNSSEC, or lose it? */
 static void on_validated_answer(void *owner, const struct dns_answer *answer)
 {
 	struct upstream *u = owner;
 	u->test = NULL;
-	if (answered(answer) && answer->secure)
-		settle(u, UPSTREAM_VALIDATES, STR_NONE);
-	else if (answer->result == DNS_BOGUS || answered(answer))
-		settle(u, UPSTREAM_CANNOT, answer->text);
-	else /* is nobody there, or do they choke on DNSSEC? */
-		u->test = dns_ask(u->plain, DNS_TXT, str_of(u->owner_name), on_plain_answer, u);
+	bool validates = answered(answer) && answer->secure;
+	because(u, validates ? STR_NONE : answered(answer) ? STR("the answer is not signed") : answer->text);
+	if (validates) {
+		settle(u, UPSTREAM_VALIDATES);
+		return;
+	}
+	u->test = dns_ask(u->plain, DNS_TXT, str_of(u->owner_name), on_plain_answer, u);
 }
 
 static void begin_test(void *owner)
@@ -157,20 +213,22 @@ static void on_verdict_late(void *owner)
 {
 	struct upstream *u = owner;
 	u->used = u->validating;
-	u->changed(u->owner);
+	u->house.changed(u->house.owner);
 }
 
 static void on_no_anchor(void *owner)
 {
-	settle(owner, UPSTREAM_NO_ANCHOR, STR("no trust anchor"));
+	because(owner, STR("no trust anchor"));
+	settle(owner, UPSTREAM_NO_ANCHOR);
 }
 
-fault upstream_new(struct loop *loop, const struct dns_options *options, bool strict,
-                   void (*changed)(void *owner), void *owner, struct upstream **out, struct why *why)
+fault upstream_new(const struct upstream_house *house, const struct dns_options *options, bool strict, struct upstream **out,
+                   struct why *why)
 {
 	struct dns_options plain = *options;
+	struct loop *loop = house->loop;
 	struct upstream *u = NEW(struct upstream);
-	*u = (struct upstream){ .loop = loop, .strict = strict, .validated_ms = -1, .since_s = clock_wall_s(), .changed = changed, .owner = owner };
+	*u = (struct upstream){ .house = *house, .loop = loop, .strict = strict, .since_s = clock_wall_s() };
 	plain.trust_anchor = STR_NONE;
 	fault f = dns_new(loop, options, &u->validating, why);
 	if (f == OK)

@@ -20,9 +20,11 @@ struct kind {
 	int64_t life_s;
 };
 
-/* A policy holds a year at most (RFC 8461 3.2), what a domain has shown 30 days, a smaller hello 7 (role/courier/memory.c). */
+/* A policy holds a year at most (RFC 8461 3.2), what a domain has shown 30 days, a smaller hello 7 (role/courier/memory.c);
+ * when DNSSEC last worked is known for 30 (role/resolver/upstream.h). */
 static const struct kind kinds[OBSERVED_KINDS] = {
 	{ STR_INIT("mta-sts/"), OBSERVER_RESOLVER, KEY_ROOM, 64 << 10, OBSERVED_MAX, OBSERVED_BYTES_MAX, 366 * DAY_S },
+	{ STR_INIT("dnssec/"), OBSERVER_RESOLVER, 32, 32, 4, 256, 30 * DAY_S + HOUR_S },
 	{ STR_INIT("seen/"), OBSERVER_COURIER, MEMORY_KEY_MAX, MEMORY_VALUE_MAX, OBSERVED_MAX, OBSERVED_BYTES_MAX, 30 * DAY_S + HOUR_S },
 	{ STR_INIT("shape/"), OBSERVER_COURIER, MEMORY_KEY_MAX, MEMORY_VALUE_MAX, OBSERVED_MAX, OBSERVED_BYTES_MAX, 7 * DAY_S + HOUR_S },
 };

@@ -21,7 +21,7 @@ enum {
 	OBSERVED_BYTES_MAX = 32 << 20,   /* keys and values */
 	OBSERVED_STEP = 1000,
 	OBSERVED_STEP_BYTES = 8 << 20,
-	OBSERVED_KINDS = 3,              /* prefixes */
+	OBSERVED_KINDS = 4,              /* prefixes */
 };
 
 struct spool;

@@ -249,6 +249,36 @@ static void verdicts(void **state)
 	assert_true(str_eq(answer.text, STR("signature??expired")));
 }
 
+/* As libunbound 1.17 says it, asked by way of servers that drop, refuse, empty or strip; without "from" nobody has answered. */
+static void want_of_an_answer_is_no_forgery(void **state)
+{
+	(void)state;
+#define OF "validation failure <a.x.test. A IN>: "
+#define BUILDING " while building chain of trust"
+	static const struct { const char *why; enum dns_result result; } rows[] = {
+		{ OF "No DNSKEY record for key x.test." BUILDING, DNS_FAILED },
+		{ OF "SERVFAIL no DS for DS x.test." BUILDING, DNS_FAILED },
+		{ OF "no DNSKEY rrset for trust anchor test." BUILDING, DNS_FAILED },
+		{ OF "key for validation x.test. is marked as invalid because of a previous " OF "No DNSKEY record for key x.test." BUILDING,
+		  DNS_FAILED },
+		{ OF "No DNSKEY record from 127.0.0.1 for key x.test." BUILDING, DNS_BOGUS },
+		{ OF "no DNSKEY rrset from 127.0.0.1 for trust anchor test." BUILDING, DNS_BOGUS },
+		{ OF "no signatures from 127.0.0.1 for trust anchor test." BUILDING, DNS_BOGUS },
+		{ OF "no signatures from 127.0.0.1", DNS_BOGUS },
+		{ OF "ECDSA signature verification failed from 127.0.0.1", DNS_BOGUS },
+		{ OF "no DNSSEC records from 127.0.0.1 for DS x.test." BUILDING, DNS_BOGUS },
+		{ OF "signature expired from 127.0.0.1", DNS_BOGUS },
+		{ "", DNS_BOGUS },
+	};
+	struct str rdata = STR("\x7f\0\0\1");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct dns_answer answer = decode(DNS_A, (struct dns_raw){ .rdata = &rdata, .n = 1, .bogus = true,
+		                                                           .why = str_of(rows[i].why) });
+		if (answer.result != rows[i].result || answer.secure || answer.n_records > 0 || answer.text.n == 0)
+			fail_msg("%s", rows[i].why);
+	}
+}
+
 static void long_reason_is_cut(void **state)
 {
 	(void)state;
@@ -299,6 +329,7 @@ int main(void)
 		cmocka_unit_test(tlsa_limit),
 		cmocka_unit_test(text_of_64k),
 		cmocka_unit_test(verdicts),
+		cmocka_unit_test(want_of_an_answer_is_no_forgery),
 		cmocka_unit_test(long_reason_is_cut),
 		cmocka_unit_test(times_to_live),
 		cmocka_unit_test(canonical_names),

@@ -34,7 +34,8 @@ static void on_answer(void *owner, const struct dns_answer *a)
 	static const char *const results[] = { "found", "nodata", "nxdomain", "bogus", "failed" };
 	struct heard *h = owner;
 	buf_clear(&h->line);
-	assert_int_equal(buf_addf(&h->line, "%s%s", results[a->result], a->secure ? " secure" : ""), OK);
+	assert_int_equal(buf_addf(&h->line, "%s%s%s", results[a->result], a->secure ? " secure" : "",
+	                          a->unvalidated ? " unvalidated" : ""), OK);
 	if (a->canonical.n > 0)
 		assert_int_equal(buf_addf(&h->line, " =%.*s", STR_ARG(a->canonical)), OK);
 	for (size_t i = 0; i < a->n_records; i++)
@@ -178,8 +179,9 @@ static void without_an_anchor_nothing_is_secure_or_bogus(void **state)
 	(void)state;
 	struct dns *other = dns;
 	dns = make(nsd.server, STR_NONE, 0);
-	expect(DNS_A, STR("mx1.signed.test"), "found 0/192.0.2.1");
-	expect(DNS_A, STR("broken.signed.test"), "found 0/192.0.2.67");
+	expect(DNS_A, STR("mx1.signed.test"), "found unvalidated 0/192.0.2.1");
+	expect(DNS_A, STR("broken.signed.test"), "found unvalidated 0/192.0.2.67");
+	expect(DNS_A, STR("missing.signed.test"), "nxdomain unvalidated");
 	dns_free(&dns);
 	dns = other;
 }
@@ -190,7 +192,7 @@ static void patience_ends(void **state)
 	(void)state;
 	struct dns *other = dns;
 	dns = make("192.0.2.1", STR_NONE, 50);
-	expect(DNS_A, STR("mx.plain.test"), "failed");
+	expect(DNS_A, STR("mx.plain.test"), "failed unvalidated");
 	dns_free(&dns);
 	dns = other;
 }

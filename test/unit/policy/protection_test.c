@@ -22,9 +22,10 @@
  *     wish       p  as published   r  REQUIRETLS   o  TLS-Required: No
  *     names      s  signed MX      i  insecure
  *     dane       n  none  u  usable  x  unusable  t  trouble
- *     sts        n  none  t  testing  e  enforce
+ *     sts        n  none  t  testing  e  enforce  u  unknown
  *     named      y  the policy has a pattern for the host   n  it has none
  *     memory     .  does not bind   1  TLS seen   2  encrypt   3  verified   4  MTA-STS   5  DANE    (binding: remember strict)
+ *                v  DANE, and nothing can be validated now: binds whatever the operator says
  *
  * The first row that fits holds. Level: max(floor, ...) is written as +level, the exception's as `x`.
  */
@@ -44,11 +45,19 @@ static const struct row {
 	/* RFC 7672 2.1.1: not known whether there are TLSA records: the host is not used, whatever else holds. */
 	{ "-", "-",  "-", "t", "-",  "-", "-",    "?",        "dane",  "?", "dane" },
 
+	/* RFC 7672 2.1.1: what cannot be validated is indeterminate; DANE that has been shown is not gone. */
+	{ "-", "-",  "s", "nx", "-",  "-", "v",   "?",        "?",     "?", "memory" },
+	{ "-", "-",  "i", "-",  "-",  "-", "v",   "?",        "?",     "?", "memory" },
+
 	/* `remember strict`: who has had DANE, or a policy, must still have it. */
 	{ "-", "-",  "s", "nx", "-",  "-", "5",   "?",        "?",     "?", "memory" },
 	{ "-", "-",  "i", "-",  "-",  "-", "5",   "?",        "?",     "?", "memory" },
 	{ "-", "-",  "s", "nx", "nt", "-", "4",   "?",        "?",     "?", "memory" },
 	{ "-", "-",  "i", "-",  "nt", "-", "4",   "?",        "?",     "?", "memory" },
+
+	/* RFC 8461 10.2: not known whether there is a policy, and whoever may be in the way is not to be believed. */
+	{ "-", "-",  "s", "nx", "u",  "-", "-",   "?",        "?",     "?", "mta-sts" },
+	{ "-", "-",  "i", "-",  "u",  "-", "-",   "?",        "?",     "?", "mta-sts" },
 
 	/* RFC 8689 4.2.1: a name that neither DNSSEC nor MTA-STS vouches for. */
 	{ "-", "r",  "i", "-", "n",  "-", "-",    "?",        "?",     "?", "requiretls" },
@@ -89,9 +98,10 @@ static bool fits(const char *letters, char is)
 /* An exception's "-" means: none. */
 static bool row_fits(const struct row *r, const struct protection_question *q)
 {
-	char memory = !q->strict || q->remembered == TLS_NONE ? '.' : (char)('0' + (int)q->remembered);
+	char memory = q->unvalidated && q->remembered == TLS_DANE ? 'v'
+	              : !q->strict || q->remembered == TLS_NONE ? '.' : (char)('0' + (int)q->remembered);
 	return (*r->exception == 'e') == q->excepted && fits(r->wish, "pro"[q->wish]) && fits(r->names, q->names_secure ? 's' : 'i') &&
-	       fits(r->dane, "nuxt"[q->dane]) && fits(r->sts, "nte"[q->sts]) && fits(r->named, q->sts_names_it ? 'y' : 'n') &&
+	       fits(r->dane, "nuxt"[q->dane]) && fits(r->sts, "nteu"[q->sts]) && fits(r->named, q->sts_names_it ? 'y' : 'n') &&
 	       fits(r->memory, memory);
 }
 
@@ -157,9 +167,10 @@ static const char *differs(const struct row *r, const struct protection_question
 
 static void say(const struct protection_question *q, const char *what, size_t row)
 {
-	fail_msg("%s: row %zu; floor %s, excepted %d %s, names %s, dane %c, sts %c, named %d, wish %c, remembered %s, strict %d",
+	fail_msg("%s: row %zu; floor %s, excepted %d %s, names %s, dane %c, sts %c, named %d, wish %c, remembered %s, strict %d, unvalidated %d",
 	         what, row, tls_level_name(q->floor), q->excepted, tls_level_name(q->exception), q->names_secure ? "secure" : "insecure",
-	         "nuxt"[q->dane], "nte"[q->sts], q->sts_names_it, "pro"[q->wish], tls_level_name(q->remembered), q->strict);
+	         "nuxt"[q->dane], "nteu"[q->sts], q->sts_names_it, "pro"[q->wish], tls_level_name(q->remembered), q->strict,
+	         q->unvalidated);
 }
 
 /* ---- what holds whatever the table says ---- */
@@ -178,17 +189,22 @@ static void never_weaker(const struct protection_question *q, const struct prote
 			say(q, "clear text in spite of DANE", 0);
 		if (q->sts == PROTECTION_STS_ENFORCE && (p->level < TLS_MTA_STS || p->proof == PROVE_NOTHING))
 			say(q, "less than MTA-STS enforces", 0);
-		if (q->strict && p->level < q->remembered)
+		if (q->sts == PROTECTION_STS_UNKNOWN && p->level < TLS_DANE)
+			say(q, "used although a policy could not be looked for", 0);
+		if ((q->strict || (q->unvalidated && q->remembered == TLS_DANE)) && p->level < q->remembered)
 			say(q, "less than memory demands", 0);
 	}
 	if (q->wish == PROTECTION_REQUIRED && (p->proof == PROVE_NOTHING || p->may_go_clear || !p->requires_keyword))
 		say(q, "less than REQUIRETLS", 0);
-	/* Waiting may mend a lookup that failed and what `remember strict` holds against the domain. */
-	bool vouched = q->names_secure || (q->sts != PROTECTION_STS_NONE && q->sts_names_it);
-	if (protection_lacks_a_name(p) != (q->wish == PROTECTION_REQUIRED && !vouched && p->rules[RULE_DANE].verdict != RULE_FORBIDS &&
-	                                   p->rules[RULE_MEMORY].verdict != RULE_FORBIDS))
-		say(q, "a name that nothing vouches for", 0);
-	if (protection_lacks_a_name(p) && p->usable)
+	/* Waiting may mend a lookup that failed, what memory holds against the domain, and trouble of our own; a host without anybody
+	 * who vouches for it stays one. */
+	bool policy = q->sts == PROTECTION_STS_TESTING || q->sts == PROTECTION_STS_ENFORCE;
+	bool lacks_a_name = q->wish == PROTECTION_REQUIRED && !q->names_secure && !(policy && q->sts_names_it);
+	bool ours = q->unvalidated || forbidden_by(p, "dane") || forbidden_by(p, "memory") ||
+	            (q->sts == PROTECTION_STS_UNKNOWN && forbidden_by(p, "mta-sts"));
+	if (p->may_mend != (!p->usable && (ours || !lacks_a_name)))
+		say(q, "whether waiting may mend it", 0);
+	if (lacks_a_name && p->usable)
 		say(q, "used without a name that something vouches for", 0);
 	if (p->level == TLS_DANE && p->usable && !q->names_secure)
 		say(q, "called DANE with unsigned MX records", 0);
@@ -248,7 +264,7 @@ static void one(const struct protection_question *q)
 static void test_p12_every_input(void **state)
 {
 	(void)state;
-	static const unsigned sizes[] = { 4, 5, 2, 4, 3, 2, 3, 6, 2 };
+	static const unsigned sizes[] = { 4, 5, 2, 4, 4, 2, 3, 6, 2, 2 };
 	unsigned n = 1;
 	for (size_t i = 0; i < COUNT(sizes); i++)
 		n *= sizes[i];
@@ -263,6 +279,7 @@ static void test_p12_every_input(void **state)
 			.exception = digit[1] > 0 ? (enum tls_level)(digit[1] - 1) : TLS_NONE, .names_secure = digit[2] > 0,
 			.dane = (enum protection_dane)digit[3], .sts = (enum protection_sts)digit[4], .sts_names_it = digit[5] > 0,
 			.wish = (enum protection_wish)digit[6], .remembered = (enum tls_level)digit[7], .strict = digit[8] > 0,
+			.unvalidated = digit[9] > 0,
 		});
 	}
 	for (size_t i = 0; i < COUNT(rows); i++)

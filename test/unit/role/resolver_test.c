@@ -348,14 +348,27 @@ static void on_changed(void *owner)
 	loop_stop(loop);
 }
 
-static enum upstream_state verdict(const char *server, const char *anchor, bool strict, bool *usable_out)
+static void on_validated(void *owner)
 {
+	(void)owner;
+}
+
+static struct upstream *new_upstream(const char *server, const char *anchor, bool strict)
+{
+	static struct upstream_memory memory;
 	struct str text = str_of(server);
 	struct dns_options options = options_for(&text, anchor);
 	struct upstream *u = NULL;
 	struct why why = { "" };
-	if (upstream_new(loop, &options, strict, on_changed, NULL, &u, &why) != OK)
+	memory = (struct upstream_memory){ .known = true };
+	if (upstream_new(&(struct upstream_house){ loop, &memory, on_changed, on_validated, NULL }, &options, strict, &u, &why) != OK)
 		fail_msg("%s", why.text);
+	return u;
+}
+
+static enum upstream_state verdict(const char *server, const char *anchor, bool strict, bool *usable_out)
+{
+	struct upstream *u = new_upstream(server, anchor, strict);
 	assert_null(upstream_dns(u));
 	loop_run(loop);
 	enum upstream_state state = upstream_state(u);
@@ -395,11 +408,8 @@ static void silent_servers_stall_nothing(void **state)
 
 static void lost_signatures(const char *question, bool strict, const char *expected)
 {
-	struct str text = str_of(nsd.server);
-	struct dns_options options = options_for(&text, FOREIGN);
-	struct upstream *u = NULL;
+	struct upstream *u = new_upstream(nsd.server, FOREIGN, strict);
 	struct asker a;
-	assert_int_equal(upstream_new(loop, &options, strict, on_changed, NULL, &u, NULL), OK);
 	loop_run(loop);
 	lookups_use(lookups, upstream_dns(u));
 	link_asker(&a, 1);
@@ -423,29 +433,9 @@ static void an_anchor_of_the_configuration_binds(void **state)
 	lost_signatures("mx1.signed.test", true, "1:bogus;");
 }
 
-/* Signatures that came through until lately are not given up at once; an anchor of the configuration never is. */
-static void signatures_that_came_until_lately(void **state)
-{
-	(void)state;
-	const struct { enum upstream_state found; bool strict; int64_t since_ms; enum upstream_state want; } cases[] = {
-		{ UPSTREAM_CANNOT, false, -1, UPSTREAM_CANNOT },
-		{ UPSTREAM_CANNOT, false, 0, UPSTREAM_LOST },
-		{ UPSTREAM_CANNOT, false, UPSTREAM_LOST_MS - 1, UPSTREAM_LOST },
-		{ UPSTREAM_CANNOT, false, UPSTREAM_LOST_MS, UPSTREAM_CANNOT },
-		{ UPSTREAM_CANNOT, true, 0, UPSTREAM_CANNOT },
-		{ UPSTREAM_VALIDATES, false, 0, UPSTREAM_VALIDATES },
-		{ UPSTREAM_SILENT, false, 0, UPSTREAM_SILENT },
-		{ UPSTREAM_NO_ANCHOR, false, -1, UPSTREAM_NO_ANCHOR },
-	};
-	for (size_t i = 0; i < COUNT(cases); i++)
-		if (upstream_judge(cases[i].found, cases[i].strict, cases[i].since_ms) != cases[i].want)
-			fail_msg("case %zu", i);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(signatures_that_came_until_lately),
 		cmocka_unit_test_setup_teardown(answers_go_to_who_asked, begin_lookups, end_lookups),
 		cmocka_unit_test_setup_teardown(equal_questions_are_asked_once, begin_lookups, end_lookups),
 		cmocka_unit_test_setup_teardown(strange_names_are_refused, begin_lookups, end_lookups),

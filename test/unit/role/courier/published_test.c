@@ -179,8 +179,8 @@ static void test_attack_37_a_policy_that_nobody_could_be_asked(void **state)
 	direct("");
 	publish(PLAIN_MX "MX y.example 20 mx2.y.example;+A mx2.y.example 127.0.0.2;TLSA _%u._tcp.mx2.y.example silent;"
 	        "STS y.example silent");
-	expect_later_without_the_resolver(2, "0 later 0 4.4.3 The DNS did not answer the question for TXT y.example: the resolver is "
-	                                     "not there");
+	expect_later_without_the_resolver(2, "0 later 0 4.7.5 mx.y.example must not be used: Whether the domain has an MTA-STS policy "
+	                                     "could not be found out, so the host is not used now. (the resolver is not there)|");
 }
 
 static void test_attack_37_a_policy_that_cannot_be_looked_for(void **state)
@@ -188,8 +188,28 @@ static void test_attack_37_a_policy_that_cannot_be_looked_for(void **state)
 	(void)state;
 	direct("");
 	publish(PLAIN_MX "STS y.example unasked");
-	expect("0 later 0 4.4.3 The DNS did not answer the question for TXT y.example: too many wait");
+	expect("0 later 0 4.7.5 mx.y.example must not be used: Whether the domain has an MTA-STS policy could not be found out, so the "
+	       "host is not used now. (too many wait)|");
+	expect_told("mta-sts domain=y.example text=\"too many wait\"");
+	expect_told("policy host=mx.y.example name=mta-sts verdict=forbids source=\"RFC 8461 10.2\"");
 	nothing_has_left();
+	direct("exception y.example opportunistic until 2999-12-31 reason \"their name servers\"");
+	expect("0 done 250 2.0.0 Ok|");
+}
+
+/* Where the MX records are signed, only a signed answer says that there is no policy; DANE needs none. */
+static void test_attack_37_a_record_that_cannot_be_looked_up(void **state)
+{
+	(void)state;
+	direct("");
+	publish("+MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;STS y.example no-record");
+	expect("0 later 0 4.7.5 mx.y.example must not be used: Whether the domain has an MTA-STS policy could not be found out");
+	nothing_has_left();
+	publish(PLAIN_MX "STS y.example no-record");
+	expect("0 done 250 2.0.0 Ok|");
+	publish(SIGNED_MX "+" TLSA "right;STS y.example unasked");
+	expect("0 done 250 2.0.0 Ok|");
+	assert_int_equal(w.last_level, TLS_DANE);
 }
 
 static void an_exception_ends(void **state)
@@ -231,6 +251,39 @@ static void memories_come_from_the_last_run(void **state)
 	                                                                    .for_s = 86400 });
 	expect("0 later 0 4.7.5 mx.y.example must not be used: The domain has had an MTA-STS policy, and now it has not.");
 	nothing_has_left();
+}
+
+/* RFC 7672 2.1.1: an answer without the signatures that there may be is indeterminate. Who strips them for long enough, or while the
+ * resolver starts anew, takes DANE from nobody who is known to have it. */
+static void test_attack_36_dane_that_cannot_be_validated_is_not_gone(void **state)
+{
+	(void)state;
+	char value[80];
+	int64_t now_s = clock_wall_s(), month_s = 30 * 86400;
+	direct("");
+	w.unvalidated = true;
+	publish(PLAIN_MX);
+	(void)snprintf(value, sizeof value, "dane %lld %lld", (long long)now_s - 60, (long long)now_s - 60);
+	channel_send(w.spool, WORKER_REMEMBERED, &(struct worker_remembered){ .key = STR("seen/y.example"), .value = str_of(value) });
+	(void)snprintf(value, sizeof value, "dane %lld %lld", (long long)(now_s - month_s), (long long)(now_s - month_s));
+	channel_send(w.spool, WORKER_REMEMBERED, &(struct worker_remembered){ .key = STR("seen/old.example"), .value = str_of(value) });
+	expect("0 later 0 4.7.5 mx.y.example must not be used: The domain has had DANE, and no answer of the DNS can be validated now");
+	expect_told("policy host=mx.y.example name=memory verdict=forbids source=\"RFC 7672 2.1.1\"");
+	expect_told("mx domain=y.example secure=\"not validated\"");
+	nothing_has_left();
+	/* Who is not known to have it, or no longer, gets mail by the rules that remain; so does a domain with an exception. */
+	publish("MX z.example 10 mx.y.example;MX old.example 10 mx.y.example;A mx.y.example 127.0.0.1;");
+	assert_string_equal(world_deliver(&w, &(struct job_spec){ .kind = ROUTE_TO_MX, .domain = "z.example", .rcpts = "b@z.example" }),
+	                    "0 done 250 2.0.0 Ok|");
+	assert_string_equal(world_deliver(&w, &(struct job_spec){ .kind = ROUTE_TO_MX, .domain = "old.example",
+	                                                          .rcpts = "b@old.example" }), "0 done 250 2.0.0 Ok|");
+	publish(PLAIN_MX);
+	direct("exception y.example opportunistic until 2999-12-31 reason \"no DNSSEC here\"");
+	expect("0 done 250 2.0.0 Ok|");
+	/* It can be validated again, and the domain says that it has none any more: as it likes. */
+	w.unvalidated = false;
+	direct("");
+	expect("0 done 250 2.0.0 Ok|");
 }
 
 /* Nonsense in a memory is none. */
@@ -379,6 +432,8 @@ int main(void)
 		IN_WORLD(test_attack_36_a_question_that_nobody_could_be_asked),
 		IN_WORLD(test_attack_37_a_policy_that_nobody_could_be_asked),
 		IN_WORLD(test_attack_37_a_policy_that_cannot_be_looked_for),
+		IN_WORLD(test_attack_37_a_record_that_cannot_be_looked_up),
+		IN_WORLD(test_attack_36_dane_that_cannot_be_validated_is_not_gone),
 		IN_WORLD(an_exception_ends),
 		IN_WORLD(what_a_domain_has_shown_is_remembered),
 		IN_WORLD(memories_come_from_the_last_run),

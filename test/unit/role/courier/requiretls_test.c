@@ -136,6 +136,12 @@ static void what_may_mend_waits(void **state)
 	expect("0 later 0 4.7.5 mx.y.example must not be used: The sender demands TLS all the way, and neither");
 	publish("MX y.example failed;");
 	expect("0 later 0 4.4.3 ");
+	publish(PLAIN_MX "STS y.example unasked");
+	expect("0 later 0 4.7.5 mx.y.example must not be used: Whether the domain has an MTA-STS policy could not be found out");
+	w.unvalidated = true; /* that nothing vouches for the name is the fault of this network */
+	publish(PLAIN_MX);
+	expect("0 later 0 4.7.5 mx.y.example must not be used: The sender demands TLS all the way, and DNSSEC, which may vouch");
+	w.unvalidated = false;
 	nothing_has_left();
 	direct("");
 	publish(SIGNED_MX);

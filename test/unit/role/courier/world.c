@@ -139,6 +139,7 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 static void say_end(struct world *w, uint64_t request, enum dns_result result, bool secure)
 {
 	channel_send(w->resolver, RESOLVED_END, &(struct resolved_end){ .request = request, .result = result, .secure = secure,
+	                                                                .unvalidated = w->unvalidated,
 	                                                                .text = STR("as the test wants it") });
 }
 
@@ -155,7 +156,7 @@ static void put_tlsa(struct world *w, struct str value, struct buf *out)
 	assert_ok(buf_add(out, (struct str){ (const char *)digest, sizeof digest }));
 }
 
-/* Rows "STS DOMAIN MODE PATTERNS", "STS DOMAIN trouble" or "STS DOMAIN unasked", and "STS DOMAIN silent" for no
+/* Rows "STS DOMAIN MODE PATTERNS", "STS DOMAIN trouble", "... no-record" or "... unasked", and "STS DOMAIN silent" for no
  * answer at all. */
 static void say_policy(struct world *w, const struct resolve_policy *m)
 {
@@ -175,8 +176,9 @@ static void say_policy(struct world *w, const struct resolve_policy *m)
 			p.text = STR("too many wait");
 			break;
 		}
-		p.state = str_eq(mode, STR("trouble")) ? STS_TROUBLE : STS_POLICY;
-		p.trouble = p.state == STS_TROUBLE ? STS_FETCH_ERROR : STS_FINE;
+		bool no_record = str_eq(mode, STR("no-record"));
+		p.state = no_record || str_eq(mode, STR("trouble")) ? STS_TROUBLE : STS_POLICY;
+		p.trouble = no_record ? STS_RECORD_ERROR : p.state == STS_TROUBLE ? STS_FETCH_ERROR : STS_FINE;
 		p.max_age_s = 86400;
 		p.mode = str_eq(mode, STR("enforce")) ? MTASTS_MODE_ENFORCE : MTASTS_MODE_TESTING;
 		p.mx = str_trim(row);

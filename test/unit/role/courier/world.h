@@ -60,6 +60,7 @@ struct world {
 	char why[600];           /* of a configuration that was refused */
 
 	const char *zone;        /* "MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;MX z.example bogus;..." */
+	bool unvalidated;        /* the resolver has no DNSSEC: rows should have no "+" */
 	struct peer *unix_peer;  /* answers UNIX_CONNECT; NULL: refused */
 	const char *password;    /* of the keeper: it says PLAIN \0user\0password; NULL: it refuses */
 
