@@ -130,8 +130,9 @@ static void keep_memory(void *owner)
 /* An empty key: that was all. When it comes again, from another spool, what came meanwhile is not there. */
 static void memory_kept(struct resolver *r, struct str key, int64_t expires_s)
 {
+	int64_t wall_s = clock_wall_s();
 	if (str_eq(key, validated_key)) {
-		upstream_memory_take(&r->memory, expires_s - clock_wall_s(), loop_now_ms(r->loop));
+		upstream_memory_take(&r->memory, expires_s > wall_s ? expires_s - wall_s : 0, loop_now_ms(r->loop));
 	} else if (key.n == 0) {
 		r->memory.known = true;
 		keep_memory(r);
