@@ -22,7 +22,7 @@ struct command {
 
 extern const struct command command_serve, command_check, command_try, command_send, command_sendmail, command_queue, command_why,
 	command_status, command_reload, command_passwd, command_explain, command_probe, command_report, command_doctor, command_version,
-	command_role;
+	command_role, command_load, command_sink;
 
 /* By its name; NULL if there is none. */
 const struct command *command_find(const char *name);

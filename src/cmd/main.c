@@ -18,6 +18,8 @@ static const struct command *const commands[] = {
 	&command_probe,
 	&command_send,
 	&command_try,
+	&command_load,
+	&command_sink,
 	&command_queue,
 	&command_why,
 	&command_report,

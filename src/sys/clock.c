@@ -14,6 +14,13 @@ int64_t clock_wall_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+int64_t clock_ticks_us(void)
+{
+	struct timespec t;
+	check(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 int64_t clock_wall_s(void)
 {
 	return clock_wall_ms() / 1000;

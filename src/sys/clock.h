@@ -12,6 +12,7 @@
 
 int64_t clock_wall_s(void);    /* seconds since 1970, UTC */
 int64_t clock_wall_ms(void);
+int64_t clock_ticks_us(void);  /* a stop-watch: microseconds since some moment, which never jump */
 int     clock_zone_minutes(int64_t wall_s); /* local offset from UTC then, for Date headers */
 
 void    clock_nap_ms(unsigned ms); /* stops this thread: before there is a loop, and nowhere else */

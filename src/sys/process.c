@@ -41,6 +41,23 @@ uint64_t process_peak_bytes(void)
 	return getrusage(RUSAGE_SELF, &r) == 0 ? (uint64_t)r.ru_maxrss * 1024 : 0;
 }
 
+uint64_t process_cpu_us(void)
+{
+	struct rusage r;
+	if (getrusage(RUSAGE_SELF, &r) != 0)
+		return 0;
+	return (uint64_t)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000000 + (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+}
+
+void process_raise_descriptors(void)
+{
+	struct rlimit l;
+	if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur == l.rlim_max)
+		return;
+	l.rlim_cur = l.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &l); /* with fewer it works, up to there */
+}
+
 #ifndef __has_feature /* clang's way to say what gcc says with a macro */
 #define __has_feature(name) 0
 #endif

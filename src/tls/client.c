@@ -117,6 +117,31 @@ const char *tls_shape_name(unsigned shape)
 	return shape < TLS_SHAPES ? names[shape] : "unknown";
 }
 
+/* ---- resuming ---- */
+
+struct tls_ticket { SSL_SESSION *session; };
+
+struct tls_ticket *tls_ticket_of(const struct tls *t)
+{
+	SSL_SESSION *session = t->ssl != NULL && t->client ? SSL_get0_session(t->ssl) : NULL;
+	if (session == NULL || SSL_SESSION_is_resumable(session) != 1)
+		return NULL;
+	struct tls_ticket *k = NEW(struct tls_ticket);
+	k->session = SSL_SESSION_dup(session); /* a connection that ends without close_notify spoils its own */
+	check(k->session != NULL);
+	return k;
+}
+
+void tls_ticket_free(struct tls_ticket **k_)
+{
+	struct tls_ticket *k = *k_;
+	*k_ = NULL;
+	if (k == NULL)
+		return;
+	SSL_SESSION_free(k->session);
+	free(k);
+}
+
 /* ---- a session ---- */
 
 static struct str without_dot(struct str name)
@@ -133,6 +158,8 @@ static const char *demand(struct tls *t, const struct tls_wish *wish)
 		return "the library has no TLS 1.2";
 	if (!take_shape(t->ssl, w.shape))
 		return "the library refuses the shape of the handshake";
+	if (w.ticket != NULL && w.prove == TLS_PROVE_NOTHING && SSL_set_session(t->ssl, w.ticket->session) != 1)
+		return "the library cannot resume by this ticket";
 	if (w.prove == TLS_PROVE_DANE)
 		return tls_expect_dane(t->ssl, &w);
 	return tls_expect_name(t->ssl, without_dot(w.name)) ? NULL : "the server's name is not one that a certificate can carry";

@@ -350,6 +350,7 @@ void tls_facts(const struct tls *t, struct tls_facts *out)
 	if (group != 0)
 		out->group = str_of(SSL_group_to_name(t->ssl, group));
 	out->sni = (struct str){ t->sni, t->sni_n };
+	out->resumed = SSL_session_reused(t->ssl) == 1;
 	out->verified = t->by != NULL;
 	out->by = str_of(t->by);
 	out->unproven = t->unproven;

@@ -99,8 +99,15 @@ struct tls_wish {
 	size_t n_also;
 	unsigned shape;               /* below TLS_SHAPES */
 	bool only_tls12;              /* to see whether a server still has it, not to talk by it */
+	/* To resume by; may be NULL, stays the caller's. Only where nothing is to be proven: no certificate is shown then. */
+	const struct tls_ticket *ticket;
 };
 struct tls *tls_connect_wish(struct tls_client *c, const struct tls_wish *wish);
+
+/* What the server has given last to resume by: a copy, NULL if there is none. To be used once (RFC 8446 C.4). */
+struct tls_ticket;
+struct tls_ticket *tls_ticket_of(const struct tls *t);
+void tls_ticket_free(struct tls_ticket **k);
 
 /* Some servers stumble over what they do not know in a hello. Shapes, each with less in it, none with less protection: all there is;
  * without a post-quantum key share; with the groups x25519 and P-256 only; without session tickets too. */
@@ -144,6 +151,7 @@ struct tls_facts {
 	struct str cipher;    /* "TLS_AES_256_GCM_SHA384" */
 	struct str group;     /* "x25519"; "" if unknown */
 	struct str sni;       /* as asked for, checked to be a host name; "" */
+	bool resumed;
 	bool verified;        /* client: chain and name were right (also when not demanded) */
 	struct str problem;   /* client: why it is not verified, in words */
 	struct str peer;      /* client: subject of the certificate, for people */

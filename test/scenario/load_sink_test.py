@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: ISC
+"""`sealpost load` and `sealpost sink`, against each other and against a server that the test plays."""
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import harness
+from harness import Acted
+from harness.case import Process
+from harness.server import ENVIRONMENT, binary
+
+
+class Sink:
+    """`sealpost sink` on a free port; totals() ends it and says what it has counted."""
+
+    def __init__(self, folder, name, *options):
+        self.folder, self.name, self.options, self.process = folder, name, options, None
+
+    def start(self):
+        self.process = Process(self.name, [binary(), "sink", "--json", *self.options, "0"], self.folder, env={**os.environ, **ENVIRONMENT})
+        self.process.wait_for_log('"ready"')
+        self.port = self.lines()[0]["port"]
+
+    def lines(self):
+        return [json.loads(line) for line in self.log().splitlines()]
+
+    def log(self):
+        return self.process.log()
+
+    def stop(self):
+        status = self.process.stop(signal.SIGINT)
+        assert status == 0, self.log()
+
+    def totals(self):
+        self.stop()
+        return self.lines()[-1]
+
+
+def load(*options, status=0, environment=None):
+    """The text that it prints."""
+    done = subprocess.run([binary(), "load", *map(str, options)], capture_output=True, text=True, check=False, timeout=60,
+                          env={**os.environ, **ENVIRONMENT, **(environment or {})})
+    assert done.returncode == status, f"{options}: status {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout if status in (0, 1) else done.stderr
+
+
+class LoadAndSink(harness.Scenario):
+    def sink(self, *options):
+        return self.start(Sink(self.folder, f"sink-{len(self.started)}", *options))
+
+    def load(self, sink, *options, to="sam@example.test", **more):
+        return json.loads(load("--json", "--quiet", "--to", to, *options, f"127.0.0.1:{sink.port}", **more))
+
+    def both(self, of_sink, of_load):
+        sink = self.sink(*of_sink)
+        return self.load(sink, *of_load), sink.totals()
+
+    def test_every_mode(self):
+        """What one has counted, the other has counted, too."""
+        for tls in ("implicit", "starttls", "none"):
+            for more in ((), ("--pipelining",), ("--lmtp",)):
+                with self.subTest(tls=tls, more=more):
+                    lmtp = ("--lmtp",) if "--lmtp" in more else ()
+                    sent, got = self.both(("--tls", tls, *lmtp),
+                                          ("--tls", tls, *more, "--count", 60, "--connections", 5, "--messages", 4, "--recipients", 3,
+                                           "--size", 5001))
+                    self.assertEqual((sent["accepted"], sent["failed"], sent["recipients"], sent["octets"]), (60, 0, 180, 60 * 5001))
+                    self.assertEqual((got["messages"], got["recipients"], got["octets"]), (60, 180, 60 * 5001))
+                    self.assertGreaterEqual(sent["connections"], 15)
+                    self.assertEqual(sent["handshakes"], 0 if tls == "none" else sent["connections"])
+                    self.assertEqual(sent["tls"].split(" ")[0], "" if tls == "none" else "TLSv1.3")
+                    dot = sent["dot_ms"]
+                    self.assertTrue(0 < dot["p50"] <= dot["p90"] <= dot["p99"] <= dot["max"], dot)
+
+    def test_resuming(self):
+        of_load = ("--count", 20, "--connections", 2, "--messages", 1)
+        for options, of_sink, resumed in (((), (), False), (("--resume",), (), True), (("--resume",), ("--no-tickets",), False)):
+            with self.subTest(options=options, of_sink=of_sink):
+                sent, got = self.both(("--tls", "implicit", *of_sink), (*of_load, *options))
+                self.assertEqual(sent["resumed"], got["resumed"])
+                self.assertEqual(sent["resumed"], sent["handshakes"] - 2 if resumed else 0)
+
+    def test_sizes(self):
+        """Sizes beside the length of a line and of the block that the body is made of; the least is a header."""
+        sink = self.sink("--tls", "none")
+        sent = 0
+        for size in (1000, 1001, 10007, 62400, 62401, 65536, 300001):
+            told = self.load(sink, "--tls", "none", "--count", 1, "--size", size)
+            self.assertEqual((told["accepted"], told["octets"]), (1, size))
+            sent += size
+        self.assertEqual(sink.totals()["octets"], sent)
+
+    def test_fates(self):
+        for at in ("dot", "rcpt", "mail"):
+            with self.subTest(at=at):
+                sink = self.sink("--tls", "none", "--defer", "30%", "--refuse", "20%", "--drop", "10%", "--at", at, "--seed", 7)
+                sent = self.load(sink, "--tls", "none", "--count", 100, "--connections", 2, status=1)
+                got = sink.totals()
+                self.assertEqual(sent["accepted"], got["messages"])
+                self.assertEqual(sent["refused"], {"451": got["deferred"], "550": got["refused"]})
+                self.assertEqual(sent["lost"], {"closed": got["dropped"]})
+                self.assertEqual(sent["accepted"] + sent["failed"], 100)
+                self.assertTrue(min(got["deferred"], got["refused"], got["dropped"]) > 0, got)
+
+    def test_delay(self):
+        sent, _ = self.both(("--delay", "30ms"), ("--tls", "starttls", "--count", 4, "--connections", 2))
+        self.assertGreaterEqual(sent["dot_ms"]["p50"], 29)
+
+    def test_login(self):
+        (self.folder / "password").write_text("not shown\n")
+        sink = self.sink("--auth")
+        for options in (("--password-file", self.folder / "password"), ("--password-variable", "SECRET"),
+                        ("--password-variable", "SECRET", "--mechanism", "LOGIN")):
+            sent = self.load(sink, "--tls", "starttls", "--user", "jada", *options, "--count", 3, environment={"SECRET": "whatever"})
+            self.assertEqual(sent["accepted"], 3)
+        none = self.load(sink, "--tls", "starttls", "--user", "jada", "--password-variable", "SECRET", "--mechanism", "SCRAM-SHA-256",
+                         "--count", 3, environment={"SECRET": "whatever"}, status=1)
+        self.assertEqual(none["lost"], {"login": 3})
+
+    def test_hold(self):
+        sink = self.sink("--tls", "implicit")
+        told = load("--json", "--hold", "--connections", 20, "--opening", 3, "--duration", "300ms", f"127.0.0.1:{sink.port}")
+        held, total = map(json.loads, told.splitlines())
+        self.assertEqual((held["kind"], held["connections"], total["held"]), ("held", 20, 20))
+        self.assertEqual(sink.totals()["connections_most"], 20)
+
+    def test_duration_and_warm_up(self):
+        sink = self.sink("--tls", "none")
+        sent = self.load(sink, "--tls", "none", "--duration", "400ms", "--warm-up", "200ms", "--size", 1000)
+        self.assertAlmostEqual(sent["seconds"], 0.4, delta=0.2)
+        self.assertLess(sent["accepted"], sent["accepted_in_all"])
+        self.assertEqual(sink.totals()["messages"], sent["accepted_in_all"])
+
+    def test_nobody_there(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            told = json.loads(load("--json", "--to", "a@example.test", "--count", 3, f"127.0.0.1:{s.getsockname()[1]}", status=1))
+        self.assertEqual((told["accepted"], told["lost"]), (0, {"connect": 3}))
+
+    def test_only_this_machine(self):
+        """Not even a packet goes to others without permission (192.0.2.0/24 is nobody's)."""
+        told = load("--to", "a@example.test", "192.0.2.1:25", status=78)
+        self.assertIn("--with-permission", told)
+        told = json.loads(load("--json", "--quiet", "--with-permission", "--patience", "100ms", "--to", "a@example.test", "--count", 1,
+                               "--connections", 1, "192.0.2.1:25", status=1))
+        self.assertEqual(told["lost"], {"connect": 1})
+
+    def test_wrong_options(self):
+        many = [word for _ in range(101) for word in ("--to", "a@b.test")]
+        for options, words in (
+                (["127.0.0.1:1"], "--to is missing"),
+                (["--to", "a@b.test"], "which server"),
+                (["--to", "a b@c.test", "127.0.0.1:1"], "not a pattern"),
+                (["--to", "%x@c.test", "127.0.0.1:1"], "not a pattern"),
+                (["--to", "%0m@c.test", "127.0.0.1:1"], "not a pattern"),
+                (["--to", "a" * 122 + "@b.test", "127.0.0.1:1"], "not a pattern"),
+                ([*many, "127.0.0.1:1"], "more than 100 times"),
+                (["--to", "a@b.test", "--recipients", "1001", "127.0.0.1:1"], "from 1 to 1000"),
+                (["--to", "a@b.test", "--connections", "100001", "127.0.0.1:1"], "from 1 to 100000"),
+                (["--to", "a@b.test", "--size", "1025M", "127.0.0.1:1"], "up to 1G"),
+                (["--to", "a@b.test", "--count", "1", "--duration", "1s", "127.0.0.1:1"], "contradict"),
+                (["--to", "a@b.test", "--user", "x", "127.0.0.1:1"], "--password-file"),
+                (["--to", "a@b.test", "--user", "x", "--password-variable", "HOME", "--tls", "none", "127.0.0.1:1"], "never goes in clear"),
+                (["--to", "a@b.test", "--nonsense", "127.0.0.1:1"], "no option --nonsense")):
+            self.assertIn(words, load(*options, status=2), options)
+
+    def test_patterns(self):
+        """Just under the limits, and what an address becomes."""
+        heard = []
+
+        class Server(Acted):
+            def talk(self, peer):
+                f = peer.makefile("rb")
+                peer.sendall(b"220 x\r\n")
+                while line := f.readline():
+                    heard.append(line)
+                    peer.sendall({b"QUIT": b"221 x\r\n", b"RCPT": b"550 no\r\n"}.get(line[:4].strip(), b"250 x\r\n"))
+
+        server = self.start(Server("patterns"))
+        load("--quiet", "--tls", "none", "--connections", 1, "--count", 3, "--recipients", 3, "--from", "%c-%2m%%@x.test", "--to",
+             "%r.%m@x.test", "--to", "a" * 121 + "@b.tst", f"127.0.0.1:{server.port}", status=1)
+        self.assertEqual([line for line in heard if line.startswith(b"MAIL")],
+                         [b"MAIL FROM:<0-0%@x.test>\r\n", b"MAIL FROM:<0-1%@x.test>\r\n", b"MAIL FROM:<0-0%@x.test>\r\n"])
+        self.assertEqual([line for line in heard if line.startswith(b"RCPT")][3:6],
+                         [b"RCPT TO:<0.1@x.test>\r\n", b"RCPT TO:<" + b"a" * 121 + b"@b.tst>\r\n", b"RCPT TO:<2.1@x.test>\r\n"])
+
+    def test_sink_line_limit(self):
+        sink = self.sink("--tls", "none")
+        for octets, reply in ((2047, b"500 5.5.1"), (2049, b"500 5.5.2 The line is too long")):
+            with socket.create_connection(("127.0.0.1", sink.port)) as s:
+                f = s.makefile("rb")
+                f.readline()
+                s.sendall(b"x" * octets + b"\n")
+                self.assertTrue(f.readline().startswith(reply), octets)
+
+    def test_sink_is_a_fair_server(self):
+        """Dots at the seams of packets, chunks, commands in the wrong order."""
+        sink = self.sink("--tls", "none", "--count", 3)
+        with socket.create_connection(("127.0.0.1", sink.port)) as s:
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            f = s.makefile("rb")
+
+            def ask(*lines, last):
+                for line in lines:
+                    s.sendall(line)
+                while True:
+                    line = f.readline()
+                    if line.startswith(last):
+                        return line
+                    self.assertTrue(line[:1] in b"235" and line, line)
+            ask(b"DATA\r\n", last=b"503")
+            ask(b"EHLO x\r\n", last=b"250 ")
+            ask(b"RCPT TO:<a@b>\r\n", last=b"503")
+            ask(b"MAIL FROM:<>\r\n", b"RCPT TO:<a@b>\r\n", b"DATA\r\n", last=b"354")
+            for octet in b"a\r\n..\r\n.\n\r\n.":
+                s.sendall(bytes([octet]))
+            ask(b"\r", b"\n", last=b"250 2.0.0")
+            ask(b"MAIL FROM:<>\r\n", b"RCPT TO:<a@b>\r\n", b"DATA\r\n", last=b"354")
+            ask(b".\r\n", last=b"250 2.0.0")
+            ask(b"MAIL FROM:<>\r\n", b"RCPT TO:<a@b>\r\n", b"BDAT 5\r\n.\r\n.\r", b"BDAT 1 LAST\r\n\n", last=b"250 2.0.0 Ok: gone")
+        self.assertEqual(sink.process.popen.wait(60), 0)
+        self.assertEqual(sink.lines()[-1]["octets"], len(b"a\r\n..\r\n.\n\r\n") + 0 + 6)
+
+    def test_sink_wrong_options(self):
+        for options, words in ((["--defer", "101%", "0"], "not a share"), (["--defer", "60", "--drop", "41", "0"], "more than 100%"),
+                               (["--cert", "x", "0"], "go together"), ([], "on which port"), (["65536"], "not a place"),
+                               (["--tls", "none", "--auth", "0"], "--tls none"), (["--delay", "601s", "0"], "10 minutes")):
+            done = subprocess.run([binary(), "sink", *options], capture_output=True, text=True, check=False, timeout=60)
+            self.assertEqual(done.returncode, 2, options)
+            self.assertIn(words, done.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()
