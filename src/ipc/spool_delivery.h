@@ -23,7 +23,7 @@ enum { DELIVERY_CREDIT_BYTES = 256 << 10, DELIVERY_CHUNK_BYTES = 64 << 10 };
 enum job_purpose {
 	JOB_DELIVER,
 	JOB_VERIFY, /* MAIL and RCPT only, then RSET: would the next hop take this recipient? */
-	JOB_EXPLAIN, /* no MAIL: would it get as far as that, how protected, and why? */
+	JOB_EXPLAIN, /* no MAIL, no file: would it get as far as that, how protected, and why? */
 };
 
 /* JOB: route_kind and route_name as policy/route.h gives them; id the queue id; attempt counts from 1.

@@ -244,12 +244,13 @@ void role_drained(struct role_base *b)
 	channel_send(b->control, FROM_ROLE_DRAINED, &(struct from_role_drained){ 0 });
 }
 
-void role_folder_refused(struct role_base *b)
+bool role_folder_refused(struct role_base *b)
 {
 	if (b->is_stale || !confine_is_stale())
-		return;
+		return b->is_stale;
 	b->is_stale = true;
 	channel_send(b->control, FROM_ROLE_STALE, &(struct from_role_stale){ 0 });
+	return true;
 }
 
 void role_free(struct role_base **base)

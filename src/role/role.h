@@ -50,9 +50,9 @@ struct role_base *role_base_new(struct loop *loop, int control_fd, const struct 
 struct channel   *role_control(struct role_base *base);
 uint64_t          role_unix_connect(struct role_base *base, struct str path); /* returns the request */
 void              role_drained(struct role_base *base);
-/* Something in a folder of ours cannot be used. If that is because the folder is another one than when this process was
- * confined, a new process is asked for, and this one will soon be ended. */
-void              role_folder_refused(struct role_base *base);
+/* Something in a folder of ours cannot be used. True: that is because the folder is another one than when this process was
+ * confined; a new process has been asked for, and this one will soon be ended. */
+bool              role_folder_refused(struct role_base *base);
 /* Logs it, as gravely as it is, and tells the supervisor, who links anew if the neighbour is still there. instance: the
  * neighbour's, if it is a front, else 0. */
 void              role_link_broke(struct role_base *base, enum ipc_arrow arrow, unsigned instance, const char *neighbour,

@@ -305,6 +305,26 @@ domain lists.test {{
         server.wait_for_letter(subject)
         self.assertEqual(server.lines("role-died"), [])
 
+    def test_p10_a_folder_that_is_made_late(self):
+        """Until the folder is there a letter waits. Then a retry brings it in, without another failure."""
+        server = self.sealpost(queue="retry 1h")
+        server.mail.rename(self.folder / "before")
+        server.stop()
+        server.start()
+        subject = self.send(server, "sam@example.test")
+        server.wait_for_line("deferred", "to=sam@example.test")
+        explained = [json.loads(line) for line in server.command("explain", "sam@example.test", "--json", status=1).splitlines()]
+        self.assertEqual((explained[0]["way"], explained[-1]["result"]), ("maildir", "later"))
+        self.assertIn(f"{server.mail}: the folder does not exist: make it", explained[-1]["text"])
+        server.mail.mkdir()
+        if os.getuid() == 0:
+            shutil.chown(server.mail, "nobody")
+        server.queue("retry", "--all")
+        server.wait_for_letter(subject)
+        self.assertEqual([line.split(" outcome=")[1].split()[0] for line in server.lines("attempt")], ["later", "done"], server.log())
+        self.assertIn("it is put into a mailbox", server.command("explain", "sam@example.test"))
+        self.assertEqual(server.lines("role-died"), [])
+
     def test_p10_roles_that_died_are_confined_again(self):
         server = self.sealpost(queue="retry 1s")
         server.roles_may_die = True

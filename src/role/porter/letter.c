@@ -82,6 +82,21 @@ static fault open_maildir(const struct place *place, enum how how, int *fd_out)
 	return OK;
 }
 
+/* What is missing below the fixed part is made when a letter comes. */
+fault letter_look(const struct place *place, struct why *why)
+{
+	int fd = -1;
+	fault f = directory_open(FILE_CWD, place->fixed, &fd, NULL);
+	fd_close(&fd);
+	if (f == OK) {
+		f = open_maildir(place, FIND, &fd);
+		fd_close(&fd);
+		if (f == F_ABSENT)
+			f = OK;
+	}
+	return f == OK ? OK : say(why, f, place, "open the mailbox");
+}
+
 struct folders { int tmp, new, cur; };
 
 static void folders_close(struct folders *f)

@@ -25,6 +25,8 @@ MUST_USE fault letter_begin(const struct place *place, const char *name, bool re
                             struct why *why);
 MUST_USE fault letter_write(struct letter *l, struct str bytes);   /* LF line ends: Maildir's */
 MUST_USE fault letter_finish(struct letter *l, struct why *why);   /* OK, F_EXISTS: durable in new/ */
+/* Could one be begun there, as far as can be seen without making anything? */
+MUST_USE fault letter_look(const struct place *place, struct why *why);
 void letter_free(struct letter **l);                               /* what is unfinished leaves no trace */
 
 /* After F_LIMIT: is the disk full, or only this account's share of it? */

@@ -66,7 +66,8 @@ struct porter {
 	uint64_t delivered, put_off;
 	struct timer renew;
 	struct later start_waiting;
-	bool draining, rested;         /* rested: the spool has heard the last of us */
+	bool resting;                  /* the spool has been told that no more jobs are wanted */
+	bool draining, rested;         /* rested: it has heard the last of us */
 };
 
 /* -- outcomes ---------------------------------------------------------------------------------- */
@@ -112,6 +113,19 @@ static void rcpt_done(struct job *j, struct rcpt *r)
 	buf_fini(&path);
 }
 
+/* The next porter can have the folder, which was made or mounted after this one was confined. */
+static void rcpt_give_back(struct job *j, struct rcpt *r)
+{
+	struct porter *p = j->porter;
+	if (!p->resting && p->spool != NULL)
+		channel_send(p->spool, FROM_WORKER_RESTING, &(struct from_worker_resting){ 0 });
+	p->resting = true;
+	j->given_back = true;
+	rcpt_close(j, r);
+	link_remove(&r->in_job);
+	j->n_rcpts--;
+}
+
 /* What went wrong, told to sender and operator without our paths; those go into the log. */
 static void rcpt_failed(struct job *j, struct rcpt *r, fault f, const struct why *why)
 {
@@ -122,8 +136,10 @@ static void rcpt_failed(struct job *j, struct rcpt *r, fault f, const struct why
 		v = (struct verdict){ OUTCOME_LATER, "4.2.2", "the mailbox is over its quota" };
 	else if (f == F_DENIED)
 		v.text = "the mailbox cannot be opened: permission denied";
-	if (f == F_DENIED || f == F_ABSENT)
-		role_folder_refused(j->porter->base); /* mounted since, perhaps */
+	if ((f == F_DENIED || f == F_ABSENT) && role_folder_refused(j->porter->base)) {
+		rcpt_give_back(j, r);
+		return;
+	}
 	log_event(LOG_TROUBLE, LOG_S("id", j->id), LOG_S("rcpt", r->address), LOG_Z("fault", fault_name(f)),
 	          LOG_Z("text", why->text[0] != '\0' ? why->text : v.text));
 	rcpt_settle(j, r, v, STR_NONE);
@@ -178,7 +194,7 @@ static void on_job(struct porter *p, const struct worker_job *m)
 	struct job *old = job_find(p, m->job);
 	if (old != NULL)
 		job_free(old);
-	if (p->draining) {
+	if (p->draining || p->resting) {
 		channel_send(p->spool, FROM_WORKER_GIVEN_BACK, &(struct from_worker_given_back){ .job = m->job });
 		return;
 	}
@@ -266,6 +282,20 @@ static bool may_be_repeat(const struct job *j)
 	       clock_wall_s() - j->arrived_s > REPEAT_AFTER_S;
 }
 
+/* Nothing is made, nothing is written; only an operator hears of it, who may know our paths. */
+static void rcpt_explain(struct job *j, struct rcpt *r)
+{
+	struct why why = { "" };
+	fault f = letter_look(r->place, &why);
+	if ((f == F_DENIED || f == F_ABSENT) && role_folder_refused(j->porter->base))
+		rcpt_give_back(j, r);
+	else if (f == OK)
+		rcpt_settle(j, r, (struct verdict){ OUTCOME_DONE, "2.1.5", "it is put into a mailbox of this server, if there is one of this name" },
+		            STR_NONE);
+	else
+		rcpt_settle(j, r, (struct verdict){ OUTCOME_LATER, "4.3.0", why.text }, STR_NONE);
+}
+
 static void rcpt_begin(struct job *j, struct rcpt *r)
 {
 	static const struct verdict nowhere = { OUTCOME_NEVER, "5.1.3", "an address like this cannot have a mailbox here" },
@@ -285,6 +315,10 @@ static void rcpt_begin(struct job *j, struct rcpt *r)
 	letter_name(r->name, j->arrived_s, j->id, r->address, p->conf->hostname);
 	if (j->purpose == JOB_VERIFY) {
 		rcpt_settle(j, r, (struct verdict){ OUTCOME_DONE, "2.1.5", "this mailbox can be delivered to" }, STR_NONE);
+		return;
+	}
+	if (j->purpose == JOB_EXPLAIN) {
+		rcpt_explain(j, r);
 		return;
 	}
 	r->twin = twin_of(j, r);
@@ -526,7 +560,7 @@ static void on_link(void *role, enum ipc_arrow arrow, unsigned instance, int fd)
 	drop_jobs(p);
 	p->linked_wall_s = clock_wall_s();
 	p->spool = channel_new(p->loop, fd, &spool_to_worker, &worker_to_spool, &handler, p);
-	if (p->draining)
+	if (p->draining || p->resting)
 		channel_send(p->spool, FROM_WORKER_RESTING, &(struct from_worker_resting){ 0 });
 }
 

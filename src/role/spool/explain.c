@@ -139,11 +139,11 @@ static void job_is_over(struct job *j)
 void explain_outcome(struct job *j, const struct from_worker_outcome *m)
 {
 	struct explanation *e = j->explanation;
+	bool is_ready = m->class == OUTCOME_DONE && j->route.kind != ROUTE_TO_MAILDIR;
 	job_is_over(j);
 	if (e == NULL)
 		return;
-	bool ready = m->class == OUTCOME_DONE;
-	finish(e, (enum outcome_class)m->class, m, ready ? STR("the next server is ready to take a letter") : m->text);
+	finish(e, (enum outcome_class)m->class, m, is_ready ? STR("the next server is ready to take a letter") : m->text);
 }
 
 void explain_interrupted(struct job *j)
@@ -151,28 +151,50 @@ void explain_interrupted(struct job *j)
 	struct explanation *e = j->explanation;
 	job_is_over(j);
 	if (e != NULL)
-		finish(e, OUTCOME_LATER, NULL, STR("it is not known: the courier was interrupted; ask again"));
+		finish(e, OUTCOME_LATER, NULL, STR("it is not known: the process that was asked makes room for a new one, or has ended; ask again in a moment"));
 }
 
 /* ---- the question ---- */
 
-static void tell_at_once(explained *tell, void *owner, const struct route *route, enum outcome_class class, const char *text)
+static void put_route(struct story *to, const struct route *route)
 {
 	static const char *const kinds[] = {
 		[ROUTE_TO_MAILDIR] = "maildir", [ROUTE_TO_LMTP] = "lmtp", [ROUTE_TO_MX] = "mx", [ROUTE_TO_RELAY] = "relay",
 		[ROUTE_ON_HOLD] = "hold", [ROUTE_REFUSED] = "refuse",
 	};
+	story_begin(to, "route");
+	story_add(to, "kind", str_of(kinds[route->kind]));
+	story_add(to, "name", route->name);
+	story_end(to);
+}
+
+static void tell_at_once(explained *tell, void *owner, const struct route *route, enum outcome_class class, const char *text)
+{
 	struct story s;
 	story_init(&s);
-	if (route != NULL) {
-		story_begin(&s, "route");
-		story_add(&s, "kind", str_of(kinds[route->kind]));
-		story_add(&s, "name", route->name);
-		story_end(&s);
-	}
+	if (route != NULL)
+		put_route(&s, route);
 	put_answer(&s, class, NULL, str_of(text));
 	tell(owner, story_text(&s), class == OUTCOME_DONE ? 0 : 1, "");
 	story_fini(&s);
+}
+
+/* Other servers are the courier's, and what is published about them its story; of a Maildir there is but the route to tell. */
+static struct worker *worker_for(struct spool *s, const struct route *route)
+{
+	return &s->workers[route->kind == ROUTE_TO_MAILDIR ? WORKER_PORTER : WORKER_COURIER];
+}
+
+static struct str story_before(const struct route *route)
+{
+	struct story s;
+	if (route->kind != ROUTE_TO_MAILDIR)
+		return STR_NONE;
+	story_init(&s);
+	put_route(&s, route);
+	struct str story = str_keep(story_text(&s));
+	story_fini(&s);
+	return story;
 }
 
 static struct explanation *ask(struct spool *s, struct str address, struct str sender, const struct route *route, struct str domain)
@@ -186,7 +208,7 @@ static struct explanation *ask(struct spool *s, struct str address, struct str s
 	j->route.retry = NULL;
 	j->route.name = arena_copy(a, route->name);
 	j->domain = arena_copy(a, domain);
-	j->worker = &s->workers[WORKER_COURIER];
+	j->worker = worker_for(s, route);
 	j->rcpts = NEW(struct job_rcpt);
 	struct str copy = arena_copy(a, address);
 	j->rcpts[0].facts = (struct store_rcpt){ .address = copy, .original = copy, .notify = NOTIFY_NEVER };
@@ -194,6 +216,7 @@ static struct explanation *ask(struct spool *s, struct str address, struct str s
 	j->explanation = e;
 	e->spool = s;
 	e->job = j;
+	e->story = story_before(route);
 	list_add_last(&s->explanations, &e->in_spool);
 	s->n_explanations++;
 	timer_init(&e->limit, s->loop, on_limit, e);
@@ -203,7 +226,6 @@ static struct explanation *ask(struct spool *s, struct str address, struct str s
 
 struct explanation *explain_ask(struct spool *s, struct str address, struct str sender, explained *tell, void *owner)
 {
-	const struct worker *courier = &s->workers[WORKER_COURIER];
 	struct explanation *e = NULL;
 	struct arena *a = arena_new(ARENA_MAX);
 	struct store_message m = { .sender = sender };
@@ -217,10 +239,8 @@ struct explanation *explain_ask(struct spool *s, struct str address, struct str 
 		tell_at_once(tell, owner, &route, OUTCOME_NEVER, "the configuration refuses mail for this address");
 	else if (route.kind == ROUTE_ON_HOLD)
 		tell_at_once(tell, owner, &route, OUTCOME_LATER, "the configuration holds it until an operator releases it");
-	else if (route.kind == ROUTE_TO_MAILDIR)
-		tell_at_once(tell, owner, &route, OUTCOME_DONE, "it is put into a mailbox of this server, if there is one of this name");
-	else if (courier->channel == NULL || courier->resting)
-		tell_at_once(tell, owner, &route, OUTCOME_LATER, "it is not known: the courier is being started; ask again in a moment");
+	else if (worker_for(s, &route)->channel == NULL || worker_for(s, &route)->resting)
+		tell_at_once(tell, owner, &route, OUTCOME_LATER, "it is not known: the process that knows is being started; ask again in a moment");
 	else if (s->n_explanations >= EXPLAIN_MAX || s->draining)
 		tell_at_once(tell, owner, &route, OUTCOME_LATER,
 		             "it is not known: as many addresses are being explained as the server does at a time; ask again in a moment");

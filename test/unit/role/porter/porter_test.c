@@ -20,12 +20,20 @@
 #include "sys/process.h"
 #include "sys/socket.h"
 
+/* Whether the folders are others than those that the process was confined to. */
+static bool stale;
+bool __wrap_confine_is_stale(void);
+bool __wrap_confine_is_stale(void)
+{
+	return stale;
+}
+
 struct rig {
 	struct loop *loop;
 	struct role_base *porter;
 	struct channel *control, *spool;
 	struct buf heard;              /* outcomes, a line each */
-	uint64_t ready, failed, credit, done, drained;
+	uint64_t ready, failed, credit, done, drained, stale;
 	uint64_t wait_done, wait_credit;
 };
 
@@ -38,6 +46,7 @@ static void on_control(void *owner, unsigned kind, const void *msg, int fd)
 	r->ready += kind == FROM_ROLE_READY;
 	r->failed += kind == FROM_ROLE_FAILED;
 	r->drained += kind == FROM_ROLE_DRAINED;
+	r->stale += kind == FROM_ROLE_STALE;
 	loop_stop(r->loop);
 }
 
@@ -456,6 +465,71 @@ static void draining_waits_for_what_is_in_hand(void **state)
 	rig_end(&r);
 }
 
+/* The folder was made, or something was mounted there: this porter can never have it, and the next one can. No attempt is lost on it. */
+static void a_new_folder_is_for_the_next_porter(void **state)
+{
+	(void)state;
+	struct rig r;
+	rig_begin(&r);
+	assert_int_equal(mkdir(path_of("example.org"), 0700), 0);
+	assert_int_equal(chmod(path_of("example.org"), 0), 0);
+	send_job(&r, 1, "q1", JOB_DELIVER);
+	send_rcpt(&r, 1, 0, "jada@example.org");
+	go(&r, 1);
+	wait_done(&r, 1);
+	expect_heard(&r, "1/0: 1 4.3.0 ;1 done;"); /* an ordinary failure */
+	stale = true;
+	send_job(&r, 2, "q2", JOB_DELIVER);
+	send_rcpt(&r, 2, 0, "jada@example.org");
+	send_rcpt(&r, 2, 1, "kim@example.org");
+	go(&r, 2);
+	send_job(&r, 3, "q3", JOB_DELIVER); /* the spool had not heard yet */
+	wait_done(&r, 2);
+	expect_heard(&r, "resting;2 given back;3 given back;");
+	channel_send(r.spool, WORKER_RESTED, &(struct worker_rested){ 0 });
+	configure(&r, 2, template_());
+	assert_int_equal(r.stale, 1);
+	assert_int_equal(r.drained, 0); /* it waits to be told */
+	channel_send(r.control, TO_ROLE_DRAIN, &(struct to_role_drain){ .grace_ms = 1000 });
+	channel_send(r.spool, WORKER_RESTED, &(struct worker_rested){ 0 });
+	while (r.drained == 0)
+		loop_run(r.loop);
+	expect_heard(&r, "resting;");
+	stale = false;
+	assert_int_equal(chmod(path_of("example.org"), 0700), 0);
+	rig_end(&r);
+}
+
+static void explaining_looks_and_makes_nothing(void **state)
+{
+	(void)state;
+	struct rig r;
+	rig_begin(&r);
+	send_job(&r, 1, "x", JOB_EXPLAIN);
+	send_rcpt(&r, 1, 0, "jada@example.org");
+	go(&r, 1);
+	wait_done(&r, 1);
+	expect_heard(&r, "1/0: 0 2.1.5 ;1 done;");
+	assert_int_equal(access(path_of("example.org"), F_OK), -1);
+	assert_int_equal(mkdir(path_of("example.org"), 0), 0);
+	send_job(&r, 2, "x", JOB_EXPLAIN);
+	send_rcpt(&r, 2, 0, "jada@example.org");
+	go(&r, 2);
+	wait_done(&r, 1);
+	expect_heard(&r, "2/0: 1 4.3.0 ;2 done;");
+	assert_int_equal(rmdir(path_of("example.org")), 0);
+	char away[sizeof root + 8];
+	(void)snprintf(away, sizeof away, "%s.away", root);
+	assert_int_equal(rename(root, away), 0);
+	send_job(&r, 3, "x", JOB_EXPLAIN);
+	send_rcpt(&r, 3, 0, "jada@example.org");
+	go(&r, 3);
+	wait_done(&r, 1);
+	expect_heard(&r, "3/0: 1 4.3.0 ;3 done;");
+	assert_int_equal(rename(away, root), 0);
+	rig_end(&r);
+}
+
 static void draining_ends_without_a_spool(void **state)
 {
 	(void)state;
@@ -482,6 +556,8 @@ int main(void)
 		ON_DISK(many_mailboxes_take_turns),
 		ON_DISK(credit_bounds_what_is_on_the_way),
 		ON_DISK(draining_waits_for_what_is_in_hand),
+		ON_DISK(a_new_folder_is_for_the_next_porter),
+		ON_DISK(explaining_looks_and_makes_nothing),
 		ON_DISK(draining_ends_without_a_spool),
 	};
 	return cmocka_run_group_tests(tests, become_nobody, NULL);
