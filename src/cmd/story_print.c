@@ -60,16 +60,30 @@ void story_print_line(const char *indent, const char *name, struct str text)
 
 /* ---- the kinds ---- */
 
-static void of_route(const json_t *o, struct words *w)
+static void put_way(const json_t *o, struct words *w)
 {
-	static const struct { const char *kind, *words; } kinds[] = {
+	static const struct { const char *kind, *words; } ways[] = {
 		{ "mx", "to the mail servers of the domain " }, { "relay", "by the relay " }, { "lmtp", "by LMTP to " },
 		{ "maildir", "into the Maildir " }, { "hold", "held " }, { "refuse", "refused: " },
 	};
-	for (size_t i = 0; i < COUNT(kinds); i++)
-		if (is(o, "way", kinds[i].kind))
-			put(w, str_of(kinds[i].words));
+	for (size_t i = 0; i < COUNT(ways); i++)
+		if (is(o, "way", ways[i].kind))
+			put(w, str_of(ways[i].words));
 	put(w, field(o, "name"));
+}
+
+static void of_recipient(const json_t *o, struct words *w)
+{
+	put(w, field(o, "address"));
+	put(w, is(o, "result", "mailbox") ? STR(" is a mailbox here") : is(o, "result", "expanded") ? STR(" is expanded")
+	       : STR(" is unknown here"));
+	add(w, o, "targets", ", to ", " addresses");
+}
+
+static void of_target(const json_t *o, struct words *w)
+{
+	add(w, o, "address", "", ": ");
+	put_way(o, w);
 }
 
 static void of_mx(const json_t *o, struct words *w)
@@ -140,7 +154,9 @@ static const struct kind {
 	void (*print)(const json_t *o, struct words *w);
 	struct { const char *before, *key, *after; } values[8];
 } kinds[] = {
-	{ "route", "route", of_route, { { 0 } } },
+	{ "recipient", "recipient", of_recipient, { { 0 } } },
+	{ "target", "  to", of_target, { { 0 } } },
+	{ "route", "route", put_way, { { 0 } } },
 	{ "mx", "mail servers", of_mx, { { 0 } } },
 	{ "mta-sts", "MTA-STS", NULL,
 	  { { "", "mode", " mode" }, { ", allows ", "mx", "" }, { ", policy ", "id", "" }, { "; ", "text", "" } } },

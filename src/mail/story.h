@@ -8,6 +8,8 @@
  * A line is a kind and pairs of key and value, values as in base/escape.h. The kinds:
  *
  *     route   where the letter goes, by the configuration    kind, name
+ *     recipient  who stands behind an address of ours        address, result (mailbox, expanded, unknown), targets
+ *     target  one of those that it expands to                address, kind, name
  *     mx      the domain's mail servers                      domain, secure, result, hosts
  *     mta-sts the domain's policy                            domain, mode, mx, id, text
  *     dane    what the TLSA records of a host come to        host, result, base, text

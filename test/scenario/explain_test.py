@@ -25,7 +25,7 @@ class Explain(harness.Scenario):
     def answer(self, to, *options, status):
         lines = self.ask(to, *options, status=status)
         self.assertEqual(lines[-1]["kind"], "answer")
-        return {**lines[-1], "kinds": [line["kind"] for line in lines], "way": lines[0].get("way"), "lines": lines}
+        return {**lines[-1], "kinds": [line["kind"] for line in lines], "way": next((line["way"] for line in lines if "way" in line), None), "lines": lines}
 
     def test_by_mx(self):
         net = self.net = Internet(self)
@@ -60,6 +60,27 @@ class Explain(harness.Scenario):
             for hop in domain.hops:
                 self.assertNotIn(b"MAIL", hop.clear + hop.secret)
         self.assertEqual(net.server.queue_list(), [])
+
+    def test_who_stands_behind_an_address_here(self):
+        self.net = net = Internet(self)
+        net.start(route='to @refused.test refuse "Not there"\n    otherwise direct')
+        net.server.aliases.write_text("team: jada, sam@refused.test\ninfo: jada\naway: sam@refused.test\n")
+        net.server.command("reload")
+        box = net.server.mail / "example.test/jada"
+        text = net.server.command("explain", "jada@example.test")
+        self.assertRegex(text, r"(?m)^recipient +jada@example.test is a mailbox here$")
+        self.assertRegex(text, rf"(?m)^route +into the Maildir {box}$")
+        text = net.server.command("explain", "info@example.test")
+        self.assertRegex(text, r"(?m)^recipient +info@example.test is expanded$")
+        self.assertRegex(text, rf"(?m)^  to +jada@example.test: into the Maildir {box}$")
+        text = net.server.command("explain", "team@example.test", status=1)
+        self.assertRegex(text, r"(?m)^recipient +team@example.test is expanded, to 2 addresses$")
+        self.assertRegex(text, r"(?m)^  to +sam@refused.test: refused: Not there$")
+        self.assertEqual(self.answer("away@example.test", status=1)["result"], "no")
+        told = self.answer("nobody@example.test", status=1)
+        self.assertEqual((told["result"], told["code"], told["status"]), ("no", 550, "5.1.1"))
+        self.assertRegex(net.server.command("explain", "nobody@example.test", status=1),
+                         r"(?m)^recipient +nobody@example.test is unknown here$")
 
     def test_other_ways(self):
         """And a server that never answers: whoever asks goes away, no job stays behind, and stopping takes no time."""

@@ -16,7 +16,7 @@
 #define ROLE_PORTER_LETTER_H
 
 #include "base/fault.h"
-#include "role/porter/place.h"
+#include "policy/place.h"
 
 struct letter;
 
@@ -31,5 +31,10 @@ void letter_free(struct letter **l);                               /* what is un
 
 /* After F_LIMIT: is the disk full, or only this account's share of it? */
 bool letter_disk_is_full(const struct place *place, uint64_t needed_bytes);
+
+/* The name of a letter's file, the same whenever it is asked for: "TIME.QidRhash.host". The time is that of the id. */
+enum { LETTER_NAME_MAX = 220 };
+void letter_name(char out[LETTER_NAME_MAX + 1], int64_t arrived_s, struct str id, struct str address,
+                 struct str hostname);
 
 #endif

@@ -290,7 +290,7 @@ static void rcpt_explain(struct job *j, struct rcpt *r)
 	if ((f == F_DENIED || f == F_ABSENT) && role_folder_refused(j->porter->base))
 		rcpt_give_back(j, r);
 	else if (f == OK)
-		rcpt_settle(j, r, (struct verdict){ OUTCOME_DONE, "2.1.5", "it is put into a mailbox of this server, if there is one of this name" },
+		rcpt_settle(j, r, (struct verdict){ OUTCOME_DONE, "2.1.5", "it is put into this mailbox" },
 		            STR_NONE);
 	else
 		rcpt_settle(j, r, (struct verdict){ OUTCOME_LATER, "4.3.0", why.text }, STR_NONE);

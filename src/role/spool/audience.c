@@ -132,8 +132,10 @@ static void on_keeper(void *owner, unsigned kind, const void *msg, int fd)
 	struct audience *a;
 	fd_close(&fd);
 	struct question *q = question_of(s, *(const uint64_t *)msg, &a); /* every message begins with its request */
-	if (q == NULL)
+	if (q == NULL) {
+		explain_keeper_says(s, kind, msg);
 		return;
+	}
 	if (kind == KEEPER_TARGET) {
 		add_member(a, ((const struct keeper_target *)msg)->address, q->address);
 		return;
@@ -186,6 +188,7 @@ void audience_link(struct spool *s, int fd)
 			send_question(s, q);
 		}
 	}
+	explain_keeper_came(s);
 }
 
 /* Answers grow old, and failures are asked again. */

@@ -1,19 +1,28 @@
 /* SPDX-License-Identifier: ISC */
-/* role/spool/explain.c -- what would be done now with a letter to this address? Routed as any other, and what the courier carries
- * is tried by it as far as MAIL: nothing is queued, leased or kept. */
+/* role/spool/explain.c -- what would be done now with a letter to this address? The keeper is asked who stands behind one of ours, as
+ * at RCPT; it is routed as any other, and tried by who would carry it, a server as far as MAIL: nothing is queued, leased or kept. */
 #include "role/spool/spool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "ipc/front_keeper.h"
+#include "ipc/spool_keeper.h"
+#include "policy/place.h"
 
-enum { WAIT_MS = 50000, ARENA_MAX = 64 << 10, ADDRESS_MAX = 1000, ANSWER_ROOM = 6 * STORY_VALUE_MAX };
+enum { WAIT_MS = 50000, ARENA_MAX = 4 << 20, JOB_ARENA_MAX = 64 << 10, ADDRESS_MAX = 1000, ANSWER_ROOM = 6 * STORY_VALUE_MAX, TARGETS_MAX = 1000 };
 
 struct explanation {
 	struct link in_spool;
 	struct spool *spool;
-	struct job *job;
+	struct arena *arena;
+	struct str address, sender;
+	uint64_t request;                /* to the keeper, which has not answered; 0: none */
+	struct str *targets;             /* what it has said so far */
+	size_t n_targets;
+	struct story known;              /* before anything that a worker tells */
+	struct job *job;                 /* of who would carry it; NULL: none */
 	explained *tell;
 	void *owner;
 	struct str story;                /* what the courier has told so far, on the heap */
@@ -64,26 +73,34 @@ static void explanation_free(struct explanation *e)
 	link_remove(&e->in_spool);
 	timer_clear(&e->limit);
 	str_release(&e->story);
+	story_fini(&e->known);
+	free(e->targets);
+	arena_free(&e->arena);
 	free(e);
 }
 
-static void finish(struct explanation *e, enum outcome_class class, const struct from_worker_outcome *m, struct str text)
+/* False: nothing of it lives on. */
+static bool finish(struct explanation *e, enum outcome_class class, const struct from_worker_outcome *m, struct str text)
 {
 	struct story s;
 	explained *tell = e->tell;
 	void *owner = e->owner;
 	story_init(&s);
+	put_story(&s, story_text(&e->known));
 	put_story(&s, e->story);
 	put_answer(&s, class, m, text);
 	explanation_free(e);
 	tell(owner, story_text(&s), class == OUTCOME_DONE ? 0 : 1, "");
 	story_fini(&s);
+	return false;
 }
 
 /* What the courier still does for it is of no interest. */
 static void give_up_job(struct explanation *e)
 {
 	struct job *j = e->job;
+	if (j == NULL)
+		return;
 	spool_job_release(j);
 	j->rcpts[0].reported = true;
 	j->explanation = NULL;
@@ -154,69 +171,198 @@ void explain_interrupted(struct job *j)
 		finish(e, OUTCOME_LATER, NULL, STR("it is not known: the process that was asked makes room for a new one, or has ended; ask again in a moment"));
 }
 
-/* ---- the question ---- */
+/* ---- where it goes ---- */
 
-static void put_route(struct story *to, const struct route *route)
+struct way { struct route route; struct str domain; bool is_address; };
+
+static struct way way_of(struct explanation *e, struct str address)
+{
+	struct way w = { .route = { .kind = ROUTE_REFUSED } };
+	struct store_message m = { .sender = e->sender };
+	struct str key = STR_NONE;
+	if (address.n <= ADDRESS_MAX && e->sender.n <= ADDRESS_MAX)
+		w.route = spool_route(e->spool, &m, address, e->arena, &w.domain, &key);
+	w.is_address = key.p != NULL;
+	return w;
+}
+
+/* A Maildir by its path. */
+static void put_way(struct explanation *e, const char *line, struct str address, const struct route *route)
 {
 	static const char *const kinds[] = {
 		[ROUTE_TO_MAILDIR] = "maildir", [ROUTE_TO_LMTP] = "lmtp", [ROUTE_TO_MX] = "mx", [ROUTE_TO_RELAY] = "relay",
 		[ROUTE_ON_HOLD] = "hold", [ROUTE_REFUSED] = "refuse",
 	};
-	story_begin(to, "route");
-	story_add(to, "kind", str_of(kinds[route->kind]));
-	story_add(to, "name", route->name);
-	story_end(to);
+	struct place place;
+	char path[2 * PLACE_MAX];
+	struct str name = route->name;
+	if (route->kind == ROUTE_TO_MAILDIR && place_find(route->name, address, &place) == OK) {
+		(void)snprintf(path, sizeof path, "%s/%s", place.fixed, place.below);
+		name = str_of(path);
+	}
+	story_begin(&e->known, line);
+	story_add(&e->known, "address", address);
+	story_add(&e->known, "kind", str_of(kinds[route->kind]));
+	story_add(&e->known, "name", name);
+	story_end(&e->known);
 }
 
-static void tell_at_once(explained *tell, void *owner, const struct route *route, enum outcome_class class, const char *text)
-{
-	struct story s;
-	story_init(&s);
-	if (route != NULL)
-		put_route(&s, route);
-	put_answer(&s, class, NULL, str_of(text));
-	tell(owner, story_text(&s), class == OUTCOME_DONE ? 0 : 1, "");
-	story_fini(&s);
-}
-
-/* Other servers are the courier's, and what is published about them its story; of a Maildir there is but the route to tell. */
+/* Other servers are the courier's. */
 static struct worker *worker_for(struct spool *s, const struct route *route)
 {
 	return &s->workers[route->kind == ROUTE_TO_MAILDIR ? WORKER_PORTER : WORKER_COURIER];
 }
 
-static struct str story_before(const struct route *route)
+static bool ask_worker(struct explanation *e, struct str address, const struct way *w)
 {
-	struct story s;
-	if (route->kind != ROUTE_TO_MAILDIR)
-		return STR_NONE;
-	story_init(&s);
-	put_route(&s, route);
-	struct str story = str_keep(story_text(&s));
-	story_fini(&s);
-	return story;
-}
-
-static struct explanation *ask(struct spool *s, struct str address, struct str sender, const struct route *route, struct str domain)
-{
-	struct arena *a = arena_new(ARENA_MAX);
+	struct spool *s = e->spool;
+	struct arena *a = arena_new(JOB_ARENA_MAX);
 	struct job *j = spool_job_new(s, JOB_EXPLAIN, a);
-	struct explanation *e = NEW(struct explanation);
-	j->message.sender = arena_copy(a, sender);
+	j->message.sender = arena_copy(a, e->sender);
 	j->message.arrived_s = spool_now_s(s);
-	j->route = *route;
+	j->route = w->route;
 	j->route.retry = NULL;
-	j->route.name = arena_copy(a, route->name);
-	j->domain = arena_copy(a, domain);
-	j->worker = worker_for(s, route);
+	j->route.name = arena_copy(a, w->route.name);
+	j->domain = arena_copy(a, w->domain);
+	j->worker = worker_for(s, &w->route);
 	j->rcpts = NEW(struct job_rcpt);
 	struct str copy = arena_copy(a, address);
 	j->rcpts[0].facts = (struct store_rcpt){ .address = copy, .original = copy, .notify = NOTIFY_NEVER };
 	j->n_rcpts = 1;
 	j->explanation = e;
-	e->spool = s;
 	e->job = j;
-	e->story = story_before(route);
+	spool_job_send(j);
+	return true;
+}
+
+static bool may_wait(const struct explanation *e)
+{
+	return e->spool->n_explanations <= EXPLAIN_MAX && !e->spool->draining; /* this one is counted */
+}
+
+static const char too_many[] = "it is not known: as many addresses are being explained as the server does at a time; ask again in a moment";
+
+/* True: it is not over. What the courier finds begins with the route, too. */
+static bool go(struct explanation *e, struct str address, const struct way *w)
+{
+	const struct worker *worker = worker_for(e->spool, &w->route);
+	bool tried = w->is_address && w->route.kind != ROUTE_REFUSED && w->route.kind != ROUTE_ON_HOLD;
+	bool here = worker->channel != NULL && !worker->resting, goes = tried && here && may_wait(e);
+	if (w->is_address && (!goes || w->route.kind == ROUTE_TO_MAILDIR))
+		put_way(e, "route", address, &w->route);
+	if (goes)
+		return ask_worker(e, address, w);
+	if (!w->is_address)
+		return finish(e, OUTCOME_NEVER, NULL, STR("that is no mail address, or the one that it comes from is none"));
+	if (w->route.kind == ROUTE_REFUSED)
+		return finish(e, OUTCOME_NEVER, NULL, STR("the configuration refuses mail for this address"));
+	if (w->route.kind == ROUTE_ON_HOLD)
+		return finish(e, OUTCOME_LATER, NULL, STR("the configuration holds it until an operator releases it"));
+	return finish(e, OUTCOME_LATER, NULL,
+	              here ? str_of(too_many) : STR("it is not known: the process that knows is being started; ask again in a moment"));
+}
+
+/* ---- who stands behind it ---- */
+
+static void put_recipient(struct explanation *e, const char *result)
+{
+	story_begin(&e->known, "recipient");
+	story_add(&e->known, "address", e->address);
+	story_add(&e->known, "result", str_of(result));
+	if (e->n_targets > 1)
+		story_add_u64(&e->known, "targets", e->n_targets);
+	story_end(&e->known);
+}
+
+/* RFC 5321 3.9. Several go each a way of their own: they are named, and none is tried. */
+static bool expand(struct explanation *e)
+{
+	enum outcome_class worst = OUTCOME_DONE;
+	bool itself = e->n_targets == 1 && str_eq_nocase(e->targets[0], e->address);
+	put_recipient(e, itself ? "mailbox" : "expanded");
+	for (size_t i = 0; i < e->n_targets; i++) {
+		struct way w = way_of(e, e->targets[i]);
+		if (!itself)
+			put_way(e, "target", e->targets[i], &w.route);
+		if (e->n_targets == 1)
+			return go(e, e->targets[i], &w);
+		if (!w.is_address || w.route.kind == ROUTE_REFUSED)
+			worst = OUTCOME_NEVER;
+		else if (w.route.kind == ROUTE_ON_HOLD && worst == OUTCOME_DONE)
+			worst = OUTCOME_LATER;
+	}
+	return finish(e, worst, NULL, worst == OUTCOME_NEVER ? STR("one of the addresses that it expands to is refused by the configuration")
+	                            : worst == OUTCOME_LATER ? STR("one of the addresses that it expands to is held by the configuration")
+	                                                     : STR("it goes to each of these: explain one to have it tried"));
+}
+
+static void take_verdict(struct explanation *e, uint64_t verdict)
+{
+	static const struct from_worker_outcome unknown = { .code = 550, .status = STR_INIT("5.1.1") };
+	e->request = 0;
+	if (verdict == RCPT_LOCAL && e->n_targets > 0) {
+		expand(e);
+	} else if (verdict == RCPT_VERIFY || verdict == RCPT_REMOTE) {
+		struct way w = way_of(e, e->address);
+		go(e, e->address, &w);
+	} else if (verdict == RCPT_LOCAL || verdict == RCPT_UNKNOWN) {
+		put_recipient(e, "unknown");
+		finish(e, OUTCOME_NEVER, &unknown, STR("There is no such recipient here: RCPT is answered so"));
+	} else {
+		finish(e, OUTCOME_LATER, NULL, STR("it is not known: the keeper could not look it up; ask again in a moment"));
+	}
+}
+
+static void add_target(struct explanation *e, struct str address)
+{
+	struct str copy = e->n_targets < TARGETS_MAX ? arena_try_copy(e->arena, address) : STR_NONE;
+	if (copy.p == NULL)
+		return;
+	e->targets = must_resize(e->targets, (e->n_targets + 1) * sizeof *e->targets);
+	e->targets[e->n_targets++] = copy;
+}
+
+void explain_keeper_says(struct spool *s, unsigned kind, const void *msg)
+{
+	uint64_t request = *(const uint64_t *)msg; /* every message begins with it */
+	LIST_EACH(l, &s->explanations) {
+		struct explanation *e = LIST_MEMBER(l, struct explanation, in_spool);
+		if (e->request == 0 || e->request != request)
+			continue;
+		if (kind == KEEPER_TARGET)
+			add_target(e, ((const struct keeper_target *)msg)->address);
+		else
+			take_verdict(e, ((const struct keeper_targets_end *)msg)->verdict);
+		return;
+	}
+}
+
+static void send_question(struct explanation *e)
+{
+	e->n_targets = 0;
+	if (e->spool->keeper != NULL)
+		channel_send(e->spool->keeper, SPOOL_ASK_TARGETS, &(struct spool_ask_targets){ .request = e->request, .address = e->address });
+}
+
+void explain_keeper_came(struct spool *s)
+{
+	LIST_EACH(l, &s->explanations) {
+		struct explanation *e = LIST_MEMBER(l, struct explanation, in_spool);
+		if (e->request != 0)
+			send_question(e);
+	}
+}
+
+/* ---- the question ---- */
+
+static struct explanation *explanation_new(struct spool *s, struct str address, struct str sender)
+{
+	struct explanation *e = NEW(struct explanation);
+	e->spool = s;
+	e->arena = arena_new(ARENA_MAX);
+	e->address = arena_copy(e->arena, address);
+	e->sender = arena_copy(e->arena, sender);
+	story_init(&e->known);
 	list_add_last(&s->explanations, &e->in_spool);
 	s->n_explanations++;
 	timer_init(&e->limit, s->loop, on_limit, e);
@@ -226,31 +372,17 @@ static struct explanation *ask(struct spool *s, struct str address, struct str s
 
 struct explanation *explain_ask(struct spool *s, struct str address, struct str sender, explained *tell, void *owner)
 {
-	struct explanation *e = NULL;
-	struct arena *a = arena_new(ARENA_MAX);
-	struct store_message m = { .sender = sender };
-	struct str domain = STR_NONE, key = STR_NONE;
-	struct route route = { .kind = ROUTE_REFUSED };
-	if (address.n <= ADDRESS_MAX && sender.n <= ADDRESS_MAX)
-		route = spool_route(s, &m, address, a, &domain, &key);
-	if (key.p == NULL)
-		tell_at_once(tell, owner, NULL, OUTCOME_NEVER, "that is no mail address, or the one that it comes from is none");
-	else if (route.kind == ROUTE_REFUSED)
-		tell_at_once(tell, owner, &route, OUTCOME_NEVER, "the configuration refuses mail for this address");
-	else if (route.kind == ROUTE_ON_HOLD)
-		tell_at_once(tell, owner, &route, OUTCOME_LATER, "the configuration holds it until an operator releases it");
-	else if (worker_for(s, &route)->channel == NULL || worker_for(s, &route)->resting)
-		tell_at_once(tell, owner, &route, OUTCOME_LATER, "it is not known: the process that knows is being started; ask again in a moment");
-	else if (s->n_explanations >= EXPLAIN_MAX || s->draining)
-		tell_at_once(tell, owner, &route, OUTCOME_LATER,
-		             "it is not known: as many addresses are being explained as the server does at a time; ask again in a moment");
-	else
-		e = ask(s, address, sender, &route, domain);
-	arena_free(&a);
-	if (e == NULL)
-		return NULL;
+	struct explanation *e = explanation_new(s, address, sender);
 	e->tell = tell;
 	e->owner = owner;
-	spool_job_send(e->job);
+	struct way w = way_of(e, e->address);
+	if (!w.is_address || !w.route.local)
+		return go(e, e->address, &w) ? e : NULL;
+	if (!may_wait(e)) {
+		finish(e, OUTCOME_LATER, NULL, str_of(too_many));
+		return NULL;
+	}
+	e->request = ++s->next_request;
+	send_question(e);
 	return e;
 }

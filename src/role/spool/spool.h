@@ -325,6 +325,8 @@ void verify_fini(struct spool *s);
 typedef void explained(void *owner, struct str story, int status, const char *text);
 struct explanation *explain_ask(struct spool *s, struct str address, struct str sender, explained *tell, void *owner);
 void explain_cancel(struct explanation **e);     /* nobody wants to know any more */
+void explain_keeper_says(struct spool *s, unsigned kind, const void *msg);
+void explain_keeper_came(struct spool *s);       /* a new one: it is asked again */
 void explain_story(struct job *j, struct str text);
 void explain_outcome(struct job *j, const struct from_worker_outcome *m);
 void explain_interrupted(struct job *j);         /* the courier is done, or gone: the job's one recipient counts as reported */

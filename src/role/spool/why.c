@@ -59,7 +59,8 @@ static void send_row(struct why_round *w, json_t *o)
 static json_t *value_of(struct str key, struct str value)
 {
 	static const struct str times[] = { STR_INIT("at"), STR_INIT("next") };
-	static const struct str numbers[] = { STR_INIT("attempt"), STR_INIT("size"), STR_INIT("code"), STR_INIT("n") };
+	static const struct str numbers[] = { STR_INIT("attempt"), STR_INIT("size"), STR_INIT("code"), STR_INIT("n"),
+		                            STR_INIT("targets") };
 	uint64_t n;
 	if (str_eq(key, STR("warned")))
 		return json_true();

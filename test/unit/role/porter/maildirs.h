@@ -4,7 +4,7 @@
 #define TEST_ROLE_PORTER_MAILDIRS_H
 
 #include "base/str.h"
-#include "role/porter/place.h"
+#include "policy/place.h"
 
 extern char root[64]; /* of all that follows */
 

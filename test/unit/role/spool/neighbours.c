@@ -134,7 +134,7 @@ static void for_worker(void *owner, unsigned kind, const void *msg, int fd)
 		copy(j->to[j->n_to++], sizeof j->to[0], m->address);
 	} else if (kind == WORKER_GO) {
 		note(n, "job %s to %s and %u more", j->sender, j->to[0], (unsigned)j->n_to - 1);
-		if (j->purpose == JOB_VERIFY && !h.hands_off)
+		if ((j->purpose == JOB_VERIFY || j->purpose == JOB_EXPLAIN) && !h.hands_off)
 			report(n, j);
 		else if (!h.hands_off)
 			channel_send(n->channel, FROM_WORKER_WANT, &(struct from_worker_want){ .job = j->job, .bytes = 1000 });
