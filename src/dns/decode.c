@@ -272,6 +272,10 @@ void dns_answer_decode(enum dns_kind kind, const struct dns_raw *raw, struct are
 		say(out, DNS_FAILED, a, STR("a CNAME leads to something that is no name"));
 		return;
 	}
+	if (raw->n == 0 && raw->cut) {
+		say(out, DNS_FAILED, a, STR("the answer does not fit into a message of the DNS"));
+		return;
+	}
 	if (raw->n == 0) {
 		if (raw->nxdomain || raw->rcode == RCODE_NXDOMAIN)
 			out->result = DNS_NXDOMAIN;

@@ -34,6 +34,7 @@ struct dns_raw {
 	struct str canonical;      /* in text, with or without the last dot; empty if as asked */
 	int rcode;                 /* RFC 1035 4.1.1 */
 	bool nxdomain, secure, bogus;
+	bool cut;                  /* there was more than a message of the DNS can hold (TC) */
 	int64_t ttl_s;
 	struct str why;            /* what the validator says about a bogus answer */
 };

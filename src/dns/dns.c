@@ -139,6 +139,13 @@ static size_t rdata_list(const struct ub_result *result, struct str *list)
 	return n;
 }
 
+/* RFC 1035 4.1.1: the bit TC, as the library passes it on. */
+static bool was_cut(const struct ub_result *result)
+{
+	const unsigned char *packet = result->answer_packet;
+	return packet != NULL && result->answer_len > 2 && (packet[2] & 2) != 0;
+}
+
 static void answer_from(struct dns_question *q, const struct ub_result *result)
 {
 	struct dns *dns = q->dns;
@@ -146,7 +153,7 @@ static void answer_from(struct dns_question *q, const struct ub_result *result)
 	struct dns_raw raw = {
 		.rdata = list, .n = rdata_list(result, list), .canonical = canonical(q, result),
 		.rcode = result->rcode, .nxdomain = result->nxdomain, .secure = result->secure,
-		.bogus = result->bogus, .ttl_s = result->ttl, .why = str_of(result->why_bogus),
+		.bogus = result->bogus, .cut = was_cut(result), .ttl_s = result->ttl, .why = str_of(result->why_bogus),
 	};
 	struct dns_answer answer;
 	arena_reset(dns->arena);

@@ -50,6 +50,7 @@ enum {
 	COURIER_TARGETS_MAX = MX_HOSTS_MAX * MX_ADDRESSES_MAX,
 	COURIER_TARGETS_MS = 10 * 60 * 1000, /* no further target is tried after this */
 	COURIER_TLSA_MAX = 64,           /* records of one host that are looked at */
+	COURIER_RCPT_BYTES_MAX = 6 << 20, /* of a job: addresses */
 };
 
 /* A set of trust anchors; jobs and visits hold it over a reload. */
@@ -98,6 +99,7 @@ struct job_host {
 	size_t n_tlsa;            /* bases that were asked */
 	struct str *rdata;        /* of the base that is being asked */
 	size_t n_rdata;
+	bool rdata_lost;          /* some of them: there was no room */
 	const struct dane_judgement *judged; /* NULL: DANE has no say */
 	struct protection protection;
 	bool told;                /* in the story */
@@ -130,7 +132,7 @@ struct job {
 	uint64_t attempt;
 	int64_t arrived_s, began_ms;
 	struct job_rcpt *rcpts;
-	size_t n_rcpts, rcpts_room;
+	size_t n_rcpts, rcpts_room, rcpt_bytes;
 	bool going, released;
 
 	/* how: copied from the configuration */
@@ -149,6 +151,7 @@ struct job {
 	struct timer lookup_timer;
 	struct mx_record *mx;
 	size_t n_mx;
+	bool full;                /* answers were lost: the arena had no room for them */
 	bool implicit_mx, dns_trouble, name_missing, refused_loopback, refused_by_policy;
 	bool mx_secure;           /* the MX records, or that there are none */
 	bool unvalidated;         /* nothing can be validated: that something is not secure says nothing */
@@ -241,6 +244,7 @@ void targets_forget(struct job *j);
 void targets_ask(struct job *j, enum dns_kind kind, struct str name, size_t host);
 void targets_ask_policy(struct job *j, struct str domain);
 void targets_policy_unknown(struct job *j, struct str text);
+void targets_too_much(struct job *j, struct str name);  /* there is no room for what is said of it: the letter waits */
 
 /* publish.c */
 void publish_address_answered(struct job *j, size_t host, enum dns_kind kind, const struct resolved_end *m);

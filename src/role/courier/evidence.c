@@ -26,14 +26,17 @@ static void put_names(struct job *j, struct buf *out)
 static void tell_mx(struct job *j)
 {
 	struct buf names;
+	char found[80] = "found";
 	buf_init(&names, STORY_VALUE_MAX);
 	put_names(j, &names);
+	if (j->plan.n_hosts == MX_HOSTS_MAX && j->n_mx > MX_HOSTS_MAX)
+		(void)snprintf(found, sizeof found, "found, more than are tried: the %d best", MX_HOSTS_MAX);
 	story_begin(&j->story, "mx");
 	story_add(&j->story, "domain", j->name);
 	story_add(&j->story, "secure", j->unvalidated ? STR("not validated") : yes_no(j->mx_secure));
 	story_add(&j->story, "result", j->name_missing      ? STR("the domain does not exist")
 	                               : j->implicit_mx     ? STR("no MX records: the domain itself")
-	                               : j->plan.n_hosts > 0 ? STR("found")
+	                               : j->plan.n_hosts > 0 ? str_of(found)
 	                                                    : str_of(j->dns_words));
 	story_add(&j->story, "hosts", buf_view(&names));
 	story_end(&j->story);

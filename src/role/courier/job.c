@@ -59,9 +59,11 @@ void job_add_rcpt(struct courier *c, const struct worker_rcpt *m)
 	struct job *j = map_get_u64(c->jobs, m->job);
 	if (j == NULL || j->going || j->n_rcpts >= COURIER_RCPTS_MAX)
 		return;
-	struct str address = arena_try_copy(j->arena, m->address), orcpt = arena_try_copy(j->arena, m->orcpt);
-	if (address.p == NULL || orcpt.p == NULL)
+	size_t bytes = m->address.n + m->orcpt.n + 2;
+	if (bytes > COURIER_RCPT_BYTES_MAX - j->rcpt_bytes)
 		return;
+	j->rcpt_bytes += bytes;
+	struct str address = arena_copy(j->arena, m->address), orcpt = arena_copy(j->arena, m->orcpt);
 	if (j->n_rcpts == j->rcpts_room) {
 		j->rcpts_room = j->rcpts_room == 0 ? 4 : j->rcpts_room * 2;
 		j->rcpts = must_resize(j->rcpts, j->rcpts_room * sizeof *j->rcpts);
@@ -144,6 +146,8 @@ void job_free(struct job *j)
 	buf_fini(&j->body);
 	buf_fini(&j->last_text);
 	free(j->rcpts);
+	free(j->txn_rcpts);
+	free(j->txn_index);
 	arena_free(&j->arena);
 	free(j);
 }
@@ -238,8 +242,8 @@ static size_t collect_rcpts(struct job *j, uint64_t most)
 {
 	size_t n = 0;
 	if (j->txn_rcpts == NULL) {
-		j->txn_rcpts = ARENA_ARRAY(j->arena, struct smtp_client_rcpt, j->n_rcpts);
-		j->txn_index = ARENA_ARRAY(j->arena, size_t, j->n_rcpts);
+		j->txn_rcpts = must_alloc(j->n_rcpts * sizeof *j->txn_rcpts);
+		j->txn_index = must_alloc(j->n_rcpts * sizeof *j->txn_index);
 	}
 	for (size_t i = 0; i < j->n_rcpts && (most == 0 || n < most); i++) {
 		const struct job_rcpt *r = &j->rcpts[i];

@@ -19,15 +19,38 @@ static enum dane_result dane_result(uint64_t result)
 
 static struct dane_lookup lookup_of(struct job *j, const struct resolved_end *m)
 {
-	return (struct dane_lookup){ .result = dane_result(m->result), .secure = m->secure != 0,
-	                             .canonical = arena_try_copy(j->arena, m->canonical) };
+	struct dane_lookup l = { .result = dane_result(m->result), .secure = m->secure != 0,
+	                         .canonical = arena_try_copy(j->arena, m->canonical) };
+	if (l.canonical.p == NULL)
+		l.result = DANE_FAILED; /* an alias that there was no room for is not the same as none */
+	return l;
 }
 
+/* Without room for it, it is as if there were no answer: TROUBLE. */
 static void judge(struct job *j, struct job_host *h)
 {
-	struct dane_judgement *judged = ARENA_NEW(j->arena, struct dane_judgement);
-	dane_judge(h->tlsa, h->n_tlsa, tls_parses, judged);
+	struct dane_judgement *judged = arena_try_alloc(j->arena, sizeof *judged);
 	h->judged = judged;
+	if (judged == NULL)
+		targets_too_much(j, h->name);
+	else
+		dane_judge(h->tlsa, h->n_tlsa, tls_parses, judged);
+}
+
+/* It is as if there were no answer: TROUBLE. */
+static void too_much(struct job *j, size_t host)
+{
+	j->hosts[host].judged = NULL;
+	targets_too_much(j, j->hosts[host].name);
+}
+
+static void ask_name(struct job *j, size_t host, struct str name)
+{
+	struct str copy = arena_try_copy(j->arena, name);
+	if (copy.p != NULL)
+		targets_ask(j, DNS_TLSA, copy, host);
+	else
+		too_much(j, host);
 }
 
 static bool ask_base(struct job *j, size_t host)
@@ -37,7 +60,7 @@ static bool ask_base(struct job *j, size_t host)
 	buf_init(&name, NAME_BYTES_MAX);
 	bool fits = dane_question_put(&name, h->port, h->bases.names[h->n_tlsa]) == OK;
 	if (fits)
-		targets_ask(j, DNS_TLSA, arena_copy(j->arena, buf_view(&name)), host);
+		ask_name(j, host, buf_view(&name));
 	buf_fini(&name);
 	return fits;
 }
@@ -48,6 +71,7 @@ static void ask_tlsa(struct job *j, size_t host)
 	struct job_host *h = &j->hosts[host];
 	h->rdata = NULL;
 	h->n_rdata = 0;
+	h->rdata_lost = false;
 	while (h->n_tlsa < h->bases.n && !ask_base(j, host)) {
 		h->tlsa[h->n_tlsa++] = (struct dane_answer){ .result = DANE_ABSENT }; /* no such name can exist */
 		judge(j, h);
@@ -76,11 +100,15 @@ void publish_address_answered(struct job *j, size_t host, enum dns_kind kind, co
 void publish_take_record(struct job *j, size_t host, struct str rdata)
 {
 	struct job_host *h = &j->hosts[host];
-	struct str copy = h->n_rdata < COURIER_TLSA_MAX ? arena_try_copy(j->arena, rdata) : STR_NONE;
+	if (h->n_rdata == COURIER_TLSA_MAX)
+		return;
 	if (h->rdata == NULL)
-		h->rdata = ARENA_ARRAY(j->arena, struct str, COURIER_TLSA_MAX);
+		h->rdata = arena_try_alloc(j->arena, COURIER_TLSA_MAX * sizeof *h->rdata);
+	struct str copy = h->rdata != NULL ? arena_try_copy(j->arena, rdata) : STR_NONE;
 	if (copy.p != NULL)
 		h->rdata[h->n_rdata++] = copy;
+	else
+		h->rdata_lost = true;
 }
 
 void publish_answered(struct job *j, size_t host, enum dns_kind kind, const struct resolved_end *m)
@@ -95,11 +123,14 @@ void publish_answered(struct job *j, size_t host, enum dns_kind kind, const stru
 	if (kind != DNS_TLSA || h->n_tlsa >= h->bases.n)
 		return;
 	/* Records that there was no room for are not the same as none. */
-	enum dane_result result = m->result == DNS_FOUND && h->n_rdata == 0 ? DANE_FAILED : dane_result(m->result);
+	bool lost = m->result == DNS_FOUND && (h->n_rdata == 0 || h->rdata_lost);
+	enum dane_result result = lost ? DANE_FAILED : dane_result(m->result);
+	if (h->rdata_lost)
+		targets_too_much(j, h->name);
 	h->tlsa[h->n_tlsa++] = (struct dane_answer){ .result = result, .secure = m->secure != 0,
 	                                             .rdata = h->rdata, .n = h->n_rdata };
 	judge(j, h);
-	if (h->judged->verdict == DANE_NONE && h->n_tlsa < h->bases.n)
+	if (h->judged != NULL && h->judged->verdict == DANE_NONE && h->n_tlsa < h->bases.n)
 		ask_tlsa(j, host);
 }
 

@@ -60,6 +60,13 @@ void targets_policy_unknown(struct job *j, struct str text)
 	dns_trouble(j, DNS_TXT, j->name, text);
 }
 
+void targets_too_much(struct job *j, struct str name)
+{
+	j->full = j->dns_trouble = true;
+	(void)snprintf(j->dns_words, sizeof j->dns_words, "The DNS says more about %.*s than there is room for",
+	               STR_ARG(str_sub(name, 0, 80)));
+}
+
 /* Without a resolver the question for the MX records fails, and with it the job. */
 void targets_ask_policy(struct job *j, struct str domain)
 {
@@ -186,16 +193,26 @@ void targets_find(struct job *j)
 
 /* ---- answers ---- */
 
+/* The resolver sends the best first. */
+static void take_mx(struct job *j, const struct resolved_record *m)
+{
+	if (j->n_mx == MX_RECORDS_MAX)
+		return;
+	if (j->mx == NULL)
+		j->mx = arena_try_alloc(j->arena, MX_RECORDS_MAX * sizeof *j->mx);
+	struct str host = j->mx != NULL ? arena_try_copy(j->arena, m->text) : STR_NONE;
+	if (host.p != NULL)
+		j->mx[j->n_mx++] = (struct mx_record){ .preference = m->number, .host = host };
+	else
+		targets_too_much(j, j->name);
+}
+
 static void take_record(const struct ask *a, const struct resolved_record *m)
 {
 	struct job *j = a->job;
 	struct endpoint e;
 	if (a->kind == DNS_MX) {
-		if (j->mx == NULL)
-			j->mx = ARENA_ARRAY(j->arena, struct mx_record, MX_RECORDS_MAX);
-		struct str host = j->n_mx < MX_RECORDS_MAX ? arena_try_copy(j->arena, m->text) : STR_NONE;
-		if (host.p != NULL)
-			j->mx[j->n_mx++] = (struct mx_record){ .preference = m->number, .host = host };
+		take_mx(j, m);
 		return;
 	}
 	if (a->kind == DNS_TLSA)
@@ -225,6 +242,8 @@ static void mx_answered(struct job *j, struct str name, const struct resolved_en
 {
 	j->mx_secure = m->secure != 0;
 	j->mx_canonical = arena_try_copy(j->arena, m->canonical);
+	if (j->full && j->n_mx == 0)
+		return; /* records that there was no room for are not the same as none */
 	switch (m->result) {
 	case DNS_FOUND:
 	case DNS_NODATA: plan_mx(j); break;
@@ -399,7 +418,11 @@ static void set_demand(const struct job *j, struct job_host *h, struct target *t
 static void order_targets(struct job *j)
 {
 	if (j->targets == NULL)
-		j->targets = ARENA_ARRAY(j->arena, struct target, COURIER_TARGETS_MAX);
+		j->targets = arena_try_alloc(j->arena, COURIER_TARGETS_MAX * sizeof *j->targets);
+	if (j->targets == NULL) {
+		targets_too_much(j, j->name);
+		return;
+	}
 	for (size_t i = 0; i < j->n_hosts; i++) {
 		struct mx_address ordered[MX_ADDRESSES_MAX];
 		struct job_host *h = &j->hosts[i];

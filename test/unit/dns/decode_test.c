@@ -238,6 +238,12 @@ static void verdicts(void **state)
 	answer = decode(DNS_A, (struct dns_raw){ .rcode = 2 });
 	assert_int_equal(answer.result, DNS_FAILED);
 	assert_true(str_eq(answer.text, STR("the name server answered SERVFAIL")));
+	/* Cut, and nothing of it there: not the same as none. */
+	answer = decode(DNS_MX, (struct dns_raw){ .cut = true });
+	assert_int_equal(answer.result, DNS_FAILED);
+	assert_true(str_eq(answer.text, STR("the answer does not fit into a message of the DNS")));
+	answer = decode(DNS_A, (struct dns_raw){ .rdata = &rdata, .n = 1, .cut = true });
+	assert_int_equal(answer.result, DNS_FOUND);
 	answer = decode(DNS_A, (struct dns_raw){ .rcode = 23 });
 	assert_int_equal(answer.result, DNS_FAILED);
 	/* Bogus beats all, is never secure and brings no record. */

@@ -187,6 +187,20 @@ static void say_policy(struct world *w, const struct resolve_policy *m)
 	channel_send(w->resolver, RESOLVED_POLICY, &p);
 }
 
+/* Records until there is room for nothing: large ones, then smaller and smaller ones. */
+static void flood(struct world *w, const char *kind, uint64_t request)
+{
+	enum { LARGE = 900000, EACH = 19 };
+	if (w->flooded == NULL || strcmp(w->flooded, kind) != 0)
+		return;
+	char *text = must_alloc(LARGE);
+	memset(text, 'x', LARGE);
+	for (size_t n = LARGE, i = 0; n > 0 && !(w->flood_coarse && i == EACH); i++, n = i % EACH == 0 ? n / 10 : n)
+		channel_send(w->resolver, RESOLVED_RECORD,
+		             &(struct resolved_record){ .request = request, .number = 99, .text = { text, n } });
+	free(text);
+}
+
 /* Rows "KIND NAME VALUE" or "KIND NAME nxdomain|bogus|failed|silent", separated by ';'; "+KIND" for a signed answer. A name without
  * a row does not exist; one with rows of other kinds has no data. */
 static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
@@ -203,6 +217,8 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 	enum dns_result result = DNS_NXDOMAIN;
 	struct str rest = str_of(w->zone), row, word, name;
 	bool secure = false;
+	if (!w->flood_last)
+		flood(w, kinds[m->kind], m->request);
 	while (rest.n > 0) {
 		if (!str_take_until(&rest, ';', &row)) {
 			row = rest;
@@ -241,6 +257,8 @@ static void on_resolver(void *owner, unsigned kind, const void *msg, int fd)
 		if (result == DNS_NXDOMAIN || result == DNS_NODATA)
 			result = DNS_FOUND;
 	}
+	if (w->flood_last)
+		flood(w, kinds[m->kind], m->request);
 	say_end(w, m->request, result, secure);
 }
 

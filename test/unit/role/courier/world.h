@@ -59,6 +59,8 @@ struct world {
 	uint64_t generation;
 	char why[600];           /* of a configuration that was refused */
 
+	const char *flooded;     /* a kind of question whose answer has more than there is room for, ... */
+	bool flood_last, flood_coarse; /* ... behind its rows; but room for what is small */
 	const char *zone;        /* "MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;MX z.example bogus;..." */
 	bool unvalidated;        /* the resolver has no DNSSEC: rows should have no "+" */
 	struct peer *unix_peer;  /* answers UNIX_CONNECT; NULL: refused */
