@@ -140,6 +140,11 @@ enum tls_failure tls_failure(const struct tls *t)
 	return t->failure;
 }
 
+bool tls_gave_up(const struct tls *t)
+{
+	return t->failure == TLS_FAIL_NONE || t->gave_up;
+}
+
 static const char *proven_by(SSL *ssl, enum tls_prove prove)
 {
 	uint8_t usage;

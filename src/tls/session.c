@@ -192,6 +192,8 @@ void tls_break(struct tls *t, const char *fmt, ...)
 static fault tls_broken(struct tls *t)
 {
 	char words[300];
+	int reason = ERR_GET_REASON(ERR_peek_error());
+	t->gave_up = reason == SSL_R_TLSV1_ALERT_INTERNAL_ERROR || reason == SSL_R_TLSV1_ALERT_USER_CANCELLED;
 	bool unproven = tls_explain(t, words, sizeof(words));
 	if (unproven && t->client)
 		t->failure = tls_failure_of(SSL_get_verify_result(t->ssl));
@@ -208,6 +210,7 @@ static fault tls_judge(struct tls *t, int result)
 		return OK;
 	case SSL_ERROR_ZERO_RETURN:
 		if (t->state == TLS_SHAKING) {
+			t->gave_up = true;
 			tls_break(t, "the %s closed in the middle of the handshake", t->client ? "server" : "client");
 			return F_TLS;
 		}

@@ -26,6 +26,7 @@ struct tls {
 	char *problem, *peer;
 	const char *by;
 	enum tls_failure failure, unproven;
+	bool gave_up;             /* the failure proves no inability: tls_gave_up() */
 	STACK_OF(X509) *chain;    /* as the server has sent it */
 	struct tls_shown *shown;  /* the same in words, once somebody wants to know */
 	char *error;

@@ -163,6 +163,8 @@ void tls_facts(const struct tls *t, struct tls_facts *out);
 
 /* Why a client's session is over; TLS_FAIL_NONE while it is not. */
 enum tls_failure tls_failure(const struct tls *t);
+/* It is over without a word that the two of us cannot speak: lost, closed on the way, or for a fault of the server's own. */
+bool tls_gave_up(const struct tls *t);
 
 /* Certificates as the server has shown them, the leaf first, also where the handshake failed because of them. Texts are others':
  * printable and short. False: there are no more, or no more than TLS_CHAIN_MAX are looked at. Slices live as long as the session. */

@@ -209,6 +209,7 @@ struct visit {
 	struct str also[DANE_ALSO_MAX];
 	bool reused, in_clear, tls_refused, logged_in, kept;
 	bool reported;            /* the outcome of its TLS session is told */
+	bool may_mend;            /* it had no TLS this time: nobody has said that it cannot */
 	unsigned letters;
 	uint64_t login, unix_ask; /* open questions to keeper and supervisor */
 	struct timer timer;       /* idle, or the keeper's answer */

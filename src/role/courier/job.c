@@ -219,7 +219,6 @@ void job_visit_failed(struct job *j, const struct smtp_reply *why, bool tls)
 	evidence_failed(j, v, why);
 	keep_reason(j, v, why);
 	bool stale = v->reused && !tls;
-	j->may_mend |= !stale && !is_for_want_of_tls(why, tls);
 	bool careless = job_wish(j) == PROTECTION_OPTIONAL;
 	/* A handshake that fails again in a later attempt: in clear, if nothing binds us and the domain never did better; at
 	 * once, if the sender does not mind (RFC 8689 4.2.2). */
@@ -227,6 +226,7 @@ void job_visit_failed(struct job *j, const struct smtp_reply *why, bool tls)
 	                (careless || ((j->attempt > 1 || j->lmtp) && !memory_seen_lately(c, j->domain)));
 	/* First with less in the hello: what the server stumbles over may be its size, or something new in it. */
 	unsigned shape = tls && !v->in_clear ? visit_next_shape(v) : TLS_SHAPES;
+	j->may_mend |= !stale && shape == TLS_SHAPES && (v->may_mend || !is_for_want_of_tls(why, tls));
 	j->visit = NULL;
 	visit_free(v);
 	j->in_clear = in_clear && shape == TLS_SHAPES;

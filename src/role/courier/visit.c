@@ -501,7 +501,10 @@ static void on_event(void *owner, const struct smtp_client_event *e)
 	struct visit *v = owner;
 	switch (e->kind) {
 	case SMTP_CLIENT_READY: ready(v); break;
-	case SMTP_CLIENT_TLS_REFUSED: v->tls_refused = true; break;
+	case SMTP_CLIENT_TLS_REFUSED:
+		v->tls_refused = true;
+		v->may_mend = e->outcome == OUTCOME_LATER; /* 454: RFC 3207 4 */
+		break;
 	case SMTP_CLIENT_CHALLENGE: challenged(v, e->bytes); break;
 	case SMTP_CLIENT_AUTH: login_answered(v, e); break;
 	case SMTP_CLIENT_RCPT:
@@ -532,6 +535,7 @@ static void on_failed(void *owner, enum hop_failure what, const char *words)
 		return;
 	}
 	report_failed(v, words);
+	v->may_mend = hop_tls(v->hop) == NULL || tls_gave_up(hop_tls(v->hop)); /* NULL: lost on the way */
 	log_event(LOG_TLS_FAILED, LOG_S("host", v->host), LOG_Z("ip", v->ip), LOG_Z("reason", words));
 	fail_words(v, (struct status){ 4, 7, 5 }, true, "The TLS handshake with %.*s failed: %s", words);
 }

@@ -110,6 +110,8 @@ static void take_command(struct call *c, struct str line)
 	assert_ok(buf_addf(&c->peer->said, "%.*s\r\n", STR_ARG(line)));
 	if (str_starts(line, STR("EHLO")) || str_starts(line, STR("LHLO"))) {
 		say_ehlo(c, c->tls != NULL ? or(s->ehlo_tls, ehlo) : ehlo);
+	} else if (str_starts(line, STR("STARTTLS")) && s->starttls != NULL) {
+		say(c, s->starttls);
 	} else if (str_starts(line, STR("STARTTLS"))) {
 		say(c, "220 Go ahead");
 		call_flush(c);

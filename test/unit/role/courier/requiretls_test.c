@@ -150,6 +150,34 @@ static void what_may_mend_waits(void **state)
 	expect("0 later 451 4.3.0 Not now|");
 }
 
+/* TLS was not to be had this time, and nobody has said that it cannot be: a connection that is lost whatever the hello, a server
+ * that is not able just now. */
+static void a_handshake_that_is_lost_proves_nothing(void **state)
+{
+	(void)state;
+	direct("");
+	publish(SIGNED_MX "+" TLSA "right");
+	w.peers[0].script.lost_hellos = 1000;
+	expect("0 later 0 4.7.5 The TLS handshake with mx.y.example failed: the connection was lost");
+	w.peers[0].script = promising;
+	w.peers[0].script.starttls = "454 4.7.0 TLS not available due to temporary reason";
+	expect("0 later 0 4.7.10 mx.y.example does not offer STARTTLS now");
+	nothing_has_left();
+	w.peers[0].script.starttls = "502 5.5.1 No";
+	expect("0 never 0 5.7.10 mx.y.example does not offer STARTTLS now");
+	nothing_has_left();
+	/* Lost at first, and then, with less in the hello, proven unfit. */
+	w.peers[0].connections = 0;
+	w.peers[0].script = unfit;
+	w.peers[0].script.lost_hellos = 1;
+	expect("0 never 0 5.7.30 REQUIRETLS support required");
+	assert_int_equal(w.peers[0].connections, 2);
+	nothing_has_left();
+	w.peers[0].script = promising;
+	direct("");
+	expect("0 done 250 2.0.0 Ok|");
+}
+
 static void a_bounce_is_never_lost_for_it(void **state)
 {
 	(void)state;
@@ -254,6 +282,7 @@ int main(void)
 		IN_WORLD(test_attack_38_a_shared_connection_is_judged_anew),
 		IN_WORLD(test_attack_38_without_tls_that_is_proven_nothing_leaves),
 		IN_WORLD(what_may_mend_waits),
+		IN_WORLD(a_handshake_that_is_lost_proves_nothing),
 		IN_WORLD(an_old_connection_that_ends_is_no_reason_to_wait),
 		IN_WORLD(a_bounce_is_never_lost_for_it),
 		IN_WORLD(test_attack_38_a_relay_must_promise_too),

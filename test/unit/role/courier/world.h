@@ -21,6 +21,7 @@ struct peer_script {
 	const char *ehlo_tls;    /* the same inside TLS; NULL: as ehlo without STARTTLS */
 	const char *mail, *rcpt, *data, *final; /* replies; "bad..." addresses get 550, "later..." 450 whatever rcpt says */
 	const char *finals[4];   /* LMTP: one for each recipient taken */
+	const char *starttls;    /* the reply; not 220: that is all */
 	bool implicit;           /* TLS from the first byte */
 	bool broken_tls;         /* agrees to STARTTLS, then speaks nonsense */
 	unsigned lost_hellos;    /* the first so many connections are closed instead of a handshake */
