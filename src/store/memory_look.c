@@ -72,7 +72,7 @@ static bool act_on(struct rcpt *r, enum operator_action action, int64_t now_s)
 	case ACT_RETRY:
 		if (state == RCPT_QUEUED && r->facts.next_s > now_s) { /* one more than the schedule has: it costs no step of it */
 			r->facts.next_s = now_s;
-			r->facts.attempts -= r->facts.attempts > 0;
+			r->facts.attempts -= r->facts.attempts > 1; /* and the first one stays made */
 		}
 		return state == RCPT_QUEUED;
 	case ACT_HOLD:

@@ -84,8 +84,8 @@ static inline uint64_t rcpts_from(uint64_t message)
 	SQL(SQL_CONTENT, "SELECT number,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE id=?1")      \
 	SQL(SQL_SET, "UPDATE rcpt SET held=?2, next_s=?3, state_sum="                              \
 	             "checksum(number,destination,?2,attempts,?3,last_reply,last_dialogue,delay_warned) WHERE number=?1") \
-	SQL(SQL_SOONER, "UPDATE rcpt SET next_s=?2, attempts=max(0,attempts-1), state_sum="        \
-	                "checksum(number,destination,held,max(0,attempts-1),?2,last_reply,last_dialogue,delay_warned)"    \
+	SQL(SQL_SOONER, "UPDATE rcpt SET next_s=?2, attempts=max(min(1,attempts),attempts-1), state_sum="                \
+	                "checksum(number,destination,held,max(min(1,attempts),attempts-1),?2,last_reply,last_dialogue,delay_warned)" \
 	                " WHERE number=?1")                                                        \
 	SQL(SQL_ASIDE, "UPDATE rcpt SET held=2, last_reply=?2, state_sum="                         \
 	               "checksum(number,destination,2,attempts,next_s,?2,last_dialogue,delay_warned) WHERE number=?1") \

@@ -123,7 +123,8 @@ struct store_options {
 	uint64_t segment_bytes;          /* of one content file; 0: the default of 64 MB */
 };
 
-/* RETRY makes due what is not, and takes back one attempt: the one that follows is not of the schedule. */
+/* RETRY makes due what is not, and takes back one attempt: the one that follows is not of the schedule. The first one is never taken
+ * back: what was tried once stays so, however often it is asked for. */
 enum operator_action { ACT_RETRY, ACT_HOLD, ACT_RELEASE, ACT_REMOVE };
 
 struct store_ops {

@@ -11,6 +11,7 @@ enum {
 	JOB_ARENA_MAX = 32 << 20, LEASE_ARENA_MAX = 64 << 20,
 	LOOK_AGAIN_MS = 200,             /* at the soonest, when something is due and could not be leased */
 	SLEEP_MS_MAX = 60000,            /* the queue's clock may run faster than the loop's */
+	LEASE_LEFT_S = 30,               /* of a lease, when its worker is given up: a little before the store would do it */
 };
 static const char hold_key[] = "hold:";
 
@@ -259,6 +260,16 @@ void spool_drop_stale_jobs(struct spool *s)
 	}
 }
 
+/* Its worker has not been heard of for nearly a whole lease. That was an attempt, and counts as one, or it could go on for ever. */
+static void give_up_job(struct job *j)
+{
+	spool_job_release(j);
+	for (size_t i = 0; i < j->n_rcpts; i++)
+		if (!j->rcpts[i].reported)
+			verdict_later(j, i, "the delivering process has not been heard of for ten minutes", 0);
+	spool_job_end(j);
+}
+
 void spool_watch_leases(struct spool *s)
 {
 	if (s->store == NULL)
@@ -271,12 +282,8 @@ void spool_watch_leases(struct spool *s)
 		if (!j->sent) {
 			j->lease_until_s = now_s + SPOOL_LEASE_S;
 			(void)spool_job_still_holds(j, j->lease_until_s);
-		} else if (j->lease_until_s <= now_s) {
-			/* Its worker has not been heard of for a whole lease: the store has taken them back. */
-			spool_job_release(j);
-			for (size_t i = 0; i < j->n_rcpts; i++)
-				j->rcpts[i].reported = true;
-			spool_job_end(j);
+		} else if (j->lease_until_s <= now_s + LEASE_LEFT_S) {
+			give_up_job(j);
 		}
 	}
 }

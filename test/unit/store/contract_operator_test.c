@@ -171,6 +171,28 @@ static void an_attempt_that_is_asked_for_is_not_of_the_schedule(void **state)
 	assert_int_equal(out[0].attempts, 0);
 }
 
+/* What a second attempt may do is not put off for ever by somebody who asks for one every minute. */
+static void the_first_attempt_stays_made(void **state)
+{
+	struct fixture *f = *state;
+	struct store_selector all = { 0 };
+	struct store_rcpt out[4];
+	uint64_t n;
+	put_one(f, "m1", "b@y", "y");
+	assert_int_equal(lease(f, NOW, out, 4), 1);
+	assert_int_equal(settle(f, &out[0], SETTLE_LATER, NOW + 1000), OK);
+	for (unsigned i = 1; i < 4; i++) {
+		assert_int_equal(f->ops->act(f->store, &all, ACT_RETRY, NOW + 10 * i, &n), OK);
+		assert_int_equal(lease(f, NOW + 10 * i, out, 4), 1);
+		assert_int_equal(out[0].attempts, 1);
+		struct store_outcome o = { .rcpt = out[0].number, .fence = out[0].fence, .kind = SETTLE_LATER, .next_s = NOW + 5000,
+			                   .counts = i == 3 }; /* before that, nothing was tried, and it is asked for again */
+		assert_int_equal(f->ops->commit(f->store, NULL, 0, &o, 1, NULL), OK);
+	}
+	assert_int_equal(lease(f, NOW + 5000, out, 4), 1);
+	assert_int_equal(out[0].attempts, 2);
+}
+
 int main(void)
 {
 	static const struct contract_case cases[] = {
@@ -180,6 +202,7 @@ int main(void)
 		CASE(a_list_goes_on_where_it_stopped),
 		CASE(the_operator_acts),
 		CASE(an_attempt_that_is_asked_for_is_not_of_the_schedule),
+		CASE(the_first_attempt_stays_made),
 	};
 	return contract_run(cases, COUNT(cases));
 }
