@@ -1,76 +1,43 @@
 /* SPDX-License-Identifier: ISC */
 /* Names of which too much is said, and jobs with too many recipients: bounded, the letter waits, the courier lives. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include "unit.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "base/check.h"
 #include "ipc/spool_delivery.h"
 #include "role/courier/courier.h"
-#include "world.h"
+#include "scene.h"
 
-enum { RCPT_ROOM = 900000 };
-
-static struct world w;
-static char zone[4096];
+enum { RCPT_ROOM = 900000, ZONE_MAX = 4096 };
 
 static const struct job_spec to_b = { .kind = ROUTE_TO_MX, .domain = "y.example", .rcpts = "b@y.example", .attempt = 5 };
 
-static int open_world(void **state)
-{
-	(void)state;
-	world_open(&w);
-	w.peers[0].script = (struct peer_script){ .ehlo = "STARTTLS" };
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	(void)state;
-	world_close(&w);
-	return 0;
-}
-
-static void publish(const char *rows)
-{
-	(void)snprintf(zone, sizeof zone, rows, (unsigned)w.port);
-	w.zone = zone;
-	world_ca_file(&w, buf_view(&w.home.ca_pem));
-	world_configure(&w, "direct {\n port %\n allow-loopback yes\n family ipv4\n ca /test/ca.pem\n}\n");
-}
-
 static void expect(const char *outcomes)
 {
-	const char *got = world_deliver(&w, &to_b);
-	if (strncmp(got, outcomes, strlen(outcomes)) != 0)
-		fail_msg("got      %s\nexpected %s\nstory\n%.*s", got, outcomes, STR_ARG(buf_view(&w.story)));
+	expect_of(&to_b, outcomes);
 }
 
-static void nothing_has_left(void)
+static void begin(const char *rows)
 {
-	size_t at;
-	assert_int_equal(w.peers[0].letters, 0);
-	assert_false(str_find_str(buf_view(&w.peers[0].said), STR("MAIL"), &at));
+	w.peers[0].script = (struct peer_script){ .ehlo = "STARTTLS" };
+	direct("");
+	publish(rows);
 }
 
 static void the_courier_lives(void)
 {
 	w.flooded = NULL;
-	publish("MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1");
+	begin("MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1");
 	expect("0 done 250 2.0.0 Ok|");
 }
-
-#define SIGNED_MX "+MX y.example 10 mx.y.example;+A mx.y.example 127.0.0.1;"
 
 /* The MX records are lost: that is not to have none, which would mean the domain itself. */
 static void test_attack_34_mail_servers_without_room(void **state)
 {
 	(void)state;
-	publish("MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;A y.example 127.0.0.1");
+	begin("MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;A y.example 127.0.0.1");
 	w.flooded = "MX";
 	expect("0 later 0 4.4.3 The DNS says more about y.example than there is room for");
 	nothing_has_left();
@@ -81,7 +48,7 @@ static void test_attack_34_mail_servers_without_room(void **state)
 static void test_attack_34_tlsa_records_without_room(void **state)
 {
 	(void)state;
-	publish(SIGNED_MX "+TLSA _%u._tcp.mx.y.example right");
+	begin(SIGNED_MX "+TLSA _%u._tcp.mx.y.example right");
 	w.flooded = "MX";
 	w.flood_last = true;
 	expect("0 later 0 4");
@@ -92,7 +59,7 @@ static void test_attack_34_tlsa_records_without_room(void **state)
 	buf_clear(&w.peers[0].said);
 	w.flooded = "TLSA";
 	for (int round = 0; round < 4; round++) { /* what was lost may be the one that counts */
-		publish(SIGNED_MX "+TLSA _%u._tcp.mx.y.example unusable");
+		begin(SIGNED_MX "+TLSA _%u._tcp.mx.y.example unusable");
 		w.flood_last = (round & 1) != 0;
 		w.flood_coarse = (round & 2) != 0;
 		expect("0 later 0 4");
@@ -104,11 +71,11 @@ static void test_attack_34_tlsa_records_without_room(void **state)
 static void publish_many(unsigned n)
 {
 	struct buf rows;
-	buf_init(&rows, sizeof zone);
+	buf_init(&rows, ZONE_MAX);
 	for (unsigned i = 0; i < n; i++)
 		assert_int_equal(buf_addf(&rows, "MX y.example %u h%u.y.example;", 50 - i, i), OK);
 	assert_int_equal(buf_addf(&rows, "A h%u.y.example 127.0.0.1%c", n - 1, '\0'), OK);
-	publish(buf_view(&rows).p);
+	begin(buf_view(&rows).p);
 	buf_fini(&rows);
 }
 
@@ -132,7 +99,7 @@ static void recipients_without_room(void **state)
 	(void)state;
 	char *address = must_alloc(RCPT_ROOM);
 	uint64_t job = ++w.job;
-	publish("MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1");
+	begin("MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1");
 	memset(address, 'x', RCPT_ROOM);
 	memcpy(address + RCPT_ROOM - 10, "@y.example", 10);
 	channel_send(w.spool, WORKER_JOB, &(struct worker_job){ .job = job, .id = STR("q1"), .route_kind = ROUTE_TO_MX, .domain = STR("y.example"),

@@ -24,7 +24,7 @@ int close_world(void **state)
 
 void publish(const char *rows)
 {
-	static char zone[600];
+	static char zone[4096];
 	(void)snprintf(zone, sizeof zone, rows, (unsigned)w.port);
 	w.zone = zone;
 }
