@@ -31,7 +31,7 @@ static void a_clock_that_jumps_expires_nothing(void **state)
 	settle_down();
 	struct store_rcpt r[4];
 	assert_int_equal(rows(r, 4), 2);
-	assert_int_equal(r[0].attempts, 1);
+	assert_int_equal(r[0].attempts, 2);
 }
 
 static void ask_to_verify(uint64_t request, const char *address)
