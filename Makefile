@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test coverage crash fuzz idle inject powercut testssl timing install clean help
+.PHONY: run build test coverage crash fuzz idle inject powercut testssl timing install bench clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -15,6 +15,7 @@ help:
 	@echo "make inject   kill and fail every process at each of its system calls (an hour; see test/inject/README.md)"
 	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
 	@echo "make testssl  testssl.sh against every port of a running server (see docs/SECURITY.md)"
+	@echo "make bench    beside Postfix and others: how fast, at what cost (root; BENCH=\"--short\"; bench/README.md)"
 	@echo "make timing   do refused logins tell which users there are? (minutes; see test/timing/README.md)"
 
 run: build
@@ -107,3 +108,9 @@ inject: build
 	ninja -C build-test sealpost test/inject/short
 	SEALPOST=$${SEALPOST:-build/sealpost} SHORT=build-test/test/inject/short PYTHONPATH=test/inject:test/scenario PYTHONDONTWRITEBYTECODE=1 \
 		nice -n 5 python3 test/inject/inject.py --record build/inject --page docs/QUEUE.md $(INJECT)
+
+# BENCH: options, as --short, --rows accept, --peers postfix,exim. In a mount namespace of its own, where the servers' accounts are made.
+BENCH ?=
+bench: build
+	dev/setup bench
+	PYTHONPATH=bench:test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount sh -c 'exec "$$@"' sh python3 bench/bench.py $(BENCH)
