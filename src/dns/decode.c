@@ -260,8 +260,12 @@ void dns_answer_decode(enum dns_kind kind, const struct dns_raw *raw, struct are
 		.secure = raw->secure && !raw->bogus,
 		.ttl_s = (uint32_t)(ttl_s < DNS_TTL_MAX_S ? ttl_s : DNS_TTL_MAX_S),
 	};
+	if (raw->bogus && is_for_want_of_an_answer(raw->why)) {
+		say(out, DNS_FAILED, a, STR("no name server answers for the DNSSEC keys that prove it"));
+		return;
+	}
 	if (raw->bogus) {
-		say(out, is_for_want_of_an_answer(raw->why) ? DNS_FAILED : DNS_BOGUS, a, raw->why.n > 0 ? raw->why : STR("DNSSEC validation failed"));
+		say(out, DNS_BOGUS, a, raw->why.n > 0 ? raw->why : STR("DNSSEC validation failed"));
 		return;
 	}
 	if (raw->rcode != 0 && raw->rcode != RCODE_NXDOMAIN) {

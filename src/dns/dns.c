@@ -287,13 +287,14 @@ static fault anchors_add(struct dns *dns, struct str text, struct why *why)
 	return OK;
 }
 
-/* unblock: private networks have reverse zones that the servers given may know. */
+/* unblock: private networks have reverse zones that the servers given may know. val-log-level: with less it does not say why an answer
+ * is bogus; the log goes nowhere. */
 static fault options_set(struct dns *dns, struct why *why)
 {
 	static const struct { const char *name, *value; } options[] = {
 		{ "unblock-lan-zones:", "yes" }, { "insecure-lan-zones:", "yes" },
 		{ "module-config:", "validator iterator" }, { "cache-max-ttl:", "86400" },
-		{ "cache-max-negative-ttl:", "300" }, { "val-log-level:", "0" },
+		{ "cache-max-negative-ttl:", "300" }, { "val-log-level:", "2" },
 	};
 	for (size_t i = 0; i < COUNT(options); i++) {
 		int error = ub_ctx_set_option(dns->ub, options[i].name, options[i].value);

@@ -2,12 +2,10 @@
 """P8, attack 65: the date is set wrong by years, ahead and back, while the server runs and while it does not. Nothing expires, nothing
 stalls."""
 import datetime
-import os
-import shutil
-import struct
 
 import harness
 from harness import Sealpost, letter, wait_until
+from harness.clock import Clocks
 from harness.message import unique_id
 from harness.ports import free_port
 from harness.raw import Raw
@@ -20,14 +18,8 @@ class Clock(harness.Scenario):
     def begin(self):
         server = Sealpost(self.folder, queue="retry 1s\n    give-up 5d\n    delay-warning 4h", route="otherwise relay hop",
                           extra=f"relay hop {{\n host 127.0.0.1:{free_port()}\n}}")
-        shim = shutil.copy(os.environ["CLOCK_SHIM"], server.folder / "clock_shim.so")
-        self.offset = server.folder / "offset"
-        self.jump(0)
-        program = server.folder / "program"
-        program.write_text(f"#!/bin/sh\nexport LD_PRELOAD={shim} CLOCK_OFFSET={self.offset}\n"
-                           f"export ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0\nexec {server.program} \"$@\"\n")
-        program.chmod(0o755)
-        server.program = program
+        self.clocks = Clocks(server.folder, server.program)
+        server.program = self.clocks.program
         self.start(server)
         with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
             client.mail("jada@example.test", "one@there.test")
@@ -36,8 +28,7 @@ class Clock(harness.Scenario):
         return server
 
     def jump(self, seconds):
-        with open(self.offset, "r+b" if self.offset.exists() else "wb") as file:
-            file.write(struct.pack("<q", seconds))
+        self.clocks.set(wall_s=seconds)
 
     def goes_on(self, server):
         """Two more attempts, no notice, and mail for here arrives."""

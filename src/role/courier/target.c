@@ -31,6 +31,8 @@ static void one_ask_less(struct job *j)
 static void dns_trouble(struct job *j, enum dns_kind kind, struct str name, struct str text)
 {
 	static const char *const kinds[] = { "A", "AAAA", "MX", "PTR", "TXT", "TLSA", "CNAME" };
+	if (j->dns_trouble && kind == DNS_TXT)
+		return; /* what keeps the mail servers from being known comes first */
 	j->dns_trouble = true;
 	(void)snprintf(j->dns_words, sizeof j->dns_words, "The DNS did not answer the question for %s %.*s: %.*s",
 	               kinds[kind], STR_ARG(str_sub(name, 0, 80)), STR_ARG(str_sub(text, 0, 80)));

@@ -10,10 +10,15 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
+enum { OPTIONS_ARENA = 16 << 20 }; /* an anchor file has at most half of it */
+
 struct upstream {
 	struct upstream_house house;
 	struct loop *loop;
+	struct arena *arena;          /* has the options */
+	struct dns_options options;
 	struct dns *validating, *plain;
+	struct dns *fresh[2];         /* of the last test: without and with an anchor */
 	struct dns *used;             /* one of them; NULL while the verdict is awaited */
 	bool strict, held;            /* held: signatures do not come, which counts once the memory has come */
 	enum upstream_state state;
@@ -180,6 +185,25 @@ static void because(struct upstream *u, struct str text)
 	u->reason[text.n] = '\0';
 }
 
+/* Each test is asked of a library that has no cache: what the others know, they would say for a day whatever the network does, and
+ * what is not there they conclude from what is (RFC 8198). The old one goes now, and not at once after its answer: one that gave none
+ * may be dead, which takes it a while to find out. */
+static bool ask_fresh(struct upstream *u, bool validating, dns_answered *answered_by)
+{
+	struct dns_options options = u->options;
+	struct why why = { "" };
+	if (!validating)
+		options.trust_anchor = STR_NONE;
+	dns_free(&u->fresh[validating]);
+	if (dns_new(u->loop, &options, &u->fresh[validating], &why) != OK) {
+		because(u, str_of(why.text));
+		timer_set(&u->again, loop_now_ms(u->loop) + UPSTREAM_SILENT_MS);
+		return false;
+	}
+	u->test = dns_ask(u->fresh[validating], DNS_TXT, str_of(u->owner_name), answered_by, u);
+	return true;
+}
+
 /* Is nobody there, do they choke on DNSSEC, or lose it? */
 static void on_validated_answer(void *owner, const struct dns_answer *answer)
 {
@@ -187,11 +211,10 @@ static void on_validated_answer(void *owner, const struct dns_answer *answer)
 	u->test = NULL;
 	bool validates = answered(answer) && answer->secure;
 	because(u, validates ? STR_NONE : answered(answer) ? STR("the answer is not signed") : answer->text);
-	if (validates) {
+	if (validates)
 		settle(u, UPSTREAM_VALIDATES);
-		return;
-	}
-	u->test = dns_ask(u->plain, DNS_TXT, str_of(u->owner_name), on_plain_answer, u);
+	else if (!ask_fresh(u, false, on_plain_answer))
+		settle(u, UPSTREAM_SILENT);
 }
 
 static void begin_test(void *owner)
@@ -199,7 +222,7 @@ static void begin_test(void *owner)
 	struct upstream *u = owner;
 	u->tested_ms = loop_now_ms(u->loop);
 	if (u->test == NULL)
-		u->test = dns_ask(u->validating, DNS_TXT, str_of(u->owner_name), on_validated_answer, u);
+		(void)ask_fresh(u, true, on_validated_answer);
 }
 
 void upstream_doubt(struct upstream *u)
@@ -222,6 +245,20 @@ static void on_no_anchor(void *owner)
 	settle(owner, UPSTREAM_NO_ANCHOR);
 }
 
+static void keep_options(struct upstream *u, const struct dns_options *options)
+{
+	size_t n = options->n_servers < DNS_SERVERS_MAX ? options->n_servers : DNS_SERVERS_MAX;
+	u->arena = arena_new(OPTIONS_ARENA);
+	struct str *servers = ARENA_ARRAY(u->arena, struct str, DNS_SERVERS_MAX);
+	for (size_t i = 0; i < n; i++)
+		servers[i] = arena_copy(u->arena, options->servers[i]);
+	u->options = *options;
+	u->options.servers = servers;
+	u->options.n_servers = n;
+	u->options.resolv_conf = arena_copy(u->arena, options->resolv_conf);
+	u->options.trust_anchor = arena_copy(u->arena, options->trust_anchor);
+}
+
 fault upstream_new(const struct upstream_house *house, const struct dns_options *options, bool strict, struct upstream **out,
                    struct why *why)
 {
@@ -229,12 +266,14 @@ fault upstream_new(const struct upstream_house *house, const struct dns_options 
 	struct loop *loop = house->loop;
 	struct upstream *u = NEW(struct upstream);
 	*u = (struct upstream){ .house = *house, .loop = loop, .strict = strict, .since_s = clock_wall_s() };
+	keep_options(u, options);
 	plain.trust_anchor = STR_NONE;
 	fault f = dns_new(loop, options, &u->validating, why);
 	if (f == OK)
 		f = dns_new(loop, &plain, &u->plain, why);
 	if (f != OK) {
 		dns_free(&u->validating);
+		arena_free(&u->arena);
 		free(u);
 		return f;
 	}
@@ -263,7 +302,10 @@ void upstream_free(struct upstream **u_ref)
 	timer_clear(&u->verdict);
 	timer_clear(&u->again);
 	dns_cancel(&u->test);
+	dns_free(&u->fresh[true]);
+	dns_free(&u->fresh[false]);
 	dns_free(&u->validating);
 	dns_free(&u->plain);
+	arena_free(&u->arena);
 	free(u);
 }

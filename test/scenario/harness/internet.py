@@ -68,7 +68,7 @@ class Internet:
         self.secure, self.plain = self.zones.zone("secure.test"), self.zones.zone("plain.test", secure=False)
         self.bogus = self.zones.zone("bogus.test", bogus=True)
         self.policies = PolicyHost(address(), self.authority)
-        self.hops, self.domains, self.postfix = [], {}, None
+        self.hops, self.domains, self.postfix, self.middle = [], {}, None, None
 
     def domain(self, label, zone=None):
         made = Domain(self, label, zone or self.secure)
@@ -93,15 +93,20 @@ class Internet:
         self.postfix = Postfix(self.folder, cert, key, self.authority.cert, services=services,
                                settings="virtual_mailbox_domains = static:all\nmynetworks = 0.0.0.0/0")
 
-    def start(self, direct="", resolver="", **parts):
-        """Everything, and last a Sealpost that sends by MX."""
+    def start_others(self):
+        """Everything but Sealpost."""
         for thing in (self.zones, self.policies, *self.hops, *([self.postfix] if self.postfix else [])):
             self.scenario.start(thing)
         self.middle = self.scenario.start(DnsMiddle(self.zones.port))
+
+    def start(self, direct="", resolver="", anchor=True, **parts):
+        """Everything that does not run yet, and last a Sealpost that sends by MX. anchor False: the system's, not the zones'."""
+        if self.middle is None:
+            self.start_others()
         self.server = self.scenario.start(Sealpost(
             self.folder, authority=self.authority, route=parts.pop("route", "otherwise direct"),
             direct=f"family ipv4\n    ca {self.authority.cert}\n    allow-loopback yes\n    {direct}",
-            extra=f"resolver {{\n    server {self.middle.server}\n    trust-anchor {self.zones.anchor}\n"
+            extra=f"resolver {{\n    server {self.middle.server}\n{f'    trust-anchor {self.zones.anchor}' if anchor else ''}\n"
                   f"    ca {self.authority.cert}\n    {resolver}\n}}\n{parts.pop('extra', '')}", **parts))
         return self.server
 

@@ -115,7 +115,8 @@ void outside_end(void)
 
 /* ---- the DNS ---- */
 
-struct dns { bool validates; unsigned open; };
+/* It knows for ever what it was answered once. */
+struct dns { bool validates, knows; unsigned open; struct dns_answer known; char known_name[300]; };
 struct dns_question {
 	struct dns *dns;
 	dns_answered *answered;
@@ -155,8 +156,14 @@ static void on_soon(void *owner)
 	struct dns_answer answer = { .result = DNS_NXDOMAIN };
 	dns_answered *answered = q->answered;
 	void *whose = q->owner;
-	if (!outside.dns(q->dns->validates, q->kind, str_of(q->name), &answer))
+	struct dns *dns = q->dns;
+	if (outside.dns_caches && dns->knows && strcmp(dns->known_name, q->name) == 0)
+		answer = dns->known;
+	else if (!outside.dns(dns->validates, q->kind, str_of(q->name), &answer))
 		return;
+	dns->knows = answer.result != DNS_FAILED;
+	dns->known = answer;
+	(void)snprintf(dns->known_name, sizeof dns->known_name, "%s", q->name);
 	answer.unvalidated = !q->dns->validates;
 	question_free(q);
 	answered(whose, &answer);

@@ -15,6 +15,7 @@ struct outside {
 	struct loop *loop;
 	/* False: no answer, for ever. validates: asked of a library that has a trust anchor. */
 	bool (*dns)(bool validates, enum dns_kind kind, struct str name, struct dns_answer *out);
+	bool dns_caches;                  /* the last answer of each library */
 	bool (*web)(const struct errand_plan *plan, struct https_answer *out);
 	unsigned n_asked, n_errands;      /* since the beginning */
 	unsigned n_open_errands, most_open_errands;

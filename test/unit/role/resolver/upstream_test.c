@@ -64,6 +64,7 @@ static int begin(void **state)
 	(void)state;
 	outside_begin();
 	outside.dns = on_dns;
+	outside.dns_caches = true;
 	memory = (struct upstream_memory){ .known = true };
 	n_changed = n_kept = 0;
 	network = GOOD;
