@@ -99,6 +99,35 @@ fault escape_put(struct buf *out, struct str value, enum escape_form form, size_
 	return f;
 }
 
+size_t escape_character(struct str text, bool *plain_out)
+{
+	uint32_t c = 0;
+	size_t n = character(text, &c);
+	*plain_out = n > 0 && !deceives(c);
+	return n > 0 ? n : 1;
+}
+
+fault escape_put_text(struct buf *out, struct str text, enum escape_form form, bool lines)
+{
+	size_t before = buf_view(out).n;
+	while (text.n > 0) {
+		char one[ONE_MAX];
+		size_t written = 0;
+		bool plain;
+		size_t used = escape_character(text, &plain);
+		bool stays = plain || (lines && (text.p[0] == '\n' || text.p[0] == '\t'));
+		if (!stays)
+			used = write_character(one, &written, text, form == ESCAPE_JSON);
+		fault f = buf_add(out, stays ? str_sub(text, 0, used) : (struct str){ one, written });
+		if (f != OK) {
+			buf_cut(out, before);
+			return f;
+		}
+		text = str_from(text, used);
+	}
+	return OK;
+}
+
 bool escape_is_plain(struct str text)
 {
 	uint32_t c = 0;

@@ -6,6 +6,8 @@
 #include "cmd/check_files.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
+#include "cmd/control_client.h"
+#include "cmd/say.h"
 #include "role/supervisor/load.h"
 #include "sys/clock.h"
 
@@ -27,7 +29,9 @@ static void print_summary(const char *path, const struct conf *conf, const struc
 	print_count(", ", checked->users, "user");
 	if (checked->certificates > 0) {
 		print_count(", ", checked->certificates, "certificate");
-		printf(" (%.*s has %lld days left)", STR_ARG(checked->first_to_end), (long long)checked->days_left);
+		printf(" (");
+		print_safely(checked->first_to_end);
+		printf(" has %lld days left)", (long long)checked->days_left);
 	}
 	printf("\n");
 }
@@ -42,7 +46,7 @@ static int check_texts(const char *path, const struct conf_texts *texts)
 	if (conf_read(texts->items, texts->n, &conf, &report) == OK)
 		check_files(conf, texts->items, texts->n, clock_wall_s(), a, &report, &checked);
 	struct str text = buf_view(&report.text);
-	fprintf(stderr, "%.*s", STR_ARG(text));
+	say_lines(stderr, text);
 	int status = report.errors > 0;
 	if (status == 0)
 		print_summary(path, conf, &checked);
@@ -67,7 +71,7 @@ static int run(int argc, char **argv)
 	struct conf_texts *texts;
 	struct why why = { "" };
 	if (conf_load(path, &texts, &why) != OK) {
-		fprintf(stderr, "%s\n", why.text);
+		say(stderr, "%s", why.text);
 		return 1;
 	}
 	int status = check_texts(path, texts);

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/escape.h"
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "role/supervisor/load.h"
 #include "sys/channel.h"
 #include "sys/socket.h"
@@ -21,7 +23,7 @@ static fault read_conf(const char *path, struct conf **out, struct why *why)
 	conf_report_init(&report);
 	fault f = conf_read(texts->items, texts->n, out, &report);
 	if (f != OK)
-		fprintf(stderr, "%.*s", STR_ARG(buf_view(&report.text)));
+		say_lines(stderr, buf_view(&report.text));
 	conf_report_fini(&report);
 	conf_texts_free(&texts);
 	return f == OK ? OK : why_say(why, f, "%s has errors", path);
@@ -61,7 +63,7 @@ static void give_up(struct conversation *c, const char *text)
 		return;
 	c->over = true;
 	c->status = EXIT_UNAVAILABLE;
-	fprintf(stderr, "sealpost: %s\n", text);
+	say(stderr, "sealpost: %s", text);
 	loop_stop(c->loop);
 }
 
@@ -72,7 +74,7 @@ static void end(struct conversation *c, const struct control_end *m)
 	if (c->answers->end != NULL)
 		c->answers->end(c->answers->owner, c->status, m->text);
 	else if (m->text.n > 0)
-		fprintf(stderr, "%.*s\n", STR_ARG(m->text));
+		say(stderr, "%.*s", STR_ARG(m->text));
 	loop_stop(c->loop);
 }
 
@@ -134,39 +136,18 @@ int control_command(const char *conf_path, const struct control_request *request
 	conf_free(&conf);
 	if (status == 0)
 		return control_converse(fd, request, answers);
-	fprintf(stderr, "sealpost: %s\n", why.text);
+	say(stderr, "sealpost: %s", why.text);
 	return status;
 }
 
 /* ---- what the commands share ---- */
-
-/* The length of the character at the front; *shown is false if a terminal must not see it. */
-static size_t next_character(struct str s, bool *shown)
-{
-	unsigned char c = (unsigned char)s.p[0];
-	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-	*shown = c >= 32 && c != 127;
-	if (c < 0x80)
-		return 1;
-	if (c < 0xc2 || n > s.n || !str_is_utf8(str_sub(s, 0, n))) {
-		*shown = false;
-		return 1;
-	}
-	uint32_t code = n == 2 ? (uint32_t)(c & 31) << 6 | ((unsigned char)s.p[1] & 63u)
-	              : n == 3 ? (uint32_t)(c & 15) << 12 | ((unsigned char)s.p[1] & 63u) << 6 | ((unsigned char)s.p[2] & 63u)
-	                       : 0x10000;
-	/* C1 controls; marks and overrides of direction; isolates. */
-	*shown = !(code < 0xa0 || code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
-	           (code >= 0x2066 && code <= 0x2069) || code == 0xfeff);
-	return n;
-}
 
 void print_padded(struct str text, int width)
 {
 	int column = 0;
 	while (text.n > 0) {
 		bool shown;
-		size_t n = next_character(text, &shown);
+		size_t n = escape_character(text, &shown);
 		if (shown)
 			fwrite(text.p, 1, n, stdout);
 		else

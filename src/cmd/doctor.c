@@ -8,6 +8,7 @@
 #include "cmd/command.h"
 #include "cmd/control_client.h"
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "sys/clock.h"
 
 enum { ARENA_BYTES_MAX = 1 << 30 };
@@ -17,13 +18,15 @@ static int open_conf(struct doctor *d)
 	struct conf_report report;
 	struct why why = { "" };
 	if (conf_load(d->conf_path, &d->texts, &why) != OK) {
-		fprintf(stderr, "sealpost doctor: %s\n", why.text);
+		say(stderr, "sealpost doctor: %s", why.text);
 		return EXIT_CONFIGURATION;
 	}
 	conf_report_init(&report);
 	fault f = conf_read(d->texts->items, d->texts->n, &d->conf, &report);
-	if (f != OK)
-		fprintf(stderr, "%.*ssealpost doctor: %s has errors: mend them first\n", STR_ARG(buf_view(&report.text)), d->conf_path);
+	if (f != OK) {
+		say_lines(stderr, buf_view(&report.text));
+		say(stderr, "sealpost doctor: %s has errors: mend them first", d->conf_path);
+	}
 	conf_report_fini(&report);
 	return f == OK ? 0 : EXIT_CONFIGURATION;
 }

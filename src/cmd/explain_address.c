@@ -7,6 +7,7 @@
 #include "cmd/command.h"
 #include "cmd/control_client.h"
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "cmd/story_print.h"
 
 struct explain { struct common_options common; json_t *story; };
@@ -15,7 +16,7 @@ static void on_row(void *owner, struct str json)
 {
 	struct explain *e = owner;
 	if (e->common.json)
-		printf("%.*s\n", STR_ARG(json));
+		say_json(json);
 	else
 		json_array_append_new(e->story, json_loadb(json.p, json.n, 0, NULL));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "cmd/findings.h"
+#include "cmd/say.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,7 +41,7 @@ void fact_tell(json_t *fact, bool json)
 {
 	if (json) {
 		char *line = json_dumps(fact, JSON_COMPACT | JSON_ENSURE_ASCII);
-		printf("%s\n", line != NULL ? line : "{}");
+		say_json(str_of(line != NULL ? line : "{}"));
 		free(line);
 	} else {
 		json_t *story = json_array();

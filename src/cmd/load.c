@@ -11,6 +11,7 @@
 #include "cmd/amount.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "sys/file.h"
 #include "sys/process.h"
 
@@ -33,7 +34,7 @@ static int wrong(const char *fmt, const char *what)
 
 static int bad(int status, const char *what, const char *why)
 {
-	(void)fprintf(stderr, "sealpost load: %s: %s\n", what, why);
+	say(stderr, "sealpost load: %s: %s", what, why);
 	return status;
 }
 

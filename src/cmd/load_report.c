@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "cmd/load.h"
+#include "cmd/say.h"
 
 static const struct { const char *key, *words; } losses[LOSSES] = {
 	[LOSS_CONNECT] = { "connect", "could not connect" },
@@ -89,7 +90,7 @@ static void put_text(const struct load *load)
 		put_failures(t);
 	put_refused_rcpts(t);
 	if (t->first_refusal[0] != '\0')
-		printf("the first refusal: %s\n", t->first_refusal);
+		say(stdout, "the first refusal: %s", t->first_refusal);
 	printf("%" PRIu64 " connections, %" PRIu64 " TLS handshakes, %" PRIu64 " of them resumed%s%s\n", t->opened, t->handshakes, t->resumed,
 	       t->tls[0] != '\0' ? "; " : "", t->tls);
 	if (t->pipelining_missed)
@@ -133,7 +134,7 @@ static void put_json(const struct load *load)
 		"resumed", (json_int_t)t->resumed, "tls", t->tls, "pipelining_missed", (int)t->pipelining_missed, "held", (int)load->held,
 		"cpu_seconds", (double)t->cpu_us / 1e6);
 	char *line = o != NULL ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-	printf("%s\n", line != NULL ? line : "{}");
+	say_json(str_of(line != NULL ? line : "{}"));
 	free(line);
 	json_decref(o);
 }

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "cmd/story_print.h"
 #include "mail/address.h"
 #include "mail/json.h"
@@ -33,7 +34,7 @@ void probe_fact(const struct probe *p, json_t *fact)
 {
 	if (p->json) {
 		char *line = json_dumps(fact, JSON_COMPACT);
-		printf("%s\n", line != NULL ? line : "{}");
+		say_json(str_of(line != NULL ? line : "{}"));
 		free(line);
 	} else {
 		json_t *story = json_array();
@@ -164,7 +165,7 @@ static bool read_target(const char *text, struct arena *a, struct probe_host *ou
 
 static int bad(const char *text)
 {
-	(void)fprintf(stderr, "sealpost probe: %s\n", text);
+	say(stderr, "sealpost probe: %s", text);
 	return EXIT_CONFIGURATION;
 }
 

@@ -13,6 +13,7 @@
 #include "cmd/control_client.h"
 #include "cmd/options.h"
 #include "cmd/queue_parts.h"
+#include "cmd/say.h"
 #include "conf/trouble.h"
 #include "conf/value.h"
 #include "mail/json.h"
@@ -161,7 +162,7 @@ static void on_row(void *owner, struct str json)
 {
 	struct queue *q = owner;
 	if (q->common.json) {
-		printf("%.*s\n", STR_ARG(json));
+		say_json(json);
 		return;
 	}
 	json_t *o = json_loadb(json.p, json.n, 0, NULL);
@@ -204,7 +205,7 @@ static void on_end(void *owner, int status, struct str text)
 		return;
 	bool news = status == 0 || (q->request.verb == CONTROL_LIST && !q->common.json);
 	if (!q->common.json || status != 0)
-		fprintf(news ? stdout : stderr, "%.*s\n", STR_ARG(text));
+		say(news ? stdout : stderr, "%.*s", STR_ARG(text));
 }
 
 /* ---- options ---- */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -54,14 +55,15 @@ static int hold_alone(const struct conf *conf, const struct control_request *req
 	uint64_t n = 0;
 	fault f = queue_open_alone(conf, &s, &why);
 	if (f == F_BUSY || f == F_DENIED) {
-		fprintf(stderr, "sealpost: %s\nsealpost: %s\n", nobody->text, why.text);
+		say(stderr, "sealpost: %s", nobody->text);
+		say(stderr, "sealpost: %s", why.text);
 		return EXIT_UNAVAILABLE;
 	}
 	if (f == OK)
 		f = store_sqlite.act(s, &which, ACT_HOLD, clock_wall_s(), &n);
 	store_sqlite.close(&s);
 	if (f != OK) {
-		fprintf(stderr, "sealpost: %s\n", why.text[0] != '\0' ? why.text : "the queue cannot be changed");
+		say(stderr, "sealpost: %s", why.text[0] != '\0' ? why.text : "the queue cannot be changed");
 		return 1;
 	}
 	if (!json)
@@ -75,7 +77,7 @@ int queue_hold(const struct common_options *options, const struct control_reques
 	struct why nobody = { "" };
 	int fd, status = control_call(options->conf_path, &conf, &fd, &nobody);
 	if (conf == NULL)
-		fprintf(stderr, "sealpost: %s\n", nobody.text);
+		say(stderr, "sealpost: %s", nobody.text);
 	else
 		status = status == 0 ? control_converse(fd, request, answers) : hold_alone(conf, request, &nobody, options->json);
 	conf_free(&conf);

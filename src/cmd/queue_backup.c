@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "mail/json.h"
 #include "store/backup.h"
 #include "sys/process.h"
@@ -77,7 +78,7 @@ int queue_backup(const struct common_options *options, struct str to)
 	clear(&w);
 	conf_free(&conf);
 	if (f != OK) {
-		fprintf(stderr, "sealpost: %s\n", why.text);
+		say(stderr, "sealpost: %s", why.text);
 		return f == F_SYNTAX ? EXIT_CONFIGURATION : 1;
 	}
 	show_sum(&w, &sum, path);

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "mail/json.h"
 #include "store/inspect.h"
 #include "store/store.h"
@@ -114,7 +115,7 @@ static void on_row(void *owner, struct str line)
 	if (json_object_get(o, "text") != NULL)
 		tell(v, field(o, "id"), field(o, "text"), number(o, "set_aside"));
 	else if (json_object_get(o, "over") != NULL && v->options->json)
-		printf("%.*s\n", STR_ARG(line));
+		say_json(line);
 	else
 		show_progress(v, number(o, "messages"), number(o, "messages_in_all"), number(o, "bytes"), number(o, "bytes_in_all"));
 	json_decref(o);
@@ -126,7 +127,7 @@ static void on_end(void *owner, int status, struct str text)
 	(void)status;
 	clear_progress(v);
 	if (text.n > 0)
-		fprintf(v->options->json ? stderr : stdout, "%.*s\n", STR_ARG(text));
+		say(v->options->json ? stderr : stdout, "%.*s", STR_ARG(text));
 }
 
 static int by_server(struct verifying *v, const char *conf_path)
@@ -176,7 +177,8 @@ static int without_server(struct verifying *v, const struct conf *conf, const st
 	struct store_round round = { 0 };
 	fault f = queue_open_alone(conf, &s, &why);
 	if (f == F_BUSY || f == F_DENIED) {
-		fprintf(stderr, "sealpost: %s\nsealpost: %s\n", nobody->text, why.text);
+		say(stderr, "sealpost: %s", nobody->text);
+		say(stderr, "sealpost: %s", why.text);
 		return EXIT_UNAVAILABLE;
 	}
 	if (!v->options->json)
@@ -187,7 +189,7 @@ static int without_server(struct verifying *v, const struct conf *conf, const st
 		f = look_at_all(v, s, &round, &why);
 	store_sqlite.close(&s);
 	if (f != OK) {
-		fprintf(stderr, "sealpost: %s\n", why.text[0] != '\0' ? why.text : "the queue cannot be read to its end");
+		say(stderr, "sealpost: %s", why.text[0] != '\0' ? why.text : "the queue cannot be read to its end");
 		return 1;
 	}
 	show_sum(v, &round);
@@ -201,14 +203,14 @@ int queue_verify(const struct common_options *options)
 	struct why nobody = { "" }, why = { "" };
 	int fd, status = control_call(options->conf_path, &conf, &fd, &nobody);
 	if (conf == NULL) {
-		fprintf(stderr, "sealpost: %s\n", nobody.text);
+		say(stderr, "sealpost: %s", nobody.text);
 	} else if (status != 0) {
 		status = without_server(&v, conf, &nobody);
 	} else {
 		fd_close(&fd); /* the server does not wait for so long; nor is there a need */
 		fault f = look_at_structure(&v, conf->queue.directory, &why);
 		if (f != OK)
-			fprintf(stderr, "sealpost: %s\n", why.text);
+			say(stderr, "sealpost: %s", why.text);
 		status = by_server(&v, options->conf_path);
 		if (status == 0 && (f != OK || v.found > 0))
 			status = 1;

@@ -6,6 +6,7 @@
 
 #include "cmd/control_client.h"
 #include "cmd/options.h"
+#include "cmd/say.h"
 
 static void on_row(void *owner, struct str json)
 {
@@ -15,10 +16,10 @@ static void on_row(void *owner, struct str json)
 static void on_end(void *owner, int status, struct str text)
 {
 	(void)owner;
-	if (text.n > 0) {
-		bool ended = text.p[text.n - 1] == '\n';
-		fprintf(status == 0 ? stdout : stderr, "%.*s%s", STR_ARG(text), ended ? "" : "\n");
-	}
+	FILE *to = status == 0 ? stdout : stderr;
+	say_lines(to, text);
+	if (text.n > 0 && text.p[text.n - 1] != '\n')
+		(void)putc('\n', to);
 	if (status == 0)
 		puts("The new configuration is in force.");
 	else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* cmd/send.c -- hands one message to any SMTPS server and shows what became of it. */
 #include "cmd/command.h"
+#include "cmd/say.h"
 
 #include <getopt.h>
 #include <jansson.h>
@@ -34,7 +35,7 @@ static int wrong(const char *fmt, const char *what)
 
 static int bad(int status, const char *what, const char *why)
 {
-	(void)fprintf(stderr, "sealpost send: %s: %s\n", what, why);
+	say(stderr, "sealpost send: %s: %s", what, why);
 	return status;
 }
 
@@ -216,7 +217,7 @@ static int read_secrets(struct send *s)
 static void on_step(void *owner, const char *step, const char *fact)
 {
 	(void)owner;
-	(void)fprintf(stderr, "%-9s %s\n", step, fact);
+	say(stderr, "%-9s %s", step, fact);
 }
 
 static void show_json(const struct submit_result *r)
@@ -230,7 +231,7 @@ static void show_json(const struct submit_result *r)
 	if (o == NULL) /* a reply that is not UTF-8 */
 		o = json_pack("{s:i, s:i}", "status", r->status, "code", r->code);
 	char *line = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
-	printf("%s\n", line != NULL ? line : "{}");
+	say_json(str_of(line != NULL ? line : "{}"));
 	free(line);
 	json_decref(o);
 }
@@ -242,12 +243,12 @@ static void show(const struct send *s, const struct submit_result *r)
 		return;
 	}
 	FILE *to = r->status == EXIT_ACCEPTED ? stdout : stderr;
-	(void)fprintf(to, "%s%s\n", r->status == EXIT_ACCEPTED ? "" : "sealpost send: ", r->text);
+	say(to, "%s%s", r->status == EXIT_ACCEPTED ? "" : "sealpost send: ", r->text);
 	if (r->status != EXIT_ACCEPTED && r->n_taken > 0)
-		(void)fprintf(to, "The letter was accepted for %zu of %zu recipients%s%s: do not send it to them again.\n", r->n_taken,
+		say(to, "The letter was accepted for %zu of %zu recipients%s%s: do not send it to them again.", r->n_taken,
 		              s->o.n_to, r->id[0] != '\0' ? ", queued as " : "", r->id);
 	if (r->tls_version[0] != '\0')
-		(void)fprintf(to, "%s %s %s, certificate %s for %s (%s)\n", r->tls_version, r->cipher, r->group,
+		say(to, "%s %s %s, certificate %s for %s (%s)", r->tls_version, r->cipher, r->group,
 		              r->verified ? "verified" : "NOT verified", r->name, r->peer);
 	else if (r->status == EXIT_ACCEPTED)
 		(void)fprintf(to, "sent in clear, without TLS\n");

@@ -6,6 +6,7 @@
  * is queued here: when the server is away the program is told so (75) and may try again.
  */
 #include "cmd/command.h"
+#include "cmd/say.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,9 +39,9 @@ struct sendmail {
 	struct buf raw, message;
 };
 
-static int say(int status, const char *what, const char *why)
+static int complain(int status, const char *what, const char *why)
 {
-	(void)fprintf(stderr, "sendmail: %s%s%s\n", what, why[0] != '\0' ? ": " : "", why);
+	say(stderr, "sendmail: %s%s%s", what, why[0] != '\0' ? ": " : "", why);
 	return status;
 }
 
@@ -60,10 +61,10 @@ static int take_mode(struct sendmail *s, const char *value)
 	case 'p': s->mode = MODE_QUEUE; return 0;
 	case 'i': s->mode = MODE_ALIASES; return 0;
 	case 'd':
-	case 'D': return say(EXIT_USAGE, "-bd", "the server is started by `sealpost serve`");
+	case 'D': return complain(EXIT_USAGE, "-bd", "the server is started by `sealpost serve`");
 	default: break;
 	}
-	return say(EXIT_USAGE, "-b", "only -bm, -bs, -bp and -bi are understood");
+	return complain(EXIT_USAGE, "-b", "only -bm, -bs, -bp and -bi are understood");
 }
 
 static int take_option(struct sendmail *s, char c, const char *value)
@@ -82,11 +83,11 @@ static int take_option(struct sendmail *s, char c, const char *value)
 	case 't': s->take_recipients = true; break;
 	case 'v': s->verbose = true; break;
 	case 'q': s->mode = MODE_NOTHING; break; /* the server runs its queue by itself */
-	case 'M': case 'S': return say(EXIT_USAGE, "-M, -S", "not understood: see sealpost queue");
+	case 'M': case 'S': return complain(EXIT_USAGE, "-M, -S", "not understood: see sealpost queue");
 	default:
 		if (strchr("ABDEGLOUXdehmnpsx", c) == NULL) {
 			char what[] = { '-', c, '\0' };
-			return say(EXIT_USAGE, what, "there is no such option");
+			return complain(EXIT_USAGE, what, "there is no such option");
 		}
 		break; /* known from other mailers, and without meaning here */
 	}
@@ -107,7 +108,7 @@ static int take_word(struct sendmail *s, const char *word, char **argv, int *i)
 			value = p + 1;
 			if (*value == '\0' && wants_value(*p)) {
 				if (argv[*i + 1] == NULL)
-					return say(EXIT_USAGE, word, "wants a value");
+					return complain(EXIT_USAGE, word, "wants a value");
 				value = argv[++*i];
 			}
 		}
@@ -144,7 +145,7 @@ static int find_socket(struct sendmail *s)
 			s->socket = s->conf->listeners[i].on.items[0];
 			return 0;
 		}
-	return say(EXIT_CONFIGURATION, s->conf_path,
+	return complain(EXIT_CONFIGURATION, s->conf_path,
 	           "no `listen local` in it: add  listen local { on unix:/run/sealpost/local.sock }");
 }
 
@@ -154,13 +155,13 @@ static int read_configuration(struct sendmail *s)
 	struct conf_report report;
 	struct why why = { "" };
 	if (conf_load(s->conf_path, &texts, &why) != OK)
-		return say(EXIT_CONFIGURATION, why.text, "");
+		return complain(EXIT_CONFIGURATION, why.text, "");
 	conf_report_init(&report);
 	fault f = conf_read(texts->items, texts->n, &s->conf, &report);
 	conf_report_fini(&report);
 	conf_texts_free(&texts);
 	if (f != OK)
-		return say(EXIT_CONFIGURATION, s->conf_path, "has errors: `sealpost check` shows them");
+		return complain(EXIT_CONFIGURATION, s->conf_path, "has errors: `sealpost check` shows them");
 	return find_socket(s);
 }
 
@@ -168,7 +169,7 @@ static int read_configuration(struct sendmail *s)
 
 static int bad_address(const char *address)
 {
-	return say(EXIT_BAD_INPUT, address, "not a mail address");
+	return complain(EXIT_BAD_INPUT, address, "not a mail address");
 }
 
 static int find_sender(struct sendmail *s)
@@ -214,11 +215,11 @@ static int read_notify(const char *words, unsigned *out)
 		while (i < COUNT(known) && !str_eq_nocase(str_trim(word), known[i].word))
 			i++;
 		if (i == COUNT(known))
-			return say(EXIT_USAGE, "-N", "never, or some of success,failure,delay");
+			return complain(EXIT_USAGE, "-N", "never, or some of success,failure,delay");
 		*out |= known[i].bit;
 	}
 	if ((*out & NOTIFY_NEVER) != 0 && *out != NOTIFY_NEVER)
-		return say(EXIT_USAGE, "-N", "never stands alone");
+		return complain(EXIT_USAGE, "-N", "never stands alone");
 	return 0;
 }
 
@@ -229,9 +230,9 @@ static int read_dsn(const struct sendmail *s, struct submit_options *o)
 	else if (s->ret != NULL && strcasecmp(s->ret, "hdrs") == 0)
 		o->params.ret = RET_HEADERS;
 	else if (s->ret != NULL)
-		return say(EXIT_USAGE, "-R", "full or hdrs");
+		return complain(EXIT_USAGE, "-R", "full or hdrs");
 	if (s->envid != NULL && (!str_is_ascii(str_of(s->envid)) || strlen(s->envid) > 100))
-		return say(EXIT_USAGE, "-V", "at most 100 printable ASCII characters");
+		return complain(EXIT_USAGE, "-V", "at most 100 printable ASCII characters");
 	o->params.envid = str_of(s->envid);
 	return s->notify != NULL ? read_notify(s->notify, &o->dsn.notify) : 0;
 }
@@ -261,13 +262,13 @@ static int read_message(struct sendmail *s)
 	struct why why = { "" };
 	fault f = read_input(&s->raw);
 	if (f == F_LIMIT)
-		return say(EXIT_BAD_INPUT, "the message is larger than this server takes", "see message-size in its configuration");
+		return complain(EXIT_BAD_INPUT, "the message is larger than this server takes", "see message-size in its configuration");
 	if (f != OK)
-		return say(EXIT_TEMPORARY, "standard input", "cannot be read to its end");
+		return complain(EXIT_TEMPORARY, "standard input", "cannot be read to its end");
 	if (compose_message(buf_view(&s->raw), &o, s->arena, &s->message, &s->rcpts, &why) != OK)
-		return say(EXIT_BAD_INPUT, why.text, "");
+		return complain(EXIT_BAD_INPUT, why.text, "");
 	if (s->rcpts.n == 0)
-		return say(EXIT_USAGE, "no recipients", s->take_recipients ? "To, Cc and Bcc name nobody"
+		return complain(EXIT_USAGE, "no recipients", s->take_recipients ? "To, Cc and Bcc name nobody"
 		                                                       : "name them as arguments, or use -t");
 	return 0;
 }
@@ -275,7 +276,7 @@ static int read_message(struct sendmail *s)
 static void on_step(void *owner, const char *step, const char *fact)
 {
 	(void)owner;
-	(void)fprintf(stderr, "%-9s %s\n", step, fact);
+	say(stderr, "%-9s %s", step, fact);
 }
 
 /* A server that is away comes back: the program, or cron's next run, may try again. */
@@ -296,9 +297,9 @@ static int hand_over(struct sendmail *s)
 		return status;
 	submit_message(&o, &result);
 	if (result.status != EXIT_ACCEPTED)
-		return say(status_for(&result), result.text, "");
+		return complain(status_for(&result), result.text, "");
 	if (s->verbose)
-		(void)fprintf(stderr, "%s\n", result.text);
+		say(stderr, "%s", result.text);
 	return 0;
 }
 
@@ -320,14 +321,14 @@ static int speak_smtp(const struct sendmail *s)
 	struct why why = { "" };
 	int fd = -1;
 	if (endpoint_parse(s->socket, &at) != OK)
-		return say(EXIT_CONFIGURATION, s->conf_path, "the path of `listen local` is no socket");
+		return complain(EXIT_CONFIGURATION, s->conf_path, "the path of `listen local` is no socket");
 	if (socket_connect(&at, NULL, &fd) != OK || socket_connected(fd, &why) != OK) {
 		fd_close(&fd);
-		return say(EXIT_TEMPORARY, "cannot reach the server", why.text[0] != '\0' ? why.text : "is it running?");
+		return complain(EXIT_TEMPORARY, "cannot reach the server", why.text[0] != '\0' ? why.text : "is it running?");
 	}
 	fault f = socket_bridge(fd);
 	fd_close(&fd);
-	return f == OK ? 0 : say(EXIT_TEMPORARY, "the connection to the server broke", "");
+	return f == OK ? 0 : complain(EXIT_TEMPORARY, "the connection to the server broke", "");
 }
 
 static int run_other(const struct sendmail *s, const char *name, const char *word)
@@ -336,7 +337,7 @@ static int run_other(const struct sendmail *s, const char *name, const char *wor
 	char *argv[5] = { NULL };
 	int argc = 0;
 	if (c == NULL)
-		return say(EXIT_UNAVAILABLE, name, "this program has no such command");
+		return complain(EXIT_UNAVAILABLE, name, "this program has no such command");
 	argv[argc++] = strdup(name);
 	if (word != NULL)
 		argv[argc++] = strdup(word);

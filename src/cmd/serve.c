@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "role/supervisor/supervisor.h"
 #include "sys/process.h"
 
@@ -40,7 +41,7 @@ static int serve(const char *conf_path, unsigned fronts)
 	conf_report_init(&report);
 	fault f = supervisor_new(s.loop, &options, &s.supervisor, &report);
 	if (report.text.tail > report.text.head)
-		fprintf(stderr, "%.*s", STR_ARG(buf_view(&report.text)));
+		say_lines(stderr, buf_view(&report.text));
 	conf_report_fini(&report);
 	if (f != OK) {
 		loop_free(&s.loop);

@@ -12,6 +12,7 @@
 #include "cmd/amount.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "role/keeper/keys.h"
 #include "sys/clock.h"
 #include "sys/file.h"
@@ -47,7 +48,7 @@ static int wrong(const char *fmt, const char *what)
 
 static int bad(const char *what, const char *why)
 {
-	(void)fprintf(stderr, "sealpost sink: %s: %s\n", what, why);
+	say(stderr, "sealpost sink: %s: %s", what, why);
 	return EXIT_CONFIGURATION;
 }
 
@@ -302,7 +303,7 @@ static int serve(struct options *o)
 	struct why why = { "" };
 	int fd = -1;
 	if (socket_listen(&o->endpoint, BACKLOG, &fd, &why) != OK) {
-		(void)fprintf(stderr, "sealpost sink: %s\n", why.text);
+		say(stderr, "sealpost sink: %s", why.text);
 		return EXIT_UNAVAILABLE;
 	}
 	struct sink *s = &o->sink;

@@ -10,6 +10,7 @@
 
 #include "cmd/control_client.h"
 #include "cmd/options.h"
+#include "cmd/say.h"
 
 static struct str field(const json_t *o, const char *key)
 {
@@ -162,7 +163,7 @@ static void on_row(void *owner, struct str json)
 {
 	const struct common_options *common = owner;
 	if (common->json) {
-		printf("%.*s\n", STR_ARG(json));
+		say_json(json);
 		return;
 	}
 	json_t *o = json_loadb(json.p, json.n, 0, NULL);

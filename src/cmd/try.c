@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "cmd/submit.h"
 #include "cmd/try_house.h"
 #include "role/supervisor/supervisor.h"
@@ -31,9 +32,9 @@ struct attempt {
 	struct submit_result result;
 };
 
-static void say(const char *step, const char *fact)
+static void show(const char *step, const char *fact)
 {
-	printf("  %-10s %s\n", step, fact);
+	say(stdout, "  %-10s %s", step, fact);
 	(void)fflush(stdout);
 }
 
@@ -47,7 +48,8 @@ static void finish(struct attempt *t, int status)
 
 static void fail(struct attempt *t, const char *step, const char *what)
 {
-	printf("  %-10s FAILED: %s\n\nThe server's log is %s/sealpost.log\n", step, what, t->house.directory);
+	say(stdout, "  %-10s FAILED: %s", step, what);
+	printf("\nThe server's log is %s/sealpost.log\n", t->house.directory);
 	(void)fflush(stdout);
 	finish(t, 1);
 }
@@ -87,7 +89,7 @@ static void show_letter(struct attempt *t, const char *path)
 		buf_fini(&letter);
 		return;
 	}
-	say("Maildir", path);
+	show("Maildir", path);
 
 	/* The Received line with its continuation lines. */
 	struct str rest = buf_view(&letter), line;
@@ -96,7 +98,7 @@ static void show_letter(struct attempt *t, const char *path)
 		inside = str_starts_nocase(line, STR("Received:")) ||
 		         (inside && (line.p[0] == ' ' || line.p[0] == '\t'));
 		if (inside) {
-			printf("  %-10s %.*s\n", shown ? "" : "header", STR_ARG(line));
+			say(stdout, "  %-10s %.*s", shown ? "" : "header", STR_ARG(line));
 			shown = true;
 		}
 	}
@@ -121,7 +123,7 @@ static void look(void *owner)
 	if (try_house_find(&t->house, path, sizeof path)) {
 		char text[64];
 		(void)snprintf(text, sizeof text, "%lld ms after the 250", (long long)(now - t->sent_ms));
-		say("delivered", text);
+		show("delivered", text);
 		show_letter(t, path);
 		return;
 	}
@@ -136,7 +138,7 @@ static void look(void *owner)
 static void on_step(void *owner, const char *step, const char *fact)
 {
 	(void)owner;
-	say(step, fact);
+	show(step, fact);
 }
 
 static void hand_in(void *job)
@@ -184,7 +186,7 @@ static void on_ready(void *owner)
 	char text[128];
 	(void)snprintf(text, sizeof text, "127.0.0.1, ports %u (TLS), %u (STARTTLS), %u (other servers)",
 	               t->house.port_submissions, t->house.port_submission, t->house.port_mx);
-	say("server", text);
+	show("server", text);
 	work_start(t->loop, hand_in, handed_in, t);
 }
 
@@ -217,13 +219,13 @@ static int try_it(struct attempt *t)
 	struct conf_report report;
 	char conf_path[4096];
 	if (try_house_build(&t->house, &why) != OK) {
-		fprintf(stderr, "sealpost try: %s\n", why.text);
+		say(stderr, "sealpost try: %s", why.text);
 		return 1;
 	}
 	(void)snprintf(conf_path, sizeof conf_path, "%s/sealpost.conf", t->house.directory);
 	printf("Sealpost makes a certificate authority, a certificate, a user and a Maildir in\n%s,\n"
 	       "starts the whole server and sends a letter through it.\n\n", t->house.directory);
-	say("user", t->house.address);
+	show("user", t->house.address);
 
 	t->loop = loop_new();
 	timer_init(&t->look, t->loop, look, t);
@@ -233,7 +235,8 @@ static int try_it(struct attempt *t)
 	conf_report_init(&report);
 	fault f = supervisor_new(t->loop, &options, &t->supervisor, &report);
 	if (f != OK) {
-		printf("%.*s\nIf the ports are taken, choose others with --port-base N.\n", STR_ARG(buf_view(&report.text)));
+		say_lines(stdout, buf_view(&report.text));
+		printf("\nIf the ports are taken, choose others with --port-base N.\n");
 		conf_report_fini(&report);
 		loop_free(&t->loop);
 		return 1;

@@ -11,6 +11,7 @@
 #include "cmd/command.h"
 #include "cmd/control_client.h"
 #include "cmd/options.h"
+#include "cmd/say.h"
 #include "cmd/story_print.h"
 
 enum { ROWS_MAX = 20000, KEY_MAX = 4096 };
@@ -62,7 +63,7 @@ static void on_row(void *owner, struct str json)
 {
 	struct why_command *w = owner;
 	if (w->common.json) {
-		printf("%.*s\n", STR_ARG(json));
+		say_json(json);
 		return;
 	}
 	if (w->n >= ROWS_MAX) {

@@ -47,6 +47,24 @@ class Damage(harness.Scenario):
             file.seek(at)
             file.write(needle[:1])
 
+    def test_attack_22_what_a_damaged_database_says_commands_no_terminal(self):
+        """SQLite quotes names that it finds in the file."""
+        server = self.begin()
+        self.send(server, "one@there.test")
+        server.stop()
+        database = sqlite3.connect(server.spool / "queue.db")
+        name = "evil\x1b[2J\x9b31m"
+        database.execute("PRAGMA writable_schema=ON")
+        database.execute("INSERT INTO sqlite_master VALUES('table', ?, ?, 3, 'CREATE TABLE nothing')", (name, name))
+        database.commit()
+        database.close()
+        for command in (("verify",), ("verify", "--json"), ("hold", "--all"), ("backup", f"{self.folder}/copy")):
+            with self.subTest(command):
+                done = subprocess.run([os.environ["SEALPOST"], "queue", *command, "-c", server.conf], capture_output=True, text=True,
+                                      check=False)
+                self.assertIn("evil", done.stdout + done.stderr)
+                self.assertEqual(set(done.stdout + done.stderr) & set("\x1b\x9b"), set())
+
     def test_p6_verify_while_the_server_runs(self):
         server = self.begin()
         first, first_id = self.send(server, "one@there.test", lines=20000)  # several records

@@ -135,6 +135,33 @@ static void broken_words_are_none(void **state)
 	buf_fini(&out);
 }
 
+/* Without quotes: only what deceives is written otherwise; as JSON the value stays what it is. */
+static void text_is_harmless_without_quotes(void **state)
+{
+	(void)state;
+	const struct { struct str text; enum escape_form form; bool lines; const char *want; } cases[] = {
+		{ STR("say \"no\\\" \xc3\xa4"), ESCAPE_WORD, false, "say \"no\\\" \xc3\xa4" },
+		{ STR("a\x1b[2Jb\nc\td"), ESCAPE_WORD, false, "a\\x1b[2Jb\\x0ac\\x09d" },
+		{ STR("a\x1b[2Jb\nc\td\r"), ESCAPE_WORD, true, "a\\x1b[2Jb\nc\td\\x0d" },
+		{ STR("\xc2\x9b\xe2\x80\xae\xff"), ESCAPE_WORD, true, "\\xc2\\x9b\\xe2\\x80\\xae\\xff" },
+		{ STR("{\"a\":\"\xc2\x9b\xe2\x80\xae\\n\"}"), ESCAPE_JSON, false, "{\"a\":\"\\u009b\\u202e\\n\"}" },
+	};
+	struct buf out;
+	buf_init(&out, 64);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		buf_clear(&out);
+		assert_int_equal(escape_put_text(&out, cases[i].text, cases[i].form, cases[i].lines), OK);
+		if (!str_eq(buf_view(&out), str_of(cases[i].want)))
+			fail_msg("%zu: %.*s", i, STR_ARG(buf_view(&out)));
+	}
+	buf_fini(&out);
+	buf_init(&out, 5);
+	assert_int_equal(escape_put_text(&out, STR("ab\x1b"), ESCAPE_WORD, false), F_LIMIT);
+	assert_int_equal(buf_view(&out).n, 0);
+	assert_int_equal(escape_put_text(&out, STR("a\x1b"), ESCAPE_WORD, false), OK);
+	buf_fini(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +170,7 @@ int main(void)
 		cmocka_unit_test(without_room_nothing_is_put),
 		cmocka_unit_test(what_is_put_can_be_taken),
 		cmocka_unit_test(broken_words_are_none),
+		cmocka_unit_test(text_is_harmless_without_quotes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
