@@ -52,16 +52,6 @@ void buf_shrink(struct buf *b)
 		buf_fini(b);
 }
 
-struct str buf_view(const struct buf *b)
-{
-	return b->base != NULL ? (struct str){ b->base + b->head, b->tail - b->head } : STR_NONE;
-}
-
-size_t buf_room(const struct buf *b)
-{
-	return b->max - (b->tail - b->head);
-}
-
 void buf_drop(struct buf *b, size_t n)
 {
 	check(n <= b->tail - b->head);
@@ -124,10 +114,8 @@ void buf_filled(struct buf *b, size_t n)
 	b->tail += n;
 }
 
-fault buf_add(struct buf *b, struct str s)
+fault buf_add_growing(struct buf *b, struct str s)
 {
-	if (s.n == 0)
-		return OK;
 	char *to = buf_reserve(b, s.n);
 	if (to == NULL)
 		return F_LIMIT;
@@ -143,16 +131,30 @@ fault buf_add_char(struct buf *b, char c)
 
 fault buf_add_u64(struct buf *b, uint64_t n)
 {
-	return buf_addf(b, "%" PRIu64, n);
+	char digits[20]; /* of UINT64_MAX */
+	size_t at = sizeof digits;
+	do {
+		digits[--at] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	return buf_add(b, (struct str){ digits + at, sizeof digits - at });
 }
 
 fault buf_addf(struct buf *b, const char *fmt, ...)
 {
+	/* It is mostly short, and there is room. */
+	size_t spare = b->cap - b->tail;
 	va_list args;
 	va_start(args, fmt);
-	int n = vsnprintf(NULL, 0, fmt, args);
+	int n = vsnprintf(b->base != NULL ? b->base + b->tail : NULL, spare, fmt, args);
 	va_end(args);
 	check(n >= 0);
+	if ((size_t)n < spare) {
+		b->tail += (size_t)n;
+		return OK;
+	}
+	if (spare > 0)
+		forget(b, b->tail, spare);
 
 	/* vsnprintf wants room for its NUL, which is written but not counted. */
 	size_t need = (size_t)n + 1;

@@ -15,6 +15,8 @@
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
+#include <string.h>
+
 #include "base/fault.h"
 #include "base/str.h"
 
@@ -27,12 +29,31 @@ void buf_clear(struct buf *b);            /* keeps the memory */
 void buf_wipe(struct buf *b);             /* overwrites with zeros, then frees: for what was secret at its end */
 void buf_shrink(struct buf *b);           /* gives the memory back if the buffer is empty */
 
-struct str buf_view(const struct buf *b);
-size_t     buf_room(const struct buf *b); /* how many bytes may still be added */
+static inline struct str buf_view(const struct buf *b)
+{
+	return b->base != NULL ? (struct str){ b->base + b->head, b->tail - b->head } : STR_NONE;
+}
+
+/* How many bytes may still be added. */
+static inline size_t buf_room(const struct buf *b)
+{
+	return b->max - (b->tail - b->head);
+}
+
 void       buf_drop(struct buf *b, size_t n); /* from the front; n <= length, checked */
 void       buf_cut(struct buf *b, size_t n);  /* keep the first n bytes; n <= length, checked */
 
-MUST_USE fault buf_add(struct buf *b, struct str s);
+MUST_USE fault buf_add_growing(struct buf *b, struct str s); /* for buf_add alone */
+MUST_USE static inline fault buf_add(struct buf *b, struct str s)
+{
+	if (s.n > b->cap - b->tail)
+		return buf_add_growing(b, s);
+	if (s.n > 0)
+		memcpy(b->base + b->tail, s.p, s.n);
+	b->tail += s.n;
+	return OK;
+}
+
 MUST_USE fault buf_add_char(struct buf *b, char c);
 MUST_USE fault buf_add_u64(struct buf *b, uint64_t n); /* decimal */
 MUST_USE fault buf_addf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);

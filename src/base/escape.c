@@ -64,9 +64,18 @@ static size_t write_character(char to[ONE_MAX], size_t *written_out, struct str 
 	return n;
 }
 
+/* Nearly all that is put: printable ASCII, which is written as it is. How many such characters are at the front. */
+static size_t simple_run(struct str s)
+{
+	size_t n = 0;
+	while (n < s.n && s.p[n] >= ' ' && s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\')
+		n++;
+	return n;
+}
+
 static bool stands_bare(struct str s, size_t max)
 {
-	return s.n > 0 && s.n <= max && str_is_ascii(s) && !str_has(s, ' ') && !str_has(s, '"') && !str_has(s, '\\');
+	return s.n > 0 && s.n <= max && simple_run(s) == s.n && !str_has(s, ' ');
 }
 
 static fault put_quoted(struct buf *out, struct str value, bool json, size_t max)
@@ -75,8 +84,13 @@ static fault put_quoted(struct buf *out, struct str value, bool json, size_t max
 	TRY(buf_add_char(out, '"'));
 	while (value.n > 0) {
 		char one[ONE_MAX];
-		size_t written = 0;
-		size_t used = write_character(one, &written, value, json);
+		size_t written = 0, run = simple_run(value), room = max - n;
+		TRY(buf_add(out, str_sub(value, 0, run < room ? run : room)));
+		n += run;
+		value = str_from(value, run);
+		if (n <= max && value.n == 0)
+			break;
+		size_t used = n > max ? 0 : write_character(one, &written, value, json);
 		n += written;
 		if (n > max) {
 			TRY(buf_add(out, STR("...")));
@@ -132,7 +146,11 @@ bool escape_is_plain(struct str text)
 {
 	uint32_t c = 0;
 	while (text.n > 0) {
-		size_t n = character(text, &c);
+		size_t n = simple_run(text);
+		if (n == 0)
+			n = character(text, &c);
+		else
+			c = ' ';
 		if (n == 0 || deceives(c))
 			return false;
 		text = str_from(text, n);
@@ -169,25 +187,22 @@ static int hex_digit(char c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* At a backslash. */
 static fault undo_one(struct buf *out, struct str *inside)
 {
 	struct str s = *inside;
-	size_t used = 1;
-	char c = s.p[0];
-	if (c == '\\') {
-		if (s.n < 2)
+	if (s.n < 2)
+		return F_SYNTAX;
+	size_t used = 2;
+	char c = s.p[1];
+	if (c == 'x') {
+		int high = s.n >= 4 ? hex_digit(s.p[2]) : -1, low = s.n >= 4 ? hex_digit(s.p[3]) : -1;
+		if (high < 0 || low < 0)
 			return F_SYNTAX;
-		c = s.p[1];
-		used = 2;
-		if (c == 'x') {
-			int high = s.n >= 4 ? hex_digit(s.p[2]) : -1, low = s.n >= 4 ? hex_digit(s.p[3]) : -1;
-			if (high < 0 || low < 0)
-				return F_SYNTAX;
-			c = (char)(unsigned char)(high * 16 + low);
-			used = 4;
-		} else if (c != '"' && c != '\\') {
-			return F_SYNTAX;
-		}
+		c = (char)(unsigned char)(high * 16 + low);
+		used = 4;
+	} else if (c != '"' && c != '\\') {
+		return F_SYNTAX;
 	}
 	*inside = str_from(s, used);
 	return buf_add_char(out, c);
@@ -200,8 +215,14 @@ fault escape_undo(struct buf *out, struct str raw)
 		return buf_add(out, raw);
 	struct str inside = str_sub(raw, 1, raw.n - 2);
 	fault f = OK;
-	while (f == OK && inside.n > 0)
-		f = undo_one(out, &inside);
+	while (f == OK && inside.n > 0) {
+		size_t run = inside.n;
+		(void)str_find(inside, '\\', &run);
+		f = buf_add(out, str_sub(inside, 0, run));
+		inside = str_from(inside, run);
+		if (f == OK && inside.n > 0)
+			f = undo_one(out, &inside);
+	}
 	if (f != OK)
 		buf_cut(out, before);
 	return f;

@@ -11,20 +11,6 @@ struct str str_of(const char *terminated)
 	return terminated != NULL ? (struct str){ terminated, strlen(terminated) } : STR_NONE;
 }
 
-struct str str_sub(struct str s, size_t from, size_t n)
-{
-	if (from > s.n)
-		from = s.n;
-	if (n > s.n - from)
-		n = s.n - from;
-	return (struct str){ s.p != NULL ? s.p + from : NULL, n };
-}
-
-struct str str_from(struct str s, size_t from)
-{
-	return str_sub(s, from, s.n);
-}
-
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t';
@@ -37,27 +23,6 @@ struct str str_trim(struct str s)
 	while (s.n > 0 && is_blank(s.p[s.n - 1]))
 		s.n--;
 	return s;
-}
-
-unsigned char ascii_lower(unsigned char c)
-{
-	return c >= 'A' && c <= 'Z' ? (unsigned char)(c + ('a' - 'A')) : c;
-}
-
-bool ascii_is_alpha(unsigned char c)
-{
-	unsigned char l = ascii_lower(c);
-	return l >= 'a' && l <= 'z';
-}
-
-bool ascii_is_digit(unsigned char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-bool ascii_is_alnum(unsigned char c)
-{
-	return ascii_is_alpha(c) || ascii_is_digit(c);
 }
 
 bool str_eq(struct str a, struct str b)

@@ -27,8 +27,23 @@ struct str { const char *p; size_t n; };
 #define STR_ARG(s) (int)(s).n, ((s).p != NULL ? (s).p : "")
 
 struct str str_of(const char *terminated);           /* NULL gives STR_NONE */
-struct str str_sub(struct str s, size_t from, size_t n); /* clipped to s */
-struct str str_from(struct str s, size_t from);      /* what follows the first `from` bytes */
+
+/* Clipped to s. Inline, as are the other smallest ones: the parsers live in them. */
+static inline struct str str_sub(struct str s, size_t from, size_t n)
+{
+	if (from > s.n)
+		from = s.n;
+	if (n > s.n - from)
+		n = s.n - from;
+	return (struct str){ s.p != NULL ? s.p + from : NULL, n };
+}
+
+/* What follows the first `from` bytes. */
+static inline struct str str_from(struct str s, size_t from)
+{
+	return str_sub(s, from, s.n);
+}
+
 struct str str_trim(struct str s);                   /* without SP and TAB at both ends */
 
 bool str_eq(struct str a, struct str b);
@@ -60,9 +75,25 @@ bool str_u64(struct str s, uint64_t *out);            /* the whole of s is one d
 struct str str_keep(struct str s);
 void       str_release(struct str *kept);
 
-unsigned char ascii_lower(unsigned char c);
-bool ascii_is_alpha(unsigned char c);
-bool ascii_is_digit(unsigned char c);
-bool ascii_is_alnum(unsigned char c);
+static inline unsigned char ascii_lower(unsigned char c)
+{
+	return c >= 'A' && c <= 'Z' ? (unsigned char)(c + ('a' - 'A')) : c;
+}
+
+static inline bool ascii_is_alpha(unsigned char c)
+{
+	unsigned char l = ascii_lower(c);
+	return l >= 'a' && l <= 'z';
+}
+
+static inline bool ascii_is_digit(unsigned char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static inline bool ascii_is_alnum(unsigned char c)
+{
+	return ascii_is_alpha(c) || ascii_is_digit(c);
+}
 
 #endif

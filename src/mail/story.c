@@ -42,7 +42,9 @@ void story_begin(struct story *s, const char *kind)
 
 static fault put_pair(struct buf *out, const char *key, struct str value)
 {
-	TRY(buf_addf(out, " %s=", key));
+	TRY(buf_add_char(out, ' '));
+	TRY(buf_add(out, str_of(key)));
+	TRY(buf_add_char(out, '='));
 	return escape_put(out, value, ESCAPE_WORD, STORY_VALUE_MAX);
 }
 

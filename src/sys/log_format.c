@@ -40,7 +40,9 @@ static fault put_time(struct buf *out, int64_t wall_ms)
 
 static fault put_fact(struct buf *out, const struct log_fact *fact, bool json)
 {
-	TRY(buf_addf(out, json ? ",\"%s\":" : " %s=", fact->key));
+	TRY(buf_add(out, json ? STR(",\"") : STR(" ")));
+	TRY(buf_add(out, str_of(fact->key)));
+	TRY(buf_add(out, json ? STR("\":") : STR("=")));
 	if (fact->kind == 'i')
 		return buf_addf(out, "%" PRId64, fact->number);
 	return escape_put(out, fact->text, json ? ESCAPE_JSON : ESCAPE_WORD, LOG_VALUE_MAX);
