@@ -10,7 +10,7 @@
 #include "sys/file.h"
 #include "sys/socket.h"
 
-enum { DAY_S = 86400, NAME_ROOM = 32, SUM_MAX = 32 };
+enum { DAY_S = 86400, NAME_ROOM = 48, SUM_MAX = 32 };
 
 struct day { int64_t number; uint64_t bytes; };          /* number: days since 1970 */
 

@@ -120,19 +120,21 @@ void evidence_route(struct job *j)
 
 /* ---- what was tried ---- */
 
-static void put_day(char day[24], int64_t s)
+enum { DAY_ROOM = 48 };
+
+static void put_day(char day[DAY_ROOM], int64_t s)
 {
 	time_t t = (time_t)s;
 	struct tm at;
 	day[0] = '\0';
 	if (gmtime_r(&t, &at) != NULL)
-		(void)snprintf(day, 24, "%04d-%02d-%02d", at.tm_year + 1900, at.tm_mon + 1, at.tm_mday);
+		(void)snprintf(day, DAY_ROOM, "%04d-%02d-%02d", at.tm_year + 1900, at.tm_mon + 1, at.tm_mday);
 }
 
 static void tell_chain(struct story *s, struct hop *hop)
 {
 	struct tls_certificate_facts c;
-	char until[24];
+	char until[DAY_ROOM];
 	for (size_t i = 0; i < 3 && hop_chain(hop, i, &c); i++) {
 		put_day(until, c.not_after_s);
 		story_begin(s, "cert");
@@ -184,7 +186,7 @@ void evidence_visit(struct job *j, const struct visit *v)
 
 void evidence_failed(struct job *j, const struct visit *v, const struct smtp_reply *why)
 {
-	char status[24] = "";
+	char status[DAY_ROOM] = "";
 	evidence_visit(j, v);
 	j->story_visit = NULL; /* another one may lie at the same place */
 	if (why->status.class != 0)

@@ -6,6 +6,7 @@
  * rest of a command. One without needs none, and ten thousand such would hold 340 MB. So those keep them that had traffic
  * within the last FRONT_WARM_MS, FRONT_WARM_MAX at most.
  */
+#include "base/check.h"
 #include "role/front/front.h"
 #include "tls/tls.h"
 
@@ -26,6 +27,7 @@ static void leave(struct session *s)
 
 static void cool(struct session *s)
 {
+	check(s != NULL);
 	leave(s);
 	tls_rest(s->tls);
 }

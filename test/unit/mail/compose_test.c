@@ -199,8 +199,8 @@ static void limits_are_told(void **state)
 	assert_non_null(strstr(why.text, "headers"));
 	buf_clear(&out);
 	assert_ok(compose((struct str){ raw + 1, HEADER_BYTES_MAX * 9 / 10 }, &o, &out, &r, &why));
-	out.max = 20;
-	buf_clear(&out);
+	buf_fini(&out);
+	buf_init(&out, 20);
 	assert_int_equal(compose(STR("X: y\n\na long enough text\n"), &o, &out, &r, &why), F_LIMIT);
 	assert_string_equal(why.text, "the message is too large");
 	buf_fini(&out);
