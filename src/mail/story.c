@@ -4,6 +4,8 @@
 #include "base/check.h"
 #include "base/escape.h"
 
+enum { LINE_USUAL = 256 };
+
 #define CUT_LINE "cut\n"
 
 /* ---- writing ---- */
@@ -37,6 +39,7 @@ void story_begin(struct story *s, const char *kind)
 	if (s->full)
 		return;
 	s->line = buf_view(&s->text).n;
+	(void)buf_reserve(&s->text, LINE_USUAL);
 	note_fault(s, buf_add(&s->text, str_of(kind)));
 }
 

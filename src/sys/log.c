@@ -7,6 +7,8 @@
 #include "sys/clock.h"
 #include "sys/log_format.h"
 
+enum { LINE_USUAL = 512 };
+
 static const char *role_name = "sealpost";
 static bool as_json;
 
@@ -28,6 +30,7 @@ void log_facts(enum log_event event, size_t n, const struct log_fact *facts)
 		return;
 	struct buf line;
 	buf_init(&line, LOG_LINE_MAX);
+	(void)buf_reserve(&line, LINE_USUAL);
 	log_format(&line, as_json, role_name, clock_wall_ms(), event, n, facts);
 	/* One write a line, so that lines of several processes never mix. A log that is full is not worth failing for. */
 	if (write(STDERR_FILENO, buf_view(&line).p, buf_view(&line).n) < 0) {

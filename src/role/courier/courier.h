@@ -208,6 +208,7 @@ struct visit {
 	struct tls_wish wish;     /* points into the job and the target: for the handshake alone */
 	struct str also[DANE_ALSO_MAX];
 	bool reused, in_clear, tls_refused, logged_in, kept;
+	struct str tls_story;     /* kept: what evidence.c tells of its TLS */
 	bool reported;            /* the outcome of its TLS session is told */
 	bool may_mend;            /* it had no TLS this time: nobody has said that it cannot */
 	unsigned letters;
@@ -280,8 +281,8 @@ void report_clear(struct visit *v);                /* there is no TLS to be had 
 
 /* evidence.c */
 void evidence_route(struct job *j);                /* when the targets are known */
-void evidence_visit(struct job *j, const struct visit *v); /* once for each: how it is protected */
-void evidence_failed(struct job *j, const struct visit *v, const struct smtp_reply *why);
+void evidence_visit(struct job *j, struct visit *v); /* once for each: how it is protected */
+void evidence_failed(struct job *j, struct visit *v, const struct smtp_reply *why);
 void evidence_send(struct job *j);                 /* what the spool does not have yet */
 
 /* courier.c */

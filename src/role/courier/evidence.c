@@ -170,7 +170,21 @@ static void tell_tls(struct story *s, const struct visit *v)
 	tell_chain(s, v->hop);
 }
 
-void evidence_visit(struct job *j, const struct visit *v)
+/* The same for each letter over one connection: it is looked up and written once. */
+static void tell_tls_again(struct story *s, struct visit *v)
+{
+	const struct tls *tls = hop_tls(v->hop);
+	size_t before = story_text(s).n;
+	if (v->tls_story.n > 0) {
+		story_append(s, v->tls_story);
+		return;
+	}
+	tell_tls(s, v);
+	if (tls != NULL && tls_state(tls) == TLS_OPEN && !s->full)
+		v->tls_story = str_keep(str_from(story_text(s), before));
+}
+
+void evidence_visit(struct job *j, struct visit *v)
 {
 	if (j->story_visit == v)
 		return;
@@ -181,12 +195,12 @@ void evidence_visit(struct job *j, const struct visit *v)
 	story_add(&j->story, "ip", str_of(v->ip));
 	story_add(&j->story, "connection", v->reused ? STR("kept from an earlier message") : STR_NONE);
 	story_end(&j->story);
-	tell_tls(&j->story, v);
+	tell_tls_again(&j->story, v);
 }
 
-void evidence_failed(struct job *j, const struct visit *v, const struct smtp_reply *why)
+void evidence_failed(struct job *j, struct visit *v, const struct smtp_reply *why)
 {
-	char status[DAY_ROOM] = "";
+	char status[24] = "";
 	evidence_visit(j, v);
 	j->story_visit = NULL; /* another one may lie at the same place */
 	if (why->status.class != 0)

@@ -39,6 +39,7 @@ void visit_free(struct visit *v)
 	hop_free(&v->hop);
 	trust_drop(v->trust);
 	str_release(&v->key);
+	str_release(&v->tls_story);
 	str_release(&v->host);
 	free(v);
 	courier_visit_over(c);
