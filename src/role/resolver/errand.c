@@ -55,19 +55,25 @@ static void errand_free(struct errand *e)
 	free(e);
 }
 
-static void on_answer(void *owner, const struct https_answer *answer)
+/* A question that is still open ends with the errand. */
+static void finish(struct errand *e, const struct https_answer *answer)
 {
-	struct errand *e = owner;
 	https_answered *answered = e->answered;
 	void *whose = e->owner;
-	e->question = NULL;
 	errand_free(e);
 	answered(whose, answer);
 }
 
+static void on_answer(void *owner, const struct https_answer *answer)
+{
+	struct errand *e = owner;
+	e->question = NULL;
+	finish(e, answer);
+}
+
 static void fail(struct errand *e, const char *text)
 {
-	on_answer(e, &(struct https_answer){ .result = HTTPS_UNREACHABLE, .text = str_of(text) });
+	finish(e, &(struct https_answer){ .result = HTTPS_UNREACHABLE, .text = str_of(text) });
 }
 
 static void on_over(void *owner)

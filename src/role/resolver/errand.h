@@ -7,7 +7,7 @@
  *
  * Limits   ERRANDS_MAX at once; the patience of a plan covers names and answer together.
  * Owns     The DNS is borrowed, the https is its own. The callback comes from the loop; it may start and cancel errands.
- * Tests    test/scenario/mtasts_test.py
+ * Tests    test/unit/role/resolver/policies_test.c, test/scenario/mtasts_test.py
  */
 #ifndef ROLE_RESOLVER_ERRAND_H
 #define ROLE_RESOLVER_ERRAND_H

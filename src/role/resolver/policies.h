@@ -16,7 +16,7 @@
  * Limits   POLICIES_MAX domains are known, those without a policy go first, then the longest unused; POLICIES_FETCHES_MAX fetches run, a quarter of them
  *          renewals; POLICY_FETCH_MS for one fetch, and POLICY_FETCH_BUSY_MS while more than half of the fetches are under way.
  * Units    Times in seconds are the wall clock's; when it is set, all of them go along.
- * Tests    test/unit/role/resolver_test.c, test/scenario/mtasts_test.py
+ * Tests    test/unit/role/resolver/policies_test.c, test/unit/role/resolver_test.c, test/scenario/mtasts_test.py
  */
 #ifndef ROLE_RESOLVER_POLICIES_H
 #define ROLE_RESOLVER_POLICIES_H

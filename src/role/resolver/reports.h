@@ -4,7 +4,7 @@
  *
  * Source   RFC 8460 5.4: a POST with the media type application/tlsrpt+gzip; what is answered with a 2xx is delivered.
  * Limits   REPORTS_MAX at once, one more is answered "not now"; REPORT_MS for each, REPORT_ANSWER_MAX bytes of answer.
- * Tests    test/scenario/mtasts_test.py
+ * Tests    test/unit/role/resolver/policies_test.c, test/scenario/mtasts_test.py
  */
 #ifndef ROLE_RESOLVER_REPORTS_H
 #define ROLE_RESOLVER_REPORTS_H

@@ -19,7 +19,7 @@
  * Nobody waits for the verdict longer than UPSTREAM_VERDICT_MS.
  *
  * Source   RFC 4033 5 (security states); RFC 7672 2.1 (what an insecure answer may be used for).
- * Tests    test/unit/role/upstream_test.c, test/scenario/dnssec_test.py
+ * Tests    test/unit/role/resolver/upstream_test.c, test/scenario/dnssec_test.py
  */
 #ifndef ROLE_RESOLVER_UPSTREAM_H
 #define ROLE_RESOLVER_UPSTREAM_H

@@ -16,7 +16,7 @@
 #include "dns/dns.h"
 #include "sys/clock.h"
 
-enum { TURNS = 4, SUMMER_2026_S = 1780000000 };
+enum { TURNS = 6, SUMMER_2026_S = 1780000000 };
 
 struct outside outside;
 static struct timer poke;
@@ -109,7 +109,7 @@ void outside_begin(void)
 void outside_end(void)
 {
 	timer_clear(&poke);
-	assert_int_equal(outside.n_open_errands, 0);
+	assert_int_equal(outside.n_open, 0);
 	loop_free(&outside.loop);
 }
 
@@ -190,67 +190,89 @@ void dns_cancel(struct dns_question **question)
 
 /* ---- web servers ---- */
 
-struct errand {
+struct https { unsigned open; };
+struct https_question {
+	struct https *https;
 	struct later soon;
 	struct timer patience;
-	struct errand_plan plan;
+	struct https_request request;
 	char host[300];
 	https_answered *answered;
 	void *owner;
 };
 
-static void errand_free(struct errand *e)
+void https_begin(void)
 {
-	later_clear(&e->soon);
-	timer_clear(&e->patience);
-	outside.n_open_errands--;
-	free(e);
 }
 
-static void errand_answer(struct errand *e, const struct https_answer *answer)
+fault https_new(struct loop *loop, struct str ca_pem, struct https **out, struct why *why)
 {
-	https_answered *answered = e->answered;
-	void *owner = e->owner;
-	errand_free(e);
+	(void)loop;
+	(void)ca_pem;
+	(void)why;
+	*out = NEW(struct https);
+	return OK;
+}
+
+void https_free(struct https **https)
+{
+	if (*https != NULL)
+		assert_int_equal((*https)->open, 0);
+	free(*https);
+	*https = NULL;
+}
+
+static void web_free(struct https_question *q)
+{
+	later_clear(&q->soon);
+	timer_clear(&q->patience);
+	q->https->open--;
+	outside.n_open--;
+	free(q);
+}
+
+static void web_answer(struct https_question *q, const struct https_answer *answer)
+{
+	https_answered *answered = q->answered;
+	void *owner = q->owner;
+	web_free(q);
 	answered(owner, answer);
 }
 
 static void on_patience(void *owner)
 {
-	errand_answer(owner, &(struct https_answer){ .result = HTTPS_UNREACHABLE, .text = STR("too late") });
+	web_answer(owner, &(struct https_answer){ .result = HTTPS_UNREACHABLE, .text = STR("too late") });
 }
 
-static void on_errand(void *owner)
+static void on_web(void *owner)
 {
-	struct errand *e = owner;
+	struct https_question *q = owner;
 	struct https_answer answer = { .result = HTTPS_ANSWERED, .status = 200, .content_type = STR("text/plain") };
-	if (outside.web(&e->plan, &answer))
-		errand_answer(e, &answer);
+	if (outside.web(&q->request, &answer))
+		web_answer(q, &answer);
 }
 
-struct errand *errand_start(struct errands *errands, const struct errand_plan *plan, https_answered *answered, void *owner)
+struct https_question *https_ask(struct https *https, const struct https_request *request, https_answered *answered, void *owner)
 {
-	(void)errands;
-	if (outside.n_open_errands >= ERRANDS_MAX)
-		return NULL;
-	struct errand *e = NEW(struct errand);
-	*e = (struct errand){ .plan = *plan, .answered = answered, .owner = owner };
-	(void)snprintf(e->host, sizeof e->host, "%.*s", STR_ARG(plan->host));
-	e->plan.host = str_of(e->host);
-	outside.n_errands++;
-	outside.last_patience_ms = plan->patience_ms;
-	if (++outside.n_open_errands > outside.most_open_errands)
-		outside.most_open_errands = outside.n_open_errands;
-	later_init(&e->soon, on_errand, e);
-	later_set(outside.loop, &e->soon);
-	timer_init(&e->patience, outside.loop, on_patience, e);
-	timer_set(&e->patience, now_ms + plan->patience_ms);
-	return e;
+	struct https_question *q = NEW(struct https_question);
+	*q = (struct https_question){ .https = https, .request = *request, .answered = answered, .owner = owner };
+	(void)snprintf(q->host, sizeof q->host, "%.*s", STR_ARG(request->host));
+	q->request.host = str_of(q->host);
+	https->open++;
+	outside.n_requests++;
+	outside.last_request = q->request;
+	if (++outside.n_open > outside.most_open)
+		outside.most_open = outside.n_open;
+	later_init(&q->soon, on_web, q);
+	later_set(outside.loop, &q->soon);
+	timer_init(&q->patience, outside.loop, on_patience, q);
+	timer_set(&q->patience, now_ms + request->patience_ms);
+	return q;
 }
 
-void errand_cancel(struct errand **errand)
+void https_cancel(struct https_question **question)
 {
-	if (*errand != NULL)
-		errand_free(*errand);
-	*errand = NULL;
+	if (*question != NULL)
+		web_free(*question);
+	*question = NULL;
 }

@@ -2,24 +2,25 @@
 /*
  * unit/role/resolver/outside.h -- what the resolver's parts see of the world, played: the clocks, the DNS, web servers.
  *
- * The test program has its own dns/dns.h and role/resolver/errand.h; both ask the test, in the next turn of the loop, what to answer.
+ * The test program has its own dns/dns.h and https/https.h; both ask the test, in the next turn of the loop, what to answer.
  * Time passes by outside_pass alone.
  */
 #ifndef UNIT_ROLE_RESOLVER_OUTSIDE_H
 #define UNIT_ROLE_RESOLVER_OUTSIDE_H
 
 #include "dns/dns.h"
-#include "role/resolver/errand.h"
+#include "https/https.h"
+#include "sys/loop.h"
 
 struct outside {
 	struct loop *loop;
 	/* False: no answer, for ever. validates: asked of a library that has a trust anchor. */
 	bool (*dns)(bool validates, enum dns_kind kind, struct str name, struct dns_answer *out);
 	bool dns_caches;                  /* the last answer of each library */
-	bool (*web)(const struct errand_plan *plan, struct https_answer *out);
-	unsigned n_asked, n_errands;      /* since the beginning */
-	unsigned n_open_errands, most_open_errands;
-	int64_t last_patience_ms;
+	bool (*web)(const struct https_request *request, struct https_answer *out);
+	unsigned n_asked, n_requests;     /* since the beginning */
+	unsigned n_open, most_open;       /* requests */
+	struct https_request last_request; /* its numbers */
 };
 extern struct outside outside;
 
