@@ -6,28 +6,14 @@
 
 #include "base/escape.h"
 #include "cmd/options.h"
+#include "cmd/running_conf.h"
 #include "cmd/say.h"
-#include "role/supervisor/load.h"
 #include "sys/channel.h"
 #include "sys/socket.h"
 
 enum { PATIENCE_MS = 60000 };
 
 /* ---- where the server is ---- */
-
-static fault read_conf(const char *path, struct conf **out, struct why *why)
-{
-	struct conf_texts *texts = NULL;
-	struct conf_report report;
-	TRY(conf_load(path, &texts, why));
-	conf_report_init(&report);
-	fault f = conf_read(texts->items, texts->n, out, &report);
-	if (f != OK)
-		say_lines(stderr, buf_view(&report.text));
-	conf_report_fini(&report);
-	conf_texts_free(&texts);
-	return f == OK ? OK : why_say(why, f, "%s has errors", path);
-}
 
 static fault connect_to(struct str path, int *fd_out, struct why *why)
 {
@@ -121,11 +107,18 @@ int control_converse(int fd, const struct control_request *request, const struct
 
 int control_call(const char *conf_path, struct conf **conf_out, int *fd_out, struct why *why_out)
 {
+	struct conf *conf = NULL;
+	bool whole = true;
 	*conf_out = NULL;
 	*fd_out = -1;
-	if (read_conf(conf_path, conf_out, why_out) != OK)
+	if (running_conf(conf_path, "sealpost", &conf, &whole, why_out) != OK)
 		return EXIT_CONFIGURATION;
-	return connect_to((*conf_out)->control, fd_out, why_out) == OK ? 0 : EXIT_UNAVAILABLE;
+	fault f = connect_to(conf->control, fd_out, why_out);
+	if (whole)
+		*conf_out = conf;
+	else
+		conf_free(&conf);
+	return f == OK ? 0 : whole ? EXIT_UNAVAILABLE : EXIT_CONFIGURATION;
 }
 
 int control_command(const char *conf_path, const struct control_request *request, const struct control_answers *answers)

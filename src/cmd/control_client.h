@@ -24,7 +24,7 @@ struct control_answers {
 int control_command(const char *conf_path, const struct control_request *request, const struct control_answers *answers);
 
 /* The two halves of it. The configuration is read and the server called: 0, or an exit status and why_out. *conf_out is the
- * caller's even where no server answers; NULL if it could not be read. */
+ * caller's even where no server answers; NULL if it could not be read whole, which a server that runs may answer all the same. */
 int control_call(const char *conf_path, struct conf **conf_out, int *fd_out, struct why *why_out);
 int control_converse(int fd, const struct control_request *request, const struct control_answers *answers); /* closes fd */
 

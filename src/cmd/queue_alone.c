@@ -76,10 +76,12 @@ int queue_hold(const struct common_options *options, const struct control_reques
 	struct conf *conf;
 	struct why nobody = { "" };
 	int fd, status = control_call(options->conf_path, &conf, &fd, &nobody);
-	if (conf == NULL)
+	if (status == 0)
+		status = control_converse(fd, request, answers);
+	else if (conf == NULL)
 		say(stderr, "sealpost: %s", nobody.text);
 	else
-		status = status == 0 ? control_converse(fd, request, answers) : hold_alone(conf, request, &nobody, options->json);
+		status = hold_alone(conf, request, &nobody, options->json);
 	conf_free(&conf);
 	return status;
 }

@@ -72,6 +72,8 @@ int queue_backup(const struct common_options *options, struct str to)
 	(void)control_call(options->conf_path, &conf, &fd, &why); /* for the directory: it works with or without a server */
 	fd_close(&fd);
 	fault f = conf == NULL ? F_SYNTAX : OK;
+	if (conf == NULL && why.text[0] == '\0')
+		f = why_say(&why, F_SYNTAX, "which directory the queue has is not sure until the configuration is mended");
 	snprintf(path, sizeof path, "%.*s", STR_ARG(to));
 	if (f == OK)
 		f = backup_make(conf->queue.directory, to, &watch, &sum, &why);

@@ -202,13 +202,14 @@ int queue_verify(const struct common_options *options)
 	struct conf *conf;
 	struct why nobody = { "" }, why = { "" };
 	int fd, status = control_call(options->conf_path, &conf, &fd, &nobody);
-	if (conf == NULL) {
+	if (status != 0 && conf == NULL) {
 		say(stderr, "sealpost: %s", nobody.text);
 	} else if (status != 0) {
 		status = without_server(&v, conf, &nobody);
 	} else {
 		fd_close(&fd); /* the server does not wait for so long; nor is there a need */
-		fault f = look_at_structure(&v, conf->queue.directory, &why);
+		fault f = conf != NULL ? look_at_structure(&v, conf->queue.directory, &why)
+		                       : why_say(&why, F_SYNTAX, "the structure of the database is not looked at while the configuration has errors");
 		if (f != OK)
 			say(stderr, "sealpost: %s", why.text);
 		status = by_server(&v, options->conf_path);

@@ -37,11 +37,7 @@ static int run(int argc, char **argv)
 	}
 	struct control_request request = { .verb = CONTROL_RELOAD };
 	struct control_answers answers = { on_row, NULL, on_end, NULL };
-	int status = control_command(common.conf_path, &request, &answers);
-	if (status != EXIT_CONFIGURATION)
-		return status;
-	on_end(NULL, 1, STR_NONE); /* its errors have been printed; a server that runs has not heard of it */
-	return 1;
+	return control_command(common.conf_path, &request, &answers);
 }
 
 const struct command command_reload = {

@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "cmd/running_conf.h"
 #include "cmd/submit.h"
 #include "mail/compose.h"
-#include "role/supervisor/load.h"
 #include "sys/file.h"
 #include "sys/process.h"
 #include "sys/socket.h"
@@ -151,17 +151,10 @@ static int find_socket(struct sendmail *s)
 
 static int read_configuration(struct sendmail *s)
 {
-	struct conf_texts *texts = NULL;
-	struct conf_report report;
 	struct why why = { "" };
-	if (conf_load(s->conf_path, &texts, &why) != OK)
+	bool whole;
+	if (running_conf(s->conf_path, "sendmail", &s->conf, &whole, &why) != OK)
 		return complain(EXIT_CONFIGURATION, why.text, "");
-	conf_report_init(&report);
-	fault f = conf_read(texts->items, texts->n, &s->conf, &report);
-	conf_report_fini(&report);
-	conf_texts_free(&texts);
-	if (f != OK)
-		return complain(EXIT_CONFIGURATION, s->conf_path, "has errors: `sealpost check` shows them");
 	return find_socket(s);
 }
 

@@ -146,15 +146,26 @@ static bool is_in_story(const json_t *story, struct str reply)
 	return false;
 }
 
-static void print_event(const json_t *o)
+/* What has been said of this letter already. */
+struct told { bool arrival; long long attempts; };
+
+/* An attempt that an operator asked for is none of the schedule, by which they are counted: it is one more here. */
+static long long number_of(struct told *told, long long scheduled)
+{
+	told->attempts = scheduled > told->attempts ? scheduled : told->attempts + 1;
+	return told->attempts;
+}
+
+static void print_event(const json_t *o, struct told *told)
 {
 	json_t *accepted = json_object_get(o, "accepted"), *attempt = json_object_get(o, "attempt"), *story = json_object_get(o, "story");
-	if (accepted != NULL)
+	if (accepted != NULL && !told->arrival)
 		print_arrival(accepted, field(accepted, "at"));
+	told->arrival = true;
 	fputs("  ", stdout);
 	print_safely(field(o, "at"));
 	if (json_is_integer(attempt))
-		printf("  attempt %lld", (long long)json_integer_value(attempt));
+		printf("  attempt %lld", number_of(told, (long long)json_integer_value(attempt)));
 	fputs("  ", stdout);
 	print_safely(field(o, "event"));
 	if (field(o, "by").n > 0) {
@@ -175,15 +186,16 @@ static void print_event(const json_t *o)
 	story_print_line("    ", "notice", field(o, "notice"));
 }
 
-static void print_waiting(const json_t *o, bool alone)
+static void print_waiting(const json_t *o, bool alone, const struct told *told)
 {
 	struct str line, text = field(o, "dialogue");
+	long long scheduled = (long long)json_integer_value(json_object_get(o, "attempts"));
+	long long attempts = scheduled > told->attempts ? scheduled : told->attempts;
 	if (alone)
 		print_arrival(o, field(o, "arrived"));
 	printf("  %-*s", 14, "now");
 	print_safely(field(o, "state"));
-	printf(", %lld attempt%s", (long long)json_integer_value(json_object_get(o, "attempts")),
-	       json_integer_value(json_object_get(o, "attempts")) == 1 ? "" : "s");
+	printf(", %lld attempt%s", attempts, attempts == 1 ? "" : "s");
 	if (field(o, "next_attempt").n > 0) {
 		fputs(", next try ", stdout);
 		print_safely(field(o, "next_attempt"));
@@ -208,11 +220,12 @@ static void print_letter(const struct letter *l)
 		print_safely(field(first, "original_recipient"));
 	}
 	printf(": %s\n", headline_of(last));
+	struct told told = { false, 0 };
 	json_array_foreach(l->rows, i, row)
 		if (is(row, "row", "queue"))
-			print_waiting(row, i == 0);
+			print_waiting(row, i == 0, &told);
 		else
-			print_event(row);
+			print_event(row, &told);
 }
 
 static void finish(struct why_command *w)

@@ -198,6 +198,9 @@ void conf_includes(const struct conf_text *main_text, struct arena *a, struct co
 enum { CONF_TEXTS_MAX = 1000, CONF_BYTES_MAX = 4 << 20, CONF_FILE_BYTES_MAX = 1000 << 10 };
 MUST_USE fault conf_read(const struct conf_text *texts, size_t n, struct conf **out,
                          struct conf_report *report);
+/* The same, but *out is what could be understood where there are errors: for who only wants to find a server that runs by what it
+ * read before. Never NULL on F_SYNTAX, but where nothing could be taken. */
+MUST_USE fault conf_read_some(const struct conf_text *texts, size_t n, struct conf **out, struct conf_report *report);
 void conf_free(struct conf **conf);
 
 const struct conf_domain *conf_domain_find(const struct conf *conf, struct str domain); /* ASCII, lower case */

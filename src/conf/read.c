@@ -532,9 +532,10 @@ static bool texts_fit(const struct conf_text *texts, size_t n, struct conf_repor
 	return false;
 }
 
-fault conf_read(const struct conf_text *texts, size_t n, struct conf **out, struct conf_report *report)
+fault conf_read_some(const struct conf_text *texts, size_t n, struct conf **out, struct conf_report *report)
 {
 	check(n > 0);
+	*out = NULL;
 	if (!texts_fit(texts, n, report))
 		return F_SYNTAX;
 	struct arena *a = arena_new(ARENA_BYTES_MAX);
@@ -551,12 +552,19 @@ fault conf_read(const struct conf_text *texts, size_t n, struct conf **out, stru
 	check_whole(&r);
 
 	troubles_tell(&r.troubles, report);
-	if (r.troubles.errors > 0) {
-		conf_free(&r.conf);
-		return F_SYNTAX;
-	}
 	r.conf->files = r.files;
 	r.conf->n_files = r.n_files;
 	*out = r.conf;
-	return OK;
+	return r.troubles.errors > 0 ? F_SYNTAX : OK;
+}
+
+fault conf_read(const struct conf_text *texts, size_t n, struct conf **out, struct conf_report *report)
+{
+	struct conf *conf = NULL;
+	fault f = conf_read_some(texts, n, &conf, report);
+	if (f == OK)
+		*out = conf;
+	else
+		conf_free(&conf);
+	return f;
 }

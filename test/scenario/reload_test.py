@@ -68,6 +68,26 @@ class Reload(harness.Scenario):
         with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
             client.expect("NOOP", 250)
 
+    def test_a_file_that_is_being_edited_keeps_nobody_from_the_server(self):
+        server = self.server
+        whole = server.conf.read_text()
+        for text in (whole + "\nlimits {\n    recipiens 5\n}\n", whole + "\ninclude not-there-yet\n", whole + "\nroute {\n"):
+            server.conf.write_text(text)
+            for words in (["status"], ["queue", "list"], ["why", "nobody@example.test"]):
+                done = subprocess.run([server.program, *words, "-c", server.conf], capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual(done.returncode, 0 if words == ["status"] else 1, done.stderr)
+                self.assertIn("going on with what can be read of it", done.stderr)
+                self.assertEqual(len(done.stderr.splitlines()), 2 if words[0] == "why" else 1, done.stderr)
+            done = subprocess.run([server.program, "sendmail", "-C", server.conf, "jada"], input=b"Subject: still here\n\nx\n",
+                                  capture_output=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(b"going on with what can be read of it", done.stderr)
+        wait_until(lambda: len(server.letters("jada")) == 3, "what was handed in meanwhile")
+        # What works on the queue's files needs all of it.
+        self.assertIn("which directory", self.run_program(server.program, "queue", "backup", self.folder / "copy", "-c", server.conf, status=78))
+        server.stop()
+        self.assertIn("no server answers", self.run_program(server.program, "queue", "hold", "--all", "-c", server.conf, status=78))
+
     def test_listeners_come_and_go(self):
         server = self.server
         old = server.port_submission

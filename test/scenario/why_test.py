@@ -163,6 +163,14 @@ class Why(harness.Scenario):
         self.assertEqual(events(server, another), ["relayed"])
         server.queue("release", held)
         self.assertIn("released", events(server, held))
+        told = server.command("why", held)
+        self.assertEqual(told.count("came in"), 1, told)
+        self.assertNotRegex(told, r"\b0 bytes")
+        server.queue("retry", deferred)
+        wait_until(lambda: events(server, deferred) == ["deferred"] * 2, "another attempt")
+        told = server.command("why", deferred)
+        self.assertEqual(re.findall(r"attempt (\d+)  deferred", told), ["1", "2"], told)
+        self.assertIn("queued, 2 attempts", told)
 
     def test_no_credentials(self):
         authority = Authority(self.folder)

@@ -180,6 +180,7 @@ static void finish(struct txn *t, const struct front_finish *m)
 		return;
 	}
 	t->finished = true;
+	t->message.size_bytes = t->bytes;
 	if (m->body == BODY_8BIT)
 		t->message.body = BODY_8BIT;
 	t->message.tls_tag = m->tls_tag <= TLS_TAG_OPTIONAL ? (enum tls_tag)m->tls_tag : TLS_TAG_REQUIRED;

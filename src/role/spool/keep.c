@@ -9,6 +9,7 @@
 
 enum {
 	REOPEN_MS = 2000, TIDY_MS = 20, LOOK_MS = 2000,
+	CLOCK_STEP_MS = 20,              /* the queue's clock goes on in steps that can be halved */
 	LOOK_BYTES = 4 << 20,            /* after so much has arrived, the next look does not wait for LOOK_MS */
 	JUMP_S = 300,
 	DAY_S = 86400,
@@ -23,7 +24,7 @@ enum {
 int64_t spool_now_s(struct spool *s)
 {
 	int64_t now_ms = loop_now_ms(s->loop), wall_ms = clock_wall_ms(), passed_ms = now_ms - s->clock_ms;
-	if (passed_ms < 1000) /* in steps that can be halved */
+	if (passed_ms < CLOCK_STEP_MS)
 		return s->queue_ms / 1000;
 	int64_t least_ms = s->queue_ms + passed_ms / 2, most_ms = s->queue_ms + 2 * passed_ms;
 	int64_t gap_s = (wall_ms - (s->queue_ms + passed_ms)) / 1000;

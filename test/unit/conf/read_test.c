@@ -411,9 +411,36 @@ static void networks(void **state)
 	}
 }
 
+/* What commands need that ask a running server, while somebody edits the file. */
+static void of_a_broken_file_the_rest_can_be_had(void **state)
+{
+	static const struct { const char *more; const char *control; } rows[] = {
+		{ "hostnam x\n", "/run/sealpost/control.sock" }, { "control /run/x.sock\nrout {\n", "/run/x.sock" },
+		{ "control \"/run/x.sock\n", "/run/sealpost/control.sock" }, { "control run/x.sock\n", "" },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char text[1000];
+		struct conf *conf = NULL;
+		struct conf_text one = { STR("sealpost.conf"), { text, 0 } };
+		(void)snprintf(text, sizeof text, "%s%s", BASE, rows[i].more);
+		one.text.n = strlen(text);
+		conf_report_fini(&report);
+		conf_report_init(&report);
+		assert_int_equal(conf_read_some(&one, 1, &conf, &report), F_SYNTAX);
+		assert_true(report.errors > 0);
+		assert_non_null(conf);
+		assert_true(str_eq(conf->control, str_of(rows[i].control)));
+		assert_true(str_eq(conf->hostname, STR("mx1.example.org")));
+		assert_int_equal(conf->n_listeners, 1);
+		conf_free(&conf);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(of_a_broken_file_the_rest_can_be_had),
 		cmocka_unit_test(defaults), cmocka_unit_test(full), cmocka_unit_test(included),
 		cmocka_unit_test(include_errors), cmocka_unit_test(warnings), cmocka_unit_test(values_at_their_limits),
 		cmocka_unit_test(text_at_its_limits), cmocka_unit_test(words_and_braces), cmocka_unit_test(near_words),

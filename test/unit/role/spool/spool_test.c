@@ -34,6 +34,22 @@ static void a_clock_that_jumps_expires_nothing(void **state)
 	assert_int_equal(r[0].attempts, 2);
 }
 
+static void the_queues_time_is_the_wall_clocks(void **state)
+{
+	(void)state;
+	struct store_message m;
+	struct arena *a = arena_new(1 << 20);
+	h.ahead_ms += 999;
+	h.wall_jump_s += 1;
+	int64_t before_s = clock_wall_s();
+	h.hands_off = true;
+	send_letter(1, "a@x.example", "b@y.example", 0);
+	wait_for("front: stored 1");
+	assert_int_equal(store_memory.message(h.store, str_of(h.last_id), a, &m), OK);
+	assert_in_range(m.arrived_s, before_s, clock_wall_s());
+	arena_free(&a);
+}
+
 static void ask_to_verify(uint64_t request, const char *address)
 {
 	channel_send(h.front.channel, FRONT_VERIFY,
@@ -189,6 +205,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		OPEN(a_clock_that_jumps_expires_nothing),
+		OPEN(the_queues_time_is_the_wall_clocks),
 		OPEN(recipients_are_verified_once),
 		OPEN(observations_come_back),
 		OPEN(a_worker_rests),
