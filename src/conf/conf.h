@@ -121,7 +121,7 @@ struct conf_direct {
 	size_t n_exceptions;
 	uint16_t port;
 	struct conf_list bind;           /* source addresses in text */
-	struct str ehlo;                 /* default: hostname */
+	struct str ehlo;                 /* default: hostname if that is a domain of ours, or there is none; else the first domain */
 	enum { FAMILY_ANY, FAMILY_IPV4, FAMILY_IPV6 } family;
 	bool allow_loopback;
 	struct str ca;                   /* path, or empty */

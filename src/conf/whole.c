@@ -49,6 +49,13 @@ static void check_sockets(struct reader *r)
 	}
 }
 
+/* Mail to root should stay here, if anything does: most hosts are no domain of theirs. */
+static struct str default_origin(const struct conf *c)
+{
+	bool has_domain = c->n_domains > 0 && c->domains[0].names.n > 0 && conf_domain_find(c, c->hostname) == NULL;
+	return has_domain ? c->domains[0].names.items[0] : c->hostname;
+}
+
 void check_whole(struct reader *r)
 {
 	struct conf *c = r->conf;
@@ -56,11 +63,11 @@ void check_whole(struct reader *r)
 	check_listeners(r);
 	check_sockets(r);
 
-	if (c->origin.n == 0)
-		c->origin = c->hostname;
 	if (c->direct.ehlo.n == 0)
 		c->direct.ehlo = c->hostname;
 	for (size_t i = 0; i < c->n_domains; i++)
 		for (size_t j = 0; j < c->domains[i].names.n; j++)
 			map_set(c->domain_index, c->domains[i].names.items[j], &c->domains[i]);
+	if (c->origin.n == 0)
+		c->origin = default_origin(c);
 }

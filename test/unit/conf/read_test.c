@@ -411,6 +411,24 @@ static void networks(void **state)
 	}
 }
 
+static void bare_names_stay_here(void **state)
+{
+	static const struct { const char *more, *origin; } rows[] = {
+		{ "", "mx1.example.org" },
+		{ "domain example.net example.com {\n recipients any\n deliver lmtp unix:/x\n}\n", "example.net" },
+		{ "domain example.net mx1.example.org {\n recipients any\n deliver lmtp unix:/x\n}\n", "mx1.example.org" },
+		{ "origin o.example\ndomain example.net {\n recipients any\n deliver lmtp unix:/x\n}\n", "o.example" },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char text[1000];
+		(void)snprintf(text, sizeof text, "%s%s", BASE, rows[i].more);
+		struct conf *c = good(text);
+		assert_str(c->origin, rows[i].origin);
+		conf_free(&c);
+	}
+}
+
 /* What commands need that ask a running server, while somebody edits the file. */
 static void of_a_broken_file_the_rest_can_be_had(void **state)
 {
@@ -440,6 +458,7 @@ static void of_a_broken_file_the_rest_can_be_had(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bare_names_stay_here),
 		cmocka_unit_test(of_a_broken_file_the_rest_can_be_had),
 		cmocka_unit_test(defaults), cmocka_unit_test(full), cmocka_unit_test(included),
 		cmocka_unit_test(include_errors), cmocka_unit_test(warnings), cmocka_unit_test(values_at_their_limits),
