@@ -194,7 +194,7 @@ static void a_courier_that_does_not_read_is_told_little(void **state)
 	h.slices = 0;
 	for (int i = 0; i < 10; i++)
 		settle_down();
-	assert_in_range(h.slices, 1, MANY / 200 / 2);
+	assert_in_range(h.slices, 1, MANY / 200 * 3 / 4); /* as much as the kernel takes beside what the channel may hold */
 	channel_pause(h.courier.channel, false);
 	send_letter(1, "a@x.example", "b@y.example", 0);
 	wait_for("courier: job a@x.example to b@y.example");
