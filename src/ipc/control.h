@@ -30,6 +30,8 @@
 enum {
 	CONTROL_SESSIONS_MAX = 32,       /* commands that are being answered */
 	CONTROL_REFUSALS_MAX = 8,        /* who is being told that he may not, or not now */
+	CONTROL_WHY_MAX = 8,             /* readings of the history */
+	CONTROL_UNREAD_MAX = 256 << 10,  /* bytes of rows that nobody has read: then no more are made */
 	CONTROL_IDLE_MS = 5000,          /* from the connection to the command */
 	CONTROL_STALL_MS = 30000,        /* of rows that nobody reads, or an END */
 };

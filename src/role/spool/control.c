@@ -13,7 +13,6 @@
 
 enum {
 	ROWS_AT_ONCE = 100, CLAIM_AT_ONCE = 200,
-	BACKLOG_MAX = 256 << 10,         /* unsent rows, before we wait for the other end */
 	WAIT_MS = 10, PATIENCE_MS = 30000,
 	STATUS_UNAVAILABLE = 69,
 	VERIFY_REST_MS = 2,              /* between two steps: mail comes first */
@@ -140,6 +139,9 @@ static fault send_rows(struct control_session *c, struct arena *a, const struct 
 			add_details(o, &m, &rows[i]);
 		send_json(c, o);
 		c->rows++;
+		c->after = rows[i].number;
+		if (channel_backlog(c->channel) >= CONTROL_UNREAD_MAX)
+			break;
 	}
 	return OK;
 }
@@ -170,8 +172,6 @@ static void list_some(struct control_session *c)
 	fault f = s->ops->list(s->store, &c->which, c->after, a, rows, ROWS_AT_ONCE, &n);
 	if (f == OK)
 		f = send_rows(c, a, rows, n);
-	if (n > 0)
-		c->after = rows[n - 1].number;
 	arena_free(&a);
 	if (f != OK)
 		end(c, 1, "the queue cannot be read");
@@ -209,6 +209,10 @@ static void why_now(struct control_session *c)
 {
 	struct why last_words = { "" };
 	int status = 0;
+	if (c->why == NULL && c->spool->n_whys >= CONTROL_WHY_MAX) {
+		end(c, STATUS_UNAVAILABLE, "the history is being read for as many as at a time can be; try again in a moment");
+		return;
+	}
 	if (c->why == NULL)
 		c->why = why_begin(c->spool, c->channel, &c->which);
 	if (!why_some(c->why, &status, &last_words))
@@ -239,7 +243,7 @@ static void recall_now(struct control_session *c)
 static bool is_stalled(struct control_session *c, int64_t now_ms)
 {
 	size_t unread = channel_backlog(c->channel);
-	if (unread < BACKLOG_MAX || unread != c->unread)
+	if (unread < CONTROL_UNREAD_MAX || unread != c->unread)
 		c->unread_since_ms = now_ms;
 	c->unread = unread;
 	return now_ms - c->unread_since_ms >= CONTROL_STALL_MS;
@@ -269,9 +273,9 @@ static void go_on(void *owner)
 		end(c, 1, "the queue's storage has failed; see the log");
 		return;
 	}
-	if (channel_backlog(c->channel) < BACKLOG_MAX)
+	if (channel_backlog(c->channel) < CONTROL_UNREAD_MAX)
 		some_of[c->phase](c);
-	int64_t rest_ms = channel_backlog(c->channel) >= BACKLOG_MAX ? WAIT_MS
+	int64_t rest_ms = channel_backlog(c->channel) >= CONTROL_UNREAD_MAX ? WAIT_MS
 	                  : c->phase == LISTING || c->phase == SENDING_BODY ? 0 : VERIFY_REST_MS;
 	if (c->phase != ENDED)
 		timer_set(&c->timer, now_ms + rest_ms);

@@ -196,7 +196,7 @@ struct spool {
 
 	struct acceptor *control;
 	struct list controls;
-	size_t n_controls, n_refusals;
+	size_t n_controls, n_refusals, n_whys;
 	uint64_t control_owner;          /* may command us, too */
 	uint64_t next_request;
 

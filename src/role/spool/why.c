@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <jansson.h>
 
@@ -13,20 +14,35 @@
 #include "mail/story.h"
 #include "store/history.h"
 
-enum { SLICE_BYTES = 256 << 10, ROWS_AT_ONCE = 100, ARENA_MAX = 64 << 20 };
+enum { SLICE_BYTES = 256 << 10, FOUND_MAX = 1 << 20, ROWS_AT_ONCE = 100, ARENA_MAX = 64 << 20 };
 
 struct why_round {
 	struct spool *spool;
 	struct channel *to;              /* the caller's */
 	struct store_selector which;     /* id or to */
 	struct history_reader *reader;
+	struct buf found;                /* of the last slice, what is about it and has not been told: records, each behind its length */
+	struct record {                  /* that is being told, a row for each recipient */
+		size_t bytes;            /* in found; 0: none is */
+		struct story_line event;
+		struct str rest;
+		json_t *accepted, *said, *story;
+	} record;
 	uint64_t after, rows;
 };
+
+/* The reader sets the pace: nothing piles up for one who does not read. */
+static bool has_room(const struct why_round *w)
+{
+	return channel_backlog(w->to) < CONTROL_UNREAD_MAX;
+}
 
 struct why_round *why_begin(struct spool *s, struct channel *to, const struct store_selector *which)
 {
 	struct why_round *w = NEW(struct why_round);
 	*w = (struct why_round){ .spool = s, .to = to, .which = *which };
+	buf_init(&w->found, FOUND_MAX);
+	s->n_whys++;
 	if (s->history != NULL) {
 		record_flush(s); /* what has just happened is in it, too */
 		w->reader = history_read(s->history);
@@ -34,11 +50,24 @@ struct why_round *why_begin(struct spool *s, struct channel *to, const struct st
 	return w;
 }
 
+static void record_drop(struct why_round *w)
+{
+	struct record *r = &w->record;
+	json_decref(r->accepted);
+	json_decref(r->said);
+	json_decref(r->story);
+	buf_drop(&w->found, r->bytes);
+	*r = (struct record){ .bytes = 0 };
+}
+
 void why_end(struct why_round **w)
 {
 	if (*w == NULL)
 		return;
+	(*w)->spool->n_whys--;
 	history_close(&(*w)->reader);
+	record_drop(*w);
+	buf_fini(&(*w)->found);
 	free(*w);
 	*w = NULL;
 }
@@ -157,33 +186,63 @@ static bool is_meant(const struct why_round *w, struct story_line rcpt)
 	return meant;
 }
 
-/* A row for each recipient: what is the record's, then what is his. */
-static void tell_record(void *owner, struct str lines)
+/* Told later, as the reader makes room. What there is no room for is left out: a slice has less than that. */
+static void note_record(void *owner, struct str lines)
 {
 	struct why_round *w = owner;
-	struct story_line line, event;
-	struct str rest = lines;
-	if (!history_is_about(lines, w->which.id, w->which.to) || !story_next(&rest, &event))
+	if (!history_is_about(lines, w->which.id, w->which.to) || sizeof lines.n + lines.n > FOUND_MAX - buf_view(&w->found).n)
 		return;
-	json_t *accepted, *said = json_array(), *story = story_of(lines, &accepted, said);
-	while (story_next(&rest, &line)) {
-		if (!str_eq(line.kind, STR("rcpt")) || !is_meant(w, line))
-			continue;
-		json_t *o = json_object();
-		json_object_set_new(o, "row", json_string("event"));
-		set_pairs(o, event);
-		if (json_object_get(o, "sender") == NULL)
-			json_object_set_new(o, "sender", json_string(""));
-		set_pairs(o, line);
-		if (accepted != NULL)
-			json_object_set(o, "accepted", accepted);
-		json_object_set(o, "story", story);
-		json_object_set(o, "dialogue", said);
-		send_row(w, o);
+	fault f = buf_add(&w->found, (struct str){ (const char *)&lines.n, sizeof lines.n });
+	if (f == OK)
+		f = buf_add(&w->found, lines);
+	check(f == OK);
+}
+
+static void record_open_next(struct why_round *w)
+{
+	struct record *r = &w->record;
+	struct str all = buf_view(&w->found);
+	size_t n;
+	check(all.n >= sizeof n);
+	memcpy(&n, all.p, sizeof n);
+	struct str lines = str_sub(all, sizeof n, n);
+	*r = (struct record){ .bytes = sizeof n + n, .rest = lines };
+	if (!story_next(&r->rest, &r->event))
+		r->rest = STR_NONE;
+	r->said = json_array();
+	r->story = story_of(lines, &r->accepted, r->said);
+}
+
+/* A row for each recipient: what is the record's, then what is his. */
+static void tell_recipient(struct why_round *w, struct story_line line)
+{
+	const struct record *r = &w->record;
+	json_t *o = json_object();
+	json_object_set_new(o, "row", json_string("event"));
+	set_pairs(o, r->event);
+	if (json_object_get(o, "sender") == NULL)
+		json_object_set_new(o, "sender", json_string(""));
+	set_pairs(o, line);
+	if (r->accepted != NULL)
+		json_object_set(o, "accepted", r->accepted);
+	json_object_set(o, "story", r->story);
+	json_object_set(o, "dialogue", r->said);
+	send_row(w, o);
+}
+
+static void tell_found(struct why_round *w)
+{
+	struct story_line line;
+	while (buf_view(&w->found).n > 0) {
+		if (w->record.bytes == 0)
+			record_open_next(w);
+		while (has_room(w) && story_next(&w->record.rest, &line))
+			if (str_eq(line.kind, STR("rcpt")) && is_meant(w, line))
+				tell_recipient(w, line);
+		if (w->record.rest.n > 0)
+			return;
+		record_drop(w);
 	}
-	json_decref(accepted);
-	json_decref(said);
-	json_decref(story);
 }
 
 /* ---- what still waits ---- */
@@ -204,6 +263,8 @@ static fault tell_waiting(struct why_round *w, size_t *n_out)
 		json_object_set_new(o, "row", json_string("queue"));
 		send_row(w, o);
 		w->after = rows[i].number;
+		if (!has_room(w))
+			break;
 	}
 	arena_free(&a);
 	return f;
@@ -212,8 +273,14 @@ static fault tell_waiting(struct why_round *w, size_t *n_out)
 bool why_some(struct why_round *w, int *status_out, struct why *last_words)
 {
 	size_t n = 0;
-	if (w->reader != NULL && history_some(w->reader, SLICE_BYTES, tell_record, w))
+	if (buf_view(&w->found).n > 0) {
+		tell_found(w);
 		return true;
+	}
+	if (w->reader != NULL && history_some(w->reader, SLICE_BYTES, note_record, w)) {
+		tell_found(w);
+		return true;
+	}
 	history_close(&w->reader);
 	fault f = tell_waiting(w, &n);
 	if (f == OK && n > 0)

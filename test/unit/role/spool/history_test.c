@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mail/envelope.h"
+#include "mail/story.h"
 #include "role/spool/spool.h"
 
 static const char *const ended = "operator: end 0";
@@ -88,6 +89,95 @@ static void it_tells_what_the_sender_says_of_tls(void **state)
 	settle_down();
 	why_last();
 	assert_told("\"tls_wish\":\"required\"");
+}
+
+/* Rows that are made: sends cannot be seen from here. */
+static unsigned dumps;
+char *__real_json_dumps(const struct json_t *json, size_t flags);
+char *__wrap_json_dumps(const struct json_t *json, size_t flags);
+char *__wrap_json_dumps(const struct json_t *json, size_t flags)
+{
+	dumps++;
+	return __real_json_dumps(json, flags);
+}
+
+enum { MANY = 100 };
+
+/* A letter to many, with a long story that each of their rows repeats. */
+static void a_long_story(void)
+{
+	static char names[MANY][32];
+	static const char *to[MANY];
+	static char story[STORY_BYTES_MAX];
+	size_t n = 0;
+	for (size_t i = 0; i < MANY; i++) {
+		snprintf(names[i], sizeof names[i], "b%zu@y.example", i);
+		to[i] = names[i];
+	}
+	while (n < sizeof story - 200)
+		n += (size_t)snprintf(story + n, sizeof story - n, "policy name=dane verdict=won source=\"RFC 7672 2.2\" text=\"%0100d\"\n", 1);
+	house_fill("m1", "a@x.example", to, MANY, 0, 10, "Subject: x\r\n\r\n");
+	h.hands_off = true;
+	house_open("");
+	wait_for("courier: job");
+	channel_send(h.courier.channel, FROM_WORKER_STORY, &(struct from_worker_story){ .job = h.jobs[0].job, .text = str_of(story) });
+	for (size_t i = 0; i < MANY; i++) {
+		struct from_worker_outcome o = h.answer;
+		o.job = h.jobs[0].job;
+		o.index = i;
+		channel_send(h.courier.channel, FROM_WORKER_OUTCOME, &o);
+	}
+	channel_send(h.courier.channel, FROM_WORKER_DONE, &(struct from_worker_done){ .job = h.jobs[0].job });
+	settle_down();
+}
+
+static void a_reader_sets_the_pace(void **state)
+{
+	(void)state;
+	a_long_story();
+	buf_clear(&h.heard);
+	h.passed = 0;
+	dumps = 0;
+	command_begin(CONTROL_WHY, (struct store_selector){ .id = STR("m1") }, false);
+	channel_pause(h.operator.channel, true);
+	for (int i = 0; i < 200; i++)
+		settle_down();
+	/* What the kernel has room for, and CONTROL_UNREAD_MAX. */
+	assert_in_range(dumps, 2, (CONTROL_UNREAD_MAX + (512 << 10)) / (STORY_BYTES_MAX / 2));
+	assert_true(dumps < MANY / 2);
+	channel_pause(h.operator.channel, false);
+	wait_for(ended);
+	assert_int_equal(count_told("operator: row"), MANY);
+	assert_int_equal(dumps, MANY);
+	for (unsigned i = 0; i < MANY; i++) {
+		char name[40];
+		snprintf(name, sizeof name, "\"recipient\":\"b%u@y.example\"", i);
+		assert_int_equal(count_told(name), 1);
+	}
+}
+
+static void so_many_read_the_history_at_a_time(void **state)
+{
+	(void)state;
+	struct channel *readers[CONTROL_WHY_MAX];
+	a_long_story();
+	for (size_t i = 0; i < COUNT(readers); i++) {
+		command_begin(CONTROL_WHY, (struct store_selector){ .id = STR("m1") }, false);
+		channel_pause(h.operator.channel, true);
+		settle_down();
+		readers[i] = h.operator.channel;
+		h.operator.channel = NULL;
+	}
+	why("m1", NULL);
+	assert_told("operator: end 69 the history is being read for as many");
+	command(CONTROL_LIST, everything, false);
+	assert_untold("operator: end 69 the server");
+	channel_close(&readers[0]);
+	settle_down();
+	why("m1", NULL);
+	assert_told(ended);
+	for (size_t i = 1; i < COUNT(readers); i++)
+		channel_close(&readers[i]);
 }
 
 static void it_is_found_by_its_recipient_too(void **state)
@@ -341,6 +431,8 @@ int main(void)
 		PREPARED(a_letter_that_has_left_is_still_known),
 		PREPARED(it_tells_what_the_sender_says_of_tls),
 		PREPARED(it_is_found_by_its_recipient_too),
+		PREPARED(a_reader_sets_the_pace),
+		PREPARED(so_many_read_the_history_at_a_time),
 		PREPARED(of_several_recipients_the_one_that_was_meant),
 		PREPARED(what_waits_has_a_past_and_a_state),
 		PREPARED(a_bounce_names_its_notice),
