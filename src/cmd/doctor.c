@@ -55,6 +55,8 @@ static int run(int argc, char **argv)
 		doctor_files(&d);
 		if (!d.running)
 			doctor_stopped(&d);
+		else if (d.read_s > 0)
+			doctor_changes(&d);
 		status = findings_tell(&d.findings, d.json);
 	}
 	findings_fini(&d.findings);

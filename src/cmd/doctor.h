@@ -26,6 +26,7 @@ struct doctor {
 	struct conf_texts *texts;
 	struct conf *conf;
 	int64_t now_s;
+	int64_t read_s;                  /* when the running server has read its configuration */
 	bool json, seen;                 /* seen: list what each domain has shown */
 	bool running;                    /* a server answered */
 	struct findings findings;
@@ -39,10 +40,13 @@ struct span doctor_span(int64_t seconds);
 
 /* ---- doctor_files.c ---- */
 void doctor_files(struct doctor *d);
+void doctor_changes(struct doctor *d); /* files that are newer than what the running server has */
 void doctor_stopped(struct doctor *d); /* what else files tell, where no server runs */
 
 /* ---- doctor_server.c ---- */
 void doctor_server(struct doctor *d);
+/* What waits, and the room for it; puts it into words, and lets go of it. Keys as `status` has them. */
+void doctor_tell_queue(struct doctor *d, json_t *fact);
 
 /* ---- doctor_judge.c: pure ---- */
 /* The errors and warnings that conf/trouble.h has told, each a finding. */
@@ -52,6 +56,9 @@ const char *exception_state(const struct conf_exception *e, int64_t now_s); /* "
 /* Room on the disk of the queue; names_free negative: as many as one likes. */
 void judge_room(struct findings *f, int64_t bytes_free, int64_t names_free, int64_t reserve_bytes, int64_t reserve_names);
 void judge_clock(struct findings *f, int64_t now_s);
+void judge_last_run(struct findings *f, int64_t now_s, int64_t last_s); /* last_s: when a server last noted down the time, or -1 */
+/* What waits: held, damaged, oldest_s. */
+void judge_waiting(struct findings *f, const json_t *queue, int64_t delay_warning_s);
 /* What the server says of itself (`sealpost status --json`). delay_warning_s: of the configuration. */
 void judge_status(struct findings *f, const json_t *status, int64_t delay_warning_s);
 /* What a mail server's hello must do without, in the words of a configuration's reader; NULL: no such shape. */

@@ -7,6 +7,7 @@
 #include "dns/servers.h"
 #include "mail/json.h"
 #include "role/spool/spool.h"
+#include "store/inspect.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 #include "tls/certificate.h"
@@ -107,6 +108,24 @@ static void list_certificate(struct doctor *d, struct str cert_path, struct str 
 	fact_tell(fact, d->json);
 }
 
+static void look_whether_changed(struct doctor *d, struct str path)
+{
+	struct path_facts facts;
+	if (mode_of(path, &facts) && facts.changed_s > d->read_s)
+		findings_add(&d->findings, FINDING_WEAK, "reload", path, "it was changed after the server has read it: `sealpost reload` takes it in");
+}
+
+/* A certificate that was renewed helps nobody before it is in use. */
+void doctor_changes(struct doctor *d)
+{
+	const struct conf_file *files;
+	size_t n = conf_files(d->conf, &files);
+	for (size_t i = 0; i < d->texts->n; i++)
+		look_whether_changed(d, d->texts->items[i].name);
+	for (size_t i = 0; i < n; i++)
+		look_whether_changed(d, files[i].path);
+}
+
 /* That everybody may is an error of the configuration. */
 static void look_at_secrets(struct doctor *d)
 {
@@ -127,7 +146,7 @@ static void look_at_secrets(struct doctor *d)
 static bool is_there(const char *path)
 {
 	struct path_facts facts;
-	return path_facts(path, &facts) == OK && !facts.is_directory;
+	return path_facts(path, &facts) == OK && facts.is_file;
 }
 
 static const char *system_ca(void)
@@ -198,6 +217,26 @@ static void look_at_ports(struct doctor *d)
 		}
 }
 
+static void look_into_queue(struct doctor *d, json_t *fact)
+{
+	struct inspect_glance g;
+	struct why why = { "" };
+	if (inspect_glance(d->conf->queue.directory, &g, &why) != OK) {
+		json_object_set_new(fact, "problem", text_as_json(str_of(why.text)));
+		findings_add(&d->findings, FINDING_ADVICE, "queue", d->conf->queue.directory, "what waits in it is not known: %s", why.text);
+		return;
+	}
+	json_object_set_new(fact, "messages", json_integer((json_int_t)g.messages));
+	json_object_set_new(fact, "queued", json_integer((json_int_t)g.queued));
+	json_object_set_new(fact, "held", json_integer((json_int_t)g.held));
+	json_object_set_new(fact, "damaged", json_integer((json_int_t)g.damaged));
+	if (g.messages > 0)
+		json_object_set_new(fact, "oldest_s", json_integer((json_int_t)(d->now_s > g.oldest_s ? d->now_s - g.oldest_s : 0)));
+	judge_waiting(&d->findings, fact, d->conf->queue.delay_warning_s);
+	judge_last_run(&d->findings, d->now_s, g.clock_s);
+}
+
+/* What is wrong with its owner is told by the start. */
 static void look_at_queue_directory(struct doctor *d)
 {
 	struct str directory = d->conf->queue.directory;
@@ -210,10 +249,11 @@ static void look_at_queue_directory(struct doctor *d)
 	(void)snprintf(path, sizeof path, "%.*s", STR_ARG(directory));
 	fault f = path_facts(path, &facts);
 	if (f == OK && facts.is_directory && directory_open(FILE_CWD, path, &fd, NULL) == OK && file_space(fd, &bytes, &names) == OK) {
-		json_t *fact = doctor_fact("queue", "in %s, not looked into; %llu MB free", path, (unsigned long long)(bytes >> 20));
+		json_t *fact = json_pack("{s:s}", "kind", "queue");
 		json_object_set_new(fact, "directory", text_as_json(directory));
 		json_object_set_new(fact, "disk_free_bytes", json_integer((json_int_t)(bytes > INT64_MAX ? INT64_MAX : bytes)));
-		fact_tell(fact, d->json);
+		look_into_queue(d, fact);
+		doctor_tell_queue(d, fact);
 		judge_room(&d->findings, bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes, names > INT64_MAX ? -1 : (int64_t)names,
 		           SPOOL_RESERVE_BYTES, SPOOL_RESERVE_NAMES);
 	} else if (f == OK && !facts.is_directory) {

@@ -108,6 +108,13 @@ void judge_clock(struct findings *f, int64_t now_s)
 		             "have it kept right (chrony, systemd-timesyncd)");
 }
 
+void judge_last_run(struct findings *f, int64_t now_s, int64_t last_s)
+{
+	if (last_s >= 0 && now_s < last_s - CLOCK_OFF_S)
+		findings_add(f, FINDING_WEAK, "clock", STR_NONE, "the clock is %s behind the last run of the server: is it right? Certificates and "
+		             "signatures are judged by it", doctor_span(last_s - now_s).text);
+}
+
 static void judge_one_room(struct findings *f, int64_t free, int64_t reserve, const char *what, const char *unit, int64_t per_unit)
 {
 	if (free < reserve)
@@ -128,24 +135,30 @@ void judge_room(struct findings *f, int64_t bytes_free, int64_t names_free, int6
 
 /* ---- the running server ---- */
 
+void judge_waiting(struct findings *f, const json_t *queue, int64_t delay_warning_s)
+{
+	long long damaged = number(queue, "damaged"), held = number(queue, "held"), oldest_s = number(queue, "oldest_s");
+	if (damaged > 0)
+		findings_add(f, FINDING_BROKEN, "damaged", STR_NONE, "%lld recipient%s set aside, because what the disk holds is not what was "
+		             "accepted: `sealpost queue verify` tells more", damaged, damaged == 1 ? " is" : "s are");
+	if (held > 0)
+		findings_add(f, FINDING_ADVICE, "held", STR_NONE, "%lld recipient%s held until somebody releases them: `sealpost queue list` "
+		             "shows them, `queue release` or `queue bounce` ends it", held, held == 1 ? " is" : "s are");
+	if (delay_warning_s > 0 && oldest_s > delay_warning_s)
+		findings_add(f, FINDING_ADVICE, "waiting", STR_NONE, "a letter has been waiting for %s: `sealpost queue list` shows which, `sealpost "
+		             "why ID` says why", doctor_span(oldest_s).text);
+}
+
 static void judge_queue(struct findings *f, const json_t *spool, int64_t delay_warning_s)
 {
-	long long off_s = number(spool, "clock_off_s"), oldest_s = number(spool, "oldest_s");
+	long long off_s = number(spool, "clock_off_s");
 	if (!json_is_true(json_object_get(spool, "open"))) {
 		findings_add(f, FINDING_BROKEN, "queue", STR_NONE, "the queue's storage has failed, mail is refused: the log says why");
 		return;
 	}
 	judge_room(f, number(spool, "disk_free_bytes"), number(spool, "names_free"), number(spool, "reserve_bytes"),
 	           number(spool, "reserve_names"));
-	if (number(spool, "damaged") > 0)
-		findings_add(f, FINDING_BROKEN, "damaged", STR_NONE, "%lld recipient%s set aside, because what the disk holds is not what was "
-		             "accepted: `sealpost queue verify` tells more", number(spool, "damaged"), number(spool, "damaged") == 1 ? " is" : "s are");
-	if (number(spool, "held") > 0)
-		findings_add(f, FINDING_ADVICE, "held", STR_NONE, "%lld recipient%s held until somebody releases them: `sealpost queue list` "
-		             "shows them, `queue release` or `queue bounce` ends it", number(spool, "held"), number(spool, "held") == 1 ? " is" : "s are");
-	if (delay_warning_s > 0 && oldest_s > delay_warning_s)
-		findings_add(f, FINDING_ADVICE, "waiting", STR_NONE, "a letter has been waiting for %s: `sealpost queue list` shows which, `sealpost "
-		             "why ID` says why", doctor_span(oldest_s).text);
+	judge_waiting(f, spool, delay_warning_s);
 	if (off_s > CLOCK_OFF_S || off_s < -CLOCK_OFF_S)
 		findings_add(f, FINDING_WEAK, "clock", STR_NONE, "the clock has jumped %s by %s while the server ran; the times of the queue follow "
 		             "it slowly: is it right now?", off_s > 0 ? "ahead" : "back", doctor_span(off_s > 0 ? off_s : -off_s).text);

@@ -29,17 +29,72 @@ static void take_over(json_t *fact, const json_t *from, const char *const *keys)
 			json_object_set(fact, keys[i], json_object_get(from, keys[i]));
 }
 
-static void tell_queue(struct doctor *d, const json_t *spool)
+void doctor_tell_queue(struct doctor *d, json_t *fact)
+{
+	long long messages = number(fact, "messages"), free_mb = number(fact, "disk_free_bytes") >> 20;
+	char waiting[200] = "what waits is not known", oldest[64] = "";
+	if (messages > 0)
+		(void)snprintf(oldest, sizeof oldest, ", the oldest for %s", doctor_span(number(fact, "oldest_s")).text);
+	if (json_object_get(fact, "messages") != NULL)
+		(void)snprintf(waiting, sizeof waiting, "%lld message%s%s; recipients: %lld queued, %lld being tried, %lld held", messages,
+		               messages == 1 ? "" : "s", oldest, number(fact, "queued"), number(fact, "leased"), number(fact, "held"));
+	json_t *whole = doctor_fact("queue", "%s; %lld MB free", waiting, free_mb);
+	json_object_update(whole, fact);
+	json_decref(fact);
+	fact_tell(whole, d->json);
+}
+
+static void tell_spool(struct doctor *d, const json_t *spool)
 {
 	static const char *const keys[] = { "messages", "queued", "leased", "held", "damaged", "oldest_s", "disk_free_bytes", "names_free",
 		                            "reserve_bytes", "reserve_names", NULL };
-	long long messages = number(spool, "messages");
-	json_t *fact = doctor_fact("queue", "%lld message%s%s%s; recipients: %lld queued, %lld being tried, %lld held; %lld MB free", messages,
-	                           messages == 1 ? "" : "s", messages > 0 ? ", the oldest for " : "",
-	                           messages > 0 ? doctor_span(number(spool, "oldest_s")).text : "", number(spool, "queued"),
-	                           number(spool, "leased"), number(spool, "held"), number(spool, "disk_free_bytes") >> 20);
+	json_t *fact = json_object();
 	take_over(fact, spool, keys);
-	fact_tell(fact, d->json);
+	doctor_tell_queue(d, fact);
+}
+
+/* "empty root, listed system calls, Landlock 4" */
+static void confinement_words(const json_t *role, char to[120])
+{
+	const json_t *c = json_object_get(role, "confinement");
+	char landlock[32] = "";
+	if (number(c, "landlock") > 0)
+		(void)snprintf(landlock, sizeof landlock, ", Landlock %lld", number(c, "landlock"));
+	if (json_is_object(c))
+		(void)snprintf(to, 120, "no capabilities%s%s%s", json_is_true(json_object_get(c, "empty_root")) ? ", empty root" : "",
+		               json_is_true(json_object_get(c, "seccomp")) ? ", listed system calls" : "", landlock);
+	else
+		(void)snprintf(to, 120, "not known");
+}
+
+/* Roles that are confined alike share a line. */
+static void tell_confinement(struct doctor *d, const json_t *roles)
+{
+	for (size_t i = 0; i < json_array_size(roles); i++) {
+		char how[120], other[120];
+		json_t *names = json_array();
+		struct buf list;
+		buf_init(&list, 1000);
+		confinement_words(json_array_get(roles, i), how);
+		bool told = false;
+		for (size_t j = 0; j < json_array_size(roles); j++) {
+			const json_t *role = json_array_get(roles, j);
+			confinement_words(role, other);
+			if (strcmp(how, other) != 0 || number(role, "instance") != 0)
+				continue;
+			told = told || j < i;
+			json_array_append(names, json_object_get(role, "role"));
+			fault f = buf_addf(&list, "%s%.*s", buf_view(&list).n > 0 ? " " : "", STR_ARG(field(role, "role")));
+			(void)f; /* its ceiling cuts it */
+		}
+		if (!told && json_array_size(names) > 0) {
+			json_t *fact = doctor_fact("confinement", "%.*s: %s", STR_ARG(buf_view(&list)), how);
+			json_object_set(fact, "roles", names);
+			fact_tell(fact, d->json);
+		}
+		json_decref(names);
+		buf_fini(&list);
+	}
 }
 
 static void tell_resolver(struct doctor *d, const json_t *resolver)
@@ -58,17 +113,19 @@ static void tell_server(struct doctor *d, const json_t *status)
 {
 	static const char *const keys[] = { "hostname", "since", "generation", "running", "privileged", "listeners", NULL };
 	const json_t *roles = json_object_get(status, "roles"), *listeners = json_object_get(status, "listeners");
+	d->read_s = number(status, "configuration_read_s");
 	json_t *fact = doctor_fact("server", "%.*s runs since %.*s, %zu processes, configuration %lld; listens at %zu addresses",
 	                           STR_ARG(field(status, "hostname")), STR_ARG(field(status, "since")), json_array_size(roles),
 	                           number(status, "generation"), json_array_size(listeners));
 	take_over(fact, status, keys);
 	fact_tell(fact, d->json);
+	tell_confinement(d, roles);
 	for (size_t i = 0; i < json_array_size(roles); i++) {
 		const json_t *role = json_array_get(roles, i);
 		if (str_eq(field(role, "role"), STR("resolver")) && field(role, "dnssec").n > 0)
 			tell_resolver(d, role);
 		if (str_eq(field(role, "role"), STR("spool")) && json_object_get(role, "open") != NULL)
-			tell_queue(d, role);
+			tell_spool(d, role);
 	}
 }
 

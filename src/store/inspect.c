@@ -5,6 +5,9 @@
 
 #include <sqlite3.h>
 
+#include "base/buf.h"
+#include "sys/file.h"
+
 enum { BUSY_MS = 10000 };
 
 static fault open_to_read(struct str directory, sqlite3 **out, struct why *why)
@@ -50,6 +53,83 @@ fault inspect_structure(struct str directory, struct arena *a, struct str *out, 
 	fault f = rc == SQLITE_DONE || rc == SQLITE_ROW
 	                  ? OK : why_say(why, F_STORE, "the queue's database cannot be read: %s", sqlite3_errmsg(db));
 	sqlite3_finalize(st);
+	sqlite3_close(db);
+	return f;
+}
+
+/* As a URI, where some characters have a meaning. */
+static fault database_uri(struct str directory, struct buf *out)
+{
+	TRY(buf_add(out, STR("file:")));
+	for (size_t i = 0; i < directory.n; i++) {
+		unsigned char c = (unsigned char)directory.p[i];
+		if (ascii_is_alnum(c) || c == '/' || c == '.' || c == '-' || c == '_')
+			TRY(buf_add_char(out, (char)c));
+		else
+			TRY(buf_addf(out, "%%%02x", c));
+	}
+	return buf_add(out, STR("/queue.db?immutable=1"));
+}
+
+static fault look_at(struct str directory, const char *name, struct path_facts *out)
+{
+	char path[512];
+	int n = snprintf(path, sizeof path, "%.*s/%s", STR_ARG(directory), name);
+	return n < 0 || (size_t)n >= sizeof path ? F_LIMIT : path_facts(path, out);
+}
+
+/* What stands in the log is not in the database yet, and reading the log would leave files behind. */
+static fault is_closed(struct str directory, struct why *why)
+{
+	struct path_facts facts;
+	fault f = look_at(directory, "queue.db", &facts);
+	if (f == F_LIMIT)
+		return why_say(why, f, "the queue directory's name is too long");
+	if (f == F_ABSENT)
+		return why_say(why, f, "there is no queue yet");
+	if (f != OK || !facts.is_file)
+		return why_say(why, F_STORE, "the queue's database cannot be read");
+	if (look_at(directory, "queue.db-wal", &facts) != F_ABSENT && facts.size_bytes > 0)
+		return why_say(why, F_STATE, "the last server did not end in order, or one is running: the next start sets it right");
+	return OK;
+}
+
+static int64_t one_number(sqlite3 *db, const char *text, int64_t otherwise, int *rc)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t n = otherwise;
+	if (*rc == SQLITE_OK)
+		*rc = sqlite3_prepare_v2(db, text, -1, &st, NULL);
+	if (*rc == SQLITE_OK) {
+		int step = sqlite3_step(st);
+		if (step == SQLITE_ROW && sqlite3_column_type(st, 0) != SQLITE_NULL)
+			n = sqlite3_column_int64(st, 0);
+		else if (step != SQLITE_ROW && step != SQLITE_DONE)
+			*rc = step;
+	}
+	sqlite3_finalize(st);
+	return n;
+}
+
+fault inspect_glance(struct str directory, struct inspect_glance *out, struct why *why)
+{
+	sqlite3 *db = NULL;
+	struct buf uri;
+	TRY(is_closed(directory, why));
+	buf_init(&uri, 4096);
+	fault f = database_uri(directory, &uri);
+	if (f == OK)
+		f = buf_add_char(&uri, '\0');
+	int rc = f == OK ? sqlite3_open_v2(buf_view(&uri).p, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) : SQLITE_TOOBIG;
+	buf_fini(&uri);
+	out->messages = (uint64_t)one_number(db, "SELECT count(*) FROM message", 0, &rc);
+	out->oldest_s = one_number(db, "SELECT min(arrived_s) FROM message", 0, &rc);
+	out->queued = (uint64_t)one_number(db, "SELECT count(*) FROM rcpt WHERE held=0", 0, &rc);
+	out->held = (uint64_t)one_number(db, "SELECT count(*) FROM rcpt WHERE held=1", 0, &rc);
+	out->damaged = (uint64_t)one_number(db, "SELECT count(*) FROM rcpt WHERE held>1", 0, &rc);
+	out->clock_s = one_number(db, "SELECT value FROM observation WHERE key='spool:clock'", -1, &rc);
+	if (rc != SQLITE_OK && f == OK)
+		f = why_say(why, F_STORE, "the queue's database cannot be read: %s", db != NULL ? sqlite3_errmsg(db) : "its name is too long");
 	sqlite3_close(db);
 	return f;
 }

@@ -286,7 +286,7 @@ fault path_facts(const char *path, struct path_facts *out)
 	struct stat st;
 	if (stat(path, &st) != 0)
 		return fault_of_errno();
-	*out = (struct path_facts){ st.st_uid, st.st_gid, st.st_mode, S_ISDIR(st.st_mode) };
+	*out = (struct path_facts){ st.st_uid, st.st_gid, st.st_mode, S_ISDIR(st.st_mode), S_ISREG(st.st_mode), st.st_mtime, (uint64_t)st.st_size };
 	return OK;
 }
 

@@ -25,7 +25,7 @@ MUST_USE fault file_open_beneath(int at, const char *path, unsigned mode, unsign
 /* A relative path behind the current directory, an absolute one as it is. F_LIMIT: no room. */
 MUST_USE fault path_absolute(const char *path, char *to, size_t room);
 /* Whose it is and who may do what with it, links followed. */
-struct path_facts { uint32_t uid, gid, mode; bool is_directory; };
+struct path_facts { uint32_t uid, gid, mode; bool is_directory, is_file; int64_t changed_s; uint64_t size_bytes; };
 MUST_USE fault path_facts(const char *path, struct path_facts *out);
 MUST_USE fault directory_open(int at, const char *path, int *fd_out, struct why *why);
 MUST_USE fault directory_open_parent(const char *path, int *fd_out, struct why *why); /* of the last name */

@@ -32,6 +32,7 @@ struct terms {
 /* One generation of the configuration, as it was read. */
 struct generation {
 	uint64_t number;
+	int64_t read_s;                /* by the wall clock; what has changed since is not in it */
 	struct conf_texts *texts;
 	struct conf *conf;
 };

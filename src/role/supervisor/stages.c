@@ -9,12 +9,13 @@
  */
 #include "role/supervisor/slot.h"
 
+#include "sys/clock.h"
 #include "sys/log.h"
 
 fault generation_load(struct supervisor *sv, struct generation *out, struct conf_report *report)
 {
 	struct why why = { "" };
-	struct generation g = { .number = ++sv->last_number };
+	struct generation g = { .number = ++sv->last_number, .read_s = clock_wall_s() };
 	fault f = conf_load(sv->options.conf_path, &g.texts, &why);
 	if (f != OK) {
 		report->errors++;

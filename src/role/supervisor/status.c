@@ -113,6 +113,7 @@ static void tell(void *owner)
 	json_object_set_new(all, "since", date_as_json(sv->started_s));
 	json_object_set_new(all, "hostname", text_as_json(conf != NULL ? conf->hostname : STR_NONE));
 	json_object_set_new(all, "generation", json_integer((json_int_t)sv->current.number));
+	json_object_set_new(all, "configuration_read_s", json_integer((json_int_t)sv->current.read_s));
 	json_object_set_new(all, "privileged", json_boolean(process_is_root()));
 	json_object_set_new(all, "roles", roles(sv));
 	json_object_set_new(all, "listeners", listeners(conf));

@@ -183,6 +183,17 @@ static void a_clock_before_this_program_is_wrong(void **state)
 	assert_only(FINDING_BROKEN, "clock", "earlier than this program");
 }
 
+static void a_clock_behind_the_last_run_is_told(void **state)
+{
+	(void)state;
+	judge_last_run(&f, NOW, NOW + 300);
+	judge_last_run(&f, NOW, -1);
+	judge_last_run(&f, NOW, NOW - 10 * DAY);
+	assert_int_equal(f.n, 0);
+	judge_last_run(&f, NOW, NOW + 301);
+	assert_only(FINDING_WEAK, "clock", "5 minutes behind the last run");
+}
+
 static void spans_are_words(void **state)
 {
 	(void)state;
@@ -248,6 +259,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_report_becomes_findings, begin, end),
 		cmocka_unit_test_setup_teardown(exceptions_end, begin, end),
 		cmocka_unit_test_setup_teardown(a_clock_before_this_program_is_wrong, begin, end),
+		cmocka_unit_test_setup_teardown(a_clock_behind_the_last_run_is_told, begin, end),
 		cmocka_unit_test_setup_teardown(spans_are_words, begin, end),
 		cmocka_unit_test_setup_teardown(memories_are_read, begin, end),
 		cmocka_unit_test_setup_teardown(findings_are_bounded, begin, end),

@@ -280,6 +280,27 @@ static void a_read_in_pieces_is_one_read(void **state)
 
 #define WITH_A_PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static void facts_of_a_path(void **state)
+{
+	const struct place *p = *state;
+	struct path_facts facts;
+	char path[100];
+	put(p->fd, "file", "12345");
+	assert_int_equal(symlinkat("file", p->fd, "link"), 0);
+	snprintf(path, sizeof path, "%s/link", p->path);
+	assert_int_equal(path_facts(path, &facts), OK);
+	assert_true(facts.is_file && !facts.is_directory && facts.size_bytes == 5 && (facts.mode & 07777) == 0600);
+	assert_true(facts.uid == geteuid() && facts.changed_s > 0);
+	assert_int_equal(path_facts(p->path, &facts), OK);
+	assert_true(facts.is_directory && !facts.is_file);
+	snprintf(path, sizeof path, "%s/none", p->path);
+	assert_int_equal(path_facts(path, &facts), F_ABSENT);
+	snprintf(path, sizeof path, "%s/pipe", p->path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(path_facts(path, &facts), OK);
+	assert_true(!facts.is_directory && !facts.is_file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +310,7 @@ int main(void)
 		WITH_A_PLACE(what_a_directory_lies_in),
 		WITH_A_PLACE(beneath_stays_beneath),
 		cmocka_unit_test(a_read_in_pieces_is_one_read),
+		WITH_A_PLACE(facts_of_a_path),
 		WITH_A_PLACE(a_lock_is_for_one_opening),
 		WITH_A_PLACE(a_directory_is_given_but_no_link),
 		WITH_A_PLACE(a_directory_tells_its_names_every_time),
