@@ -3,9 +3,11 @@
 
 hold: what is accepted stays in the queue. Else it goes on to the sink at next_hop, over STARTTLS.
 """
+import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import subprocess
 
@@ -100,7 +102,12 @@ class Server:
         self.popen.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def version(self):
+    @classmethod
+    def prepare(cls):
+        """Brings what dev/setup cannot."""
+
+    @classmethod
+    def version(cls):
         raise NotImplementedError
 
     def begin(self):
@@ -117,8 +124,9 @@ class Sealpost(Server):
         conf = self.fill("sealpost/sealpost.conf", self.folder / "sealpost.conf", ROUTE="hold" if self.hold else "relay sink")
         self.run(self.program, "serve", "-c", conf)
 
-    def version(self):
-        return subprocess.run([self.program, "version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    @classmethod
+    def version(cls):
+        return subprocess.run([cls.program, "version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
 
 
 class Postfix(Server):
@@ -141,9 +149,88 @@ class Postfix(Server):
             os.utime(file, (0, 0))
         self.run("/usr/lib/postfix/sbin/master", "-c", conf, "-d", start_new_session=True)
 
-    def version(self):
+    @classmethod
+    def version(cls):
         done = subprocess.run([need("postconf"), "-dh", "mail_version"], capture_output=True, text=True, check=True)
         return f"Postfix {done.stdout.strip()}"
 
 
-SERVERS = {"sealpost": Sealpost, "postfix": Postfix}
+class Exim(Server):
+    """Unpacked beside an installed Postfix, which it excludes."""
+    name = "Exim"
+    stages = ("unpack",)
+    idle = 200
+    reads_key_as = "Debian-exim"
+    program = TOP / "build-peers/usr/sbin/exim4"
+
+    def begin(self):
+        for part in ("spool", "log"):
+            self.own(self.folder / part, "Debian-exim")
+        conf = self.fill("exim/exim.conf", self.folder / "exim.conf", HOLD="queue_only" if self.hold else "", PROGRAM=self.program)
+        self.run(self.program, "-C", conf, "-bdf", "-q5s")
+
+    @classmethod
+    def version(cls):
+        done = subprocess.run([cls.program, "-bV", "-C", "/dev/null"], capture_output=True, text=True, check=False)
+        return " ".join(done.stdout.split()[:3:2])
+
+
+class OpenSmtpd(Server):
+    """Unpacked, as Exim. Its places are built in, so it gets a mount namespace in which they are those of its folder."""
+    name = "OpenSMTPD"
+    stages = ("unpack-opensmtpd", "bench-opensmtpd")
+    idle = 200
+    program = TOP / "build-peers/usr/sbin/smtpd"
+    script = ("mount -t tmpfs -o mode=755 none /var/lib && mkdir -p /var/lib/opensmtpd/empty && mount -t tmpfs -o mode=755 none /var/spool && "
+              "mkdir /var/spool/smtpd && mount --bind \"$1\" /var/spool/smtpd && mount -t tmpfs -o mode=755 none /run && shift && exec \"$@\"")
+
+    @classmethod
+    def prepare(cls):
+        number = re.search(r"(\d+)\.", cls.version())
+        if number is None or int(number[1]) < 7:
+            raise SystemExit(f"bench: {cls.version()} fails in every TLS handshake under OpenSSL 3 (its issue 1239): version 7 of Debian 13 is "
+                             "the first that can be measured")
+
+    def begin(self):
+        queue = self.folder / "queue"
+        queue.mkdir()
+        queue.chmod(0o711)
+        conf = self.fill("opensmtpd/smtpd.conf", self.folder / "smtpd.conf")
+        self.run("unshare", "--mount", "sh", "-c", self.script, "sh", queue, self.program, "-d", "-f", conf,
+                 *(("-P", "mta") if self.hold else ()))
+
+    @classmethod
+    def version(cls):
+        done = subprocess.run([cls.program, "-h"], capture_output=True, text=True, check=False)
+        return (done.stdout + done.stderr).splitlines()[0].removeprefix("version: ")
+
+
+class Haraka(Server):
+    """From npm, in build-peers/haraka; node and npm must be there."""
+    name = "Haraka"
+    place = TOP / "build-peers/haraka"
+
+    @classmethod
+    def prepare(cls):
+        if not (cls.place / "node_modules/Haraka").exists():
+            cls.place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(HERE / "peers/haraka/package.json", cls.place)
+            subprocess.run([need("npm"), "install", "--omit=optional", "--no-audit", "--no-fund"], cwd=cls.place, check=True,
+                           stdout=subprocess.DEVNULL)
+
+    def begin(self):
+        home = self.folder / "home"
+        for file in (HERE / "peers/haraka").rglob("*"):
+            if file.is_file():
+                self.fill(file.relative_to(HERE / "peers"), home / file.relative_to(HERE / "peers/haraka"),
+                          HOLD="true" if self.hold else "false")
+        shutil.copy(self.place / "node_modules/Haraka/config/connection.ini", home / "config")
+        (home / "queue").mkdir()
+        self.run(need("node"), self.place / "node_modules/Haraka/bin/haraka", "-c", home)
+
+    @classmethod
+    def version(cls):
+        return "Haraka " + json.loads((cls.place / "node_modules/Haraka/package.json").read_text())["version"]
+
+
+SERVERS = {"sealpost": Sealpost, "postfix": Postfix, "exim": Exim, "opensmtpd": OpenSmtpd, "haraka": Haraka}
