@@ -77,6 +77,7 @@ static const char *take_amount(struct load_plan *p, int c)
 	case 'o': return take_unsigned(optarg, LOAD_CONNECTIONS_MAX, &p->opening) ? NULL : "\"%s\" is not a number from 1 to 100000";
 	case 'm':
 		return amount_count(optarg, 0, UINT32_MAX, &p->per_connection) ? NULL : "\"%s\" is not a number of messages for each connection";
+	case 'N': return take_unsigned(optarg, LOAD_PROCESSES_MAX, &p->processes) ? NULL : "\"%s\" is not a number of processes from 1 to 64";
 	default: return take_unsigned(optarg, LOAD_RCPTS_MAX, &p->rcpts) ? NULL : "\"%s\" is not a number of recipients from 1 to 1000";
 	}
 }
@@ -141,6 +142,8 @@ static int judge(struct options *o)
 	struct load_plan *p = &o->plan;
 	if (p->count > 0 && p->duration_ms > 0)
 		return wrong("--count and --duration contradict each other%s", "");
+	if (p->processes > 1 && (p->hold || p->processes > p->connections || (p->count > 0 && p->processes > p->count)))
+		return wrong("--processes goes without --hold, and with as many connections and messages at least%s", "");
 	if (p->hold && (p->count > 0 || p->warm_up_ms > 0))
 		return wrong("--hold sends nothing: it goes without --count and --warm-up%s", "");
 	if (p->user.n > 0 && (o->password_file != NULL) == (o->password_variable != NULL))
@@ -172,6 +175,7 @@ static int take_options(struct options *o, int argc, char **argv)
 		{ "pipelining", no_argument, NULL, 'p' },       { "lmtp", no_argument, NULL, 'l' },
 		{ "user", required_argument, NULL, 'u' },       { "password-file", required_argument, NULL, 'F' },
 		{ "password-variable", required_argument, NULL, 'E' }, { "mechanism", required_argument, NULL, 'M' },
+		{ "processes", required_argument, NULL, 'N' },
 		{ "helo", required_argument, NULL, 'h' },       { "patience", required_argument, NULL, 'P' },
 		{ "hold", no_argument, NULL, 'H' },             { "json", no_argument, NULL, 'j' },
 		{ "quiet", no_argument, NULL, 'q' },            { "with-permission", no_argument, NULL, 'Y' },
@@ -271,7 +275,7 @@ static int prepare_tls(struct options *o)
 static int run(int argc, char **argv)
 {
 	static struct options o;
-	o = (struct options){ .plan = { .tls = LOAD_IMPLICIT, .connections = 10, .opening = 100, .size = 10000, .patience_ms = 60 * 1000,
+	o = (struct options){ .plan = { .tls = LOAD_IMPLICIT, .connections = 10, .opening = 100, .size = 10000, .processes = 1, .patience_ms = 60 * 1000,
 		                        .helo = STR_INIT("load.invalid") } };
 	o.load.plan = &o.plan;
 	buf_init_secret(&o.password, PASSWORD_FILE_MAX);
@@ -284,9 +288,10 @@ static int run(int argc, char **argv)
 		status = prepare_tls(&o);
 	if (status == 0) {
 		process_raise_descriptors();
-		load_run(&o.load);
-		load_report(&o.load);
-		status = load_status(&o.load);
+		fault f = load_run_split(&o.load, &o.plan);
+		if (f == OK)
+			load_report(&o.load);
+		status = f == OK ? load_status(&o.load) : bad(EXIT_SOFTWARE, "--processes", fault_name(f));
 	}
 	tls_client_free(&o.load.tls);
 	buf_wipe(&o.password);
@@ -322,6 +327,7 @@ const struct command command_load = {
 		"  --password-file FILE   the password is its first line\n"
 		"  --password-variable VARIABLE  ... or in this variable of the environment\n"
 		"  --mechanism NAME       log in so, and not by the strongest way that is offered: PLAIN\n"
+		"  --processes NUMBER     share the work among so many, where one core is not enough; no word on progress then\n"
 		"  --helo NAME            what to say in EHLO; default: load.invalid\n"
 		"  --patience TIME        give a connection up after so long without an answer; default: 60s\n"
 		"  --hold                 only open the connections, and hold them\n"

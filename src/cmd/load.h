@@ -3,6 +3,7 @@
  * cmd/load.h -- what the files of `sealpost load` share.
  *
  *     load.c           options, and whether we may
+ *     load_split.c     several processes: shares and sums
  *     load_run.c       who opens a connection when; warm-up, end, progress
  *     load_visit.c     one connection: socket, TLS, buffers
  *     load_dialogue.c  what it says and what it makes of the answers
@@ -28,6 +29,7 @@
 
 enum {
 	LOAD_CONNECTIONS_MAX = 100000,
+	LOAD_PROCESSES_MAX = 64,
 	LOAD_RCPTS_MAX = 1000,
 	LOAD_SIZE_MAX = 1 << 30,
 	LOAD_PATTERNS_MAX = 100,
@@ -47,7 +49,7 @@ struct load_plan {
 	struct str from;                     /* patterns, see load_message.c */
 	struct str to[LOAD_PATTERNS_MAX];
 	size_t n_to;
-	unsigned connections, opening, rcpts;
+	unsigned connections, opening, rcpts, processes;
 	uint64_t per_connection;             /* 0: no end */
 	uint64_t size;
 	uint64_t count;                      /* messages, without the warm-up; 0: as long as duration_ms */
@@ -77,6 +79,7 @@ struct visit;
 
 struct load {
 	const struct load_plan *plan;
+	unsigned process;                    /* which one of several */
 	struct load_tally tally;
 	struct loop *loop;
 	struct tls_client *tls;
@@ -120,6 +123,7 @@ void load_visit_over(struct slot *slot, bool failed);
 /* load_visit.c */
 struct visit *load_visit_new(struct slot *slot);             /* load_visit_over follows, never at once */
 void load_visit_free(struct visit **v);
+void load_visit_stop(struct visit *v);                    /* unless a message is under way */
 void load_visit_sweep(struct visit *v, int64_t now_ms);      /* has it waited too long? */
 
 /* load_message.c */
@@ -131,6 +135,9 @@ MUST_USE fault message_put_header(const struct load *load, struct buf *out, uint
 /* How long the body behind such a header is, and a piece of it. */
 uint64_t message_body_octets(const struct load *load, size_t header_octets);
 struct str message_body(const struct load *load, uint64_t octets, uint64_t from);
+
+/* load_split.c: as load_run, in as many processes as the plan has; OK: the tally is the sum of theirs. */
+MUST_USE fault load_run_split(struct load *load, struct load_plan *plan);
 
 /* load_report.c */
 void load_report_held(const struct load *load);         /* all connections that are to be held stand */

@@ -30,7 +30,7 @@ bool load_wants_more(const struct load *load)
 
 uint64_t load_begin_message(struct load *load)
 {
-	return load->begun++;
+	return load->begun++ * load->plan->processes + load->process;
 }
 
 /* Whatever began in the warm-up is not measured, nor what ends after the end. */
@@ -174,8 +174,12 @@ static void begin_end(void *owner)
 	}
 	load->over = true;
 	load->tally.ended_us = clock_ticks_us();
+	timer_clear(&load->end); /* a signal may come before its time */
 	timer_init(&load->end, load->loop, end_now, load);
 	timer_set(&load->end, loop_now_ms(load->loop) + (load->plan->hold ? 0 : LAST_WORDS_MS));
+	for (unsigned i = 0; i < load->plan->connections && !load->plan->hold; i++)
+		if (load->slots[i].visit != NULL)
+			load_visit_stop(load->slots[i].visit);
 	stop_if_done(load);
 }
 
@@ -248,7 +252,7 @@ void load_run(struct load *load)
 	for (unsigned i = 0; i < n; i++) {
 		struct slot *slot = &load->slots[i];
 		slot->load = load;
-		slot->number = i;
+		slot->number = i * load->plan->processes + load->process;
 		link_init(&slot->waits);
 		timer_init(&slot->again, load->loop, again, slot);
 	}

@@ -268,6 +268,12 @@ static void on_stream(void *owner, enum stream_event event)
 		stream_want_read(v->stream, false);
 }
 
+void load_visit_stop(struct visit *v)
+{
+	if (!v->in_message)
+		over(v, false);
+}
+
 void load_visit_sweep(struct visit *v, int64_t now_ms)
 {
 	if (v->phase != V_IDLE && v->phase != V_OVER && v->due_ms <= now_ms)

@@ -61,6 +61,10 @@ uint64_t process_peak_bytes(void); /* the largest resident set so far */
 uint64_t process_cpu_us(void);     /* used by this process so far, itself and the kernel for it */
 void     process_raise_descriptors(void); /* as many open files as the system lets us have */
 
+/* This process n times more, before it has a loop or threads: each copy gets its number, from 0, and a descriptor to write to; we get
+ * -1, and n to read from. An interrupt is for the copies, and they end when we do. */
+MUST_USE fault process_split(unsigned n, int *number_out, int *fds);
+
 /* Work for a thread, so that a password never delays a handshake: run on the pool, done in the
  * loop. In the simulation both run in the loop. */
 void work_start(struct loop *loop, void (*run)(void *job), void (*done)(void *job), void *job);

@@ -46,6 +46,12 @@ def load(*options, status=0, environment=None):
     return done.stdout if status in (0, 1) else done.stderr
 
 
+def connected(port):
+    """Has somebody a connection to this port? From the kernel's table, which names it in hexadecimal."""
+    with open("/proc/net/tcp") as table:
+        return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "01" for line in table.readlines()[1:])
+
+
 class LoadAndSink(harness.Scenario):
     def sink(self, *options):
         return self.start(Sink(self.folder, f"sink-{len(self.started)}", *options))
@@ -133,6 +139,23 @@ class LoadAndSink(harness.Scenario):
         self.assertLess(sent["accepted"], sent["accepted_in_all"])
         self.assertEqual(sink.totals()["messages"], sent["accepted_in_all"])
 
+    def test_several_processes(self):
+        """Shares and sums: as from one."""
+        sink = self.sink("--tls", "none", "--defer", "10%")
+        sent = self.load(sink, "--tls", "none", "--processes", 3, "--connections", 4, "--count", 50, "--messages", 5, status=1)
+        got = sink.totals()
+        self.assertEqual((sent["accepted"], sent["refused"]), (got["messages"], {"451": got["deferred"]}))
+        self.assertEqual((sent["accepted"] + sent["failed"], sent["connections"]), (50, got["connections"]))
+
+    def test_interrupted(self):
+        """What has been measured until then is told, once nothing is under way."""
+        sink = self.sink("--tls", "none")
+        running = Process("load", [binary(), "load", "--json", "--quiet", "--to", "sam@example.test", "--tls", "none", "--duration", "1h",
+                                   f"127.0.0.1:{sink.port}"], self.folder, env={**os.environ, **ENVIRONMENT})
+        harness.wait_until(lambda: connected(sink.port), "a connection to the sink")
+        self.assertEqual(running.stop(signal.SIGINT), 0, running.log())
+        self.assertEqual(json.loads(running.log())["accepted_in_all"], sink.totals()["messages"])
+
     def test_nobody_there(self):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
@@ -159,6 +182,8 @@ class LoadAndSink(harness.Scenario):
                 ([*many, "127.0.0.1:1"], "more than 100 times"),
                 (["--to", "a@b.test", "--recipients", "1001", "127.0.0.1:1"], "from 1 to 1000"),
                 (["--to", "a@b.test", "--connections", "100001", "127.0.0.1:1"], "from 1 to 100000"),
+                (["--to", "a@b.test", "--processes", "65", "127.0.0.1:1"], "from 1 to 64"),
+                (["--to", "a@b.test", "--processes", "64", "127.0.0.1:1"], "as many connections"),
                 (["--to", "a@b.test", "--size", "1025M", "127.0.0.1:1"], "up to 1G"),
                 (["--to", "a@b.test", "--count", "1", "--duration", "1s", "127.0.0.1:1"], "contradict"),
                 (["--to", "a@b.test", "--user", "x", "127.0.0.1:1"], "--password-file"),
@@ -194,6 +219,14 @@ class LoadAndSink(harness.Scenario):
                 f.readline()
                 s.sendall(b"x" * octets + b"\n")
                 self.assertTrue(f.readline().startswith(reply), octets)
+
+    def test_sink_recipient_limit(self):
+        sink = self.sink("--tls", "none")
+        with socket.create_connection(("127.0.0.1", sink.port)) as s:
+            f = s.makefile("rb")
+            s.sendall(b"HELO x\r\nMAIL FROM:<>\r\n" + b"RCPT TO:<a@b>\r\n" * 1001)
+            replies = [f.readline()[:3] for _ in range(3 + 1001)][3:]
+        self.assertEqual(replies, [b"250"] * 1000 + [b"452"])
 
     def test_sink_is_a_fair_server(self):
         """Dots at the seams of packets, chunks, commands in the wrong order."""
