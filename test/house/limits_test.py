@@ -10,15 +10,26 @@ from security_test import TOP, missing
 PAGE = TOP / "docs/LIMITS.md"
 UNITS = {"": 1, "KB": 1 << 10, "MB": 1 << 20, "ms": 1, "s": 1000, "min": 60 * 1000, "h": 3600 * 1000}
 # What bounds somebody in these files must be on the page.
-LIMIT = r"\b(\w+(?:_MAX|_MIN|_MS|_FREE|_HIGH|_PLACES|_REACH)) = ([^,/}]+)"
+LIMIT = r"\b(\w+(?:_MAX|_MIN|_MS|_FREE|_HIGH|_PLACES|_REACH|_MAX_S)) = ([^,/}]+)"
 FIELD = r"\.(\w+(?:_max|_min|_ms)) = ([^,/}]+),"
+# Of these rooms the page has every header that bounds something.
+WHOLE_ROOMS = ("role/resolver", "dns", "https", "proto/dane", "proto/mtasts")
 NOT_A_LIMIT_OF_ANYBODY = {"rcpts_max", "size_bytes_max"}  # the configuration fills these
+
+
+def elsewhere(name):
+    """The value of a limit that another header has."""
+    for path in sorted((TOP / "src").rglob("*.h")):
+        text = path.read_text()
+        if re.search(rf"\b{name} = ", text):
+            return in_code(path.relative_to(TOP).as_posix())[name]
+    sys.exit(f"nobody knows {name}")
 
 
 def number(text, known):
     """The value of a constant expression, as C has it."""
     for name in re.findall(r"[A-Za-z_]\w*", text):
-        text = re.sub(rf"\b{name}\b", str(known[name]), text)
+        text = re.sub(rf"\b{name}\b", str(known[name] if name in known else elsewhere(name)), text)
     if not re.fullmatch(r"[\d *+()<-]+", text):
         sys.exit(f"this is no number: {text}")
     return eval(text)  # pylint: disable=eval-used
@@ -56,12 +67,16 @@ def troubles(text):
         else:
             code.setdefault(path, in_code(path))
             amount, _, unit = value.partition(" ")
-            if code[path].get(name) != int(amount) * UNITS[unit]:
+            scale = 1000 if name.endswith("_S") else 1
+            if code[path].get(name) != int(amount) * UNITS[unit] // scale:
                 yield f"{name}: {value} here, {code[path].get(name)} in {path}"
         refs = re.findall("`([^`]+)`", tests)
         if not refs:
             yield f"{name}: no test goes to the limit"
         yield from (f"{name}: {ref}: {why}" for ref in refs for why in [missing(ref)] if why)
+    for header in (header for room in WHOLE_ROOMS for header in (TOP / "src" / room).glob("*.h")):
+        path = header.relative_to(TOP).as_posix()
+        code.setdefault(path, in_code(path))
     for path, known in code.items():
         yield from (f"{name} of {path} is missing" for name in known if (path, name) not in seen)
     block = (TOP / "src/conf/table.c").read_text().partition("limits_rows[] = {")[2].partition("{ .name = NULL }")[0]
@@ -80,6 +95,8 @@ def costs(text):
 def finds_what_is_planted(text):
     for what, instead in (("| 5 min |", "| 6 min |"), ("| 50M |", "| 51M |"), ("| `SLOT_MS` |", "| `SLOT_M` |"),
                           ("| `recipients` |", "| `recipient` |"), ("rcpt-limit`", "no-such-dialogue`"),
+                          ("| `LOOKUPS_MAX` | 1024 |", "| `LOOKUPS_MAX` | 1025 |"), ("| `DNS_TTL_MAX_S` |", "| `DNS_TTL_MAX_M` |"),
+                          ("In `src/dns/servers.h`", "In `src/dns/dns.h`"),
                           ("| `talk/smtp-server/rcpt-limit` |", "| - |")):
         if text.count(what) < 1 or not list(troubles(text.replace(what, instead))):
             yield f"the test of this page does not see: {instead}"

@@ -15,7 +15,7 @@ from harness.policy_host import (PolicyHost, dribble, endless, half, huge, packe
                                  web_page)
 from harness.zone import Zones
 
-BODY_MAX = 64 << 10
+BODY_MAX, HEAD_MAX = 64 << 10, 16 << 10
 
 
 def setUpModule():
@@ -86,6 +86,8 @@ class Mtasts(harness.Scenario):
         ways = {
             "good": ({}, None), "slow": ({"way": slow(2)}, None),
             "full": ({"way": lambda peer, body, over: peer.sendall(self.padded(head, BODY_MAX))}, None),
+            "head": ({"way": lambda peer, body, over: peer.sendall(self.long_head(body, HEAD_MAX))}, None),
+            "head-over": ({"way": lambda peer, body, over: peer.sendall(self.long_head(body, HEAD_MAX + 1))}, "policy-invalid"),
             "testing": ({"body": policy("testing", "mx.testing.plain.test", end="\n")}, None),
             "nobody": ({"body": policy("none", max_age=60)}, None),
             "over": ({"way": lambda peer, body, over: peer.sendall(self.padded(head, BODY_MAX + 1))}, "policy-invalid"),
@@ -132,6 +134,16 @@ class Mtasts(harness.Scenario):
             self.assertEqual(self.host.times(f"{label}.plain.test"), 1)
         self.assertEqual((again.state, again.trouble), ("trouble", "fetch-error"))
         self.assertEqual(len(never), 2)  # nobody has waited for these
+
+    @staticmethod
+    def long_head(body, size):
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: {len(body)}\r\n".encode()
+        while len(head) < size - 2:
+            line = min(1000, size - 2 - len(head))
+            line -= 5 if 0 < size - 2 - len(head) - line < 5 else 0
+            head += b"x: " + b"y" * (line - 5) + b"\r\n"
+        assert len(head) == size - 2
+        return head + b"\r\n" + body
 
     @staticmethod
     def padded(body, size):

@@ -21,6 +21,7 @@
 #include "dns/decode.h"
 #include "dns/dns.h"
 #include "dns/nsd.h"
+#include "dns/servers.h"
 
 static struct nsd nsd;
 static struct loop *loop;
@@ -325,6 +326,24 @@ static void wrong_options_are_said(void **state)
 	expect_refused(STR("127.0.0.1"), STR("hello\n"), "anchor");
 }
 
+/* What stands behind the last one may be anything. */
+static void so_many_servers_are_looked_at(void **state)
+{
+	(void)state;
+	char text[64 * (DNS_SERVERS_MAX + 1)];
+	struct dns *other = NULL;
+	for (int good = DNS_SERVERS_MAX - 1; good <= DNS_SERVERS_MAX; good++) {
+		int n = 0;
+		for (int i = 0; i < good; i++)
+			n += snprintf(text + n, sizeof text - (size_t)n, "nameserver 192.0.2.%d\n", i + 1);
+		n += snprintf(text + n, sizeof text - (size_t)n, "nameserver hello\n");
+		struct dns_options options = { .resolv_conf = { text, (size_t)n } };
+		struct why why = { "" };
+		assert_int_equal(dns_new(loop, &options, &other, &why), good == DNS_SERVERS_MAX ? OK : F_SYNTAX);
+		dns_free(&other);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +362,7 @@ int main(void)
 		cmocka_unit_test(a_library_that_stopped_ends_the_process),
 		cmocka_unit_test(servers_that_are_silent_do_not),
 		cmocka_unit_test(wrong_options_are_said),
+		cmocka_unit_test(so_many_servers_are_looked_at),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
 }

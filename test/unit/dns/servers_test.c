@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -48,6 +49,24 @@ static void server_texts(void **state)
 	}
 }
 
+#define IP "1111:1111:1111:1111:1111:1111:1111:1111"
+
+/* With "@" and the port behind it, it fits into what is made of it. */
+static void a_server_has_a_length(void **state)
+{
+	(void)state;
+	char text[DNS_SERVER_TEXT_MAX];
+	struct buf out;
+	buf_init(&out, DNS_SERVER_TEXT_MAX);
+	int n = snprintf(text, sizeof text, "%s%%", IP);
+	while (n < DNS_SERVER_TEXT_MAX - 8)
+		text[n++] = 'a';
+	assert_int_equal(dns_server_put(&out, (struct str){ text, DNS_SERVER_TEXT_MAX - 8 }), F_SYNTAX);
+	assert_int_equal(dns_server_put(&out, (struct str){ text, DNS_SERVER_TEXT_MAX - 9 }), OK);
+	assert_int_equal(buf_view(&out).n, DNS_SERVER_TEXT_MAX - 9 + 3);
+	buf_fini(&out);
+}
+
 static void loopback(void **state)
 {
 	(void)state;
@@ -91,6 +110,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(server_texts),
+		cmocka_unit_test(a_server_has_a_length),
 		cmocka_unit_test(loopback),
 		cmocka_unit_test(resolv_conf),
 		cmocka_unit_test(anchors),

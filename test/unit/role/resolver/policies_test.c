@@ -27,6 +27,7 @@ static const char *silent_host;           /* this one alone */
 static unsigned n_kept, n_forgotten;
 static char kept_value[2000];
 static unsigned n_addresses;
+static const char *web_words;
 
 /* What was answered to the last who asked, and how many were answered in all. */
 static struct { unsigned n; enum sts_state state; enum sts_trouble trouble; enum mtasts_mode mode; bool cached; char text[400]; } heard;
@@ -55,7 +56,7 @@ static bool on_web(const struct https_request *request, struct https_answer *out
 	if (web == SILENT || (silent_host != NULL && str_eq(request->host, str_of(silent_host))))
 		return false;
 	if (web == FAILS)
-		*out = (struct https_answer){ .result = HTTPS_UNREACHABLE, .text = STR("no connection") };
+		*out = (struct https_answer){ .result = HTTPS_UNREACHABLE, .text = str_of(web_words) };
 	else
 		out->body = str_of(body);
 	return true;
@@ -96,6 +97,7 @@ static int begin(void **state)
 	web = RIGHT;
 	silent_host = NULL;
 	n_addresses = 1;
+	web_words = "no connection";
 	memset(&heard, 0, sizeof heard);
 	assert_int_equal(dns_new(outside.loop, &(struct dns_options){ .patience_ms = 1 }, &dns, NULL), OK);
 	errands = errands_new(outside.loop);
@@ -376,6 +378,22 @@ static void what_was_kept_is_awaited(void **state)
 	assert_int_equal(heard.state, STS_POLICY);
 }
 
+static void words_of_others_are_cut(void **state)
+{
+	(void)state;
+	char words[HTTPS_TEXT_MAX + 1];
+	memset(words, 'x', sizeof words);
+	web = FAILS;
+	web_words = words;
+	words[HTTPS_TEXT_MAX - 1] = '\0';
+	ask("y.example");
+	assert_string_equal(heard.text, words);
+	words[HTTPS_TEXT_MAX - 1] = 'x';
+	words[HTTPS_TEXT_MAX] = '\0';
+	ask("z.example");
+	assert_int_equal(strlen(heard.text), HTTPS_TEXT_MAX - 1);
+}
+
 static void on_taken(void *owner, const struct https_answer *answer)
 {
 	(void)owner;
@@ -474,6 +492,7 @@ int main(void)
 		TEST(a_letter_waits_so_long),
 		TEST(letters_for_one_domain_have_a_ceiling),
 		TEST(what_was_kept_is_awaited),
+		TEST(words_of_others_are_cut),
 		TEST(errands_have_a_ceiling),
 		TEST(reports_have_ceilings),
 	};

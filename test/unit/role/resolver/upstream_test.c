@@ -170,6 +170,25 @@ static void a_doubt_is_looked_into(void **state)
 	assert_int_equal(outside.n_asked, asked + 2);
 }
 
+static void the_next_test_is_due(void **state)
+{
+	(void)state;
+	static const struct { int network; bool known; int64_t in_ms; } rows[] = {
+		{ GOOD, true, UPSTREAM_AGAIN_MS }, { STRIPS, true, UPSTREAM_CANNOT_MS }, { DOWN, true, UPSTREAM_SILENT_MS },
+		{ STRIPS, false, UPSTREAM_SILENT_MS },
+	};
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		network = rows[i].network;
+		memory = (struct upstream_memory){ .known = rows[i].known };
+		start_anew(false);
+		unsigned asked = outside.n_asked;
+		outside_pass(rows[i].in_ms - 1);
+		assert_int_equal(outside.n_asked, asked);
+		outside_pass(1);
+		assert_true(outside.n_asked > asked);
+	}
+}
+
 /* Nobody waits for the verdict longer than this; until then nothing is asked at all. */
 static bool nobody_answers(bool validates, enum dns_kind kind, struct str name, struct dns_answer *out)
 {
@@ -282,6 +301,7 @@ int main(void)
 		TEST(what_does_not_answer_is_not_given_up),
 		TEST(test_attack_36_signatures_that_are_lost),
 		TEST(a_doubt_is_looked_into),
+		TEST(the_next_test_is_due),
 		TEST(a_verdict_that_is_late),
 		TEST(test_attack_36_a_restart_forgets_nothing),
 		TEST(memories_of_all_kinds),
