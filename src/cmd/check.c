@@ -5,9 +5,10 @@
 
 #include "cmd/check_files.h"
 #include "cmd/command.h"
-#include "cmd/options.h"
 #include "cmd/control_client.h"
+#include "cmd/options.h"
 #include "cmd/say.h"
+#include "conf/trouble.h"
 #include "role/supervisor/load.h"
 #include "sys/clock.h"
 
@@ -56,6 +57,24 @@ static int check_texts(const char *path, const struct conf_texts *texts)
 	conf_report_fini(&report);
 	arena_free(&a);
 	return status;
+}
+
+void check_report(const char *path, struct conf_report *report)
+{
+	struct conf_texts *texts;
+	struct why why = { "" };
+	struct conf *conf = NULL;
+	struct checked checked = { .users = 0 };
+	if (conf_load(path, &texts, &why) != OK) {
+		report_line(report, false, (struct conf_place){ path, 0, 0 }, STR_NONE, "%s", why.text);
+		return;
+	}
+	struct arena *a = arena_new(ARENA_BYTES_MAX);
+	if (conf_read(texts->items, texts->n, &conf, report) == OK)
+		check_files(conf, texts->items, texts->n, clock_wall_s(), a, report, &checked);
+	conf_free(&conf);
+	arena_free(&a);
+	conf_texts_free(&texts);
 }
 
 static int run(int argc, char **argv)

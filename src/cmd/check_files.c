@@ -172,7 +172,8 @@ static void check_account(struct checking *c, struct str name, const char *direc
 	uint32_t uid, gid;
 	if (user_find(name.p, &uid, &gid) != OK)
 		report_line(c->report, false, (struct conf_place){ c->texts[0].name.p, 0, 0 }, STR_NONE,
-		            "%s: this machine has no user \"%.*s\", and nothing runs as root: `systemd-sysusers` makes it", directive, SHOWN(name));
+		            "%s: this machine has no user \"%.*s\", and nothing runs as root: make it (`systemd-sysusers` does where sysusers.d/sealpost.conf "
+		            "is installed, `useradd --system` everywhere), or name another one with %s", directive, SHOWN(name), directive);
 }
 
 void check_files(const struct conf *conf, const struct conf_text *texts, size_t n, int64_t now_s, struct arena *a,

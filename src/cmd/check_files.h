@@ -16,4 +16,7 @@ struct checked { size_t users, certificates; int64_t days_left; struct str first
 void check_files(const struct conf *conf, const struct conf_text *texts, size_t n, int64_t now_s, struct arena *a,
                  struct conf_report *report, struct checked *out);
 
+/* check.c: everything that `sealpost check` would say. */
+void check_report(const char *path, struct conf_report *report);
+
 #endif

@@ -185,10 +185,15 @@ static void look_at_reports(struct domain *d)
 	json_t *o = fact(d, "tlsrpt");
 	if (r == TLSRPT_RECORD && n > 0)
 		json_object_set_new(o, "rua", text_as_json(uris[0].text));
+	bool failed = a.result == DNS_FAILED || a.result == DNS_BOGUS;
 	json_object_set_new(o, "text", r == TLSRPT_RECORD && n > 0 ? text_as_json(uris[0].text)
-	                    : json_string(r == TLSRPT_NO_RECORD ? "none" : "there is a record, but reports go nowhere"));
+	                    : json_string(failed ? "the record cannot be had" : r == TLSRPT_NO_RECORD ? "none"
+	                                         : "there is a record, but reports go nowhere"));
 	probe_fact(p, o);
-	if (r == TLSRPT_NO_RECORD)
+	if (failed)
+		probe_find(p, PROBE_WEAK, "no-tlsrpt", d->name, "whether there is a record for TLS reports cannot be found out: mend the zone or its "
+		           "name servers");
+	else if (r == TLSRPT_NO_RECORD)
 		probe_find(p, PROBE_ADVICE, "no-tlsrpt", d->name, "nobody is told when TLS fails on the way here: publish "
 		           "\"v=TLSRPTv1; rua=mailto:...\" at %.*s (RFC 8460)", STR_ARG(name));
 	else if (r != TLSRPT_RECORD || n == 0)

@@ -122,7 +122,10 @@ static int read_file(const char *path, struct buf *to, int status)
 	fd_close(&fd);
 	if (f == OK)
 		return 0;
-	return bad(status, path, why.text[0] != '\0' ? why.text : f == F_LIMIT ? "too big" : "cannot be read");
+	if (why.text[0] == '\0')
+		return bad(status, path, f == F_LIMIT ? "too big" : "cannot be read");
+	say(stderr, "sealpost send: %s", why.text); /* it names the file */
+	return status;
 }
 
 /* Line ends become CRLF; a CR that stands alone stays and is refused later, because no rule says what it means. */

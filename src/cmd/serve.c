@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/check_files.h"
 #include "cmd/options.h"
 #include "cmd/say.h"
 #include "role/supervisor/supervisor.h"
@@ -32,6 +33,20 @@ static void on_signal(void *owner, enum signal_kind which)
 		supervisor_stop(s->supervisor);
 }
 
+/* The first thing that was wrong has ended the start; the others are told, too. */
+static void tell_all(const char *conf_path, struct str first)
+{
+	struct conf_report report;
+	size_t at;
+	conf_report_init(&report);
+	check_report(conf_path, &report);
+	if (report.errors == 0 || !str_find_str(buf_view(&report.text), first, &at))
+		say_lines(stderr, first);
+	if (report.errors > 0)
+		say_lines(stderr, buf_view(&report.text));
+	conf_report_fini(&report);
+}
+
 static int serve(const char *conf_path, unsigned fronts)
 {
 	process_hide_memory();
@@ -40,18 +55,18 @@ static int serve(const char *conf_path, unsigned fronts)
 	struct supervisor_options options = { .conf_path = conf_path, .fronts = fronts, .ended = on_ended, .owner = &s };
 	conf_report_init(&report);
 	fault f = supervisor_new(s.loop, &options, &s.supervisor, &report);
-	if (report.text.tail > report.text.head)
+	if (f == OK) {
 		say_lines(stderr, buf_view(&report.text));
-	conf_report_fini(&report);
-	if (f != OK) {
-		loop_free(&s.loop);
-		return 78;
+		signals_watch(s.loop, on_signal, &s);
+		loop_run(s.loop);
+		supervisor_free(&s.supervisor);
 	}
-	signals_watch(s.loop, on_signal, &s);
-	loop_run(s.loop);
-	supervisor_free(&s.supervisor);
+	int status = f == OK ? s.status : EXIT_CONFIGURATION;
+	if (status == EXIT_CONFIGURATION)
+		tell_all(conf_path, f == OK ? STR_NONE : buf_view(&report.text));
+	conf_report_fini(&report);
 	loop_free(&s.loop);
-	return s.status;
+	return status;
 }
 
 static int run(int argc, char **argv)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "mail/address.h"
 #include "mail/header.h"
 #include "proto/sasl/client.h"
 #include "role/hop.h"
@@ -140,7 +141,13 @@ static bool find_server(struct submission *s)
 		     STR_ARG(str_sub(s->o->server, 0, 200)));
 		return false;
 	}
+	struct arena *a = arena_new(4096);
+	struct str ascii;
+	if (!str_is_ascii(host) && domain_to_ascii(host, a, &ascii) == OK)
+		host = ascii; /* as the DNS, and certificates, have it */
 	(void)snprintf(s->host, sizeof s->host, "%.*s", STR_ARG(host));
+	arena_free(&a);
+	host = str_of(s->host);
 	fault f = host_lookup(host, port, s->addresses, ADDRESSES_MAX, &s->n_addresses, &why);
 	if (f != OK)
 		fail(s, f == F_TIMEOUT ? EXIT_TEMPORARY : EXIT_NO_HOST, "%s", why.text);

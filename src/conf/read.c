@@ -2,6 +2,7 @@
 /* conf/read.c -- walks the tree by the tables and fills a struct conf. */
 #include "conf/reader.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -137,6 +138,15 @@ static bool read_server(struct reader *r, const struct directive *d, const struc
 	return true;
 }
 
+/* As the DNS has it: A-labels. */
+bool put_host_port(struct reader *r, struct str ascii, uint16_t port, struct str *out)
+{
+	char text[300];
+	(void)snprintf(text, sizeof text, "%.*s:%u", STR_ARG(ascii), (unsigned)port);
+	*out = arena_copy(r->arena, str_of(text));
+	return true;
+}
+
 static bool read_next_hop(struct reader *r, const struct directive *d, const struct word *w, struct str *out)
 {
 	struct str host, ascii;
@@ -144,10 +154,12 @@ static bool read_next_hop(struct reader *r, const struct directive *d, const str
 	struct conf_network ip;
 	if (!value_host_port(w->text, &host, &port))
 		return wrong(r, d, w, "not a host with its port");
-	if (!value_ip(host, &ip) && domain_to_ascii(host, r->arena, &ascii) != OK)
-		return wrong(r, d, w, "not a host with its port");
-	*out = kept(r, w->text);
-	return true;
+	if (value_ip(host, &ip)) {
+		*out = kept(r, w->text);
+		return true;
+	}
+	return domain_to_ascii(host, r->arena, &ascii) == OK ? put_host_port(r, ascii, port, out)
+	                                                     : wrong(r, d, w, "not a host with its port");
 }
 
 static bool read_word(struct reader *r, const struct directive *d, const struct word *w, struct str *out)

@@ -38,6 +38,7 @@ bool read_address(struct reader *r, const struct word *w, struct str *out);
 bool read_path(struct reader *r, const struct word *w, struct str *out);
 bool read_name(struct reader *r, const struct word *w, struct str *out);
 bool read_host(struct reader *r, const struct word *w, struct str *out);
+bool put_host_port(struct reader *r, struct str ascii, uint16_t port, struct str *out);
 /* An error at the word after the last one of the line. */
 struct conf_place end_of(const struct node *node);
 void expect_directive(struct reader *r, const struct directive *d);

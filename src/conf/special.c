@@ -134,12 +134,13 @@ static bool read_lmtp(struct reader *r, const struct word *w, struct str *out)
 	struct str host, ascii;
 	struct conf_network ip;
 	uint16_t port;
-	bool loopback = true;
+	bool loopback = true, named = false;
 	if (value_endpoint(w->text, &e) && (e.is_unix || e.port > 0)) {
 		loopback = e.is_unix || network_is_loopback(&e.ip);
 	} else if (value_host_port(w->text, &host, &port) && !value_ip(host, &ip) &&
 	           domain_to_ascii(host, r->arena, &ascii) == OK) {
 		loopback = str_eq(ascii, STR("localhost"));
+		named = true;
 	} else {
 		trouble_error(&r->troubles, w->at, "\"%.*s\" is not an LMTP server", SHOWN(w->text));
 		trouble_expected(&r->troubles, "expected unix:/PATH or HOST:PORT, such as unix:/run/dovecot/lmtp");
@@ -147,6 +148,8 @@ static bool read_lmtp(struct reader *r, const struct word *w, struct str *out)
 	}
 	if (!loopback)
 		trouble_warn(&r->troubles, w->at, "mail crosses the network in clear text to this LMTP server");
+	if (named)
+		return put_host_port(r, ascii, port, out);
 	*out = arena_copy(r->arena, w->text);
 	return true;
 }

@@ -207,9 +207,9 @@ bool service_notify(const char *state)
 	struct timespec t;
 	if (path == NULL)
 		return true;
-	if (strcmp(state, "RELOADING=1") == 0 && clock_gettime(CLOCK_MONOTONIC, &t) == 0) {
+	if (strncmp(state, "RELOADING=1", 11) == 0 && clock_gettime(CLOCK_MONOTONIC, &t) == 0) {
 		/* Type=notify-reload wants to know when. */
-		(void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld",
+		(void)snprintf(text, sizeof text, "%s\nMONOTONIC_USEC=%lld", state,
 		               (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000);
 		state = text;
 	}

@@ -168,6 +168,18 @@ mail-user nobody
             (self.dir / "good.key").chmod(0o600)
         self.assertIn("good.key", err)
 
+    def test_a_secret_that_a_group_may_read(self):
+        """Told, and no more; keys may be a group's, as distributions have it."""
+        (self.dir / "users").chmod(0o640)
+        (self.dir / "good.key").chmod(0o640)
+        try:
+            status, _, err = self.check()
+        finally:
+            (self.dir / "good.key").chmod(0o600)
+        self.assertEqual(status, 0, err)
+        self.assertEqual(err.count("its group may read this secret, and need not"), 1, err)
+        self.assertIn(f"chmod g= {self.dir}/users", err)
+
     def test_attack_74_somebody_elses_files(self):
         if os.geteuid() != 0:
             self.skipTest("giving files away needs root")

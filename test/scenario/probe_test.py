@@ -6,6 +6,8 @@ import ssl
 import subprocess
 
 import harness
+from harness import dns_middle
+from harness.dns_middle import DnsMiddle
 from harness.internet import Internet
 from harness.network import address, own_network
 from harness.next_hop import NextHop
@@ -134,6 +136,19 @@ class Probe(harness.Scenario):
             self.run_probe(wrong, status=2)
         self.run_probe(one.mx, "--days", "0", status=2)
         self.run_probe(one.mx, "--ca", "/nonexistent", status=78)
+
+    def test_what_could_not_be_asked_is_not_said_to_be_none(self):
+        net = self.net = Internet(self)
+        one = net.domain("one")
+        one.host(net.certificate("right", one.mx), tlsa=(3, 1, 1))
+        net.secure.txt("_smtp._tls.one", "v=TLSRPTv1; rua=mailto:tls@one.secure.test")
+        self.begin()
+        middle = self.start(DnsMiddle(net.zones.port))
+        for way in (dns_middle.servfail, dns_middle.drop):
+            middle.on(f"_smtp._tls.{one.name}", "TXT", way)
+            found = self.probe(one.name, "--resolve", middle.server, status=1)
+            self.assertEqual(self.kind("tlsrpt")[0]["text"], "the record cannot be had")
+            self.assertEqual(found["no-tlsrpt", one.name]["weight"], "weak")
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ class Reload(harness.Scenario):
             told = self.run_program(server.program, "reload", "-c", server.conf, status=1)
             self.assertIn("recipiens", told)
             self.assertIn("recipients", told)  # the nearest known word
+            server.wait_for_state("STATUS=The configuration was refused")
             server.process.popen.send_signal(signal.SIGHUP)
             server.wait_for_line("reload-failed")
             client.mail("jada@example.test", "sam@example.test")

@@ -95,6 +95,9 @@ class SendStatuses(harness.Scenario):
         self.assertEqual((result["status"], result["code"], result["id"]), (0, 250, "abc42"))
         self.assertEqual((result["tls"]["version"], result["tls"]["verified"], result["tls"]["name"]), ("TLSv1.3", True, "localhost"))
 
+    def test_a_file_that_is_not_there_is_named_once(self):
+        self.assertEqual(self.send("--server", "localhost", "--ca", "/nonexistent", ca=False, status=78).count("/nonexistent"), 1)
+
     def test_a_password_never_goes_in_clear(self):
         login = ("--user", "jada", "--password-file", self.secret)
         clear, plain = self.actor("none"), self.actor("none")

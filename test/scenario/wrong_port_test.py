@@ -99,6 +99,17 @@ class AtTheStart(harness.Scenario):
         text = self.run_program(server.program, "serve", "-c", server.conf, status=78)
         for part in parts:
             self.assertIn(part, text)
+        return text
+
+    def test_the_start_tells_as_much_as_check(self):
+        server = Sealpost(self.folder)
+        server.cert.unlink()
+        server.aliases.write_text("a: b\nb: a\n")
+        server.users.chmod(0o644)
+        text = self.refused(server, "everybody on this machine may read", "leads back to itself", server.cert.name)
+        self.assertEqual(text.count("everybody on this machine may read"), 1, text)
+        server.users.chmod(0o600)
+        self.refused(server, "leads back to itself", server.cert.name)  # these the keeper refuses, the first of them alone
 
     def test_expired(self):
         authority = Authority(self.folder)

@@ -116,7 +116,8 @@ static fault refuse(struct conf_report *report, const char *directive, struct st
 {
 	report->errors++;
 	return buf_addf(&report->text,
-	                "%s: %s \"%.*s\", and no role runs as root: make it (`systemd-sysusers` does, or `useradd --system`), or "
+	                "%s: %s \"%.*s\", and no role runs as root: make it (`systemd-sysusers` does where sysusers.d/sealpost.conf is "
+	                "installed, `useradd --system` everywhere), or "
 	                "name another one with %s\n",
 	                directive, problem, STR_ARG(name), directive) == OK ? F_DENIED : F_LIMIT;
 }

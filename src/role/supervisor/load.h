@@ -28,7 +28,7 @@ MUST_USE fault load_file(const char *path, size_t bytes_max, struct arena *a, st
 
 /* permit.c: F_DENIED where anybody on the machine may read or write a secret (keys, users, relays' passwords), write the
  * configuration, or where this belongs to somebody who is neither root nor we. The report says what to do; it warns of a
- * secret that belongs to somebody else. */
+ * secret that belongs to somebody else, and of passwords that a group may read. */
 MUST_USE fault permit_judge(const struct conf *conf, const struct conf_text *texts, size_t n, struct conf_report *report);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* role/supervisor/permit.c -- who else may read the secrets or write the configuration. */
+/* role/supervisor/permit.c -- who else may read the secrets or write the configuration. Keys may be a group's, as distributions have it. */
 #include "role/supervisor/load.h"
 
 #include "base/check.h"
@@ -8,7 +8,7 @@
 #include "sys/process.h"
 #include "sys/socket.h"
 
-enum { OTHERS_ANY = 07, OTHERS_WRITE = 02 };
+enum { OTHERS_ANY = 07, OTHERS_WRITE = 02, GROUP_ANY = 070 };
 
 struct permit {
 	const struct conf *conf;
@@ -54,6 +54,9 @@ static void judge_secret(const struct permit *p, const struct conf_file *file)
 	if ((mode & OTHERS_ANY) != 0)
 		report_at(p->report, false, p->texts, p->n, file->at,
 		          "everybody on this machine may read or write this secret: chmod o= %.*s", STR_ARG(file->path));
+	else if ((file->use & CONF_FILE_KEY) == 0 && (mode & GROUP_ANY) != 0 && (process_is_root() || uid == process_user()))
+		report_at(p->report, true, p->texts, p->n, file->at,
+		          "its group may read this secret, and need not: chmod g= %.*s", STR_ARG(file->path));
 	else if (!is_trusted(p, uid, true))
 		report_at(p->report, true, p->texts, p->n, file->at,
 		          "this secret belongs to user %u, who can read and replace it: chown root %.*s", (unsigned)uid, STR_ARG(file->path));

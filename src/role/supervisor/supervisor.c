@@ -137,13 +137,13 @@ void supervisor_ready(struct supervisor *sv, bool reloaded)
 {
 	if (reloaded) {
 		log_event(LOG_RELOADED, LOG_U("generation", sv->current.number));
-		tell_manager(sv, "READY=1");
+		tell_manager(sv, "READY=1\nSTATUS=The configuration as it was reloaded last is in force");
 		reload_done(sv, true, STR_NONE);
 		return;
 	}
 	log_event(LOG_READY, LOG_S("hostname", sv->current.conf->hostname),
 	          LOG_U("fronts", sv->n_slots - ROLE_FRONT));
-	tell_manager(sv, "READY=1");
+	tell_manager(sv, "READY=1\nSTATUS=Running");
 	sv->was_ready = true;
 	if (sv->options.ready != NULL)
 		sv->options.ready(sv->options.owner);
@@ -152,7 +152,8 @@ void supervisor_ready(struct supervisor *sv, bool reloaded)
 
 void supervisor_reload_failed(struct supervisor *sv, struct str errors)
 {
-	tell_manager(sv, "READY=1"); /* as before */
+	tell_manager(sv, "READY=1\nSTATUS=The configuration was refused when it was reloaded last, and the one before is in force: "
+	                 "`sealpost check` tells why");
 	reload_done(sv, false, errors);
 }
 
@@ -170,7 +171,7 @@ void supervisor_reload(struct supervisor *sv)
 	struct conf_report report;
 	struct generation g = { 0 };
 	conf_report_init(&report);
-	tell_manager(sv, "RELOADING=1");
+	tell_manager(sv, "RELOADING=1\nSTATUS=Taking a new configuration");
 	fault f = generation_load(sv, &g, &report);
 	if (f == OK)
 		f = account_check(sv, g.conf, &report);
@@ -303,7 +304,7 @@ void supervisor_stop(struct supervisor *sv)
 		return;
 	}
 	log_event(LOG_DRAINING, LOG_U("grace_ms", GRACE_MS));
-	tell_manager(sv, "STOPPING=1");
+	tell_manager(sv, "STOPPING=1\nSTATUS=Ending what is in hand");
 	timer_init(&sv->drain_deadline, sv->loop, patience_ends, sv);
 	if (!sv->was_ready) {
 		end_now(sv);

@@ -429,6 +429,19 @@ static void bare_names_stay_here(void **state)
 	}
 }
 
+/* The DNS knows no U-labels. */
+static void next_hops_are_written_as_the_dns_has_them(void **state)
+{
+	(void)state;
+	struct conf *c = good(BASE "relay corp {\n host B\xc3\xbc" "cher.example:465 Smtp.example:25 [2001:db8::1]:465\n tls implicit verify\n}\n"
+	                      "domain example.net {\n recipients any\n deliver lmtp b\xc3\xbc" "cher.example:24\n}\n");
+	assert_str(c->relays[0].hosts.items[0], "xn--bcher-kva.example:465");
+	assert_str(c->relays[0].hosts.items[1], "smtp.example:25");
+	assert_str(c->relays[0].hosts.items[2], "[2001:db8::1]:465");
+	assert_str(c->domains[0].deliver_to, "xn--bcher-kva.example:24");
+	conf_free(&c);
+}
+
 /* What commands need that ask a running server, while somebody edits the file. */
 static void of_a_broken_file_the_rest_can_be_had(void **state)
 {
@@ -459,6 +472,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bare_names_stay_here),
+		cmocka_unit_test(next_hops_are_written_as_the_dns_has_them),
 		cmocka_unit_test(of_a_broken_file_the_rest_can_be_had),
 		cmocka_unit_test(defaults), cmocka_unit_test(full), cmocka_unit_test(included),
 		cmocka_unit_test(include_errors), cmocka_unit_test(warnings), cmocka_unit_test(values_at_their_limits),

@@ -217,9 +217,9 @@ static void the_service_manager_is_told(void **state)
 	assert_true(service_notify("READY=1"));
 	assert_int_equal(recv(fd, got, sizeof got - 1, 0), 7);
 	assert_string_equal(got, "READY=1");
-	assert_true(service_notify("RELOADING=1"));
+	assert_true(service_notify("RELOADING=1\nSTATUS=Taking it"));
 	assert_true(recv(fd, got, sizeof got - 1, 0) > 0);
-	assert_non_null(strstr(got, "RELOADING=1\nMONOTONIC_USEC="));
+	assert_non_null(strstr(got, "RELOADING=1\nSTATUS=Taking it\nMONOTONIC_USEC="));
 	setenv("NOTIFY_SOCKET", "relative", 1);
 	assert_true(service_notify("READY=1"));
 	assert_int_equal(recv(fd, got, sizeof got, MSG_DONTWAIT), -1);
