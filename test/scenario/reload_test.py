@@ -55,6 +55,26 @@ class Reload(harness.Scenario):
         server.command("reload")
         wait_until(lambda: self.fingerprint() != before, "the new certificate")
 
+    def test_renewed_in_place_and_a_process_that_dies(self):
+        """Nobody has said reload: who is started again reads the new files, and the others must have them, too."""
+        server = self.server
+        server.roles_may_die = True
+        for n, (role, generation) in enumerate((("keeper", 2), ("front", 3))):
+            with self.subTest(role):
+                before = self.fingerprint()
+                cert, key = server.authority.issue("mx1.example.test", "localhost", file=f"renewed-{n}")
+                server.cert.write_bytes(cert.read_bytes())
+                server.key.write_bytes(key.read_bytes())
+                os.kill(server.roles()[role], signal.SIGKILL)
+                server.wait_for_line("reloaded", f"generation={generation}")
+                self.assertNotEqual(self.fingerprint(), before)
+                for _ in range(10):  # every front
+                    self.assertEqual(self.fingerprint(), hashlib.sha256(ssl.PEM_cert_to_DER_cert(cert.read_text())).hexdigest())
+        os.kill(server.roles()["keeper"], signal.SIGKILL)
+        server.wait_for_line("confined", " keeper ", count=3)
+        wait_until(self.fingerprint, "the same certificate as before")
+        self.assertEqual(len(server.lines("reloaded")), 2)  # nothing has changed
+
     def test_errors_keep_the_old_one(self):
         server = self.server
         with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:

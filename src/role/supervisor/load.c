@@ -115,6 +115,16 @@ fault conf_load(const char *path, struct conf_texts **out, struct why *why)
 	return f;
 }
 
+struct conf_texts *conf_texts_copy(const struct conf_texts *texts)
+{
+	struct arena *a = arena_new(ARENA_BYTES_MAX);
+	struct conf_texts *copy = ARENA_NEW(a, struct conf_texts);
+	*copy = (struct conf_texts){ .items = ARENA_ARRAY(a, struct conf_text, CONF_TEXTS_MAX), .n = texts->n, .arena = a };
+	for (size_t i = 0; i < texts->n; i++)
+		copy->items[i] = (struct conf_text){ arena_copy(a, texts->items[i].name), arena_copy(a, texts->items[i].text) };
+	return copy;
+}
+
 void conf_texts_free(struct conf_texts **texts)
 {
 	if (*texts == NULL)

@@ -22,6 +22,7 @@ struct conf_texts {
 
 MUST_USE fault conf_load(const char *path, struct conf_texts **out, struct why *why);
 void           conf_texts_free(struct conf_texts **texts);
+struct conf_texts *conf_texts_copy(const struct conf_texts *texts);
 
 /* A whole file into the arena; for the files that a configuration names. */
 MUST_USE fault load_file(const char *path, size_t bytes_max, struct arena *a, struct str *out, struct why *why);

@@ -394,6 +394,8 @@ void slot_offer(struct slot *s, const struct generation *g)
 	s->offered = g->number;
 	s->offered_ms = loop_now_ms(s->sv->loop);
 	timer_set(&s->ready, s->offered_ms + READY_MS);
+	if (s->kind == ROLE_KEEPER || s->kind == ROLE_FRONT)
+		chains_offered(s->sv, g);
 	for (size_t i = 0; i < g->texts->n; i++)
 		channel_send(s->control, TO_ROLE_CONFIG_TEXT,
 		             &(struct to_role_config_text){ .generation = g->number,

@@ -89,6 +89,8 @@ struct supervisor {
 	uint64_t crowd_seed;
 	int64_t started_s;
 	bool was_ready, queue_prepared;
+	uint64_t chains_number, chains_stamp; /* chains.c: how they looked when this generation was first offered */
+	bool chains_changed;
 
 	enum { SV_RUNNING, SV_DRAIN_FRONTS, SV_DRAIN_WORKERS, SV_ENDING } phase;
 	struct timer drain_deadline;
@@ -150,6 +152,10 @@ void  generation_accepted(struct slot *s, uint64_t number);
 void  generation_goes_on(struct supervisor *sv); /* a role that was in its way has made room */
 void  generation_refused(struct slot *s, uint64_t number, struct str text);
 const struct generation *generation_for(const struct slot *s);        /* what a starting role is offered; or NULL */
+
+/* chains.c */
+void chains_offered(struct supervisor *sv, const struct generation *g); /* to a keeper or a front */
+void chains_pass_again(struct supervisor *sv);  /* if they are others by now, and nothing else is on its way */
 
 /* pages.c */
 void pages_make(struct supervisor *sv, unsigned fronts);

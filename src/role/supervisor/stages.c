@@ -130,8 +130,10 @@ void generation_accepted(struct slot *s, uint64_t number)
 		return; /* an older offer, overtaken */
 	timer_clear(&s->ready);
 	s->accepted = number;
-	if (sv->coming.number == 0)
+	if (sv->coming.number == 0) {
+		chains_pass_again(sv);
 		return;
+	}
 	while (sv->stage < STAGES && stage_is_through(sv)) {
 		sv->stage++;
 		if (sv->stage < STAGES)
@@ -147,6 +149,7 @@ void generation_accepted(struct slot *s, uint64_t number)
 	bound_drop_unused(sv, sv->current.number);
 	tell_keeper_it_is_settled(sv);
 	supervisor_ready(sv, reloaded);
+	chains_pass_again(sv);
 }
 
 void generation_refused(struct slot *s, uint64_t number, struct str text)
