@@ -19,6 +19,8 @@ mx3 IN AAAA ::1
 best IN MX 10 nobody
 best IN MX 20 mx1
 implicit IN A 127.0.0.1
+under IN MX 10 mx_1
+mx_1 IN A 127.0.0.1
 null IN MX 0 .
 lost IN MX 10 nowhere
 six IN MX 10 mx3
@@ -70,7 +72,8 @@ class Mx(harness.Scenario):
     def test_by_preference_and_implicit(self):
         self.begin()
         self.server.wait_for_line("dnssec", "validates")
-        for address in ("one@there.test", "one@best.there.test", "one@implicit.there.test", "one@alias.there.test"):
+        for address in ("one@there.test", "one@best.there.test", "one@implicit.there.test", "one@alias.there.test",
+                        "one@under.there.test"):
             with self.subTest(address):
                 arrived = self.postfix.wait_for_letter(self.send(address))
                 self.assertIn("TLS", arrived["Received"])  # opportunistic: Postfix offers it

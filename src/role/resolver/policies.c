@@ -312,7 +312,15 @@ static void take(struct policies *p, struct str domain, const struct mtasts_know
 		set_renew(y, policies_now_s(p));
 }
 
-void policies_kept(struct policies *p, struct str key, struct str value)
+/* Its times were those of a clock that may have been set since; how long it holds from now, the keeper has counted on. */
+static void to_this_clock(struct mtasts_known *kept, int64_t expires_s, int64_t now_s)
+{
+	if (now_s < 0 || expires_s <= now_s || expires_s - now_s > kept->max_age_s)
+		return;
+	mtasts_shift(kept, expires_s - mtasts_expires_s(kept));
+}
+
+void policies_kept(struct policies *p, struct str key, struct str value, int64_t expires_s)
 {
 	struct mtasts_known kept;
 	int64_t now_s = policies_now_s(p);
@@ -324,7 +332,10 @@ void policies_kept(struct policies *p, struct str key, struct str value)
 	}
 	if (!str_take(&key, str_of(key_prefix)) || !policies_can_have(key))
 		return;
-	if (mtasts_kept(value, now_s, &kept) == OK && mtasts_lives(&kept, now_s))
+	if (mtasts_kept(value, now_s, &kept) != OK)
+		return;
+	to_this_clock(&kept, expires_s, now_s);
+	if (mtasts_lives(&kept, now_s))
 		take(p, key, &kept);
 }
 

@@ -58,8 +58,9 @@ struct policies *policies_new(const struct policies_house *house);
 void             policies_free(struct policies **p);
 void             policies_use(struct policies *p, struct dns *dns);   /* as lookups_use */
 
-/* What was kept; an empty key says that this was all of it. */
-void policies_kept(struct policies *p, struct str key, struct str value);
+/* What was kept, and until when it holds by the clock as it is now: between two runs it may have been set. An empty key says that this
+ * was all of it. */
+void policies_kept(struct policies *p, struct str key, struct str value, int64_t expires_s);
 
 /* Can a policy be published under this name? */
 bool policies_can_have(struct str domain);

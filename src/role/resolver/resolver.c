@@ -237,7 +237,7 @@ static void on_spool_message(void *owner, unsigned kind, const void *msg, int fd
 	if (kind == KEPT_OBSERVATION) {
 		const struct kept_observation *m = msg;
 		memory_kept(r, m->key, m->expires_s);
-		policies_kept(r->policies, m->key, m->value);
+		policies_kept(r->policies, m->key, m->value, m->expires_s);
 	} else if (kind == SEND_REPORT) {
 		const struct send_report *m = msg;
 		reports_send(r->reports, m->request, m->url, m->body);

@@ -28,8 +28,8 @@ RESOLVED_POLICY = 2
 KEEP_OBSERVATION, SENT_REPORT, REPORT_WISH = 0, 1, 2
 KEPT_OBSERVATION, SEND_REPORT, ASK_REPORT = 0, 1, 2
 HAS_FD = 0x8000
-STATES, MODES = ("none", "policy", "trouble"), ("none", "testing", "enforce")
-TROUBLES = ("fine", "fetch-error", "policy-invalid", "webpki-invalid")
+STATES, MODES = ("none", "policy", "trouble", "unasked"), ("none", "testing", "enforce")
+TROUBLES = ("fine", "fetch-error", "policy-invalid", "webpki-invalid", "record-error")
 
 
 def pack(kind, *fields):
@@ -83,8 +83,9 @@ class Link:
 class ResolverAlone:
     name = "resolver"
 
-    def __init__(self, folder, config, files, kept=None):
+    def __init__(self, folder, config, files, kept=None, program=None):
         self.folder, self.config, self.files = pathlib.Path(folder), config, files
+        self.program = program or os.environ["SEALPOST"]
         self.kept, self.number, self.answers, self.sent = dict(kept or {}), 0, {}, {}
 
     def start(self):
@@ -96,7 +97,7 @@ class ResolverAlone:
             os.dup2(theirs.fileno(), 3)
 
         with open(self.log_path, "ab") as out:
-            self.popen = subprocess.Popen([os.environ["SEALPOST"], "role", "resolver"], stdin=subprocess.DEVNULL, stdout=out,
+            self.popen = subprocess.Popen([self.program, "role", "resolver"], stdin=subprocess.DEVNULL, stdout=out,
                                           stderr=out, preexec_fn=prepare, pass_fds=(3,))
         self.pid = self.popen.pid
         theirs.close()

@@ -278,7 +278,7 @@ static void names_without_a_policy_push_out_none_that_has_one(void **state)
 	char value[100], key[64];
 	struct policies *p = policies_new(&(struct policies_house){ .loop = loop, .keep = on_keep, .owner = &kept });
 	(void)snprintf(value, sizeof value, "1 %lld 86400 %lld enforce 1\nmx.plain.test", (long long)clock_wall_s(), (long long)clock_wall_s());
-	policies_kept(p, STR("mta-sts/old.plain.test"), str_of(value));
+	policies_kept(p, STR("mta-sts/old.plain.test"), str_of(value), clock_wall_s() + 86400);
 	wonder(p, 0, POLICIES_MAX + 100);
 	assert_int_equal(kept.n_forgotten, 0);
 	struct policies_facts facts;
@@ -287,7 +287,7 @@ static void names_without_a_policy_push_out_none_that_has_one(void **state)
 	/* Where all have one, the longest unused goes. */
 	for (unsigned i = 0; i < POLICIES_MAX; i++) {
 		(void)snprintf(key, sizeof key, "mta-sts/p%u.plain.test", i);
-		policies_kept(p, str_of(key), str_of(value));
+		policies_kept(p, str_of(key), str_of(value), clock_wall_s() + 86400);
 	}
 	assert_int_equal(kept.n_forgotten, 1);
 	assert_string_equal(kept.forgotten, "mta-sts/old.plain.test");

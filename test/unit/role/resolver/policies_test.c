@@ -30,7 +30,8 @@ static unsigned n_addresses;
 static const char *web_words;
 
 /* What was answered to the last who asked, and how many were answered in all. */
-static struct { unsigned n; enum sts_state state; enum sts_trouble trouble; enum mtasts_mode mode; bool cached; char text[400]; } heard;
+static struct { unsigned n; enum sts_state state; enum sts_trouble trouble; enum mtasts_mode mode; bool cached; int64_t expires_s;
+                char text[400]; } heard;
 
 static bool on_dns(bool validates, enum dns_kind kind, struct str name, struct dns_answer *out)
 {
@@ -104,7 +105,7 @@ static int begin(void **state)
 	assert_int_equal(errands_trust(errands, STR("somebody"), false, NULL), OK);
 	errands_use(errands, dns);
 	make_policies();
-	policies_kept(policies, STR_NONE, STR_NONE);
+	policies_kept(policies, STR_NONE, STR_NONE, 0);
 	outside_turn();
 	publish("1", "enforce", 7 * DAY_S);
 	return 0;
@@ -128,6 +129,7 @@ static void on_policy(void *owner, const struct policy_answer *a)
 	heard.trouble = a->trouble;
 	heard.mode = a->state == STS_POLICY ? a->known->mode : MTASTS_MODE_NONE;
 	heard.cached = a->cached;
+	heard.expires_s = a->state == STS_POLICY ? mtasts_expires_s(a->known) : 0;
 	(void)snprintf(heard.text, sizeof heard.text, "%.*s", STR_ARG(a->text));
 }
 
@@ -243,29 +245,38 @@ static void test_attack_65_a_clock_that_is_set(void **state)
 	expect(STS_TROUBLE, false, STS_FETCH_ERROR);
 }
 
-/* Set while it did not run: ahead, and what was kept has ended; back, and it was fetched just now, not in the future. */
+/* Set while it did not run, ahead and back: whoever has kept it knows how long it still holds. */
 static void test_attack_65_a_clock_that_was_set_between_two_runs(void **state)
 {
 	(void)state;
 	char kept[sizeof kept_value];
 	expect(STS_POLICY, false, STS_FINE);
 	(void)snprintf(kept, sizeof kept, "%s", kept_value);
-	static const struct { int64_t by_s; enum sts_state state; } rows[] = {
-		{ -10LL * YEAR_S, STS_POLICY }, { 10LL * YEAR_S, STS_POLICY }, { 10LL * YEAR_S, STS_TROUBLE }, { -10LL * YEAR_S, STS_POLICY },
-	};
 	web = FAILS;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		make_policies();
-		outside_set_clock(rows[i].by_s);
+	static const int64_t by_s[] = { -10LL * YEAR_S, 10LL * YEAR_S, 10LL * YEAR_S, -10LL * YEAR_S };
+	for (size_t i = 0; i < COUNT(by_s); i++) {
+		outside_set_clock(by_s[i]);
 		make_policies(); /* it starts with this clock */
-		policies_kept(policies, STR("mta-sts/y.example"), str_of(kept));
-		policies_kept(policies, STR_NONE, STR_NONE);
+		policies_kept(policies, STR("mta-sts/y.example"), str_of(kept), clock_wall_s() + DAY_S);
+		policies_kept(policies, STR_NONE, STR_NONE, 0);
 		ask("y.example");
-		assert_int_equal(heard.state, rows[i].state);
+		assert_int_equal(heard.state, STS_POLICY);
+		assert_int_equal(heard.expires_s, clock_wall_s() + DAY_S);
 	}
-	outside_live((int64_t)8 * DAY_S * 1000, HOUR_MS); /* and it ends at some time, whatever it was noted down with */
-	ask("y.example");
-	assert_int_equal(heard.state, STS_TROUBLE);
+	outside_live((int64_t)DAY_S * 1000, HOUR_MS);
+	expect(STS_POLICY, true, STS_FETCH_ERROR);
+	outside_pass(1000);
+	expect(STS_TROUBLE, false, STS_FETCH_ERROR);
+	/* What nobody has counted on, or wrongly, holds by its own times, and for no longer than it says. */
+	static const int64_t wrong_s[] = { 0, INT64_MIN, INT64_MAX };
+	for (size_t i = 0; i < COUNT(wrong_s); i++) {
+		make_policies();
+		policies_kept(policies, STR("mta-sts/y.example"), str_of(kept), wrong_s[i]);
+		policies_kept(policies, STR_NONE, STR_NONE, 0);
+		ask("y.example");
+		assert_int_equal(heard.state, STS_POLICY);
+		assert_in_range(heard.expires_s, clock_wall_s(), clock_wall_s() + 7 * DAY_S);
+	}
 }
 
 /* ---- the record ---- */
