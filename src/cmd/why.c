@@ -85,7 +85,7 @@ static const char *headline_of(const json_t *row)
 	static const struct { const char *word, *headline; } headlines[] = {
 		{ "delivered", "delivered into its mailbox" }, { "relayed", "handed to the next mail server" },
 		{ "bounced", "given up and returned to its sender" }, { "removed", "removed by the operator" },
-		{ "deferred", "tried without success" }, { "held", "held" }, { "released", "released" },
+		{ "expanded", "expanded to several recipients" }, { "deferred", "tried without success" }, { "held", "held" }, { "released", "released" },
 		{ "damaged", "set aside, because it is damaged" },
 	};
 	static const struct { const char *word, *headline; } states[] = {

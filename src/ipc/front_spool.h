@@ -19,7 +19,8 @@ enum { FRONT_CREDIT_BYTES = 256 << 10, FRONT_CHUNK_BYTES = 64 << 10 };
 /* BEGIN: sender and addresses in canonical text; body, ret as in mail/envelope.h; client is the
  * peer's address ("192.0.2.1" or "2001:db8::1", "" for local), helo and user as given; with is the RFC 3848
  * word; tls a short text for people ("TLSv1.3 TLS_AES_256_GCM_SHA384 x25519") or "".
- * RCPT: address is where it goes now, original what the client said; notify bits of enum dsn_notify.
+ * RCPT: address is where it goes now, original what the client said; notify bits of enum dsn_notify. With NOTIFY_EXPANDED nothing
+ * goes there: it has been expanded to several others, which are recipients of their own.
  * FINISH: body as it turned out to be: 8BIT where 7BIT was promised and 8-bit bytes came; tls_tag of enum tls_tag, by MAIL or,
  * without a word there, by the header.
  * VERIFY asks the next hop whether it would take this address; VERIFIED answers with its reply. */

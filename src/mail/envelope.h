@@ -21,7 +21,10 @@ enum tls_tag { TLS_TAG_NONE = 0, TLS_TAG_REQUIRED = 1, TLS_TAG_OPTIONAL = 2 };
 struct str tls_tag_name(enum tls_tag tag); /* "", "required", "optional": stable words */
 
 /* RFC 3461 4.1. 0: no NOTIFY was given, which means FAILURE and, here, DELAY. */
-enum dsn_notify { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
+enum dsn_notify {
+	NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8,
+	NOTIFY_EXPANDED = 16, /* our own, never on the wire: this one has been expanded to others, and there is but that to tell */
+};
 
 struct mail_params {
 	uint64_t size_bytes;      /* 0: not given */

@@ -37,6 +37,7 @@
 	EVENT(LOG_SHORTAGE, "shortage", ERROR, "Disk space (or room for names: inodes) is short; new mail is refused, deliveries go on.") \
 	EVENT(LOG_ATTEMPT, "attempt", INFO, "A delivery was tried: host, protection reached, reply, delay.") \
 	EVENT(LOG_DELIVERED, "delivered", INFO, "A recipient is finished: in the mailbox or with the next server.") \
+	EVENT(LOG_EXPANDED, "expanded", INFO, "A recipient stood for several others; the sender, who asked, is told so.") \
 	EVENT(LOG_DEFERRED, "deferred", INFO, "A recipient waits: the reason and the next try.")   \
 	EVENT(LOG_BOUNCED, "bounced", INFO, "A recipient failed for good; the sender is told.")    \
 	EVENT(LOG_NOTICE, "notice", INFO, "A notice for a sender is in the queue: what became of a message.") \

@@ -284,6 +284,25 @@ class Extensions(harness.Scenario):
         self.assertTrue(bounce.recipients[0]["Status"].startswith("2."))
         self.assertEqual(bounce.message["Return-Path"], "<>")
 
+    def test_an_alias_for_several_is_told_of_as_expanded(self):
+        """RFC 3461 5.2.7.3 (c): once, and nothing more when they have it."""
+        message = letter()
+        with smtplib.SMTP_SSL("localhost", self.server.port_submissions,
+                              context=ssl.create_default_context(cafile=self.server.authority.cert)) as client:
+            client.login(*JADA)
+            client.sendmail("jada@example.test", ["team@example.test"], message.as_bytes(),
+                            rcpt_options=["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;team@example.test"])
+        for user in ("sam", "jada"):
+            self.server.wait_for_letter(message["Subject"], user)
+
+        def about_it():
+            return [one for report in self.reports() for one in report.recipients if "team@" in one.get("Original-Recipient", "")]
+        harness.case.wait_until(about_it, "a report to jada")
+        harness.case.wait_until(lambda: self.server.queue_list() == [], "an empty queue")
+        recipient, = about_it()
+        self.assertEqual((recipient["Action"], recipient["Final-Recipient"]), ("expanded", "rfc822; team@example.test"))
+        self.assertTrue(recipient["Status"].startswith("2."))
+
     def reports(self):
         return [harness.parse_bounce(m) for _, m in self.server.letters("jada")
                 if m.get_content_type() == "multipart/report"]

@@ -91,6 +91,25 @@ static struct str with_word(const struct session *s)
 	                  smtp_server_logged_in(s->smtp), s->letter.params.smtputf8);
 }
 
+/* RFC 3461 5.2.7.3 (c): who is expanded to several is told of at once, and success no more of those. */
+static void send_rcpt(struct session *s, const struct rcpt *r)
+{
+	struct front_rcpt m = { .txn = s->letter.txn, .original = r->original, .notify = r->notify, .orcpt = r->orcpt };
+	bool several = r->targets != NULL && r->targets->next != NULL;
+	if (several && (r->notify & NOTIFY_SUCCESS) != 0) {
+		m.address = r->original;
+		m.notify = NOTIFY_SUCCESS | NOTIFY_EXPANDED;
+		channel_send(s->front->spool, FRONT_RCPT, &m);
+		m.notify = r->notify & ~(unsigned)NOTIFY_SUCCESS;
+		if (m.notify == 0)
+			m.notify = NOTIFY_NEVER; /* success was all that was asked for */
+	}
+	for (const struct target *t = r->targets; t != NULL; t = t->next) {
+		m.address = t->address;
+		channel_send(s->front->spool, FRONT_RCPT, &m);
+	}
+}
+
 static void send_envelope(struct session *s)
 {
 	const struct intake *l = &s->letter;
@@ -109,13 +128,8 @@ static void send_envelope(struct session *s)
 		.tls = str_of(s->tls_text),
 	};
 	channel_send(s->front->spool, FRONT_BEGIN, &begin);
-	for (const struct rcpt *r = l->rcpts; r != NULL; r = r->next) {
-		for (const struct target *t = r->targets; t != NULL; t = t->next) {
-			struct front_rcpt m = { .txn = l->txn, .address = t->address, .original = r->original,
-				                .notify = r->notify, .orcpt = r->orcpt };
-			channel_send(s->front->spool, FRONT_RCPT, &m);
-		}
-	}
+	for (const struct rcpt *r = l->rcpts; r != NULL; r = r->next)
+		send_rcpt(s, r);
 }
 
 void intake_begin(struct session *s)

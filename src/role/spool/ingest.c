@@ -131,10 +131,16 @@ static void rcpt(struct txn *t, const struct front_rcpt *m)
 	}
 	struct store_rcpt *r = &t->rcpts[t->n_rcpts];
 	struct str domain;
-	*r = (struct store_rcpt){ .notify = (unsigned)(m->notify & 15), .next_s = t->message.arrived_s };
+	*r = (struct store_rcpt){ .notify = (unsigned)(m->notify & (2 * NOTIFY_EXPANDED - 1)), .next_s = t->message.arrived_s };
 	if (!copy_into(t->arena, &r->address, m->address) || !copy_into(t->arena, &r->original, m->original) ||
 	    !copy_into(t->arena, &r->orcpt, m->orcpt)) {
 		refuse(t, s, 452, "4.5.3", "Too many recipients in one message");
+		return;
+	}
+	if ((r->notify & NOTIFY_EXPANDED) != 0) {
+		r->key = STR(EXPANDED_KEY);
+		t->n_rcpts++;
+		s->n_arriving++;
 		return;
 	}
 	struct route route = spool_route(s, &t->message, r->address, t->arena, &domain, &r->key);

@@ -117,7 +117,7 @@ static const char *word_for(const struct verdict *v)
 		return "deferred";
 	if (v->event == LOG_BOUNCED)
 		return "bounced";
-	return v->notice == DSN_RELAYED ? "relayed" : "delivered";
+	return v->notice == DSN_RELAYED ? "relayed" : v->notice == DSN_EXPANDED ? "expanded" : "delivered";
 }
 
 /* Recipients that follow in a moment have not been tried. */

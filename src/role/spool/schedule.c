@@ -366,6 +366,10 @@ static fault dispatch_one(struct spool *s, struct dispatch *d, const struct stor
 	struct route route = route_of(s, &d->message, r->address, released, a, &domain, &key);
 	if (key.p == NULL)
 		key = str_of(hold_key);
+	if ((r->notify & NOTIFY_EXPANDED) != 0) {
+		route.kind = ROUTE_ON_HOLD; /* nobody carries it */
+		key = STR(EXPANDED_KEY);
+	}
 	struct job *j = job_for(d, r, key);
 	if (j == NULL || !job_take(j, r)) {
 		TRY(job_begin(s, r, &route, domain, key, &j));
@@ -397,7 +401,9 @@ static void job_start(struct job *j)
 		return;
 	}
 	for (size_t i = 0; i < j->n_rcpts; i++)
-		if (j->route.kind == ROUTE_REFUSED)
+		if ((j->rcpts[i].facts.notify & NOTIFY_EXPANDED) != 0)
+			verdict_expanded(j, i);
+		else if (j->route.kind == ROUTE_REFUSED)
 			verdict_return(j, i, &refusal);
 		else
 			verdict_hold(j, i, "held by a route of the configuration");

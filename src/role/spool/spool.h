@@ -237,6 +237,7 @@ void spool_txn_answer(struct txn *t, struct spool *s, fault result); /* after th
 void ingest_abandon(struct spool *s);            /* the store is gone: every draft with it */
 
 /* ---- schedule.c ---- */
+#define EXPANDED_KEY "expanded" /* the destination of recipients that others stand for */
 /* Where this recipient of this message goes now. key lives in the arena. */
 struct route spool_route(struct spool *s, const struct store_message *m, struct str address, struct arena *a,
                          struct str *domain_out, struct str *key_out);
@@ -271,6 +272,7 @@ void verdict_on_outcome(struct job *j, size_t index, const struct outcome_facts 
 void verdict_later(struct job *j, size_t index, const char *text, int64_t next_s); /* 0: by the retry list */
 void verdict_again(struct job *j, size_t index, const char *text); /* there was no attempt: in a moment, and not counted as one */
 void verdict_hold(struct job *j, size_t index, const char *text);
+void verdict_expanded(struct job *j, size_t index); /* there is nothing to deliver, but to tell */
 void verdict_damaged(struct job *j, size_t index, const char *text);
 void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply); /* to the sender, now */
 void verdict_free(struct verdict *v);

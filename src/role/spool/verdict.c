@@ -215,6 +215,15 @@ void verdict_damaged(struct job *j, size_t index, const char *text)
 	(void)keep_back(j, index, SETTLE_DAMAGED, text);
 }
 
+void verdict_expanded(struct job *j, size_t index)
+{
+	struct smtp_reply reply = REPLY(250, 2, 1, 5, STR("expanded to several recipients"));
+	struct verdict *v = verdict_new(j, index, SETTLE_DONE, LOG_EXPANDED);
+	keep_reply(v, &reply);
+	v->notify = j->message.sender.n > 0;
+	v->notice = DSN_EXPANDED;
+}
+
 void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply)
 {
 	struct verdict *v = verdict_new(j, index, SETTLE_DONE, LOG_BOUNCED);

@@ -30,6 +30,32 @@ static void a_letter_goes_in_over_465(void **state)
 	client_hear_end(&c);
 }
 
+/* RFC 3461 5.2.7.2 and 5.2.7.3 (c). */
+static void success_is_told_of_who_is_expanded(void **state)
+{
+	static const struct { const char *rcpt, *envelope; } rows[] = {
+		{ "RCPT TO:<staff@example.org> NOTIFY=SUCCESS,FAILURE",
+		  " to<staff@example.org>=<staff@example.org>!18 to<li@example.org>=<staff@example.org>!4 to<jada@example.org>=<staff@example.org>!4" },
+		{ "RCPT TO:<staff@example.org> NOTIFY=SUCCESS",
+		  " to<staff@example.org>=<staff@example.org>!18 to<li@example.org>=<staff@example.org>!1 to<jada@example.org>=<staff@example.org>!1" },
+		{ "RCPT TO:<staff@example.org> NOTIFY=FAILURE",
+		  " to<li@example.org>=<staff@example.org>!4 to<jada@example.org>=<staff@example.org>!4" },
+		{ "RCPT TO:<jada@example.org> NOTIFY=SUCCESS", " to<jada@example.org>=<jada@example.org>!2" },
+	};
+	(void)state;
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		client_talk(&c, "MAIL FROM:<a@x.example>", "250 2.1.0");
+		client_talk(&c, rows[i].rcpt, "250 2.1.5");
+		client_talk(&c, "DATA", "354");
+		client_say(&c, "Subject: x\r\n\r\nhi");
+		client_talk(&c, ".", "250 2.0.0");
+		expect_in(&h.envelope, rows[i].envelope);
+		assert_false(i > 1 && str_find_str(house_text(&h.envelope), STR("!18"), &(size_t){ 0 }));
+	}
+}
+
 static void port_25_takes_mail_for_us_and_relays_for_nobody(void **state)
 {
 	(void)state;
@@ -188,6 +214,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_letter_goes_in_over_465),
+		TEST(success_is_told_of_who_is_expanded),
 		TEST(port_25_takes_mail_for_us_and_relays_for_nobody),
 		TEST(a_user_sends_as_nobody_else),
 		TEST(a_wrong_password_is_told_late),

@@ -301,6 +301,8 @@ static void spool_message(void *owner, unsigned kind, const void *msg, int fd)
 	} else if (kind == FRONT_RCPT) {
 		put(&h->envelope, " to", ((const struct front_rcpt *)msg)->address);
 		put(&h->envelope, "=", ((const struct front_rcpt *)msg)->original);
+		if (((const struct front_rcpt *)msg)->notify != 0)
+			assert_ok(buf_addf(&h->envelope, "!%u", (unsigned)((const struct front_rcpt *)msg)->notify));
 	} else if (kind == FRONT_CHUNK) {
 		spool_chunk(h, msg);
 	} else if (kind == FRONT_FINISH) {

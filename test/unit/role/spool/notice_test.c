@@ -149,6 +149,34 @@ static void success_is_told_when_asked(void **state)
 	assert_true(has(notice(), "delivered"));
 }
 
+static void send_expanded(uint64_t txn, const char *sender)
+{
+	say_begin(txn, sender);
+	say_rcpt(txn, "staff@example.org", NOTIFY_SUCCESS | NOTIFY_EXPANDED);
+	say_rcpt(txn, "jada@example.org", NOTIFY_NEVER);
+	say_chunk(txn, "Subject: x\r\n\r\nhi\r\n");
+	say_finish(txn, 18);
+	wait_for("porter: job");
+	wait_for("porter: body");
+	settle_down();
+}
+
+static void what_is_expanded_is_told_once(void **state)
+{
+	(void)state;
+	struct store_rcpt r[4];
+	house_open(hold_notices);
+	send_expanded(1, "a@x.example");
+	struct str text = notice();
+	assert_true(has(text, "Final-Recipient: rfc822; staff@example.org\r\nAction: expanded\r\nStatus: 2.1.5"));
+	assert_false(has(text, "Action: delivered"));
+	assert_int_equal(rows(r, 4), 1);
+	assert_int_equal(h.n_jobs, 1); /* nothing goes to the address itself */
+	assert_string_equal(h.jobs[0].to[0], "jada@example.org");
+	send_expanded(2, "");
+	assert_int_equal(rows(r, 4), 1); /* a null sender is told nothing */
+}
+
 static void relaying_is_told_unless_the_next_hop_does(void **state)
 {
 	(void)state;
@@ -397,6 +425,7 @@ int main(void)
 		PREPARED(one_notice_tells_all),
 		PREPARED(notify_never_means_never),
 		PREPARED(success_is_told_when_asked),
+		PREPARED(what_is_expanded_is_told_once),
 		PREPARED(relaying_is_told_unless_the_next_hop_does),
 		PREPARED(hope_ends),
 		PREPARED(a_delay_is_told_once),
