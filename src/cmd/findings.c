@@ -21,9 +21,8 @@ void findings_fini(struct findings *f)
 	*f = (struct findings){ .n = 0 };
 }
 
-void findings_add(struct findings *f, enum finding_weight weight, const char *what, struct str about, const char *fmt, ...)
+void findings_add_list(struct findings *f, enum finding_weight weight, const char *what, struct str about, const char *fmt, va_list args)
 {
-	va_list args;
 	if (f->n == FINDINGS_MAX) {
 		f->too_many++;
 		return;
@@ -32,8 +31,14 @@ void findings_add(struct findings *f, enum finding_weight weight, const char *wh
 	one->weight = weight;
 	(void)snprintf(one->what, sizeof one->what, "%s", what);
 	(void)snprintf(one->about, sizeof one->about, "%.*s", STR_ARG(about));
-	va_start(args, fmt);
 	(void)vsnprintf(one->text, sizeof one->text, fmt, args);
+}
+
+void findings_add(struct findings *f, enum finding_weight weight, const char *what, struct str about, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	findings_add_list(f, weight, what, about, fmt, args);
 	va_end(args);
 }
 

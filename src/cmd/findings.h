@@ -6,10 +6,12 @@
  * in ASCII. A fact for a person is its `text`, if it has one (cmd/story_print.h).
  *
  * Limits   FINDINGS_MAX are kept; more are counted.
- * Tests    test/unit/cmd/doctor_test.c, test/scenario/doctor_test.py
+ * Tests    test/unit/cmd/doctor_test.c, test/scenario/doctor_test.py, test/scenario/probe_test.py
  */
 #ifndef CMD_FINDINGS_H
 #define CMD_FINDINGS_H
+
+#include <stdarg.h>
 
 #include <jansson.h>
 
@@ -28,6 +30,8 @@ void findings_init(struct findings *f);
 void findings_fini(struct findings *f);
 /* what: a stable word. about: which thing, perhaps nothing. */
 void findings_add(struct findings *f, enum finding_weight weight, const char *what, struct str about, const char *fmt, ...) PRINTF(5, 6);
+void findings_add_list(struct findings *f, enum finding_weight weight, const char *what, struct str about, const char *fmt, va_list args)
+	PRINTF(5, 0);
 /* All of them, and how many are to be mended. Gives the exit status: 1 if one is more than advice. */
 int  findings_tell(const struct findings *f, bool json);
 

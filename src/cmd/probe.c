@@ -5,16 +5,12 @@
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
 #include "cmd/say.h"
-#include "cmd/story_print.h"
 #include "mail/address.h"
-#include "mail/json.h"
 #include "role/supervisor/load.h"
 
 enum { ARENA_MAX = 64 << 20, FILE_MAX = 4 << 20, DAYS = 14, PATIENCE_S = 20, NUMBER_MAX = 100000 };
@@ -32,51 +28,15 @@ struct options {
 
 void probe_fact(const struct probe *p, json_t *fact)
 {
-	if (p->json) {
-		char *line = json_dumps(fact, JSON_COMPACT);
-		say_json(str_of(line != NULL ? line : "{}"));
-		free(line);
-	} else {
-		json_t *story = json_array();
-		json_array_append(story, fact);
-		story_print(story, "");
-		json_decref(story);
-	}
-	json_decref(fact);
+	fact_tell(fact, p->json);
 }
 
-void probe_find(struct probe *p, enum probe_weight weight, const char *what, struct str about, const char *fmt, ...)
+void probe_find(struct probe *p, enum finding_weight weight, const char *what, struct str about, const char *fmt, ...)
 {
 	va_list args;
-	if (p->n_findings == PROBE_FINDINGS_MAX)
-		return;
-	struct probe_finding *f = &p->findings[p->n_findings++];
-	f->weight = weight;
-	(void)snprintf(f->what, sizeof f->what, "%s", what);
-	(void)snprintf(f->about, sizeof f->about, "%.*s", STR_ARG(about));
 	va_start(args, fmt);
-	(void)vsnprintf(f->text, sizeof f->text, fmt, args);
+	findings_add_list(&p->findings, weight, what, about, fmt, args);
 	va_end(args);
-}
-
-static int show_findings(const struct probe *p)
-{
-	static const char *const names[] = { [PROBE_ADVICE] = "advice", [PROBE_WEAK] = "weak", [PROBE_BROKEN] = "broken" };
-	unsigned n_to_mend = 0;
-	for (int weight = PROBE_BROKEN; weight >= PROBE_ADVICE; weight--)
-		for (size_t i = 0; i < p->n_findings; i++) {
-			const struct probe_finding *f = &p->findings[i];
-			if ((int)f->weight != weight)
-				continue;
-			n_to_mend += weight > PROBE_ADVICE;
-			json_t *o = json_pack("{s:s, s:s, s:s}", "kind", "finding", "weight", names[weight], "what", f->what);
-			json_object_set_new(o, "about", text_as_json(str_of(f->about)));
-			json_object_set_new(o, "text", text_as_json(str_of(f->text)));
-			probe_fact(p, o);
-		}
-	if (!p->json)
-		printf(n_to_mend == 0 ? "\nNothing needs mending.\n" : "\n%u thing%s to mend.\n", n_to_mend, n_to_mend == 1 ? "" : "s");
-	return n_to_mend > 0 ? 1 : 0;
 }
 
 /* ---- options ---- */
@@ -254,7 +214,7 @@ static void end(struct probe *p)
 	tls_client_free(&p->tls);
 	loop_run(p->loop); /* what is still said in parting */
 	loop_free(&p->loop);
-	free(p->findings);
+	findings_fini(&p->findings);
 	arena_free(&p->arena);
 }
 
@@ -263,7 +223,7 @@ static void end(struct probe *p)
 static void look(struct probe *p, const struct probe_host *target)
 {
 	if (!p->validates)
-		probe_find(p, PROBE_ADVICE, "no-validation", target->name, "there is no trust anchor of the DNS on this machine, so DANE cannot be "
+		probe_find(p, FINDING_ADVICE, "no-validation", target->name, "there is no trust anchor of the DNS on this machine, so DANE cannot be "
 		           "looked at: install the root's (dns-root-data), or give --trust-anchor");
 	if (target->is_address || target->port > 0 || !probe_domain(p, target->name))
 		probe_host(p, target);
@@ -279,14 +239,14 @@ static int run(int argc, char **argv)
 	struct probe_host target;
 	struct why why = { "" };
 	p.loop = loop_new();
-	p.findings = must_alloc(PROBE_FINDINGS_MAX * sizeof *p.findings);
+	findings_init(&p.findings);
 	if (!read_target(o.target, p.arena, &target)) {
 		status = wrong("\"%.200s\" is neither a domain nor HOST:PORT", o.target);
 	} else if (begin(&p, &o, &why) != OK) {
 		status = bad(why.text);
 	} else {
 		look(&p, &target);
-		status = show_findings(&p);
+		status = findings_tell(&p.findings, p.json);
 	}
 	end(&p);
 	return status;

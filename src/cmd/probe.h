@@ -17,19 +17,13 @@
 #ifndef CMD_PROBE_H
 #define CMD_PROBE_H
 
-#include <jansson.h>
-
+#include "cmd/findings.h"
 #include "dns/dns.h"
 #include "https/https.h"
 #include "proto/mtasts/mtasts.h"
 #include "role/hop.h"
 
-enum { PROBE_HOSTS_MAX = 10, PROBE_ADDRESSES_MAX = 4, PROBE_RECORDS_MAX = 8, PROBE_FINDINGS_MAX = 200 };
-
-/* By weight. ADVICE alone does not change the exit status. */
-enum probe_weight { PROBE_ADVICE, PROBE_WEAK, PROBE_BROKEN };
-
-struct probe_finding { enum probe_weight weight; char what[32], about[300], text[500]; };
+enum { PROBE_HOSTS_MAX = 10, PROBE_ADDRESSES_MAX = 4, PROBE_RECORDS_MAX = 8 };
 
 struct probe {
 	struct loop *loop;
@@ -40,15 +34,14 @@ struct probe {
 	bool validates;                  /* there is a trust anchor of the DNS */
 	bool json;
 	int64_t days, patience_ms;
-	struct probe_finding *findings;
-	size_t n_findings;
+	struct findings findings;
 };
 
 /* ---- probe.c ---- */
 /* Prints a fact: {"kind": ..., ...}, and lets go of it. */
 void probe_fact(const struct probe *p, json_t *fact);
 /* what: a stable word. */
-void probe_find(struct probe *p, enum probe_weight weight, const char *what, struct str about, const char *fmt, ...) PRINTF(5, 6);
+void probe_find(struct probe *p, enum finding_weight weight, const char *what, struct str about, const char *fmt, ...) PRINTF(5, 6);
 
 /* ---- probe_ask.c ---- */
 /* The answer's texts live in the arena. */

@@ -67,14 +67,14 @@ static bool find_mx(struct domain *d)
 	probe_fact(p, o);
 	buf_fini(&names);
 	if (a.result != DNS_FOUND)
-		probe_find(p, PROBE_BROKEN, "mx-lookup", d->name, "the MX records cannot be had (%s%s%.*s), so mail waits: mend the zone or its name "
+		probe_find(p, FINDING_BROKEN, "mx-lookup", d->name, "the MX records cannot be had (%s%s%.*s), so mail waits: mend the zone or its name "
 		           "servers", probe_dns_word(&a), a.text.n > 0 ? ": " : "", STR_ARG(a.text));
 	else if (d->plan.verdict == MX_NULL)
-		probe_find(p, PROBE_ADVICE, "null-mx", d->name, "the domain says that it takes no mail (RFC 7505)");
+		probe_find(p, FINDING_ADVICE, "null-mx", d->name, "the domain says that it takes no mail (RFC 7505)");
 	else if (d->plan.verdict != MX_HOSTS)
-		probe_find(p, PROBE_BROKEN, "mx-unusable", d->name, "no MX record names a host: write names there, not addresses");
+		probe_find(p, FINDING_BROKEN, "mx-unusable", d->name, "no MX record names a host: write names there, not addresses");
 	else if (!a.secure && p->validates)
-		probe_find(p, PROBE_ADVICE, "mx-unsigned", d->name, "the MX records are not signed: with DNSSEC, nobody on the way could send mail "
+		probe_find(p, FINDING_ADVICE, "mx-unsigned", d->name, "the MX records are not signed: with DNSSEC, nobody on the way could send mail "
 		           "elsewhere");
 	return true;
 }
@@ -87,18 +87,18 @@ static bool read_policy(struct domain *d, const struct https_answer *got, struct
 	struct why why = { "" };
 	struct buf mx;
 	if (got->result != HTTPS_ANSWERED) {
-		probe_find(p, PROBE_BROKEN, "sts-fetch", url, "the MTA-STS policy cannot be had (%.*s): mend the web server or its certificate",
+		probe_find(p, FINDING_BROKEN, "sts-fetch", url, "the MTA-STS policy cannot be had (%.*s): mend the web server or its certificate",
 		           STR_ARG(got->text));
 		return false;
 	}
 	if (got->status != 200 || !mtasts_content_type_fits(got->content_type)) {
 		struct str type = str_sub(got->content_type, 0, 80);
-		probe_find(p, PROBE_BROKEN, "sts-fetch", url, "the web server answers %u with \"%.*s\" where a policy should be: it must be 200 and "
+		probe_find(p, FINDING_BROKEN, "sts-fetch", url, "the web server answers %u with \"%.*s\" where a policy should be: it must be 200 and "
 		           "text/plain, without a redirect", got->status, STR_ARG(type));
 		return false;
 	}
 	if (mtasts_parse(got->body, &d->policy, &why) != OK) {
-		probe_find(p, PROBE_BROKEN, "sts-policy", url, "the MTA-STS policy breaks the grammar (%s): see RFC 8461 3.2", why.text);
+		probe_find(p, FINDING_BROKEN, "sts-policy", url, "the MTA-STS policy breaks the grammar (%s): see RFC 8461 3.2", why.text);
 		return false;
 	}
 	buf_init(&mx, MTASTS_MX_MAX);
@@ -128,11 +128,11 @@ static void judge_policy(struct domain *d)
 	enum mtasts_mode mode = d->policy.mode;
 	d->has_policy = mode != MTASTS_MODE_NONE;
 	if (mode == MTASTS_MODE_TESTING)
-		probe_find(p, PROBE_ADVICE, "sts-testing", d->name, "the MTA-STS policy is being tested, and binds nobody: once the reports are fine, "
+		probe_find(p, FINDING_ADVICE, "sts-testing", d->name, "the MTA-STS policy is being tested, and binds nobody: once the reports are fine, "
 		           "set mode: enforce and a new id");
 	for (size_t i = 0; i < d->plan.n_hosts && d->has_policy; i++)
 		if (!mtasts_mx_allows(d->patterns, d->plan.hosts[i].name))
-			probe_find(p, mode == MTASTS_MODE_ENFORCE ? PROBE_BROKEN : PROBE_WEAK, "sts-mx", d->plan.hosts[i].name,
+			probe_find(p, mode == MTASTS_MODE_ENFORCE ? FINDING_BROKEN : FINDING_WEAK, "sts-mx", d->plan.hosts[i].name,
 			           "the MTA-STS policy does not name this host, so who goes by it does not deliver there: add \"mx: %.*s\" to the "
 			           "policy and give the record a new id", STR_ARG(d->plan.hosts[i].name));
 }
@@ -146,14 +146,14 @@ static void look_at_sts(struct domain *d)
 	if (r == MTASTS_NO_RECORD) {
 		bool failed = a.result == DNS_FAILED || a.result == DNS_BOGUS;
 		tell_policy(d, STR_NONE, failed ? "the record cannot be had" : "none");
-		probe_find(p, failed ? PROBE_WEAK : PROBE_ADVICE, "no-sts", d->name, failed
+		probe_find(p, failed ? FINDING_WEAK : FINDING_ADVICE, "no-sts", d->name, failed
 		           ? "whether there is an MTA-STS record cannot be found out: mend the zone or its name servers"
 		           : "there is no MTA-STS policy: with one, senders without DANE would insist on TLS (RFC 8461)");
 		return;
 	}
 	if (r != MTASTS_RECORD) {
 		tell_policy(d, STR_NONE, "the record is malformed, or there are several: no policy is in force");
-		probe_find(p, PROBE_WEAK, "sts-record", record, "the MTA-STS record is malformed, or there are several, so that no policy is in force: "
+		probe_find(p, FINDING_WEAK, "sts-record", record, "the MTA-STS record is malformed, or there are several, so that no policy is in force: "
 		           "leave one like \"v=STSv1; id=20260101T000000;\"");
 		return;
 	}
@@ -191,13 +191,13 @@ static void look_at_reports(struct domain *d)
 	                                         : "there is a record, but reports go nowhere"));
 	probe_fact(p, o);
 	if (failed)
-		probe_find(p, PROBE_WEAK, "no-tlsrpt", d->name, "whether there is a record for TLS reports cannot be found out: mend the zone or its "
+		probe_find(p, FINDING_WEAK, "no-tlsrpt", d->name, "whether there is a record for TLS reports cannot be found out: mend the zone or its "
 		           "name servers");
 	else if (r == TLSRPT_NO_RECORD)
-		probe_find(p, PROBE_ADVICE, "no-tlsrpt", d->name, "nobody is told when TLS fails on the way here: publish "
+		probe_find(p, FINDING_ADVICE, "no-tlsrpt", d->name, "nobody is told when TLS fails on the way here: publish "
 		           "\"v=TLSRPTv1; rua=mailto:...\" at %.*s (RFC 8460)", STR_ARG(name));
 	else if (r != TLSRPT_RECORD || n == 0)
-		probe_find(p, PROBE_WEAK, "tlsrpt-record", name, "the TLS reporting record is malformed, or there are several, so that no reports come: "
+		probe_find(p, FINDING_WEAK, "tlsrpt-record", name, "the TLS reporting record is malformed, or there are several, so that no reports come: "
 		           "leave one like \"v=TLSRPTv1; rua=mailto:tls@example.org\"");
 }
 
@@ -217,6 +217,6 @@ bool probe_domain(struct probe *p, struct str name)
 		                                    .sts = d->has_policy && mtasts_mx_allows(d->patterns, host) });
 	}
 	if (d->plan.n_hosts > PROBE_HOSTS_MAX)
-		probe_find(p, PROBE_ADVICE, "more-hosts", name, "only the first %d of %zu servers were looked at", PROBE_HOSTS_MAX, d->plan.n_hosts);
+		probe_find(p, FINDING_ADVICE, "more-hosts", name, "only the first %d of %zu servers were looked at", PROBE_HOSTS_MAX, d->plan.n_hosts);
 	return true;
 }

@@ -116,11 +116,11 @@ static void try_other_mode(struct port *port)
 	}
 	port->visit = other;
 	if (known && port->implicit)
-		probe_find(port->p, PROBE_BROKEN, "mode-mismatch", port->about,
+		probe_find(port->p, FINDING_BROKEN, "mode-mismatch", port->about,
 		           "the server waits for TLS from the first byte, but port %u is for clear text and then STARTTLS: let it speak "
 		           "first there, and offer TLS from the first byte on port 465", port->number);
 	else if (known)
-		probe_find(port->p, PROBE_BROKEN, "mode-mismatch", port->about,
+		probe_find(port->p, FINDING_BROKEN, "mode-mismatch", port->about,
 		           "the server speaks in clear text, but port 465 is for TLS from the first byte (RFC 8314 3.3): turn that on there "
 		           "(Postfix calls it wrapper mode), or close the port");
 }
@@ -151,16 +151,16 @@ static void judge_end(const struct port *port)
 	const struct probe_visit *v = &port->visit;
 	struct str words = v->words;
 	if (v->end == PROBE_NO_STARTTLS)
-		probe_find(port->p, PROBE_BROKEN, "no-starttls", port->about,
+		probe_find(port->p, FINDING_BROKEN, "no-starttls", port->about,
 		           "the server does not offer STARTTLS, so mail to it travels in clear text, or not at all: give it a certificate and "
 		           "turn TLS on");
 	else if (v->end == PROBE_SILENT)
-		probe_find(port->p, PROBE_BROKEN, "silent", port->about,
+		probe_find(port->p, FINDING_BROKEN, "silent", port->about,
 		           "the server takes the connection and then says nothing: look whether it is overloaded, or delays its greeting");
 	else if (v->end == PROBE_REFUSED)
-		probe_find(port->p, PROBE_BROKEN, "refused", port->about, "the server does not want to talk: %.*s", STR_ARG(words));
+		probe_find(port->p, FINDING_BROKEN, "refused", port->about, "the server does not want to talk: %.*s", STR_ARG(words));
 	else if (v->end == PROBE_TLS_FAILED)
-		probe_find(port->p, PROBE_BROKEN, "tls-failed", port->about,
+		probe_find(port->p, FINDING_BROKEN, "tls-failed", port->about,
 		           "the TLS handshake fails (%.*s): look for its side of it in the server's log", STR_ARG(words));
 }
 
@@ -168,7 +168,7 @@ static void judge_versions(struct port *port)
 {
 	struct probe_visit older;
 	if (!str_eq(port->visit.version, STR("TLSv1.3"))) {
-		probe_find(port->p, PROBE_WEAK, "no-tls13", port->about, "the server has no TLS 1.3: update it, or allow it");
+		probe_find(port->p, FINDING_WEAK, "no-tls13", port->about, "the server has no TLS 1.3: update it, or allow it");
 		return;
 	}
 	port->wish.only_tls12 = true;
@@ -184,18 +184,18 @@ static void judge_versions(struct port *port)
 /* ---- what to mend: the certificate ---- */
 
 /* Who holds it to the anchors of the web: mail clients, and senders who go by MTA-STS. Others go on without proof, or by DANE. */
-static enum probe_weight weight_of_certificate(const struct port *port)
+static enum finding_weight weight_of_certificate(const struct port *port)
 {
 	bool clients = port->number == SUBMISSIONS || port->number == SUBMISSION;
 	if (clients || port->h->sts)
-		return PROBE_BROKEN;
-	return port->dane_proves ? PROBE_ADVICE : PROBE_WEAK;
+		return FINDING_BROKEN;
+	return port->dane_proves ? FINDING_ADVICE : FINDING_WEAK;
 }
 
 static void judge_certificate(const struct port *port)
 {
 	const struct probe_visit *v = &port->visit;
-	enum probe_weight weight = weight_of_certificate(port);
+	enum finding_weight weight = weight_of_certificate(port);
 	if (v->n_chain == 0)
 		return;
 	long long left = (long long)days_left(v);
@@ -203,7 +203,7 @@ static void judge_certificate(const struct port *port)
 	if (left < 0)
 		probe_find(port->p, weight, "expired", port->about, "the certificate has ended, %lld day%s ago: renew it", -left, left == -1 ? "" : "s");
 	else if (left < port->p->days)
-		probe_find(port->p, PROBE_WEAK, "expires-soon", port->about, "the certificate ends in %lld day%s: renew it, and look why that did "
+		probe_find(port->p, FINDING_WEAK, "expires-soon", port->about, "the certificate ends in %lld day%s: renew it, and look why that did "
 		           "not happen by itself", left, left == 1 ? "" : "s");
 	if (v->failure == TLS_FAIL_NAME)
 		probe_find(port->p, weight, "name", port->about, "the certificate is not for %.*s (it is for: %.*s): get one for the name that is "
@@ -289,10 +289,10 @@ static void try_records(struct port *port, const struct records *r, struct str b
 		bool matches = unusable == NULL && port->visit.end == PROBE_READY && proves(port, &record, 1, base, &v);
 		json_object_set_new(o, "matches", json_boolean(matches));
 		if (unusable != NULL)
-			probe_find(port->p, PROBE_WEAK, "tlsa-unusable", port->about, "the TLSA record %.*s cannot be used: %s; remove it",
+			probe_find(port->p, FINDING_WEAK, "tlsa-unusable", port->about, "the TLSA record %.*s cannot be used: %s; remove it",
 			           STR_ARG(buf_view(&text)), unusable);
 		else if (!matches && port->visit.end == PROBE_READY)
-			probe_find(port->p, PROBE_ADVICE, "tlsa-unmatched", port->about,
+			probe_find(port->p, FINDING_ADVICE, "tlsa-unmatched", port->about,
 			           "the TLSA record %.*s does not match what the server shows: right before a change of keys, else remove it",
 			           STR_ARG(buf_view(&text)));
 		set(o, "problem", str_of(unusable != NULL ? unusable : ""));
@@ -305,17 +305,17 @@ static void judge_records(struct port *port, const struct records *r, struct str
 {
 	struct probe_visit v;
 	if (r->j.verdict == DANE_UNUSABLE)
-		probe_find(port->p, PROBE_BROKEN, "dane-unusable", port->about,
+		probe_find(port->p, FINDING_BROKEN, "dane-unusable", port->about,
 		           "none of the TLSA records can be used (%s): publish one as 3 1 1", r->j.problem);
 	else if (r->j.verdict == DANE_TROUBLE)
-		probe_find(port->p, PROBE_BROKEN, "dane-trouble", port->about,
+		probe_find(port->p, FINDING_BROKEN, "dane-trouble", port->about,
 		           "whether there are TLSA records cannot be found out (%s), so who goes by DANE does not deliver here: mend the zone's "
 		           "signatures, or its name servers' answers for TLSA", r->j.problem);
 	else if (r->j.verdict == DANE_USABLE && port->visit.end == PROBE_READY) {
 		port->dane_proves = proves(port, r->j.records, r->j.n_records, base, &v);
 		struct str words = v.words;
 		if (!port->dane_proves)
-			probe_find(port->p, PROBE_BROKEN, "dane-mismatch", port->about,
+			probe_find(port->p, FINDING_BROKEN, "dane-mismatch", port->about,
 			           "no TLSA record matches the certificate (%.*s), so who goes by DANE does not deliver here: publish 3 1 1 %.*s, or "
 			           "put the old key back", STR_ARG(words), STR_ARG(port->visit.n_chain > 0 ? port->visit.chain[0].spki : STR("...")));
 	}
@@ -347,7 +347,7 @@ static void judge_dane(struct port *port, const struct probe_addresses *addresse
 	if (base.n > 0 && r->j.verdict != DANE_TROUBLE)
 		try_records(port, r, base);
 	if (r->j.verdict == DANE_NONE && p->validates && port->number == SMTP)
-		probe_find(p, PROBE_ADVICE, "no-dane", port->about, "there are no signed TLSA records: with DNSSEC and one as 3 1 1, senders could "
+		probe_find(p, FINDING_ADVICE, "no-dane", port->about, "there are no signed TLSA records: with DNSSEC and one as 3 1 1, senders could "
 		           "know whom they talk to (RFC 7672)");
 }
 
@@ -367,7 +367,7 @@ static bool look_at_port(struct probe *p, const struct probe_host *h, uint16_t n
 		set(o, "result", words);
 		probe_fact(p, o);
 		if (must)
-			probe_find(p, PROBE_BROKEN, "unreachable", port->about, "nobody answers (%.*s): look at the server, the firewall and the address "
+			probe_find(p, FINDING_BROKEN, "unreachable", port->about, "nobody answers (%.*s): look at the server, the firewall and the address "
 			           "in the DNS", STR_ARG(words));
 		return false;
 	}
@@ -390,7 +390,7 @@ void probe_host(struct probe *p, const struct probe_host *h)
 		probe_find_addresses(p, h->name, &addresses);
 	if (addresses.n == 0) {
 		const struct dns_answer *a = addresses.a.result > addresses.aaaa.result ? &addresses.a : &addresses.aaaa;
-		probe_find(p, PROBE_BROKEN, "no-address", h->name, "the name has no address (%s%s%.*s): mend its A and AAAA records",
+		probe_find(p, FINDING_BROKEN, "no-address", h->name, "the name has no address (%s%s%.*s): mend its A and AAAA records",
 		           probe_dns_word(a), a->text.n > 0 ? ": " : "", STR_ARG(a->text));
 		return;
 	}
@@ -402,6 +402,6 @@ void probe_host(struct probe *p, const struct probe_host *h)
 	any |= look_at_port(p, h, SUBMISSIONS, &addresses, false);
 	any |= look_at_port(p, h, SUBMISSION, &addresses, false);
 	if (!any)
-		probe_find(p, PROBE_BROKEN, "unreachable", h->name, "nobody answers on port 25, 465 or 587: look at the server, the firewall and the "
+		probe_find(p, FINDING_BROKEN, "unreachable", h->name, "nobody answers on port 25, 465 or 587: look at the server, the firewall and the "
 		           "addresses in the DNS");
 }
