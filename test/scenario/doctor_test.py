@@ -11,12 +11,19 @@ import time
 import harness
 from harness import Sealpost, dns_middle, wait_until
 from harness.dns_middle import DnsMiddle
+from harness.internet import Internet
 from harness.message import letter
+from harness.network import own_network
+from harness.next_hop import closes_after_220, honest
 from harness.raw import Raw
 from harness.zone import Zones
 
 DAY_S = 86400
 ESCAPES = "\x1b]0;owned\x07\u202e"
+
+
+def setUpModule():
+    own_network()
 
 
 def day(days):
@@ -185,6 +192,27 @@ class Doctor(harness.Scenario):
             self.assertEqual((facts["dnssec"][0]["dnssec"], facts["dnssec"][0]["dane"]), (state, "inactive"))
             self.assertLess(abs(time.time() - facts["dnssec"][0]["dnssec_since_s"]), 60)
             server.stop()
+
+    def test_a_hello_that_was_too_much(self):
+        """A real server that bears the second, smaller hello alone: listed, over a restart, with the day when that ends."""
+        def picky(hop, session):
+            tried.append(hop)
+            (closes_after_220 if len(tried) == 1 else honest)(hop, session)
+        tried, net = [], Internet(self)
+        domain = net.domain("picky")
+        domain.host(net.certificate("right", domain.mx), starttls=picky)
+        server = net.start(queue="retry 1s")
+        net.send(domain)
+        wait_until(lambda: domain.letters, "the letter")
+        for restarted in (False, True):
+            if restarted:
+                server.stop()
+                server.start()
+            facts = wait_until(lambda: self.look(server, status=1)[0], "facts")
+            self.assertEqual([fact["host"] for fact in facts["hello"]], [domain.mx])
+            until = datetime.datetime.strptime(facts["hello"][0]["until"], "%Y-%m-%dT%H:%M:%SZ")
+            self.assertEqual((until - datetime.datetime.utcnow()).days, 6)
+            self.assertEqual(facts["remembered"][0]["domains"], 1)
 
     def test_memories(self):
         """What was learned of others is listed; nothing that others may have chosen reaches the terminal as it is."""
