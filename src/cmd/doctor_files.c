@@ -126,18 +126,17 @@ void doctor_changes(struct doctor *d)
 		look_whether_changed(d, files[i].path);
 }
 
-/* That everybody may is an error of the configuration. */
-static void look_at_secrets(struct doctor *d)
+/* That everybody may is an error of the configuration, and the group of another secret a warning; that of a key may have its reasons. */
+static void look_at_keys(struct doctor *d)
 {
 	const struct conf_file *files;
 	size_t n = conf_files(d->conf, &files);
 	for (size_t i = 0; i < n; i++) {
 		struct path_facts facts;
-		if ((files[i].use & (CONF_FILE_KEY | CONF_FILE_USERS | CONF_FILE_SECRET)) != 0 && mode_of(files[i].path, &facts) &&
-		    (facts.mode & GROUP_READ) != 0)
-			findings_add(&d->findings, FINDING_WEAK, "secret", files[i].path,
-			             "its group (%u) may read this secret: the server needs no group for it; chmod g= %.*s", (unsigned)facts.gid,
-			             STR_ARG(files[i].path));
+		if ((files[i].use & CONF_FILE_KEY) != 0 && mode_of(files[i].path, &facts) && (facts.mode & GROUP_READ) != 0)
+			findings_add(&d->findings, FINDING_ADVICE, "key", files[i].path,
+			             "its group (%u) may read this key: if nobody else needs that, the server does not; chmod g= %.*s",
+			             (unsigned)facts.gid, STR_ARG(files[i].path));
 	}
 }
 
@@ -194,7 +193,7 @@ void doctor_files(struct doctor *d)
 	for (size_t i = 0; i < d->conf->n_tls; i++)
 		for (size_t j = 0; j < d->conf->tls[i].certs.n; j++)
 			list_certificate(d, d->conf->tls[i].certs.items[j], d->conf->tls[i].keys.items[j]);
-	look_at_secrets(d);
+	look_at_keys(d);
 	look_at_anchors(d);
 }
 

@@ -100,6 +100,7 @@ class Doctor(harness.Scenario):
             server.mail.rmdir()
         away.rename(server.mail)
 
+        made_s = server.cert.stat().st_mtime
         good, expired = server.cert.read_bytes(), server.authority.expired("mx1.example.test", "localhost", file="old")
         server.cert.write_bytes(expired[0].read_bytes())
         _, findings = self.look(server, status=1)
@@ -107,12 +108,16 @@ class Doctor(harness.Scenario):
         self.assertIn("this certificate has expired: get a new one", told)
         self.assertTrue(any("does not fit" in text for text in told), told)
         server.cert.write_bytes(good)
+        os.utime(server.cert, (made_s, made_s))
 
-        for path in (server.key, server.users):
-            path.chmod(0o640)
-            _, findings = self.look(server, status=1)
-            self.only(findings, "secret", "weak", f"chmod g= {path}")
-            path.chmod(0o600)
+        server.users.chmod(0o640)
+        _, findings = self.look(server, status=1)
+        self.only(findings, "configuration", "weak", f"chmod g= {server.users}")
+        server.users.chmod(0o600)
+        server.key.chmod(0o640)
+        _, findings = self.look(server, status=0)
+        self.assertEqual(findings["key"][0]["weight"], "advice")
+        server.key.chmod(0o600)
 
         server.write_conf(direct="\n    ".join(f'exception {name}.test encrypt until {day(days)} reason "{reason}"' for name, days, reason in (
             ("past", -3, "was broken"), ("soon", 5, "their ticket 4711"), ("later", 60, "who knows"))))
