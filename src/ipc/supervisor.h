@@ -60,6 +60,7 @@ enum ipc_arrow {
  * neighbour's, if it is a front. links: how many of this arrow and instance have come so far, so that a report of an older
  * one is recognised.
  * STALE: a folder of this role is another one than when it was confined, or a front cannot use a CROWD; only a new process can.
+ * WORKING: this role is still busy with the generation that was offered, and gets on with it.
  * ASK_USER: what is this account's name? A front may not look itself. The answer is USER, its name empty if there is none. */
 #define ROLE_TO_SUPERVISOR(MSG, U, I, S)                                     \
 	MSG(FROM_ROLE_READY, from_role_ready, U(generation))                 \
@@ -71,7 +72,8 @@ enum ipc_arrow {
 	MSG(FROM_ROLE_DRAINED, from_role_drained, U(unused))                 \
 	MSG(FROM_ROLE_LINK_BROKE, from_role_link_broke, U(arrow) U(instance) U(links)) \
 	MSG(FROM_ROLE_STALE, from_role_stale, U(unused))                     \
-	MSG(FROM_ROLE_ASK_USER, from_role_ask_user, U(request) U(uid))
+	MSG(FROM_ROLE_ASK_USER, from_role_ask_user, U(request) U(uid))       \
+	MSG(FROM_ROLE_WORKING, from_role_working, U(unused))
 
 IPC_DECLARE(SUPERVISOR_TO_ROLE, supervisor_to_role)
 IPC_DECLARE(ROLE_TO_SUPERVISOR, role_to_supervisor)

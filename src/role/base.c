@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/process.h"
 #include "sys/socket.h"
@@ -21,7 +22,8 @@ struct role_base {
 	void (*ended)(void *owner);
 	void *ended_owner;
 	uint64_t next_request;
-	bool drained, told_confinement, is_stale;
+	bool drained, told_confinement, is_stale, applying;
+	int64_t told_working_s;
 	uint16_t links[IPC_ARROW_COUNT][INSTANCES_MAX]; /* how many have come */
 
 	/* The generation that is arriving, and the one in force. */
@@ -63,6 +65,16 @@ static void tell_confinement(struct role_base *b)
 	          LOG_Z("less", facts->less));
 }
 
+void role_working(struct role_base *b)
+{
+	int64_t now_s = clock_wall_s(); /* the loop's clock stands still meanwhile */
+	if (b == NULL || !b->applying || now_s == b->told_working_s)
+		return;
+	b->told_working_s = now_s;
+	channel_send(b->control, FROM_ROLE_WORKING, &(struct from_role_working){ 0 });
+	channel_flush(b->control);
+}
+
 static fault apply(struct role_base *b, struct why *why)
 {
 	struct conf_report report;
@@ -76,7 +88,10 @@ static fault apply(struct role_base *b, struct why *why)
 
 	log_begin(b->hooks->name, conf->log_json);
 	tell_confinement(b);
+	b->applying = true;
+	b->told_working_s = clock_wall_s();
 	f = b->hooks->apply(b->role, conf, why);
+	b->applying = false;
 	if (f != OK) {
 		conf_free(&conf);
 		return f;

@@ -50,6 +50,8 @@ struct role_base *role_base_new(struct loop *loop, int control_fd, const struct 
 struct channel   *role_control(struct role_base *base);
 uint64_t          role_unix_connect(struct role_base *base, struct str path); /* returns the request */
 void              role_drained(struct role_base *base);
+/* Within apply: it takes long, and gets on. Told once a second; elsewhere nothing is. */
+void              role_working(struct role_base *base);
 /* Something in a folder of ours cannot be used. True: that is because the folder is another one than when this process was
  * confined; a new process has been asked for, and this one will soon be ended. */
 bool              role_folder_refused(struct role_base *base);

@@ -161,6 +161,8 @@ struct store {
 	struct arena *scratch;           /* of one transaction */
 	uint64_t moving_after;           /* tidying: messages up to this one have been moved */
 	bool moving;
+	void (*working)(void *owner);    /* as the options say */
+	void *working_owner;
 	struct list observations;        /* that wait for a commit */
 	size_t n_observations;
 };

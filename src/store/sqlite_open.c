@@ -10,6 +10,7 @@
 #include "sys/file.h"
 #include "sys/socket.h"
 
+enum { WORKING_STEPS = 1000 }; /* of SQLite, between two words that it gets on: each may be a read of a slow disk */
 enum {
 	FORMAT = 3,                      /* PRAGMA user_version: of the tables and of the content files */
 	APPLICATION = 0x53504f51,        /* "SPOQ", what file(1) may say about the database */
@@ -181,11 +182,20 @@ static fault make_database_file(struct store *s, const char *path, struct why *w
 	return sync_names(s, path, why);
 }
 
+static int on_progress(void *owner)
+{
+	struct store *s = owner;
+	s->working(s->working_owner);
+	return 0; /* it goes on */
+}
+
 static fault connect(struct store *s, const char *file, struct why *why)
 {
 	TRY(sql_fault(s, sqlite3_open_v2(file, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL), why));
 	sqlite3_extended_result_codes(s->db, 1);
 	sqlite3_busy_timeout(s->db, BUSY_MS);
+	if (s->working != NULL)
+		sqlite3_progress_handler(s->db, WORKING_STEPS, on_progress, s);
 	return OK;
 }
 
@@ -349,6 +359,10 @@ static fault sqlite_open(struct str directory, const struct store_options *optio
 	list_init(&s->leases_by_end);
 	list_init(&s->drafts);
 	list_init(&s->observations);
+	if (options != NULL) {
+		s->working = options->working;
+		s->working_owner = options->owner;
+	}
 	uint64_t segment_bytes = options != NULL && options->segment_bytes > 0 ? options->segment_bytes
 	                                                                       : SEGMENT_BYTES_DEFAULT;
 	fault f = open_parts(s, path, segment_bytes, why);

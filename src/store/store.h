@@ -121,6 +121,8 @@ struct store_finding {
 
 struct store_options {
 	uint64_t segment_bytes;          /* of one content file; 0: the default of 64 MB */
+	void (*working)(void *owner);    /* now and then within a call that takes long, at open above all; NULL: nobody wants to know */
+	void *owner;
 };
 
 /* RETRY makes due what is not, and takes back one attempt: the one that follows is not of the schedule. The first one is never taken

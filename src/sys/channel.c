@@ -170,6 +170,11 @@ static void flush(struct channel *c)
 		buf_shrink(&c->unsent);
 }
 
+void channel_flush(struct channel *c)
+{
+	flush(c);
+}
+
 size_t channel_backlog(const struct channel *c)
 {
 	return buf_view(&c->unsent).n;

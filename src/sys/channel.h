@@ -40,6 +40,7 @@ void   channel_keep_secret(struct channel *c); /* at once after channel_new: wha
 void   channel_close(struct channel **c); /* what fits into the socket now is still sent */
 void   channel_send(struct channel *c, unsigned kind, const void *msg);
 void   channel_send_fd(struct channel *c, unsigned kind, const void *msg, int fd); /* fd is moved */
+void   channel_flush(struct channel *c);            /* what fits into the socket leaves now, not at the end of the turn */
 size_t channel_backlog(const struct channel *c);    /* unsent bytes */
 void   channel_pause(struct channel *c, bool pause); /* stop reading, and hand out nothing of what was read */
 

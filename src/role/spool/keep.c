@@ -137,9 +137,15 @@ static void want_tidy(struct spool *s)
 	timer_set(&s->tidy, loop_now_ms(s->loop) + TIDY_MS);
 }
 
+static void working(void *owner)
+{
+	role_working(((struct spool *)owner)->base);
+}
+
 fault spool_open_store(struct spool *s, struct str directory, struct why *why)
 {
-	TRY(s->ops->open(directory, NULL, &s->store, why));
+	struct store_options options = { .working = working, .owner = s };
+	TRY(s->ops->open(directory, &options, &s->store, why));
 	fault f = prepare(s, s->conf, why);
 	if (f != OK) {
 		s->ops->close(&s->store);

@@ -16,8 +16,6 @@
 enum {
 	REPLACE_MS = 1000,
 	REST_MS = 20000,
-	READY_MS = 20000,
-	READY_MAX_MS = 120000,
 	BACKOFF_MAX_MS = 60000,
 	STEADY_MS = 60000,
 	DEATHS_AT_START_MAX = 5
@@ -52,19 +50,20 @@ static void start_again(void *owner)
 	slot_start(owner);
 }
 
-/* It hangs, or has very much to do: this is told at 20, 40 and 80 s, then it is started anew. */
+/* It hangs, or has very much to do. */
 static void not_ready(void *owner)
 {
 	struct slot *s = owner;
-	int64_t now = loop_now_ms(s->sv->loop), waited = now - s->offered_ms;
-	bool too_long = waited >= READY_MAX_MS;
-	log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", s->pid), LOG_U("waited_ms", waited),
-	          LOG_Z("text", too_long ? "this role has not taken its configuration: it is started again"
-	                                 : "this role has not taken its configuration yet"));
-	if (too_long)
+	int64_t now = loop_now_ms(s->sv->loop), until = patience_until_ms(s->offered_ms, s->heard_ms, now);
+	const char *words = until == 0 ? "this role has not taken its configuration: it is started again"
+	                    : s->heard_ms > s->offered_ms ? "this role has not taken its configuration yet, and is busy with it"
+	                                                  : "this role has not taken its configuration yet";
+	log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)), LOG_U("pid", s->pid), LOG_U("waited_ms", now - s->offered_ms),
+	          LOG_Z("text", words));
+	if (until == 0)
 		child_kill(s->child);
 	else
-		timer_set(&s->ready, waited * 2 < READY_MAX_MS ? now + waited : s->offered_ms + READY_MAX_MS);
+		timer_set(&s->ready, until);
 }
 
 static void end_replaced(struct slot *s)
@@ -170,6 +169,9 @@ static void on_message(void *owner, unsigned kind, const void *msg, int fd)
 		generation_refused(s, m->generation, m->text);
 		break;
 	}
+	case FROM_ROLE_WORKING:
+		s->heard_ms = loop_now_ms(s->sv->loop);
+		break;
 	case FROM_ROLE_UNIX_CONNECT:
 		connect_for(s, msg);
 		break;
@@ -392,8 +394,8 @@ void slot_offer(struct slot *s, const struct generation *g)
 	if (s->control == NULL || s->offered == g->number || slot_makes_room(s, g))
 		return;
 	s->offered = g->number;
-	s->offered_ms = loop_now_ms(s->sv->loop);
-	timer_set(&s->ready, s->offered_ms + READY_MS);
+	s->offered_ms = s->heard_ms = loop_now_ms(s->sv->loop);
+	timer_set(&s->ready, patience_until_ms(s->offered_ms, s->heard_ms, s->offered_ms));
 	if (s->kind == ROLE_KEEPER || s->kind == ROLE_FRONT)
 		chains_offered(s->sv, g);
 	for (size_t i = 0; i < g->texts->n; i++)

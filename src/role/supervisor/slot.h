@@ -54,7 +54,7 @@ struct slot {
 	unsigned restarts, deaths_in_a_row;
 	int64_t started_ms;
 	struct timer restart;
-	int64_t offered_ms;
+	int64_t offered_ms, heard_ms;  /* since then it has said that it gets on */
 	struct timer ready;            /* what was offered is to be taken within a time */
 	uint16_t links[IPC_ARROW_COUNT][FRONTS_MAX]; /* how many this process was given, by the neighbour's instance */
 	char *status;                  /* the role's answer to the status question in hand */
@@ -129,6 +129,9 @@ bool terms_equal(const struct terms *a, const struct terms *b);
 void terms_free(struct terms *t);
 /* What a running server cannot change: the queue's place, the accounts of all roles but the porter. */
 fault terms_check(const struct conf *now, const struct conf *coming, struct conf_report *report);
+
+/* patience.c: when to look again at a role that has not taken its configuration yet; 0: never, it hangs */
+int64_t patience_until_ms(int64_t offered_ms, int64_t heard_ms, int64_t now_ms);
 
 /* slot.c */
 const char *role_kind_name(enum role_kind kind);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -326,6 +327,41 @@ static void a_queue_elsewhere_cannot_be_made(void **state)
 	ops->close(&s);
 }
 
+static void count(void *owner)
+{
+	++*(unsigned *)owner;
+}
+
+/* The more there is to look at, the more often somebody is told. */
+static void opening_says_that_it_gets_on(void **state)
+{
+	struct fixture *f = *state;
+	enum { RCPTS = 3000 };
+	unsigned words = 0;
+	struct store_options options = { .segment_bytes = SEGMENT_BYTES_MIN, .working = count, .owner = &words };
+	ops->close(&f->store);
+	assert_int_equal(ops->open(str_of(f->queue), &options, &f->store, NULL), OK);
+	unsigned empty = words;
+	struct store_rcpt *rcpts = must_alloc(RCPTS * sizeof *rcpts);
+	char (*keys)[32] = must_alloc(RCPTS * sizeof *keys);
+	for (unsigned i = 0; i < RCPTS; i++) {
+		(void)snprintf(keys[i], sizeof keys[i], "mx:d%u.example", i);
+		rcpts[i] = (struct store_rcpt){ .address = STR("b@y.example"), .original = STR("b@y.example"), .key = str_of(keys[i]),
+			                        .next_s = 1000 };
+	}
+	struct store_commit c = { .message = { .id = STR("m1"), .sender = STR("a@x.example"), .arrived_s = 1000 }, .rcpts = rcpts,
+		                  .n_rcpts = RCPTS };
+	assert_int_equal(ops->draft_new(f->store, &c.draft), OK);
+	assert_int_equal(ops->draft_append(f->store, c.draft, STR("content")), OK);
+	assert_int_equal(ops->commit(f->store, &c, 1, NULL, 0, NULL), OK);
+	ops->close(&f->store);
+	words = 0;
+	assert_int_equal(ops->open(str_of(f->queue), &options, &f->store, NULL), OK);
+	assert_true(words > empty + 10);
+	free(rcpts);
+	free(keys);
+}
+
 /* A log that a killed process has left is emptied before anything is accepted; who is in the middle of reading it keeps it. */
 static void a_reader_in_the_way_of_an_old_log_is_told(void **state)
 {
@@ -429,6 +465,7 @@ int main(void)
 		TEST(only_the_owner_may_look),
 		TEST(a_newer_format_is_refused),
 		TEST(a_queue_elsewhere_cannot_be_made),
+		TEST(opening_says_that_it_gets_on),
 		TEST(a_reader_in_the_way_of_an_old_log_is_told),
 		TEST(a_statement_that_failed_is_not_run_again),
 		TEST(an_administrator_can_look),
