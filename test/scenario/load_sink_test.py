@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import subprocess
+import threading
+import time
 
 import harness
 from harness import Acted
@@ -98,6 +100,32 @@ class LoadAndSink(harness.Scenario):
             sent += size
         self.assertEqual(sink.totals()["octets"], sent)
 
+    def test_last_lines(self):
+        """A body that would end in a line of no octet, of one and of two: it ends with CRLF all the same, or the dot would not count."""
+        heard = []
+
+        class Server(Acted):
+            def talk(self, peer):
+                f = peer.makefile("rb")
+                peer.sendall(b"220 x\r\n")
+                while line := f.readline():
+                    if line == b"DATA\r\n":
+                        peer.sendall(b"354 x\r\n")
+                        content = b""
+                        while (line := f.readline()) != b".\r\n":
+                            content += line
+                        heard.append(content)
+                    peer.sendall(b"221 x\r\n" if line == b"QUIT\r\n" else b"250 x\r\n")
+
+        server = self.start(Server("lines"))
+        options = ("--quiet", "--tls", "none", "--to", "sam@example.test", "--connections", 1, "--count", 1)
+        load(*options, "--size", 0, f"127.0.0.1:{server.port}")
+        header = len(heard[0])
+        self.assertTrue(heard[0].endswith(b"\r\n\r\n"))
+        for more in (780, 781, 782, 859):
+            load(*options, "--size", header + more, f"127.0.0.1:{server.port}")
+            self.assertEqual((len(heard[-1]), heard[-1][-2:], heard[-1].count(b"\n")), (header + more, b"\r\n", heard[-1].count(b"\r\n")))
+
     def test_fates(self):
         for at in ("dot", "rcpt", "mail"):
             with self.subTest(at=at):
@@ -153,8 +181,24 @@ class LoadAndSink(harness.Scenario):
         running = Process("load", [binary(), "load", "--json", "--quiet", "--to", "sam@example.test", "--tls", "none", "--duration", "1h",
                                    f"127.0.0.1:{sink.port}"], self.folder, env={**os.environ, **ENVIRONMENT})
         harness.wait_until(lambda: connected(sink.port), "a connection to the sink")
-        self.assertEqual(running.stop(signal.SIGINT), 0, running.log())
-        self.assertEqual(json.loads(running.log())["accepted_in_all"], sink.totals()["messages"])
+        status = running.stop(signal.SIGINT)
+        told = json.loads(running.log())
+        self.assertEqual(status, 0 if told["accepted_in_all"] > 0 else 1, running.log())
+        self.assertEqual(told["accepted_in_all"], sink.totals()["messages"])
+
+    def test_the_end_waits_for_no_greeting(self):
+        gone = threading.Event()
+
+        class Silent(Acted):
+            def talk(self, peer):
+                gone.wait(60)
+
+        server = self.start(Silent("silent"))
+        begin = time.monotonic()
+        told = json.loads(load("--json", "--to", "a@example.test", "--duration", "100ms", f"127.0.0.1:{server.port}", status=1))
+        self.assertLess(time.monotonic() - begin, 9)  # ten seconds are for messages under way
+        self.assertEqual((told["accepted"], told["failed"]), (0, 0))
+        gone.set()
 
     def test_nobody_there(self):
         with socket.socket() as s:

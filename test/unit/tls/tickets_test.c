@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Who resumes where. A raw OpenSSL client keeps sessions; ours never resumes. */
+/* Who resumes where. A raw OpenSSL client keeps sessions; ours resumes only where it has nothing to prove. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -293,6 +293,44 @@ static void what_is_resumed_has_forward_secrecy(void **state)
 	SSL_SESSION_free(session);
 }
 
+/* One session of our own client; its ticket, if it got one, replaces the one that it came with. */
+static bool our_client_resumes(struct place *p, struct tls_client *c, enum tls_prove prove, struct tls_ticket **ticket)
+{
+	struct tls_wish wish = { .name = STR("mx.example.org"), .prove = prove, .ticket = *ticket };
+	struct tls *client = tls_connect_wish(c, &wish), *server = tls_accept(p->one.server);
+	struct tls_facts ours, theirs;
+	tls_use_tickets(server, p->one.tickets, "submissions");
+	home_pump(client, server, 0);
+	assert_int_equal(tls_state(client), TLS_OPEN);
+	tls_facts(client, &ours);
+	tls_facts(server, &theirs);
+	assert_int_equal(ours.resumed, theirs.resumed);
+	tls_ticket_free(ticket);
+	*ticket = tls_ticket_of(client);
+	tls_free(&client); /* without close_notify: the ticket lasts all the same */
+	tls_free(&server);
+	return ours.resumed;
+}
+
+static void our_own_resumes_where_nothing_is_to_be_proven(void **state)
+{
+	struct place *p = *state;
+	struct tls_client_options options = { .ca_pem = buf_view(&p->home.ca_pem) };
+	struct tls_client *c = tls_client_new(&options, NULL);
+	struct tls_ticket *ticket = NULL;
+	assert_false(our_client_resumes(p, c, TLS_PROVE_NOTHING, &ticket));
+	assert_non_null(ticket);
+	assert_true(our_client_resumes(p, c, TLS_PROVE_NOTHING, &ticket));
+	assert_true(our_client_resumes(p, c, TLS_PROVE_NOTHING, &ticket));
+	assert_non_null(ticket);
+	assert_false(our_client_resumes(p, c, TLS_PROVE_NAME, &ticket)); /* a certificate must be shown */
+	set_seeds(p, seed(SEED_B), STR_NONE);
+	assert_false(our_client_resumes(p, c, TLS_PROVE_NOTHING, &ticket));
+	tls_ticket_free(&ticket);
+	tls_ticket_free(&ticket);
+	tls_client_free(&c);
+}
+
 static void attack_41_a_ticket_allows_no_early_data(void **state)
 {
 	struct place *p = *state;
@@ -341,6 +379,7 @@ int main(void)
 		TEST(attack_42_no_seed_is_empty),
 		TEST(without_seeds_there_are_no_tickets),
 		TEST(tls12_has_no_tickets),
+		TEST(our_own_resumes_where_nothing_is_to_be_proven),
 		TEST(what_is_resumed_has_forward_secrecy),
 		TEST(attack_41_a_ticket_allows_no_early_data),
 		TEST(a_forged_ticket_is_a_new_session),
