@@ -65,10 +65,10 @@ static inline uint64_t rcpts_from(uint64_t message)
 	SQL(SQL_REMOVE_RCPT, "DELETE FROM rcpt WHERE number=?1")                                   \
 	SQL(SQL_HAS_RCPTS, "SELECT 1 FROM rcpt WHERE number BETWEEN ?1 AND ?2 LIMIT 1")            \
 	SQL(SQL_REMOVE_MESSAGE, "DELETE FROM message WHERE number=?1 RETURNING extents")           \
-	SQL(SQL_DUE, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"    \
+	SQL(SQL_DUE, "SELECT number,next_s FROM rcpt INDEXED BY rcpt_due WHERE destination=?1 AND held=0 ORDER BY next_s,number") \
+	SQL(SQL_ROW, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"    \
 	             "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK                \
-	             " FROM rcpt r INDEXED BY rcpt_due CROSS JOIN message m ON m.number=r.number>>20"       \
-	             " WHERE r.destination=?1 AND r.held=0 ORDER BY r.next_s,r.number")            \
+	             " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number=?1")        \
 	SQL(SQL_WALK, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"   \
 	              "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK ",m.sender,m.arrived_s,m.user"   \
 	              " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"                 \
@@ -248,7 +248,7 @@ fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
 fault sqlite_recall_some(struct store *s, struct str prefix, struct str after, size_t max,
                          void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner, size_t *n_out);
 enum rcpt_state state_of(int held);
-/* One row of SQL_DUE or SQL_WALK; false: no room in the arena. */
+/* One row of SQL_ROW or SQL_WALK; false: no room in the arena. */
 bool  row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_rcpt *out);
 /* The next row of SQL_WALK that matches, with as much of its message as selectors look at. F_ABSENT: no more. */
 struct walk { sqlite3_stmt *st; const struct store_selector *which; };

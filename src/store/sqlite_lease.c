@@ -74,7 +74,24 @@ struct leasing {
 	size_t max, n;
 };
 
-/* Leases what is due at one destination, while there is room. *due_out: when the next one there is due;
+/* False: it may not be leased, whatever the index said of it, or there is no room for it. */
+static bool take_row(struct store *s, struct leasing *g, uint64_t number, fault *f_out, struct why *why)
+{
+	sqlite3_stmt *st = sql(s, SQL_ROW);
+	bind_u64(st, 1, number);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
+	*f_out = sql_fault(s, rc, why);
+	bool queued = *f_out == OK && rc == SQLITE_ROW && sqlite3_column_int(st, 7) == 0;
+	if (queued && !row_rcpt(s, st, g->arena, &g->out[g->n])) {
+		g->max = g->n; /* the arena is full */
+		queued = false;
+	}
+	sql_done(st);
+	return queued;
+}
+
+/* Leases what is due at one destination, while there is room. Those in hand come first by time, so that the index alone is walked,
+ * and a row looked at only when it is taken. *due_out: when the next one there is due;
  * false: nothing waits there any more. */
 static fault lease_destination(struct store *s, struct leasing *g, struct str key, bool *waits_out, int64_t *due_out,
                                struct why *why)
@@ -86,24 +103,29 @@ static fault lease_destination(struct store *s, struct leasing *g, struct str ke
 	bind_str(st, 1, key);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
 	*waits_out = false;
-	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+	fault taken = OK;
+	while (st != NULL && taken == OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		uint64_t number = column_u64(st, 0);
-		int64_t next_s = sqlite3_column_int64(st, 9);
-		if (lease_find(s, number) != NULL || sqlite3_column_int(st, 7) != 0) /* the index may be damaged */
+		int64_t next_s = sqlite3_column_int64(st, 1);
+		if (lease_find(s, number) != NULL)
 			continue;
 		bool same = last_message == message_of(number) && last_next_s == next_s;
-		*waits_out = true;
 		*due_out = next_s;
-		if (next_s > g->now_s || g->n == g->max || (!same && messages >= g->room->key_max) ||
-		    !row_rcpt(s, st, g->arena, &g->out[g->n]))
+		*waits_out = next_s > g->now_s || g->n == g->max || (!same && messages >= g->room->key_max);
+		if (*waits_out)
 			break;
-		*waits_out = false;
+		if (!take_row(s, g, number, &taken, why)) {
+			*waits_out = g->n == g->max;
+			if (*waits_out)
+				break;
+			continue; /* the index may be damaged */
+		}
 		messages += !same;
 		last_message = message_of(number);
 		last_next_s = next_s;
 		lease_give(s, &g->out[g->n++], g->until_s);
 	}
-	fault f = sql_fault(s, rc, why);
+	fault f = taken == OK ? sql_fault(s, rc, why) : taken;
 	sql_done(st);
 	return f;
 }
