@@ -46,6 +46,12 @@ static void show_texts(struct rcpt *r)
 	r->facts.last_dialogue = buf_view(&r->dialogue);
 }
 
+void set_key(struct rcpt *r, struct str key)
+{
+	set_text(&r->key, key);
+	show_texts(r);
+}
+
 void set_reply(struct rcpt *r, struct str text)
 {
 	set_text(&r->reply, text);

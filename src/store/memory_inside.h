@@ -45,6 +45,7 @@ void message_copy(struct store_message *to, const struct store_message *from, st
 void message_free(struct message *m);
 void rcpt_free(struct rcpt *r);
 void set_reply(struct rcpt *r, struct str text);
+void set_key(struct rcpt *r, struct str key);
 
 /* ---- memory_lease.c ---- */
 

@@ -85,6 +85,7 @@ static bool act_on(struct rcpt *r, enum operator_action action, int64_t now_s)
 			return false;
 		r->facts.state = RCPT_QUEUED;
 		r->facts.next_s = now_s;
+		set_key(r, STR(STORE_RELEASED));
 		return true;
 	case ACT_REMOVE:
 		rcpt_free(r);

@@ -82,8 +82,10 @@ static inline uint64_t rcpts_from(uint64_t message)
 	SQL(SQL_MESSAGE, "SELECT number,id,sender,arrived_s,size_bytes,body,smtputf8,ret,envid,client,helo,user,"     \
 	                 "protocol,tls," MESSAGE_OK("") ",tls_tag FROM message WHERE id=?1")        \
 	SQL(SQL_CONTENT, "SELECT number,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE id=?1")      \
-	SQL(SQL_SET, "UPDATE rcpt SET held=?2, next_s=?3, state_sum="                              \
-	             "checksum(number,destination,?2,attempts,?3,last_reply,last_dialogue,delay_warned) WHERE number=?1") \
+	SQL(SQL_HOLD, "UPDATE rcpt SET held=1, next_s=?2, state_sum="                              \
+	              "checksum(number,destination,1,attempts,?2,last_reply,last_dialogue,delay_warned) WHERE number=?1") \
+	SQL(SQL_RELEASE, "UPDATE rcpt SET held=0, next_s=?2, destination=?3, state_sum="           \
+	                 "checksum(number,?3,0,attempts,?2,last_reply,last_dialogue,delay_warned) WHERE number=?1") \
 	SQL(SQL_SOONER, "UPDATE rcpt SET next_s=?2, attempts=max(min(1,attempts),attempts-1), state_sum="                \
 	                "checksum(number,destination,held,max(min(1,attempts),attempts-1),?2,last_reply,last_dialogue,delay_warned)" \
 	                " WHERE number=?1")                                                        \

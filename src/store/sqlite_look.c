@@ -184,12 +184,21 @@ fault sqlite_list(struct store *s, const struct store_selector *which, uint64_t 
 
 /* ---- the operator's actions ---- */
 
-static fault set_state(struct store *s, uint64_t rcpt, bool held, int64_t next_s)
+static fault hold(struct store *s, uint64_t rcpt, int64_t next_s)
 {
-	sqlite3_stmt *st = sql(s, SQL_SET);
+	sqlite3_stmt *st = sql(s, SQL_HOLD);
 	bind_u64(st, 1, rcpt);
-	bind_u64(st, 2, held);
-	bind_s64(st, 3, next_s);
+	bind_s64(st, 2, next_s);
+	return sql_run(s, st, NULL);
+}
+
+static fault release(struct store *s, uint64_t rcpt, int64_t now_s)
+{
+	sqlite3_stmt *st = sql(s, SQL_RELEASE);
+	bind_u64(st, 1, rcpt);
+	bind_s64(st, 2, now_s);
+	bind_str(st, 3, STR(STORE_RELEASED));
+	after_note(s, STR(STORE_RELEASED), now_s);
 	return sql_run(s, st, NULL);
 }
 
@@ -230,9 +239,11 @@ static fault act_on(struct store *s, const struct store_rcpt *r, enum operator_a
 		return OK;
 	after_end(s, r->number);
 	if (action == ACT_HOLD)
-		return set_state(s, r->number, true, r->next_s);
+		return hold(s, r->number, r->next_s);
+	if (action == ACT_RELEASE)
+		return release(s, r->number, now_s);
 	after_note(s, r->key, now_s);
-	return action == ACT_RETRY ? bring_forward(s, r, now_s) : set_state(s, r->number, false, now_s);
+	return bring_forward(s, r, now_s);
 }
 
 /* Rows that match, first; changing a table while walking it is not defined. */

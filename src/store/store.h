@@ -127,6 +127,9 @@ struct store_options {
 
 /* RETRY makes due what is not, and takes back one attempt: the one that follows is not of the schedule. The first one is never taken
  * back: what was tried once stays so, however often it is asked for. */
+/* The destination of what nobody may carry, and of what was released, until an outcome has its own. */
+#define STORE_RELEASED "hold:"
+
 enum operator_action { ACT_RETRY, ACT_HOLD, ACT_RELEASE, ACT_REMOVE };
 
 struct store_ops {
@@ -171,8 +174,8 @@ struct store_ops {
 	fault (*list)(struct store *s, const struct store_selector *which, uint64_t after_number, struct arena *a,
 	              struct store_rcpt *out, size_t max, size_t *n_out);
 	/* Acts on all that match and are not leased (remove and hold also mark leased ones: the lease's fence
-	 * becomes stale). RETRY sets next_s to now_s. RELEASE of what is damaged looks at all of it first: it is done only
-	 * if it is whole (again). */
+	 * becomes stale). RETRY sets next_s to now_s. RELEASE gives the destination STORE_RELEASED; of what is damaged it looks at
+	 * all first: it is done only if it is whole (again). */
 	fault (*act)(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
 	             uint64_t *n_out);
 

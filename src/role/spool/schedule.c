@@ -13,7 +13,7 @@ enum {
 	SLEEP_MS_MAX = 60000,            /* the queue's clock may run faster than the loop's */
 	LEASE_LEFT_S = 30,               /* of a lease, when its worker is given up: a little before the store would do it */
 };
-static const char hold_key[] = "hold:";
+static const char hold_key[] = STORE_RELEASED;
 
 /* ---- routes ---- */
 
@@ -362,7 +362,7 @@ static fault dispatch_one(struct spool *s, struct dispatch *d, const struct stor
 		TRY(s->ops->message(s->store, r->id, a, &d->message));
 		d->message_id = r->id;
 	}
-	bool released = str_eq(r->key, str_of(hold_key)); /* held by a route, and not held any more */
+	bool released = str_eq(r->key, str_of(hold_key)); /* and not held any more */
 	struct route route = route_of(s, &d->message, r->address, released, a, &domain, &key);
 	if (key.p == NULL)
 		key = str_of(hold_key);

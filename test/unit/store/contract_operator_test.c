@@ -129,6 +129,7 @@ static void the_operator_acts(void **state)
 	assert_int_equal(n, 1);
 	assert_int_equal(lease(f, NOW, out, 4), 1);
 	assert_str(out[0].address, "1@y");
+	assert_str(out[0].key, STORE_RELEASED);
 	assert_int_equal(f->ops->act(f->store, &one, ACT_REMOVE, NOW, &n), OK);
 	assert_int_equal(n, 1);
 	assert_int_equal(settle(f, &out[0], SETTLE_LATER, NOW), F_STATE);

@@ -131,6 +131,29 @@ static void the_operator_acts(void **state)
 	assert_true(was_heard("operator: end 1 the queue is empty"));
 }
 
+/* Also what the operator held himself, and what a route would hold that is newer than the letter. */
+static void what_is_released_goes_past_the_routes_that_hold(void **state)
+{
+	(void)state;
+	house_open("");
+	h.hands_off = true;
+	send_letter(1, "a@x.example", "b@y.example", 0);
+	wait_for("courier: job a@x.example to b@y.example");
+	command(CONTROL_HOLD, everything, false);
+	assert_true(was_heard("operator: end 0 1 recipient held"));
+	channel_send(h.courier.channel, FROM_WORKER_DONE, &(struct from_worker_done){ .job = h.jobs[0].job });
+	house_configure("route {\n otherwise hold\n}\n");
+	h.hands_off = false;
+	size_t before = buf_view(&h.heard).n;
+	command(CONTROL_RELEASE, everything, false);
+	h.passed = before;
+	wait_for("courier: job a@x.example to b@y.example");
+	wait_for("courier: body 24 whole");
+	settle_down();
+	struct store_rcpt r[1];
+	assert_int_equal(rows(r, 1), 0);
+}
+
 static void removing_stops_the_worker(void **state)
 {
 	(void)state;
@@ -164,6 +187,7 @@ int main(void)
 		PREPARED(a_long_list_comes_whole),
 		OPEN(an_operator_who_stays_is_hung_up_on),
 		OPEN(the_operator_acts),
+		PREPARED(what_is_released_goes_past_the_routes_that_hold),
 		OPEN(removing_stops_the_worker),
 		OPEN(status_and_reload_ask_the_supervisor),
 	};
