@@ -127,6 +127,7 @@ static bool is_delimiter(const struct mime *m, struct str line, size_t *level_ou
 {
 	if (!str_take(&line, STR("--")))
 		return false;
+	line.n -= line.n > 0 && line.p[line.n - 1] == '\r'; /* at the message's end no LF may follow it */
 	for (size_t level = m->depth; level-- > 0;) {
 		struct str rest = line;
 		const struct mime_boundary *b = &m->boundaries[level];
