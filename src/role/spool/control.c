@@ -448,6 +448,7 @@ static void take_request(struct control_session *c, const struct control_request
 		go_on(c);
 	} else if (c->verb == CONTROL_REPORT) {
 		c->phase = REPORTING;
+		go_on(c);
 	} else if (c->verb == CONTROL_RECALL) {
 		c->phase = RECALLING;
 		go_on(c);
