@@ -12,7 +12,7 @@
 
 #include "base/check.h"
 
-enum { TEXT_MAX = 64 << 10, MESSAGE_ARENA_MAX = 256 << 20 };
+enum { TEXT_MAX = 64 << 10, NOTE_MAX = 4 << 20, MESSAGE_ARENA_MAX = 256 << 20 };
 static const size_t content_bytes_max = (size_t)4 << 30;
 
 struct store_draft {
@@ -35,7 +35,7 @@ static fault memory_open(struct str directory, const struct store_options *optio
 static void set_text(struct buf *b, struct str text)
 {
 	buf_clear(b);
-	check(buf_add(b, str_sub(text, 0, TEXT_MAX)) == OK);
+	check(buf_add(b, str_sub(text, 0, b->max)) == OK);
 }
 
 /* The facts show what the buffers hold. */
@@ -300,7 +300,7 @@ static fault memory_remember(struct store *s, struct str key, struct str value, 
 	if (found == NULL) {
 		found = NEW(struct note);
 		buf_init(&found->key, TEXT_MAX);
-		buf_init(&found->value, TEXT_MAX);
+		buf_init(&found->value, NOTE_MAX);
 		set_text(&found->key, key);
 		list_add_last(&s->notes, &found->in_store);
 	}

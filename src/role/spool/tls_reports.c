@@ -135,8 +135,12 @@ static bool keep(struct tls_reports *r, struct tls_day *d)
 
 void tls_reports_keep(struct tls_reports *r, struct tls_day *d)
 {
+	struct spool *s = r->spool;
+	struct why why = { "" };
+	bool more;
 	d->changed = true;
-	if (r->spool->store != NULL && !keep(r, d))
+	/* The store writes what it is to remember at its next commit or when it tidies up: now. */
+	if (s->store != NULL && (!keep(r, d) || s->ops->tidy(s->store, &more, &why) != OK))
 		log_event(LOG_TROUBLE, LOG_Z("text", "what became of a TLS report could not be noted down: it may be sent again after a restart"));
 }
 

@@ -91,6 +91,8 @@ static void ask(struct tls_reports *r, struct tls_day *d)
 {
 	if (d->first_s == 0)
 		d->first_s = clock_wall_s();
+	if (d->changed) /* what is sent under a name is the same after a crash */
+		tls_reports_keep(r, d);
 	await(r, d, TLS_SEND_ASKED);
 	channel_send(r->spool->resolver, ASK_REPORT, &(struct ask_report){ .request = d->request, .domain = d->domain });
 }

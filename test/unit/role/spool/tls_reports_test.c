@@ -51,15 +51,25 @@ static void assert_kept(const char *domain, const char *what)
 		fail_msg("\"%s\" is not in %.*s", what, STR_ARG(kept(domain)));
 }
 
-/* The loop looks at its clock anew when a timer is set: a letter does that. */
+static void nothing(void *owner)
+{
+	(void)owner;
+}
+
+/* The loop looks at its clock anew when a timer is set. */
 static void time_passes(uint64_t ms)
 {
+	struct timer poke;
+	settle_down(); /* all neighbours are there */
 	h.ahead_ms += ms;
+	timer_init(&poke, h.loop, nothing, NULL);
+	timer_set(&poke, loop_now_ms(h.loop));
 	h.hands_off = false;
 	send_letter(++letters, "a@x.example", "b@elsewhere.example", 0);
 	wait_for("front: stored");
 	settle_down();
 	settle_down();
+	timer_clear(&poke);
 }
 
 static void a_minute_passes(void)
@@ -325,6 +335,135 @@ static void only_some_at_a_time(void **state)
 	expect_heard("resolver: ask d16.example");
 }
 
+/* ---- limits ---- */
+
+static void keep_report(const char *domain, const struct tlsrpt_report *r)
+{
+	char key[300];
+	struct buf value;
+	buf_init(&value, 4 << 20);
+	assert_int_equal(tlsrpt_write(&value, r), OK);
+	(void)snprintf(key, sizeof key, "tlsrpt/%lld/%s", (long long)(clock_wall_s() / TLSRPT_DAY_S), domain);
+	assert_int_equal(store_memory.remember(h.store, str_of(key), buf_view(&value), INT64_MAX), OK);
+	buf_fini(&value);
+}
+
+/* TLS_REPORTS_MAX */
+static void domains_are_bounded(void **state)
+{
+	(void)state;
+	char name[40];
+	for (int more = 0; more <= 1; more++) {
+		if (more > 0) {
+			house_close();
+			house_prepare();
+		}
+		for (int i = 1; i < TLS_REPORTS_MAX + more; i++) {
+			(void)snprintf(name, sizeof name, "d%d.example", i);
+			fill_day(0, name);
+		}
+		house_open("");
+		tell(&a_failure);
+		a_minute_passes();
+		assert_int_equal(kept("y.example").n > 0, !more);
+	}
+}
+
+enum { LARGE = TLSRPT_POLICY_MAX - 1 };
+
+/* A session of a policy of its own, which takes a little more than that. */
+static void large_session(char text[LARGE], unsigned number, struct from_worker_tls *out)
+{
+	memset(text, 'x', LARGE);
+	(void)snprintf(text, LARGE, "%u", number);
+	text[strlen(text)] = 'x';
+	*out = (struct from_worker_tls){ .policy = TLSRPT_TLSA, .result = TLSRPT_SUCCESS, .domain = STR("y.example"),
+		                         .strings = { text, LARGE } };
+}
+
+/* TLS_REPORT_BYTES_MAX: the session that passes it is the last one. */
+static void a_report_is_bounded(void **state)
+{
+	(void)state;
+	enum { FIT = TLS_REPORT_BYTES_MAX / LARGE };
+	char text[LARGE], first[LARGE];
+	struct from_worker_tls m;
+	size_t at, n = 0;
+	house_open("");
+	for (unsigned i = 0; i < FIT + 5; i++) {
+		large_session(text, i, &m);
+		tell(&m);
+	}
+	large_session(first, 0, &m);
+	tell(&m);
+	a_minute_passes();
+	for (struct str rest = kept("y.example"); str_find_str(rest, STR("\"total-successful-session-count\":1"), &at); rest = str_from(rest, at + 1))
+		n++;
+	if (n < FIT - 2 || n > FIT)
+		fail_msg("%zu sessions are in the report of %zu bytes", n, kept("y.example").n);
+}
+
+/* TLS_REPORTS_BYTES_MAX */
+static void all_reports_are_bounded(void **state)
+{
+	(void)state;
+	enum { POLICIES = 60, DOMAINS = TLS_REPORTS_BYTES_MAX / (POLICIES * LARGE) };
+	size_t at;
+	char text[LARGE], name[40];
+	struct tlsrpt_report *r = tlsrpt_new();
+	struct from_worker_tls m;
+	for (unsigned i = 0; i < POLICIES; i++) {
+		large_session(text, i, &m);
+		assert_int_equal(tlsrpt_count(r, &(struct tlsrpt_session){ .type = TLSRPT_TLSA, .domain = m.domain, .strings = m.strings }), OK);
+	}
+	for (int more = 0; more <= 1; more++) {
+		if (more > 0) {
+			house_close();
+			house_prepare();
+		}
+		for (int i = 0; i < DOMAINS - 1 + 2 * more; i++) {
+			(void)snprintf(name, sizeof name, "d%d.example", i);
+			keep_report(name, r);
+		}
+		house_open("");
+		tell(&a_failure);
+		a_minute_passes();
+		assert_int_equal(str_find_str(kept("y.example"), STR("certificate-expired"), &at), !more);
+	}
+	tlsrpt_free(&r);
+}
+
+/* TLS_REPORTS_DAYS_MAX */
+static void old_days_are_forgotten(void **state)
+{
+	(void)state;
+	fill_day(TLS_REPORTS_DAYS_MAX + 1, "z.example");
+	fill_day(TLS_REPORTS_DAYS_MAX, "y.example");
+	house_open("");
+	expect_heard("resolver: ask y.example");
+	time_passes(WORN_MS);
+	assert_false(was_heard("resolver: ask z.example"));
+}
+
+/* TLS_REPORTS_ANSWER_MS: an answer that comes too late is none. */
+static void a_resolver_that_takes_long(void **state)
+{
+	(void)state;
+	for (int more = 0; more <= 1; more++) {
+		if (more > 0) {
+			house_close();
+			house_prepare();
+		}
+		fill_day(2, "y.example");
+		house_open("");
+		expect_heard("resolver: ask y.example");
+		time_passes(more ? TLS_REPORTS_ANSWER_MS : TLS_REPORTS_ANSWER_MS - 4 * WORN_MS);
+		time_passes(WORN_MS);
+		wish(REPORT_WANTED, "https://a.y.example/in");
+		assert_int_equal(was_heard("resolver: post"), !more);
+	}
+}
+
 /* ---- what would be sent is shown ---- */
 
 static const struct store_selector all = { .id = { NULL, 0 } };
@@ -489,6 +628,11 @@ int main(void)
 		TODAY(the_next_uri_then_later),
 		TODAY(reports_that_nobody_gets),
 		TODAY(only_some_at_a_time),
+		TODAY(domains_are_bounded),
+		TODAY(a_report_is_bounded),
+		TODAY(all_reports_are_bounded),
+		TODAY(old_days_are_forgotten),
+		TODAY(a_resolver_that_takes_long),
 		TODAY(what_would_be_sent_is_shown),
 		TODAY(reports_are_shown_as_they_would_be_sent),
 		TODAY(what_nobody_would_get_is_shown),
