@@ -12,6 +12,8 @@
 #include "base/escape.h"
 #include "cmd/control_client.h"
 #include "cmd/report.h"
+#include "cmd/say.h"
+#include "mail/json.h"
 #include "mail/trace.h"
 #include "proto/tlsrpt/digest.h"
 #include "proto/tlsrpt/letter.h"
@@ -47,12 +49,6 @@ static struct str shown(struct received *r, struct str text)
 	return buf_view(&r->shown);
 }
 
-static json_t *words(struct received *r, struct str text)
-{
-	struct str clean = str_is_utf8(text) ? text : shown(r, text);
-	return json_stringn(clean.p != NULL ? clean.p : "", clean.n);
-}
-
 static void put_json(json_t *o)
 {
 	char *line = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -68,13 +64,12 @@ static void skip(struct received *r, struct str name, const char *text)
 	if (r->json) {
 		json_t *o = json_object();
 		json_object_set_new(o, "row", json_string("skipped"));
-		json_object_set_new(o, "file", words(r, name));
+		json_object_set_new(o, "file", text_as_json(name));
 		json_object_set_new(o, "text", json_string(text));
 		put_json(o);
 		return;
 	}
-	struct str clean = shown(r, name);
-	fprintf(stderr, "sealpost report: %.*s: %s\n", STR_ARG(clean), text);
+	say(stderr, "sealpost report: %.*s: %s", STR_ARG(name), text);
 }
 
 static void put_day(char out[16], int64_t at_s)
@@ -102,7 +97,7 @@ static void print_entry(struct received *r, const struct digest_entry *e)
 	}
 }
 
-static void put_entry(struct received *r, const struct digest_entry *e)
+static void put_entry(const struct digest_entry *e)
 {
 	char from[16], to[16];
 	json_t *o = json_object(), *failures = json_object();
@@ -111,8 +106,8 @@ static void put_entry(struct received *r, const struct digest_entry *e)
 	for (size_t i = 0; i < e->n_results; i++)
 		json_object_set_new(failures, e->results[i].name.p, json_integer((json_int_t)e->results[i].sessions));
 	json_object_set_new(o, "row", json_string("received"));
-	json_object_set_new(o, "domain", words(r, e->domain));
-	json_object_set_new(o, "organization", words(r, e->organization));
+	json_object_set_new(o, "domain", text_as_json(e->domain));
+	json_object_set_new(o, "organization", text_as_json(e->organization));
 	json_object_set_new(o, "reports", json_integer((json_int_t)e->reports));
 	json_object_set_new(o, "succeeded", json_integer((json_int_t)e->succeeded));
 	json_object_set_new(o, "failed", json_integer((json_int_t)e->failed));
@@ -153,7 +148,10 @@ static void print_all(struct received *r)
 	if (n > 0 && !r->json)
 		printf("%-30s  %-24s %8s %10s %8s  %s\n", "DOMAIN", "REPORTED BY", "REPORTS", "SUCCEEDED", "FAILED", "DAYS");
 	for (size_t i = 0; i < n; i++)
-		(r->json ? put_entry : print_entry)(r, entries[i]);
+		if (r->json)
+			put_entry(entries[i]);
+		else
+			print_entry(r, entries[i]);
 	(r->json ? put_sum : print_sum)(r);
 }
 
@@ -327,7 +325,7 @@ int report_received(const char *path, bool json)
 	fault f = open_places(path, &p, &why);
 	f = f == OK ? give_up_rights(path, &p, &why) : f;
 	if (f != OK) {
-		fprintf(stderr, "sealpost report: %s\n", why.text);
+		say(stderr, "sealpost report: %s", why.text);
 		return 1;
 	}
 	r.digest = digest_new(seed);
