@@ -14,7 +14,8 @@
 enum { MINUTE_MS = 60 * 1000, DAY_S = 86400 };
 
 /* The network: what the self-test gets from the library that validates, and from the other. */
-static enum { GOOD, STRIPS, CHOKES, DOWN, NO_SOCKETS } network;
+enum { GOOD, STRIPS, CHOKES, DOWN, NO_SOCKETS };
+static int network;
 static struct upstream_memory memory;
 static struct upstream *u;
 static unsigned n_changed, n_kept;

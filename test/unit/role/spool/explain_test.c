@@ -73,7 +73,7 @@ static void a_forwarded_one_is_tried(void **state)
 	assert_int_equal(h.jobs[0].purpose, JOB_EXPLAIN);
 	assert_string_equal(h.jobs[0].to[0], "sam@y.example");
 	struct str told = buf_view(&h.heard);
-	size_t target, mx, answer_at;
+	size_t target = 0, mx = 0, answer_at = 0;
 	assert_true(str_find_str(told, STR("\"kind\":\"target\""), &target) && str_find_str(told, STR("\"kind\":\"mx\""), &mx) &&
 	            str_find_str(told, STR("\"kind\":\"answer\""), &answer_at));
 	assert_true(target < mx && mx < answer_at);
