@@ -204,6 +204,29 @@ static void a_flood_of_key_updates_ends(void **state)
 	tls_free(&s);
 }
 
+/* What a server says instead of its hello: only what is about the two of us proves that we cannot speak. */
+static void who_gives_up_proves_nothing(void **state)
+{
+	struct place *p = *state;
+	static const struct { const char *what; struct str record; bool gave_up; } said[] = {
+		{ "internal_error", STR_INIT("\x15\x03\x03\x00\x02\x02\x50"), true },
+		{ "user_canceled", STR_INIT("\x15\x03\x03\x00\x02\x02\x5a"), true },
+		{ "close_notify", STR_INIT("\x15\x03\x03\x00\x02\x01\x00"), true },
+		{ "handshake_failure", STR_INIT("\x15\x03\x03\x00\x02\x02\x28"), false },
+		{ "protocol_version", STR_INIT("\x15\x03\x03\x00\x02\x02\x46"), false },
+		{ "plain text", STR_INIT("554 5.7.0 Not here\r\n"), false },
+	};
+	for (size_t i = 0; i < COUNT(said); i++) {
+		struct tls *c = tls_connect(p->careless, STR("mx1.example.test"));
+		size_t used;
+		assert_true(tls_gave_up(c)); /* so far, nothing was said */
+		fault f = tls_feed(c, said[i].record, &used);
+		if (f == OK || tls_gave_up(c) != said[i].gave_up)
+			fail_msg("%s: %s, \"%s\"", said[i].what, fault_name(f), tls_error(c));
+		tls_free(&c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +238,7 @@ int main(void)
 		cmocka_unit_test(alpn_other_than_smtp_is_refused),
 		cmocka_unit_test(renegotiation_is_refused),
 		cmocka_unit_test(a_flood_of_key_updates_ends),
+		cmocka_unit_test(who_gives_up_proves_nothing),
 	};
 	return cmocka_run_group_tests_name("tls/peers", tests, place_setup, place_teardown);
 }
