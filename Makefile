@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test coverage crash fuzz idle inject powercut testssl timing install bench clean help
+.PHONY: run build test coverage crash fuzz idle inject powercut testssl timing install bench profile clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -16,6 +16,7 @@ help:
 	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
 	@echo "make testssl  testssl.sh against every port of a running server (see docs/SECURITY.md)"
 	@echo "make bench    beside Postfix and others: how fast, at what cost (root; BENCH=\"--short\"; bench/README.md)"
+	@echo "make profile  where a message's time goes, by role, library, system call and function (root; docs/PERFORMANCE.md)"
 	@echo "make timing   do refused logins tell which users there are? (minutes; see test/timing/README.md)"
 
 run: build
@@ -114,3 +115,11 @@ BENCH ?=
 bench: build
 	dev/setup bench
 	PYTHONPATH=bench:test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount sh -c 'exec "$$@"' sh python3 bench/bench.py $(BENCH)
+
+# PROFILE: options, as --row accept, --folded FILE. The build is that of `make build` but for frame pointers, by which perf walks stacks.
+PROFILE ?=
+profile:
+	dev/setup build bench profile
+	@test -f build-profile/build.ninja || meson setup build-profile -Dtests=false -Dc_args=-fno-omit-frame-pointer
+	ninja -C build-profile
+	PYTHONPATH=bench:test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount sh -c 'exec "$$@"' sh python3 bench/cost.py $(PROFILE)
