@@ -314,7 +314,8 @@ domain lists.test {{
         subject = self.send(server, "sam@example.test")
         server.wait_for_line("deferred", "to=sam@example.test")
         explained = [json.loads(line) for line in server.command("explain", "sam@example.test", "--json", status=1).splitlines()]
-        self.assertEqual((explained[0]["way"], explained[-1]["result"]), ("maildir", "later"))
+        ways = {line["way"] for line in explained if "way" in line}
+        self.assertEqual((ways, explained[-1]["result"]), ({"maildir"}, "later"))
         self.assertIn(f"{server.mail}: the folder does not exist: make it", explained[-1]["text"])
         server.mail.mkdir()
         if os.getuid() == 0:
