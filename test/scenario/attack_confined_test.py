@@ -323,7 +323,7 @@ domain lists.test {{
         server.queue("retry", "--all")
         server.wait_for_letter(subject)
         self.assertEqual([line.split(" outcome=")[1].split()[0] for line in server.lines("attempt")], ["later", "done"], server.log())
-        self.assertIn("it is put into a mailbox", server.command("explain", "sam@example.test"))
+        self.assertIn("it is put into this mailbox", server.command("explain", "sam@example.test"))
         self.assertEqual(server.lines("role-died"), [])
 
     def test_p10_roles_that_died_are_confined_again(self):
