@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: ISC
 """MTA-STS policies of other domains: found by a real DNS, fetched from a real HTTPS server, kept over a restart."""
 import http.server
-import os
 import ssl
 import threading
 import time
@@ -10,7 +9,6 @@ import unittest
 import harness
 from harness import Authority, dns_middle
 from harness.alone import ResolverAlone
-from harness.clock import Clocks
 from harness.internet import Internet
 from harness.network import address, own_network
 from harness.policy_host import (PolicyHost, dribble, endless, half, huge, packed, policy, redirect, right, silent, slow, status,
@@ -183,29 +181,6 @@ class Mtasts(harness.Scenario):
         self.nsd_again()
         fifth = self.resolver.policy(name)
         self.assertEqual((fifth.mode, fifth.id, fifth.mx, fifth.cached), ("testing", "3", ["new.there.plain.test"], False))
-
-    def test_attack_65_renewed_in_time_and_kept_whatever_the_clock_says(self):
-        """The real resolver, whose clocks the test sets: days pass, and then the date is wrong by years, so that no signature counts."""
-        name, other = self.domain("there"), self.domain("other")
-        clocks = Clocks(self.folder, os.environ["SEALPOST"])
-        self.begin(program=clocks.program)
-        self.assertEqual(self.resolver.policy(name).state, "policy")
-        for times in (2, 3, 4):
-            clocks.forward(13 * 3600)
-            self.resolver.policy(other)  # which wakes it up
-            harness.wait_until(lambda times=times: self.host.times(name) >= times, f"fetch number {times}")
-        self.assertEqual(self.host.times(name), 4)
-        self.host.change(name, way=status("503 Later"))
-        for years in (10, -10, 0):
-            with self.subTest(years):
-                now = clocks.steady_s + years * 365 * 86400
-                clocks.set(wall_s=now, steady_s=clocks.steady_s)
-                answer = self.resolver.policy(name)
-                self.assertEqual((answer.state, answer.mode), ("policy", "enforce"))
-                self.assertAlmostEqual(answer.expires, time.time() + now + 86400, delta=60)
-        # The date is wrong, so no signature counts and no record: who has no policy from before is not said to have none.
-        clocks.set(wall_s=clocks.steady_s + 10 * 365 * 86400, steady_s=clocks.steady_s)
-        self.assertEqual(self.resolver.policy("third.plain.test").state, "unasked")
 
     def test_expired_over_the_restart(self):
         name = self.domain("short", body=policy("enforce", "mx.short.plain.test", max_age=1))
