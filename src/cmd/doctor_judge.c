@@ -18,15 +18,9 @@ enum {
 /* This program is younger than that: 2026-01-01. */
 static const int64_t earliest_s = 1767225600;
 
-static struct str field(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
-}
-
 static bool is(const json_t *o, const char *key, const char *word)
 {
-	return str_eq(field(o, key), str_of(word));
+	return str_eq(text_in_json(o, key), str_of(word));
 }
 
 static long long number(const json_t *o, const char *key)
@@ -166,7 +160,7 @@ static void judge_queue(struct findings *f, const json_t *spool, int64_t delay_w
 
 static void judge_resolver(struct findings *f, const json_t *resolver)
 {
-	struct str state = field(resolver, "dnssec"), advice = field(resolver, "dnssec_advice"), reason = field(resolver, "dnssec_reason");
+	struct str state = text_in_json(resolver, "dnssec"), advice = text_in_json(resolver, "dnssec_advice"), reason = text_in_json(resolver, "dnssec_reason");
 	long long failing = number(json_object_get(resolver, "policies"), "failing");
 	bool waits = str_eq(state, STR("lost")) || str_eq(state, STR("not-tried"));
 	if (!str_eq(state, STR("validates")) && !str_eq(state, STR("testing")))
@@ -181,7 +175,7 @@ static void judge_resolver(struct findings *f, const json_t *resolver)
 static void judge_confinement(struct findings *f, const json_t *role)
 {
 	const json_t *c = json_object_get(role, "confinement");
-	struct str less = field(c, "less"), name = field(role, "role");
+	struct str less = text_in_json(c, "less"), name = text_in_json(role, "role");
 	if (!json_is_object(c) || number(role, "instance") != 0 || (less.n == 0 && json_is_true(json_object_get(c, "seccomp"))))
 		return;
 	struct finding *last = f->n > 0 ? &f->items[f->n - 1] : NULL;
@@ -198,7 +192,7 @@ static void judge_confinement(struct findings *f, const json_t *role)
 static void judge_role(struct findings *f, const json_t *role)
 {
 	long long restarts = number(role, "restarts");
-	struct str name = field(role, "role");
+	struct str name = text_in_json(role, "role");
 	if (!json_is_true(json_object_get(role, "ready")))
 		findings_add(f, FINDING_BROKEN, "role", name, "this process does not run, or has not taken the configuration: the log says why");
 	else if (restarts > 0)
@@ -216,7 +210,7 @@ void judge_status(struct findings *f, const json_t *status, int64_t delay_warnin
 		judge_role(f, role);
 		if (is(role, "role", "spool") && json_object_get(role, "open") != NULL)
 			judge_queue(f, role, delay_warning_s);
-		if (is(role, "role", "resolver") && field(role, "dnssec").n > 0)
+		if (is(role, "role", "resolver") && text_in_json(role, "dnssec").n > 0)
 			judge_resolver(f, role);
 	}
 	for (size_t i = 0; i < json_array_size(roles); i++)

@@ -10,12 +10,6 @@
 
 /* ---- facts ---- */
 
-static struct str field(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
-}
-
 static long long number(const json_t *o, const char *key)
 {
 	return (long long)json_integer_value(json_object_get(o, key));
@@ -84,7 +78,7 @@ static void tell_confinement(struct doctor *d, const json_t *roles)
 				continue;
 			told = told || j < i;
 			json_array_append(names, json_object_get(role, "role"));
-			fault f = buf_addf(&list, "%s%.*s", buf_view(&list).n > 0 ? " " : "", STR_ARG(field(role, "role")));
+			fault f = buf_addf(&list, "%s%.*s", buf_view(&list).n > 0 ? " " : "", STR_ARG(text_in_json(role, "role")));
 			(void)f; /* its ceiling cuts it */
 		}
 		if (!told && json_array_size(names) > 0) {
@@ -101,7 +95,7 @@ static void tell_resolver(struct doctor *d, const json_t *resolver)
 {
 	static const char *const keys[] = { "dnssec", "dane", "dnssec_since_s", "dnssec_reason", "dnssec_advice", "policies", NULL };
 	const json_t *policies = json_object_get(resolver, "policies");
-	struct str state = field(resolver, "dnssec"), dane = field(resolver, "dane");
+	struct str state = text_in_json(resolver, "dnssec"), dane = text_in_json(resolver, "dane");
 	json_t *fact = doctor_fact("dnssec", "%.*s for %s, DANE is %.*s; %lld MTA-STS policies known, %lld enforced", STR_ARG(state),
 	                           doctor_span(d->now_s - number(resolver, "dnssec_since_s")).text, STR_ARG(dane), number(policies, "known"),
 	                           number(policies, "enforced"));
@@ -115,16 +109,16 @@ static void tell_server(struct doctor *d, const json_t *status)
 	const json_t *roles = json_object_get(status, "roles"), *listeners = json_object_get(status, "listeners");
 	d->read_s = number(status, "configuration_read_s");
 	json_t *fact = doctor_fact("server", "%.*s runs since %.*s, %zu processes, configuration %lld; listens at %zu addresses",
-	                           STR_ARG(field(status, "hostname")), STR_ARG(field(status, "since")), json_array_size(roles),
+	                           STR_ARG(text_in_json(status, "hostname")), STR_ARG(text_in_json(status, "since")), json_array_size(roles),
 	                           number(status, "generation"), json_array_size(listeners));
 	take_over(fact, status, keys);
 	fact_tell(fact, d->json);
 	tell_confinement(d, roles);
 	for (size_t i = 0; i < json_array_size(roles); i++) {
 		const json_t *role = json_array_get(roles, i);
-		if (str_eq(field(role, "role"), STR("resolver")) && field(role, "dnssec").n > 0)
+		if (str_eq(text_in_json(role, "role"), STR("resolver")) && text_in_json(role, "dnssec").n > 0)
 			tell_resolver(d, role);
-		if (str_eq(field(role, "role"), STR("spool")) && json_object_get(role, "open") != NULL)
+		if (str_eq(text_in_json(role, "role"), STR("spool")) && json_object_get(role, "open") != NULL)
 			tell_spool(d, role);
 	}
 }
@@ -135,11 +129,11 @@ struct memories { struct doctor *doctor; size_t seen, levels[TLS_DANE + 1]; };
 
 static void tell_shape(struct doctor *d, const json_t *row)
 {
-	const char *words = shape_words(field(row, "value"));
+	const char *words = shape_words(text_in_json(row, "value"));
 	if (words == NULL)
 		return;
-	json_t *fact = doctor_fact("hello", "%.*s bears only one with %s; tried anew after %.*s", STR_ARG(field(row, "name")), words,
-	                           STR_ARG(field(row, "until")));
+	json_t *fact = doctor_fact("hello", "%.*s bears only one with %s; tried anew after %.*s", STR_ARG(text_in_json(row, "name")), words,
+	                           STR_ARG(text_in_json(row, "until")));
 	json_object_set(fact, "host", json_object_get(row, "name"));
 	json_object_set_new(fact, "shape", json_string(words));
 	json_object_set(fact, "until", json_object_get(row, "until"));
@@ -150,14 +144,14 @@ static void tell_seen(struct memories *m, const json_t *row)
 {
 	enum tls_level best;
 	int64_t best_s, last_s;
-	if (!seen_parse(field(row, "value"), &best, &best_s, &last_s))
+	if (!seen_parse(text_in_json(row, "value"), &best, &best_s, &last_s))
 		return;
 	m->seen++;
 	m->levels[best]++;
 	if (!m->doctor->seen)
 		return;
-	json_t *fact = doctor_fact("seen", "%.*s: %s at best, remembered until %.*s", STR_ARG(field(row, "name")), tls_level_name(best),
-	                           STR_ARG(field(row, "until")));
+	json_t *fact = doctor_fact("seen", "%.*s: %s at best, remembered until %.*s", STR_ARG(text_in_json(row, "name")), tls_level_name(best),
+	                           STR_ARG(text_in_json(row, "until")));
 	json_object_set(fact, "domain", json_object_get(row, "name"));
 	json_object_set_new(fact, "level", json_string(tls_level_name(best)));
 	json_object_set_new(fact, "at", date_as_json(best_s));
@@ -170,9 +164,9 @@ static void on_memory(void *owner, struct str json)
 {
 	struct memories *m = owner;
 	json_t *row = json_loadb(json.p, json.n, 0, NULL);
-	if (str_eq(field(row, "what"), STR("shape")))
+	if (str_eq(text_in_json(row, "what"), STR("shape")))
 		tell_shape(m->doctor, row);
-	else if (str_eq(field(row, "what"), STR("seen")))
+	else if (str_eq(text_in_json(row, "what"), STR("seen")))
 		tell_seen(m, row);
 	json_decref(row);
 }

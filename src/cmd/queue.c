@@ -37,12 +37,6 @@ static const struct { const char *name; enum control_verb verb; bool needs_which
 
 /* ---- rows for people ---- */
 
-static struct str field(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
-}
-
 static int64_t number(const json_t *o, const char *key)
 {
 	const json_t *v = json_object_get(o, key);
@@ -88,21 +82,21 @@ static void list_row(struct queue *q, const json_t *o)
 {
 	char age[16] = "-", next[16] = "-", size[16];
 	int64_t at, now = time(NULL);
-	if (wall_time(field(o, "arrived"), &at))
+	if (wall_time(text_in_json(o, "arrived"), &at))
 		span(age, now - at);
-	if (wall_time(field(o, "next_attempt"), &at))
+	if (wall_time(text_in_json(o, "next_attempt"), &at))
 		span(next, at - now);
 	size_text(size, number(o, "size"));
 	if (!q->header_printed)
 		printf("%-16s %-7s %5s %6s %6s %6s  %s\n", "ID", "STATE", "TRIES", "NEXT", "AGE", "SIZE", "SENDER -> RECIPIENT");
 	q->header_printed = true;
-	struct str sender = field(o, "sender"), reply = field(o, "last_reply");
-	print_padded(field(o, "id"), 17);
-	print_padded(field(o, "state"), 8);
+	struct str sender = text_in_json(o, "sender"), reply = text_in_json(o, "last_reply");
+	print_padded(text_in_json(o, "id"), 17);
+	print_padded(text_in_json(o, "state"), 8);
 	printf("%5lld %6s %6s %6s  ", (long long)number(o, "attempts"), next, age, size);
 	print_safely(sender.n > 0 ? sender : STR("<>"));
 	fputs(" -> ", stdout);
-	print_safely(field(o, "recipient"));
+	print_safely(text_in_json(o, "recipient"));
 	putchar('\n');
 	if (reply.n > 0) {
 		fputs("                 ", stdout);
@@ -137,25 +131,25 @@ static void show_row(struct queue *q, const json_t *o)
 		{ "protocol", "protocol" }, { "tls", "tls" }, { "envid", "envid" }, { "tls wish", "tls_wish" },
 	};
 	if (!q->header_printed) {
-		struct str sender = field(o, "sender");
-		show_line("id", field(o, "id"));
+		struct str sender = text_in_json(o, "sender");
+		show_line("id", text_in_json(o, "id"));
 		show_line("sender", sender.n > 0 ? sender : STR("<>"));
 		for (size_t i = 0; i < COUNT(of_message); i++)
-			show_line(of_message[i].name, field(o, of_message[i].key));
+			show_line(of_message[i].name, text_in_json(o, of_message[i].key));
 		printf("%-14s %lld\n", "size", (long long)number(o, "size"));
 	}
 	q->header_printed = true;
 	putchar('\n');
-	show_line("recipient", field(o, "recipient"));
-	if (!str_eq(field(o, "original_recipient"), field(o, "recipient")))
-		show_line("  given as", field(o, "original_recipient"));
-	show_line("  state", field(o, "state"));
-	show_line("  destination", field(o, "destination"));
+	show_line("recipient", text_in_json(o, "recipient"));
+	if (!str_eq(text_in_json(o, "original_recipient"), text_in_json(o, "recipient")))
+		show_line("  given as", text_in_json(o, "original_recipient"));
+	show_line("  state", text_in_json(o, "state"));
+	show_line("  destination", text_in_json(o, "destination"));
 	printf("%-14s %lld\n", "  attempts", (long long)number(o, "attempts"));
-	show_line("  next attempt", field(o, "next_attempt"));
-	show_line("  lease ends", field(o, "lease_ends"));
-	show_line("  last reply", field(o, "last_reply"));
-	show_dialogue(field(o, "dialogue"));
+	show_line("  next attempt", text_in_json(o, "next_attempt"));
+	show_line("  lease ends", text_in_json(o, "lease_ends"));
+	show_line("  last reply", text_in_json(o, "last_reply"));
+	show_dialogue(text_in_json(o, "dialogue"));
 }
 
 static void on_row(void *owner, struct str json)

@@ -96,12 +96,6 @@ static fault look_at_structure(struct verifying *v, struct str directory, struct
 
 /* ---- by the server ---- */
 
-static struct str field(const json_t *o, const char *key)
-{
-	const json_t *t = json_object_get(o, key);
-	return json_is_string(t) ? (struct str){ json_string_value(t), json_string_length(t) } : STR_NONE;
-}
-
 static uint64_t number(const json_t *o, const char *key)
 {
 	int64_t n = json_integer_value(json_object_get(o, key));
@@ -113,7 +107,7 @@ static void on_row(void *owner, struct str line)
 	struct verifying *v = owner;
 	json_t *o = json_loadb(line.p, line.n, 0, NULL);
 	if (json_object_get(o, "text") != NULL)
-		tell(v, field(o, "id"), field(o, "text"), number(o, "set_aside"));
+		tell(v, text_in_json(o, "id"), text_in_json(o, "text"), number(o, "set_aside"));
 	else if (json_object_get(o, "over") != NULL && v->options->json)
 		say_json(line);
 	else

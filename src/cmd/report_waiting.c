@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "cmd/control_client.h"
 #include "cmd/report.h"
+#include "mail/json.h"
 
 enum { ROWS_MAX = 20000, DOCUMENT_MAX = 8 << 20 };
 
@@ -65,12 +66,6 @@ static void on_row(void *owner, struct str json)
 	w->rows[w->n++] = row;
 }
 
-static struct str field(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
-}
-
 static int64_t number(const json_t *o, const char *key)
 {
 	return json_integer_value(json_object_get(o, key));
@@ -79,8 +74,8 @@ static int64_t number(const json_t *o, const char *key)
 static int in_order(const void *a, const void *b)
 {
 	const json_t *one = *(json_t *const *)a, *two = *(json_t *const *)b;
-	int order = str_order(field(one, "day"), field(two, "day"));
-	return order != 0 ? order : str_order(field(one, "domain"), field(two, "domain"));
+	int order = str_order(text_in_json(one, "day"), text_in_json(two, "day"));
+	return order != 0 ? order : str_order(text_in_json(one, "domain"), text_in_json(two, "domain"));
 }
 
 static void print_counts(struct str name, int64_t succeeded, int64_t failed)
@@ -97,7 +92,7 @@ static void print_counts(struct str name, int64_t succeeded, int64_t failed)
 static void print_place(const json_t *row)
 {
 	const json_t *uris = json_object_get(row, "uris");
-	struct str wish = field(row, "wish");
+	struct str wish = text_in_json(row, "wish");
 	size_t shown = 0;
 	for (size_t i = 0; i < json_array_size(uris); i++) {
 		struct str uri = str_of(json_string_value(json_array_get(uris, i)));
@@ -124,21 +119,21 @@ static void print_row(const json_t *row)
 		succeeded += number(policy, "succeeded");
 		failed += number(policy, "failed");
 	}
-	print_padded(field(row, "day"), 12);
+	print_padded(text_in_json(row, "day"), 12);
 	fputs("  ", stdout);
-	print_padded(field(row, "domain"), 32);
+	print_padded(text_in_json(row, "domain"), 32);
 	printf(" %10" PRId64 " %8" PRId64 "  ", succeeded, failed);
-	if (str_eq(field(row, "state"), STR("asking")) || str_eq(field(row, "state"), STR("posting")))
+	if (str_eq(text_in_json(row, "state"), STR("asking")) || str_eq(text_in_json(row, "state"), STR("posting")))
 		fputs("now", stdout);
 	else
-		print_safely(field(row, "due"));
+		print_safely(text_in_json(row, "due"));
 	if (number(row, "tries") > 0)
 		printf(", after %" PRId64 " %s in vain", number(row, "tries"), number(row, "tries") == 1 ? "try" : "tries");
 	fputs(", ", stdout);
 	print_place(row);
 	putchar('\n');
 	json_array_foreach(json_object_get(row, "policies"), i, policy)
-		print_counts(field(policy, "type"), number(policy, "succeeded"), number(policy, "failed"));
+		print_counts(text_in_json(policy, "type"), number(policy, "succeeded"), number(policy, "failed"));
 	json_object_foreach(json_object_get(row, "failures"), result, count)
 		print_counts(str_of(result), -1, json_integer_value(count));
 }

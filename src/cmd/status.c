@@ -11,12 +11,7 @@
 #include "cmd/control_client.h"
 #include "cmd/options.h"
 #include "cmd/say.h"
-
-static struct str field(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
-}
+#include "mail/json.h"
 
 static void put(const char *before, struct str text, const char *after)
 {
@@ -59,7 +54,7 @@ static void show_roles(json_t *roles)
 	const char *key;
 	printf("\n%-10s %8s %-6s %8s  %s\n", "ROLE", "PID", "READY", "RESTARTS", "FACTS");
 	json_array_foreach(roles, i, role) {
-		print_padded(field(role, "role"), 10);
+		print_padded(text_in_json(role, "role"), 10);
 		printf(" %8lld %-6s %8lld ", (long long)json_integer_value(json_object_get(role, "pid")),
 		       json_is_true(json_object_get(role, "ready")) ? "yes" : "no",
 		       (long long)json_integer_value(json_object_get(role, "restarts")));
@@ -83,7 +78,7 @@ static void show_queue(json_t *roles)
 	size_t i;
 	json_t *role;
 	json_array_foreach(roles, i, role) {
-		if (!str_eq(field(role, "role"), STR("spool")) || json_object_get(role, "queued") == NULL)
+		if (!str_eq(text_in_json(role, "role"), STR("spool")) || json_object_get(role, "queued") == NULL)
 			continue;
 		printf("queue: %lld message%s; recipients: %lld queued, %lld being tried, %lld held; %lld MB free\n",
 		       count(role, "messages"), count(role, "messages") == 1 ? "" : "s", count(role, "queued"),
@@ -95,7 +90,7 @@ static void show_queue(json_t *roles)
 			puts("queue: ITS STORAGE HAS FAILED; mail is refused: see the log");
 		if (json_is_true(json_object_get(role, "short")))
 			printf("queue: THE DISK %s; new mail is refused, deliveries go on\n",
-			       str_eq(field(role, "short_of"), STR("inodes")) ? "HAS NO INODES LEFT" : "IS FULL");
+			       str_eq(text_in_json(role, "short_of"), STR("inodes")) ? "HAS NO INODES LEFT" : "IS FULL");
 	}
 }
 
@@ -107,10 +102,10 @@ static void show_confinement(json_t *roles)
 	printf("\n%-10s %s\n", "CONFINED", "HOW");
 	json_array_foreach(roles, i, role) {
 		const json_t *c = json_object_get(role, "confinement");
-		struct str less = field(c, "less");
+		struct str less = text_in_json(c, "less");
 		if (json_integer_value(json_object_get(role, "instance")) != 0)
 			continue;
-		print_padded(field(role, "role"), 10);
+		print_padded(text_in_json(role, "role"), 10);
 		if (!json_is_object(c)) {
 			puts(" unknown: it has not answered");
 			continue;
@@ -132,8 +127,8 @@ static void show_listeners(json_t *listeners)
 	json_t *l;
 	printf("\n%-12s %s\n", "LISTENER", "ON");
 	json_array_foreach(listeners, i, l) {
-		print_padded(field(l, "kind"), 13);
-		put("", field(l, "on"), "\n");
+		print_padded(text_in_json(l, "kind"), 13);
+		put("", text_in_json(l, "on"), "\n");
 	}
 }
 
@@ -147,15 +142,15 @@ static void show_certificates(json_t *certificates)
 	json_array_foreach(certificates, i, c) {
 		if (json_is_string(json_object_get(c, "problem"))) {
 			printf("%9s %-21s ", "?", "?");
-			put("", field(c, "file"), ": ");
-			put("", field(c, "problem"), "\n");
+			put("", text_in_json(c, "file"), ": ");
+			put("", text_in_json(c, "problem"), "\n");
 			continue;
 		}
 		printf("%9lld ", (long long)json_integer_value(json_object_get(c, "days_left")));
-		print_padded(field(c, "not_after"), 22);
-		put("", field(c, "file"), "  ");
-		put("", field(c, "names"), "  ");
-		put("(", field(c, "key"), ")\n");
+		print_padded(text_in_json(c, "not_after"), 22);
+		put("", text_in_json(c, "file"), "  ");
+		put("", text_in_json(c, "names"), "  ");
+		put("(", text_in_json(c, "key"), ")\n");
 	}
 }
 
@@ -167,9 +162,9 @@ static void on_row(void *owner, struct str json)
 		return;
 	}
 	json_t *o = json_loadb(json.p, json.n, 0, NULL);
-	put("", field(o, "hostname"), "");
+	put("", text_in_json(o, "hostname"), "");
 	put(json_is_true(json_object_get(o, "running")) ? " is running since " : " is starting or stopping; since ",
-	    field(o, "since"), "");
+	    text_in_json(o, "since"), "");
 	printf(", configuration %lld\n", (long long)json_integer_value(json_object_get(o, "generation")));
 	show_queue(json_object_get(o, "roles"));
 	show_roles(json_object_get(o, "roles"));

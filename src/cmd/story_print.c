@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "cmd/control_client.h"
+#include "mail/json.h"
 
 enum { COLUMN = 14, LINE_MAX = 16 << 10 };
 
@@ -19,21 +20,15 @@ static void put(struct words *w, struct str s)
 	(void)f;
 }
 
-static struct str field(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
-}
-
 static bool is(const json_t *o, const char *key, const char *word)
 {
-	return str_eq(field(o, key), str_of(word));
+	return str_eq(text_in_json(o, key), str_of(word));
 }
 
 /* before, the value, after; nothing without a value. True: there was one. */
 static bool add(struct words *w, const json_t *o, const char *key, const char *before, const char *after)
 {
-	struct str value = field(o, key);
+	struct str value = text_in_json(o, key);
 	const json_t *v = json_object_get(o, key);
 	char number[24];
 	if (json_is_integer(v)) {
@@ -69,12 +64,12 @@ static void put_way(const json_t *o, struct words *w)
 	for (size_t i = 0; i < COUNT(ways); i++)
 		if (is(o, "way", ways[i].kind))
 			put(w, str_of(ways[i].words));
-	put(w, field(o, "name"));
+	put(w, text_in_json(o, "name"));
 }
 
 static void of_recipient(const json_t *o, struct words *w)
 {
-	put(w, field(o, "address"));
+	put(w, text_in_json(o, "address"));
 	put(w, is(o, "result", "mailbox") ? STR(" is a mailbox here") : is(o, "result", "expanded") ? STR(" is expanded")
 	       : STR(" is unknown here"));
 	add(w, o, "targets", ", to ", " addresses");
@@ -125,7 +120,7 @@ static void of_answer(const json_t *o, struct words *w)
 {
 	put(w, is(o, "result", "yes") ? STR("a letter would be handed over: ") : is(o, "result", "no") ? STR("a letter would be returned: ")
 	       : STR("a letter would wait: "));
-	put(w, field(o, "text"));
+	put(w, text_in_json(o, "text"));
 	add(w, o, "code", " (", ")");
 	add(w, o, "host", "; ", "");
 	add(w, o, "ip", " [", "]");
@@ -144,7 +139,7 @@ static void of_anything(const json_t *o, struct words *w)
 		put(w, buf_view(&w->text).n > 0 ? STR(", ") : STR_NONE);
 		put(w, str_of(key));
 		put(w, STR(" "));
-		put(w, field(o, key));
+		put(w, text_in_json(o, key));
 	}
 }
 

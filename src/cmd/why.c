@@ -13,6 +13,7 @@
 #include "cmd/options.h"
 #include "cmd/say.h"
 #include "cmd/story_print.h"
+#include "mail/json.h"
 
 enum { ROWS_MAX = 20000, KEY_MAX = 4096 };
 
@@ -27,15 +28,9 @@ struct why_command {
 	size_t too_many;
 };
 
-static struct str field(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
-}
-
 static bool is(const json_t *o, const char *key, const char *word)
 {
-	return str_eq(field(o, key), str_of(word));
+	return str_eq(text_in_json(o, key), str_of(word));
 }
 
 /* ---- gathering ---- */
@@ -43,7 +38,7 @@ static bool is(const json_t *o, const char *key, const char *word)
 static struct letter *letter_of(struct why_command *w, const json_t *row)
 {
 	struct buf key;
-	struct str id = field(row, "id"), recipient = field(row, "recipient");
+	struct str id = text_in_json(row, "id"), recipient = text_in_json(row, "recipient");
 	struct letter *l = NULL;
 	buf_init(&key, KEY_MAX);
 	if (buf_addf(&key, "%.*s %.*s", STR_ARG(id), STR_ARG(recipient)) == OK) {
@@ -115,9 +110,9 @@ static void print_arrival(const json_t *o, struct str at)
 	printf("  %-*s", 14, "came in");
 	print_safely(at);
 	for (size_t i = 0; i < COUNT(parts); i++)
-		if (field(o, parts[i].key).n > 0) {
+		if (text_in_json(o, parts[i].key).n > 0) {
 			fputs(parts[i].before, stdout);
-			print_safely(field(o, parts[i].key));
+			print_safely(text_in_json(o, parts[i].key));
 		}
 	if (json_is_integer(json_object_get(o, "size")))
 		printf(", %lld bytes", (long long)json_integer_value(json_object_get(o, "size")));
@@ -139,7 +134,7 @@ static bool is_in_story(const json_t *story, struct str reply)
 	size_t i;
 	json_t *line;
 	json_array_foreach(story, i, line) {
-		struct str text = field(line, "text");
+		struct str text = text_in_json(line, "text");
 		if (is(line, "kind", "reply") && text.n > 0 && text.n <= reply.n && str_eq(str_from(reply, reply.n - text.n), text))
 			return true;
 	}
@@ -160,48 +155,48 @@ static void print_event(const json_t *o, struct told *told)
 {
 	json_t *accepted = json_object_get(o, "accepted"), *attempt = json_object_get(o, "attempt"), *story = json_object_get(o, "story");
 	if (accepted != NULL && !told->arrival)
-		print_arrival(accepted, field(accepted, "at"));
+		print_arrival(accepted, text_in_json(accepted, "at"));
 	told->arrival = true;
 	fputs("  ", stdout);
-	print_safely(field(o, "at"));
+	print_safely(text_in_json(o, "at"));
 	if (json_is_integer(attempt))
 		printf("  attempt %lld", number_of(told, (long long)json_integer_value(attempt)));
 	fputs("  ", stdout);
-	print_safely(field(o, "event"));
-	if (field(o, "by").n > 0) {
+	print_safely(text_in_json(o, "event"));
+	if (text_in_json(o, "by").n > 0) {
 		fputs(" by ", stdout);
-		print_safely(field(o, "by"));
+		print_safely(text_in_json(o, "by"));
 	}
 	putchar('\n');
 	story_print(story, "    ");
 	if (json_array_size(story) == 0) {
-		story_print_line("    ", "server", field(o, "host"));
-		story_print_line("    ", "connection", field(o, "tls"));
+		story_print_line("    ", "server", text_in_json(o, "host"));
+		story_print_line("    ", "connection", text_in_json(o, "tls"));
 	}
-	story_print_line("    ", "file", field(o, "file"));
-	if (!is_in_story(story, field(o, "reply")))
-		story_print_line("    ", "reply", field(o, "reply"));
+	story_print_line("    ", "file", text_in_json(o, "file"));
+	if (!is_in_story(story, text_in_json(o, "reply")))
+		story_print_line("    ", "reply", text_in_json(o, "reply"));
 	print_dialogue(json_object_get(o, "dialogue"));
-	story_print_line("    ", "next try", field(o, "next_attempt"));
-	story_print_line("    ", "notice", field(o, "notice"));
+	story_print_line("    ", "next try", text_in_json(o, "next_attempt"));
+	story_print_line("    ", "notice", text_in_json(o, "notice"));
 }
 
 static void print_waiting(const json_t *o, bool alone, const struct told *told)
 {
-	struct str line, text = field(o, "dialogue");
+	struct str line, text = text_in_json(o, "dialogue");
 	long long scheduled = (long long)json_integer_value(json_object_get(o, "attempts"));
 	long long attempts = scheduled > told->attempts ? scheduled : told->attempts;
 	if (alone)
-		print_arrival(o, field(o, "arrived"));
+		print_arrival(o, text_in_json(o, "arrived"));
 	printf("  %-*s", 14, "now");
-	print_safely(field(o, "state"));
+	print_safely(text_in_json(o, "state"));
 	printf(", %lld attempt%s", attempts, attempts == 1 ? "" : "s");
-	if (field(o, "next_attempt").n > 0) {
+	if (text_in_json(o, "next_attempt").n > 0) {
 		fputs(", next try ", stdout);
-		print_safely(field(o, "next_attempt"));
+		print_safely(text_in_json(o, "next_attempt"));
 	}
 	putchar('\n');
-	story_print_line("    ", "reason", field(o, "last_reply"));
+	story_print_line("    ", "reason", text_in_json(o, "last_reply"));
 	while (alone && str_next_line(&text, &line))
 		story_print_line("    ", "", line);
 }
@@ -210,14 +205,14 @@ static void print_letter(const struct letter *l)
 {
 	size_t i, n = json_array_size(l->rows);
 	json_t *row, *last = json_array_get(l->rows, n - 1), *first = json_array_get(l->rows, 0);
-	print_safely(field(last, "id"));
+	print_safely(text_in_json(last, "id"));
 	fputs("  ", stdout);
-	print_words(field(last, "sender"));
+	print_words(text_in_json(last, "sender"));
 	fputs(" -> ", stdout);
-	print_words(field(last, "recipient"));
-	if (field(first, "original_recipient").n > 0 && !str_eq(field(first, "original_recipient"), field(last, "recipient"))) {
+	print_words(text_in_json(last, "recipient"));
+	if (text_in_json(first, "original_recipient").n > 0 && !str_eq(text_in_json(first, "original_recipient"), text_in_json(last, "recipient"))) {
 		fputs(", written as ", stdout);
-		print_safely(field(first, "original_recipient"));
+		print_safely(text_in_json(first, "original_recipient"));
 	}
 	printf(": %s\n", headline_of(last));
 	struct told told = { false, 0 };

@@ -29,3 +29,9 @@ json_t *date_as_json(int64_t wall_s)
 	buf_fini(&b);
 	return j;
 }
+
+struct str text_in_json(const json_t *object, const char *key)
+{
+	const json_t *v = json_object_get(object, key);
+	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
+}

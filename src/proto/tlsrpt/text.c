@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "mail/json.h"
 #include "proto/tlsrpt/inside.h"
 
 /* ---- writing ---- */
@@ -145,12 +146,6 @@ static fault measure(struct str json, struct why *why)
 	return OK;
 }
 
-static struct str text_of(const json_t *object, const char *name)
-{
-	const json_t *v = json_object_get(object, name);
-	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
-}
-
 /* Lines that are not empty; one that does not fit is left out. */
 static void put_text(struct buf *out, struct str text)
 {
@@ -168,7 +163,7 @@ static void put_text(struct buf *out, struct str text)
 static void put_lines(struct buf *out, const json_t *object, const char *name)
 {
 	const json_t *v = json_object_get(object, name);
-	put_text(out, text_of(object, name));
+	put_text(out, text_in_json(object, name));
 	for (size_t i = 0; json_is_array(v) && i < json_array_size(v); i++) {
 		const json_t *line = json_array_get(v, i);
 		put_text(out, (struct str){ json_string_value(line), json_string_length(line) });
@@ -227,7 +222,7 @@ static bool time_read(struct str text, int64_t *out)
 
 static fault type_read(const json_t *policy, enum tlsrpt_policy_type *out, struct why *why)
 {
-	struct str name = text_of(policy, "policy-type");
+	struct str name = text_in_json(policy, "policy-type");
 	for (int i = 0; i < TLSRPT_POLICY_TYPES; i++)
 		if (str_eq(name, str_of(tlsrpt_policy_type_name((enum tlsrpt_policy_type)i)))) {
 			*out = (enum tlsrpt_policy_type)i;
@@ -239,9 +234,9 @@ static fault type_read(const json_t *policy, enum tlsrpt_policy_type *out, struc
 static fault detail_read(struct tlsrpt_report *r, struct tlsrpt_policy *p, const json_t *v, struct why *why)
 {
 	struct tlsrpt_detail d = {
-		.result = text_of(v, "result-type"), .sending_ip = text_of(v, "sending-mta-ip"), .mx = text_of(v, "receiving-mx-hostname"),
-		.helo = text_of(v, "receiving-mx-helo"), .receiving_ip = text_of(v, "receiving-ip"),
-		.info = text_of(v, "additional-information"), .reason = text_of(v, "failure-reason-code"),
+		.result = text_in_json(v, "result-type"), .sending_ip = text_in_json(v, "sending-mta-ip"), .mx = text_in_json(v, "receiving-mx-hostname"),
+		.helo = text_in_json(v, "receiving-mx-helo"), .receiving_ip = text_in_json(v, "receiving-ip"),
+		.info = text_in_json(v, "additional-information"), .reason = text_in_json(v, "failure-reason-code"),
 	};
 	if (!json_is_object(v) || d.result.n == 0)
 		return why_say(why, F_SYNTAX, "an entry of failure-details has no result-type");
@@ -254,7 +249,7 @@ static fault policy_read(struct tlsrpt_report *r, const json_t *v, struct why *w
 {
 	const json_t *policy = json_object_get(v, "policy"), *summary = json_object_get(v, "summary");
 	const json_t *details = json_object_get(v, "failure-details");
-	struct tlsrpt_policy like = { .domain = text_of(policy, "policy-domain") };
+	struct tlsrpt_policy like = { .domain = text_in_json(policy, "policy-domain") };
 	struct buf strings, hosts;
 	if (!json_is_object(policy) || like.domain.n == 0)
 		return why_say(why, F_SYNTAX, "a policy has no policy-domain");
@@ -282,8 +277,8 @@ static fault report_read(struct tlsrpt_report *r, const json_t *root, struct why
 	const json_t *range = json_object_get(root, "date-range"), *policies = json_object_get(root, "policies");
 	if (!json_is_object(root) || !json_is_array(policies))
 		return why_say(why, F_SYNTAX, "this JSON is no TLS report: it has no policies");
-	tlsrpt_name(r, text_of(root, "organization-name"), text_of(root, "contact-info"), text_of(root, "report-id"));
-	if (!time_read(text_of(range, "start-datetime"), &r->begin_s) || !time_read(text_of(range, "end-datetime"), &r->end_s) ||
+	tlsrpt_name(r, text_in_json(root, "organization-name"), text_in_json(root, "contact-info"), text_in_json(root, "report-id"));
+	if (!time_read(text_in_json(range, "start-datetime"), &r->begin_s) || !time_read(text_in_json(range, "end-datetime"), &r->end_s) ||
 	    r->end_s < r->begin_s)
 		return why_say(why, F_SYNTAX, "the report's date-range is none");
 	for (size_t i = 0; i < json_array_size(policies); i++)

@@ -33,11 +33,25 @@ static void every_time_is_a_date(void **state)
 	assert_text(date_as_json(INT64_MAX), "9999-12-31T23:59:59Z");
 }
 
+static void text_comes_out_as_it_went_in(void **state)
+{
+	(void)state;
+	json_t *o = json_pack("{s:s%, s:i}", "text", "a\0b", (size_t)3, "number", 1);
+	struct str text = text_in_json(o, "text");
+	assert_int_equal(text.n, 3);
+	assert_memory_equal(text.p, "a\0b", 3);
+	assert_int_equal(text_in_json(o, "number").n, 0);
+	assert_int_equal(text_in_json(o, "absent").n, 0);
+	assert_int_equal(text_in_json(NULL, "text").n, 0);
+	json_decref(o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_is_what_it_was_or_harmless),
 		cmocka_unit_test(every_time_is_a_date),
+		cmocka_unit_test(text_comes_out_as_it_went_in),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
