@@ -3,7 +3,7 @@
  * cmd/amount.h -- amounts as they are written on the command lines of `load` and `sink`.
  *
  * Errors   false: not such an amount, or outside of the bounds; *out is untouched.
- * Tests    test/scenario/sink_test.py, test/scenario/generator_test.py
+ * Tests    test/scenario/load_sink_test.py
  */
 #ifndef CMD_AMOUNT_H
 #define CMD_AMOUNT_H

@@ -14,7 +14,7 @@
  *
  * Units    Times are microseconds of clock_ticks_us where their name says so, else the loop's milliseconds.
  * Limits   LOAD_*_MAX; what a server answers, as in proto/smtp/reply_parser.h.
- * Tests    test/scenario/generator_test.py, test/unit/base/histogram_test.c
+ * Tests    test/scenario/load_sink_test.py, test/unit/base/histogram_test.c
  */
 #ifndef CMD_LOAD_H
 #define CMD_LOAD_H

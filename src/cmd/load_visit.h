@@ -5,7 +5,7 @@
  *     load_visit.c     socket, TLS, what goes out and comes in
  *     load_dialogue.c  which command follows which reply
  *
- * Tests    test/scenario/generator_test.py
+ * Tests    test/scenario/load_sink_test.py
  */
 #ifndef CMD_LOAD_VISIT_H
 #define CMD_LOAD_VISIT_H

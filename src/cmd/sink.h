@@ -6,7 +6,7 @@
  *     sink_guest.c    one connection: socket, TLS, the dialogue
  *     sink_session.c  the dialogue, without I/O
  *
- * Tests    test/scenario/sink_test.py
+ * Tests    test/scenario/load_sink_test.py
  */
 #ifndef CMD_SINK_H
 #define CMD_SINK_H

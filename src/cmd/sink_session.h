@@ -14,7 +14,7 @@
  * Source   RFC 5321, RFC 2033 (LMTP), RFC 2920, RFC 3030 (BDAT), RFC 3207, RFC 4954 (any login is right).
  * Limits   a line of SINK_LINE_MAX octets: what is longer is refused and ends the session. Replies that nobody reads:
  *          SINK_UNSENT_MAX, then nothing more is taken. SINK_RCPTS_MAX recipients.
- * Tests    test/scenario/sink_test.py, fuzz/sink.c
+ * Tests    test/scenario/load_sink_test.py, fuzz/sink.c
  */
 #ifndef CMD_SINK_SESSION_H
 #define CMD_SINK_SESSION_H
