@@ -33,7 +33,7 @@ uint64_t load_begin_message(struct load *load)
 	return load->begun++ * load->plan->processes + load->process;
 }
 
-/* Whatever began in the warm-up is not measured, nor what ends after the end. */
+/* What is accepted in the warm-up is not measured, nor what is accepted after the end. */
 static bool is_measured(const struct load *load)
 {
 	return !load->warm && !load->over;
