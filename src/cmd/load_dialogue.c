@@ -14,7 +14,7 @@
 
 static void next_message(struct visit *v);
 
-static void say(struct visit *v, struct str line)
+static void put(struct visit *v, struct str line)
 {
 	fault f = buf_add(&v->out, line);
 	check(f == OK); /* commands are short, and content leaves room for them */
@@ -24,9 +24,9 @@ static void say(struct visit *v, struct str line)
 
 static void say_hello(struct visit *v)
 {
-	say(v, v->plan->lmtp ? STR("LHLO ") : STR("EHLO "));
-	say(v, v->plan->helo);
-	say(v, STR("\r\n"));
+	put(v, v->plan->lmtp ? STR("LHLO ") : STR("EHLO "));
+	put(v, v->plan->helo);
+	put(v, STR("\r\n"));
 	v->phase = V_HELLO;
 }
 
@@ -52,7 +52,7 @@ static void take_offers(struct visit *v, struct str text)
 
 static void quit(struct visit *v)
 {
-	say(v, STR("QUIT\r\n"));
+	put(v, STR("QUIT\r\n"));
 	v->phase = V_QUIT;
 }
 
@@ -152,7 +152,7 @@ static void hello_reply(struct visit *v, const struct smtp_reply *r)
 			load_visit_lose(v, LOSS_TLS);
 			return;
 		}
-		say(v, STR("STARTTLS\r\n"));
+		put(v, STR("STARTTLS\r\n"));
 		v->phase = V_STARTTLS;
 		return;
 	}
@@ -225,7 +225,7 @@ static void refused(struct visit *v, const struct smtp_reply *r)
 
 static void give_up(struct visit *v)
 {
-	say(v, STR("RSET\r\n"));
+	put(v, STR("RSET\r\n"));
 	v->phase = V_RESET;
 }
 
@@ -234,7 +234,7 @@ static void begin_content(struct visit *v)
 	size_t before = buf_view(&v->out).n;
 	v->phase = V_CONTENT;
 	if (v->rcpts_taken == 0) { /* 354 although nobody was taken: RFC 2920 3.1 */
-		say(v, STR(".\r\n"));
+		put(v, STR(".\r\n"));
 		v->replies_due = 1;
 		v->phase = V_FINAL;
 		return;
@@ -251,12 +251,12 @@ void dialogue_give_content(struct visit *v)
 {
 	while (v->body_given < v->body_octets && buf_view(&v->out).n < VISIT_UNSENT_MAX) {
 		struct str piece = str_sub(message_body(v->load, v->body_octets, v->body_given), 0, VISIT_UNSENT_MAX);
-		say(v, piece);
+		put(v, piece);
 		v->body_given += piece.n;
 	}
 	if (v->body_given < v->body_octets)
 		return;
-	say(v, STR(".\r\n"));
+	put(v, STR(".\r\n"));
 	v->replies_due = v->plan->lmtp ? v->rcpts_taken : 1;
 	v->phase = V_FINAL;
 }

@@ -286,7 +286,7 @@ static void take_folder(struct received *r, int fd, struct str name)
 
 /* ---- from outside ---- */
 
-enum { CUR, NEW, ITSELF, PLACES };
+enum { IN_CUR, IN_NEW, IN_ITSELF, PLACES };
 
 struct places { int fds[PLACES]; int file; };
 
@@ -298,12 +298,12 @@ static fault open_places(const char *path, struct places *out, struct why *why)
 		out->file = 0;
 		return OK;
 	}
-	if (directory_open(FILE_CWD, path, &out->fds[ITSELF], NULL) != OK)
+	if (directory_open(FILE_CWD, path, &out->fds[IN_ITSELF], NULL) != OK)
 		return file_open(FILE_CWD, path, FILE_READ, 0, &out->file, why);
-	bool cur = directory_open(out->fds[ITSELF], "cur", &out->fds[CUR], NULL) == OK;
-	bool new = directory_open(out->fds[ITSELF], "new", &out->fds[NEW], NULL) == OK;
+	bool cur = directory_open(out->fds[IN_ITSELF], "cur", &out->fds[IN_CUR], NULL) == OK;
+	bool new = directory_open(out->fds[IN_ITSELF], "new", &out->fds[IN_NEW], NULL) == OK;
 	if (cur || new)
-		fd_close(&out->fds[ITSELF]);
+		fd_close(&out->fds[IN_ITSELF]);
 	return OK;
 }
 
@@ -333,7 +333,7 @@ int report_received(const char *path, bool json)
 	buf_init(&r.shown, 8 * SHOWN_MAX);
 	for (size_t i = 0; i < PLACES; i++)
 		if (p.fds[i] >= 0)
-			take_folder(&r, p.fds[i], i == CUR ? STR("cur") : i == NEW ? STR("new") : str_of(path));
+			take_folder(&r, p.fds[i], i == IN_CUR ? STR("cur") : i == IN_NEW ? STR("new") : str_of(path));
 	if (p.file >= 0)
 		take_file(&r, p.file, strcmp(path, "-") == 0 ? STR("standard input") : str_of(path), true);
 	print_all(&r);
