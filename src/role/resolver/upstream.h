@@ -19,6 +19,8 @@
  * Nobody waits for the verdict longer than UPSTREAM_VERDICT_MS.
  *
  * Source   RFC 4033 5 (security states); RFC 7672 2.1 (what an insecure answer may be used for).
+ * Limits   UPSTREAM_*_MS; DNS_SERVERS_MAX servers (dns/servers.h), more are not looked at.
+ * Errors   upstream_new: those of dns_new, with the reason; nothing is left behind.
  * Tests    test/unit/role/resolver/upstream_test.c, test/scenario/dnssec_test.py
  */
 #ifndef ROLE_RESOLVER_UPSTREAM_H
