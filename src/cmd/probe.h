@@ -67,6 +67,7 @@ struct probe_visit {
 	enum probe_end end;
 	struct str words;                /* why it ended early */
 	bool greeted;                    /* it spoke SMTP in clear */
+	bool welcomed;                   /* and took the EHLO */
 	struct str version, group, cipher, by, problem;
 	bool verified;
 	enum tls_failure failure;        /* what the certificate fails in, also where nothing was to be proven */

@@ -96,12 +96,13 @@ static void visit(struct port *port, struct probe_visit *out)
 	probe_visit(port->p, &port->at, &port->wish, port->implicit, out);
 }
 
+/* A server that waits for TLS says nothing to who waits for its greeting, or refuses in clear text. */
 static bool looks_like_the_other_mode(const struct port *port)
 {
 	const struct probe_visit *v = &port->visit;
 	if (port->implicit)
 		return v->end == PROBE_TLS_FAILED && v->n_chain == 0;
-	return !v->greeted && (v->end == PROBE_SILENT || v->end == PROBE_REFUSED);
+	return (v->end == PROBE_SILENT && !v->greeted) || (v->end == PROBE_REFUSED && !v->welcomed);
 }
 
 static void try_other_mode(struct port *port)

@@ -72,7 +72,7 @@ static void ready(struct visiting *v)
 {
 	struct smtp_client *client = hop_client(v->hop);
 	int64_t now_ms = loop_now_ms(v->probe->loop);
-	v->out->greeted = true;
+	v->out->greeted = v->out->welcomed = true;
 	if (hop_tls(v->hop) != NULL)
 		finish(v, PROBE_READY, STR_NONE);
 	else if (!smtp_client_offers(client)->starttls)

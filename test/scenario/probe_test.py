@@ -27,6 +27,22 @@ class Implicit(NextHop):
             super().talk(tls)
 
 
+class ImplicitThatSpeaks(Implicit):
+    """To who does not say hello it says why, in clear text."""
+
+    def talk(self, peer):
+        peer.settimeout(0.5)
+        try:
+            hello = peer.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            hello = b""
+        peer.settimeout(10)
+        if hello != b"\x16":
+            peer.sendall(b"554 5.7.0 TLS from the first byte\r\n")
+            return
+        super().talk(peer)
+
+
 class Probe(harness.Scenario):
     def begin(self):
         """What has been built so far, without a Sealpost."""
@@ -119,6 +135,7 @@ class Probe(harness.Scenario):
         self.start(Implicit(at, *files, port=587, name="implicit-587"))
         self.start(NextHop(at, *files, port=465, name="clear-465"))
         self.start(NextHop(at, *files, port=25, name="clear-25"))
+        self.start(ImplicitThatSpeaks(at, *files, port=10465, name="implicit-10465"))
         self.begin()
         found = self.probe(one.mx, status=1)
         self.assertEqual({key for key, line in found.items() if line["weight"] != "advice"},
@@ -126,6 +143,8 @@ class Probe(harness.Scenario):
         self.assertEqual([(line["port"], line["mode"]) for line in self.kind("host")],
                          [(25, "starttls"), (465, "starttls"), (587, "implicit")])
         self.probe(f"{one.mx}:25", status=0)
+        self.probe(f"{one.mx}:10465", status=0)
+        self.assertEqual([line["mode"] for line in self.kind("host")], ["implicit"])
         self.assertIn(("name", f"{at}:25"), self.probe(f"{at}:25", status=1))
         self.assertIn(("unreachable", f"{one.mx}:2525"), self.probe(f"{one.mx}:2525", status=1))
         self.assertIn(("no-address", "nobody.plain.test"), self.probe("nobody.plain.test", status=1))
