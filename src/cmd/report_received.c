@@ -20,6 +20,7 @@
 #include "sys/clock.h"
 #include "sys/confine.h"
 #include "sys/file.h"
+#include "sys/process.h"
 #include "sys/socket.h"
 
 enum {
@@ -307,10 +308,22 @@ static fault open_places(const char *path, struct places *out, struct why *why)
 	return OK;
 }
 
+/* Without capabilities root may not read what is another's alone, as a Maildir is: its owner may. */
+static fault become_owner(const char *folder, struct why *why)
+{
+	struct path_facts facts;
+	fault f = path_facts(folder, &facts);
+	if (f != OK)
+		return why_say(why, f, "%s cannot be looked at", folder);
+	return facts.uid == 0 ? OK : process_become(facts.uid, facts.gid, why);
+}
+
 static fault give_up_rights(const char *path, const struct places *p, struct why *why)
 {
 	const char *folders[] = { path };
 	bool folder = p->file < 0;
+	if (folder && process_is_root())
+		TRY(become_owner(path, why));
 	struct confine_rules rules = { .may = folder ? MAY_USE_FOLDERS : 0, .empty_root = false, .descriptors = DESCRIPTORS };
 	return confine(&rules, folders, folder ? 1 : 0, NULL, NULL, why);
 }

@@ -12,6 +12,7 @@ import shutil
 import ssl
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -230,6 +231,22 @@ class Received(harness.Scenario):
             out, _ = process.communicate(letter(gzip.compress(self.REPORT)), timeout=30)
             self.assertEqual(process.returncode, 0)
             self.assertIn(b"harbour.example", out)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+    def test_a_maildir_that_is_anothers_alone(self):
+        """Root reads it, though it gives up root's rights first."""
+        place = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))
+        self.addCleanup(shutil.rmtree, place)
+        place.chmod(0o755)
+        new = place / "Maildir/new"
+        new.mkdir(parents=True)
+        (new / "1").write_bytes(letter(gzip.compress(self.REPORT)))
+        for path in (new / "1", new, new.parent):
+            path.chmod(0o600 if path.is_file() else 0o700)
+            os.chown(path, 65534, 65534)
+        done = subprocess.run([MEASURED, "report", "--received", new.parent], capture_output=True, text=True, timeout=30, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("harbour.example", done.stdout)
 
     def test_attack_53_hostile_reports(self):
         """A Maildir of bombs, in bounded memory and time; what is right among them is summed."""
