@@ -66,7 +66,9 @@ void check_report(const char *path, struct conf_report *report)
 	struct conf *conf = NULL;
 	struct checked checked = { .users = 0 };
 	if (conf_load(path, &texts, &why) != OK) {
-		report_line(report, false, (struct conf_place){ path, 0, 0 }, STR_NONE, "%s", why.text);
+		report->errors++; /* its words begin with the path */
+		if (buf_addf(&report->text, "%s\n", why.text) != OK)
+			report->errors++;
 		return;
 	}
 	struct arena *a = arena_new(ARENA_BYTES_MAX);

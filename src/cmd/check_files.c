@@ -187,7 +187,7 @@ void check_files(const struct conf *conf, const struct conf_text *texts, size_t 
 	for (size_t k = 0; k < conf->direct.n_exceptions; k++) {
 		const struct conf_exception *e = &conf->direct.exceptions[k];
 		if (now_s >= e->until_s)
-			SAY(&c, true, e->at, "this exception has ended: what %.*s publishes binds again", STR_ARG(e->domain));
+			SAY(&c, true, e->at, "this exception has ended: what %.*s publishes binds again; remove the line, or give it a later day", STR_ARG(e->domain));
 	}
 	fault others = permit_judge(conf, texts, n, report); /* its words are in the report */
 	(void)others;

@@ -220,7 +220,7 @@ static int run(int argc, char **argv)
 		if (strchr(argv[i], '@') != NULL)
 			return explain_address(argc, argv);
 	if (argc != 2)
-		return command_usage(&command_explain, "expected one directive");
+		return command_usage(&command_explain, "expected an ADDRESS, or one DIRECTIVE alone");
 	if (strcmp(argv[1], "--mdoc") == 0)
 		return print_mdoc();
 	if (argv[1][0] == '-')

@@ -13,7 +13,7 @@ from harness import Sealpost, free_ports, wait_until
 from harness.case import need_root
 from harness.message import unique_id
 from harness.raw import Raw
-from harness.server import ENVIRONMENT
+from harness.server import ENVIRONMENT, binary
 
 JADA = ("jada", Sealpost.PASSWORDS["jada"])
 
@@ -193,6 +193,12 @@ class Start(harness.Scenario):
         done = subprocess.run([server.program, "serve", "-c", server.conf], capture_output=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 78)
         self.assertIn(f"cannot listen on 127.0.0.1:{server.port_mx}: Address already in use", done.stderr.decode())
+
+    def test_a_configuration_that_is_not_there(self):
+        """Its name is told, once."""
+        path = f"{self.folder}/nowhere.conf"
+        done = subprocess.run([binary(), "serve", "-c", path], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stderr), (78, f"{path}: No such file or directory\n"))
 
     @staticmethod
     def refused(server):
