@@ -201,6 +201,10 @@ static void issue(struct visit *v)
 static void next_message(struct visit *v)
 {
 	bool stays = v->plan->per_connection == 0 || v->done < v->plan->per_connection;
+	if (buf_view(&v->out).n > 0) { /* it answers what it has not been told: who would write all that it provokes? */
+		load_visit_lose(v, LOSS_PROTOCOL);
+		return;
+	}
 	if (!stays || !load_wants_more(v->load)) {
 		quit(v);
 		return;

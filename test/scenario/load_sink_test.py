@@ -200,6 +200,23 @@ class LoadAndSink(harness.Scenario):
         self.assertEqual((told["accepted"], told["failed"]), (0, 0))
         gone.set()
 
+    def test_a_server_that_answers_before_it_is_told(self):
+        """Each reply provokes more commands than it is long: they must not be kept, as many as there may be of them."""
+        for extensions in (b"250 x\r\n", b"250-x\r\n250 PIPELINING\r\n"):
+            class Hasty(Acted):
+                def talk(self, peer):
+                    peer.sendall(b"220 x\r\n")
+                    peer.recv(100)
+                    peer.sendall(extensions)
+                    while True:
+                        peer.sendall(b"250 n\r\n" * 10000)
+
+            server = self.start(Hasty(f"hasty-{len(extensions)}"))
+            with self.subTest(extensions=extensions):
+                told = json.loads(load("--json", "--quiet", "--tls", "none", "--pipelining", "--to", "sam@example.test", "--connections", 1,
+                                       "--duration", "1s", f"127.0.0.1:{server.port}", status=1))
+                self.assertEqual((told["accepted"], list(told["refused"])), (0, ["250"]))
+
     def test_nobody_there(self):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
