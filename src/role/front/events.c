@@ -207,6 +207,7 @@ void session_keep_own(struct session *s, struct str address)
 
 void session_ask_again(struct session *s)
 {
+	s->sender_asked_before = s->asked == ASK_MAIL_SENDER;
 	str_release(&s->own_sender);
 }
 
@@ -242,6 +243,7 @@ static void mail(struct session *s, const struct smtp_event *e)
 		smtp_server_answer_ok(s->smtp);
 		return;
 	}
+	s->sender_asked_before = false;
 	struct front_ask_sender m = { .request = session_ask(s, ASK_MAIL_SENDER), .listener = s->listener,
 		                      .user = str_of(s->user), .address = l->sender_text };
 	channel_send(f->keeper, FRONT_ASK_SENDER, &m);
@@ -258,7 +260,8 @@ static void on_sender(struct front *f, const struct keeper_sender *m)
 		intake_sender_judged(s, m->allowed == 1);
 		session_pump(s);
 	} else if (m->allowed == 1) {
-		session_keep_own(s, s->letter.sender_text);
+		if (!s->sender_asked_before)
+			session_keep_own(s, s->letter.sender_text);
 		smtp_server_answer_ok(s->smtp);
 		session_pump(s);
 	} else {

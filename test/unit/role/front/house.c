@@ -377,6 +377,8 @@ static void keeper_message(void *owner, unsigned kind, const void *msg, int fd)
 	struct house *h = owner;
 	assert_int_equal(fd, -1);
 	h->asked++;
+	if (kind == FRONT_ASK_SENDER)
+		h->sender_request = ((const struct front_ask_sender *)msg)->request;
 	if (h->silent)
 		return;
 	if (kind == FRONT_AUTH_START) {

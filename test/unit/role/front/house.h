@@ -51,6 +51,7 @@ struct house {
 
 	/* The keeper. */
 	size_t cancelled, asked;
+	uint64_t sender_request;  /* the last one */
 	bool silent;
 	char binding[64];
 	uint64_t login_delay_ms;

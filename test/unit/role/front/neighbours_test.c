@@ -178,6 +178,28 @@ static void the_keeper_is_not_asked_twice(void **state)
 	assert_int_equal(h.asked - before, 4);
 }
 
+/* The answer is of the time before the reload: good for what was asked, and for nothing that comes later. */
+static void an_answer_that_a_reload_overtakes_is_not_kept(void **state)
+{
+	(void)state;
+	log_in(LISTENER_SUBMISSIONS);
+	size_t before = h.asked;
+	h.silent = true;
+	client_say(&c, "MAIL FROM:<jada@example.org>");
+	while (h.asked == before)
+		house_wait_once(&h);
+	house_configure(&h, "");
+	channel_send(h.keeper, KEEPER_SENDER, &(struct keeper_sender){ .request = h.sender_request, .allowed = true });
+	client_hear(&c, "250 2.");
+	h.silent = false;
+	client_talk(&c, "RSET", "250");
+	for (int i = 0; i < 2; i++) {
+		client_talk(&c, "MAIL FROM:<jada@example.org>", "250 2.");
+		client_talk(&c, "RSET", "250");
+		assert_int_equal(h.asked - before, 2); /* and that one's is kept */
+	}
+}
+
 static void drain_lets_a_letter_end(void **state)
 {
 	struct client idle;
@@ -229,6 +251,7 @@ int main(void)
 		TEST(a_client_that_leaves_leaves_nothing),
 		TEST(a_reload_drops_nobody),
 		TEST(the_keeper_is_not_asked_twice),
+		TEST(an_answer_that_a_reload_overtakes_is_not_kept),
 		TEST(drain_lets_a_letter_end),
 		TEST(a_name_counts_if_both_ways_agree),
 	};
