@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What the sink says and counts does not depend on how the octets are cut into pieces. */
 #include "base/check.h"
-#include "cmd/sink_session.h"
+#include "cmd/sink/session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -13,6 +13,7 @@ PLANTED = [
     ("mail/address.h", '#include "conf/conf.h"\n', "may not know conf"),
     ("sys/loop.h", '#include "store/store.h"\n', "may not know store"),
     ("role/front/planted.c", '#include "role/spool/planted.h"\n', None),
+    ("cmd/probe/probe.c", '#include "cmd/sink/sink.h"\n', "no other command"),
     ("base/buf.c", '#include "str.h"\n', "names the floor"),
 ]
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "cmd/doctor.h"
+#include "cmd/doctor/doctor.h"
 #include "cmd/mail_roots.h"
 
 enum { NOW = 1800000000, DAY = 86400 };

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: ISC */
+/* cmd/queue/queue.c -- the queue as an operator sees it, and what can be done with it. */
+#include "cmd/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <jansson.h>
+
+#include "base/check.h"
+#include "cmd/control_client.h"
+#include "cmd/options.h"
+#include "cmd/queue/parts.h"
+#include "cmd/say.h"
+#include "conf/trouble.h"
+#include "conf/value.h"
+#include "mail/json.h"
+
+enum { BODY_MAX = 256 << 20 };
+
+struct queue {
+	struct common_options common;
+	struct control_request request;
+	bool everything;                 /* --all */
+	bool backup;                     /* the second word is a directory */
+	bool header_printed;
+	struct buf body;                 /* with --json, where it becomes one line */
+};
+
+static const struct { const char *name; enum control_verb verb; bool needs_which; } verbs[] = {
+	{ "list", CONTROL_LIST, false },     { "show", CONTROL_SHOW, true },      { "retry", CONTROL_RETRY, false },
+	{ "hold", CONTROL_HOLD, true },      { "release", CONTROL_RELEASE, true }, { "bounce", CONTROL_BOUNCE, true },
+	{ "remove", CONTROL_REMOVE, true },  { "verify", CONTROL_VERIFY, false },
+};
+
+/* ---- rows for people ---- */
+
+static int64_t number(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+	return json_is_integer(v) ? json_integer_value(v) : 0;
+}
+
+static bool wall_time(struct str text, int64_t *out)
+{
+	struct tm t = { 0 };
+	char copy[32];
+	snprintf(copy, sizeof copy, "%.*s", STR_ARG(text));
+	if (sscanf(copy, "%d-%d-%dT%d:%d:%dZ", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour, &t.tm_min, &t.tm_sec) != 6)
+		return false;
+	t.tm_year -= 1900;
+	t.tm_mon--;
+	*out = timegm(&t);
+	return true;
+}
+
+/* "45s", "12m", "3h", "5d": enough to see what is going on. */
+static void span(char out[16], int64_t s)
+{
+	static const struct { int64_t s; char unit; } units[] = { { 172800, 'd' }, { 7200, 'h' }, { 120, 'm' }, { 0, 's' } };
+	static const int64_t size[] = { 86400, 3600, 60, 1 };
+	s = s < 0 ? 0 : s > 9999LL * 86400 ? 9999LL * 86400 : s;
+	size_t i = 0;
+	while (s < units[i].s)
+		i++;
+	snprintf(out, 16, "%lld%c", (long long)(s / size[i]), units[i].unit);
+}
+
+static void size_text(char out[16], int64_t bytes)
+{
+	if (bytes < 10000)
+		snprintf(out, 16, "%lld", (long long)(bytes < 0 ? 0 : bytes));
+	else if (bytes < 10000 * 1024LL)
+		snprintf(out, 16, "%lldK", (long long)(bytes >> 10));
+	else
+		snprintf(out, 16, "%lldM", (long long)(bytes >> 20));
+}
+
+static void list_row(struct queue *q, const json_t *o)
+{
+	char age[16] = "-", next[16] = "-", size[16];
+	int64_t at, now = time(NULL);
+	if (wall_time(text_in_json(o, "arrived"), &at))
+		span(age, now - at);
+	if (wall_time(text_in_json(o, "next_attempt"), &at))
+		span(next, at - now);
+	size_text(size, number(o, "size"));
+	if (!q->header_printed)
+		printf("%-16s %-7s %5s %6s %6s %6s  %s\n", "ID", "STATE", "TRIES", "NEXT", "AGE", "SIZE", "SENDER -> RECIPIENT");
+	q->header_printed = true;
+	struct str sender = text_in_json(o, "sender"), reply = text_in_json(o, "last_reply");
+	print_padded(text_in_json(o, "id"), 17);
+	print_padded(text_in_json(o, "state"), 8);
+	printf("%5lld %6s %6s %6s  ", (long long)number(o, "attempts"), next, age, size);
+	print_safely(sender.n > 0 ? sender : STR("<>"));
+	fputs(" -> ", stdout);
+	print_safely(text_in_json(o, "recipient"));
+	putchar('\n');
+	if (reply.n > 0) {
+		fputs("                 ", stdout);
+		print_safely(reply);
+		putchar('\n');
+	}
+}
+
+static void show_line(const char *name, struct str value)
+{
+	if (value.n == 0)
+		return;
+	printf("%-14s ", name);
+	print_safely(value);
+	putchar('\n');
+}
+
+static void show_dialogue(struct str text)
+{
+	struct str line;
+	while (str_next_line(&text, &line)) {
+		fputs("    ", stdout);
+		print_safely(line);
+		putchar('\n');
+	}
+}
+
+static void show_row(struct queue *q, const json_t *o)
+{
+	static const struct { const char *name, *key; } of_message[] = {
+		{ "arrived", "arrived" }, { "client", "client" }, { "helo", "helo" }, { "user", "user" },
+		{ "protocol", "protocol" }, { "tls", "tls" }, { "envid", "envid" }, { "tls wish", "tls_wish" },
+	};
+	if (!q->header_printed) {
+		struct str sender = text_in_json(o, "sender");
+		show_line("id", text_in_json(o, "id"));
+		show_line("sender", sender.n > 0 ? sender : STR("<>"));
+		for (size_t i = 0; i < COUNT(of_message); i++)
+			show_line(of_message[i].name, text_in_json(o, of_message[i].key));
+		printf("%-14s %lld\n", "size", (long long)number(o, "size"));
+	}
+	q->header_printed = true;
+	putchar('\n');
+	show_line("recipient", text_in_json(o, "recipient"));
+	if (!str_eq(text_in_json(o, "original_recipient"), text_in_json(o, "recipient")))
+		show_line("  given as", text_in_json(o, "original_recipient"));
+	show_line("  state", text_in_json(o, "state"));
+	show_line("  destination", text_in_json(o, "destination"));
+	printf("%-14s %lld\n", "  attempts", (long long)number(o, "attempts"));
+	show_line("  next attempt", text_in_json(o, "next_attempt"));
+	show_line("  lease ends", text_in_json(o, "lease_ends"));
+	show_line("  last reply", text_in_json(o, "last_reply"));
+	show_dialogue(text_in_json(o, "dialogue"));
+}
+
+static void on_row(void *owner, struct str json)
+{
+	struct queue *q = owner;
+	if (q->common.json) {
+		say_json(json);
+		return;
+	}
+	json_t *o = json_loadb(json.p, json.n, 0, NULL);
+	if (q->request.verb == CONTROL_SHOW)
+		show_row(q, o);
+	else
+		list_row(q, o);
+	json_decref(o);
+}
+
+/* ---- the message itself ---- */
+
+static void on_body(void *owner, struct str bytes)
+{
+	struct queue *q = owner;
+	if (!q->common.json) {
+		if (buf_view(&q->body).n == 0)
+			putchar('\n');
+		fwrite(bytes.p, 1, bytes.n, stdout);
+	}
+	if ((q->common.json || buf_view(&q->body).n == 0) && buf_add(&q->body, bytes) != OK)
+		fprintf(stderr, "sealpost queue: the message is too large for --json\n");
+}
+
+static void body_as_json(struct queue *q)
+{
+	json_t *o = json_object();
+	json_object_set_new(o, "body", text_as_json(buf_view(&q->body)));
+	json_dumpf(o, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(o);
+}
+
+static void on_end(void *owner, int status, struct str text)
+{
+	struct queue *q = owner;
+	if (q->common.json && buf_view(&q->body).n > 0)
+		body_as_json(q);
+	if (text.n == 0)
+		return;
+	bool news = status == 0 || (q->request.verb == CONTROL_LIST && !q->common.json);
+	if (!q->common.json || status != 0)
+		say(news ? stdout : stderr, "%.*s", STR_ARG(text));
+}
+
+/* ---- options ---- */
+
+static int take_selector(struct queue *q, const char *name, const char *value)
+{
+	struct control_request *r = &q->request;
+	int64_t older_s;
+	if (strcmp(name, "--to") == 0)
+		r->to = str_of(value);
+	else if (strcmp(name, "--from") == 0)
+		r->from = value[0] != '\0' ? str_of(value) : STR("<>");
+	else if (strcmp(name, "--user") == 0)
+		r->user = str_of(value);
+	else if (strcmp(name, "--domain") == 0)
+		r->domain = str_of(value);
+	else if (strcmp(name, "--older") == 0 && value_duration(str_of(value), &older_s))
+		r->older_s = (uint64_t)older_s;
+	else
+		return -1;
+	return 2;
+}
+
+static bool is_selector(const char *word)
+{
+	static const char *const names[] = { "--to", "--from", "--user", "--domain", "--older" };
+	for (size_t i = 0; i < COUNT(names); i++)
+		if (strcmp(word, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static int take_word(struct queue *q, int *words, const char *word)
+{
+	if (++*words == 2)
+		q->request.id = str_of(word);
+	if (*words == 1 && strcmp(word, "backup") == 0) {
+		q->backup = true;
+		return 1;
+	}
+	for (size_t i = 0; *words == 1 && i < COUNT(verbs); i++)
+		if (strcmp(word, verbs[i].name) == 0) {
+			q->request.verb = (uint64_t)verbs[i].verb;
+			return 1;
+		}
+	return *words == 2 ? 1 : -1;
+}
+
+/* How many words this option took; -1: it is wrong. */
+static int take_option(struct queue *q, int argc, char **argv, int at, int *words)
+{
+	int n = common_option(argc, argv, at, &q->common);
+	if (n != 0)
+		return n;
+	if (is_selector(argv[at]))
+		return at + 1 < argc ? take_selector(q, argv[at], argv[at + 1]) : -1;
+	if (strcmp(argv[at], "--body") == 0) {
+		q->request.body = 1;
+		return 1;
+	}
+	if (strcmp(argv[at], "--all") == 0) {
+		q->everything = true;
+		return 1;
+	}
+	return argv[at][0] == '-' ? -1 : take_word(q, words, argv[at]);
+}
+
+static bool names_something(const struct queue *q)
+{
+	const struct control_request *r = &q->request;
+	return r->id.n + r->to.n + r->from.n + r->user.n + r->domain.n > 0 || r->older_s > 0;
+}
+
+static struct str nearest_verb(const char *word)
+{
+	struct str known[COUNT(verbs) + 1];
+	for (size_t i = 0; i < COUNT(verbs); i++)
+		known[i] = str_of(verbs[i].name);
+	known[COUNT(verbs)] = STR("backup");
+	return nearest_word(str_of(word), known, COUNT(known));
+}
+
+static int refuse(const char *word, bool is_verb)
+{
+	char text[256];
+	struct str near = is_verb ? nearest_verb(word) : STR_NONE;
+	if (near.n > 0)
+		snprintf(text, sizeof text, "there is no \"%.100s\"; did you mean \"%.*s\"?", word, STR_ARG(near));
+	else
+		snprintf(text, sizeof text, "\"%.100s\" is not understood here, or its value is missing or wrong", word);
+	return command_usage(&command_queue, text);
+}
+
+static int run(int argc, char **argv)
+{
+	struct queue q = { .common = { DEFAULT_CONF_PATH, 0 } };
+	int words = 0;
+	for (int i = 1; i < argc;) {
+		if (strcmp(argv[i], "--help") == 0) /* also after the verb */
+			return command_help(&command_queue);
+		int n = take_option(&q, argc, argv, i, &words);
+		if (n < 0)
+			return refuse(argv[i], words == 1 && argv[i][0] != '-');
+		i += n;
+	}
+	if (words == 0)
+		return command_usage(&command_queue, "what? list, show, retry, hold, release, bounce, remove, verify or backup");
+	if (q.backup)
+		return q.request.id.n > 0 ? queue_backup(&q.common, q.request.id)
+		                          : command_usage(&command_queue, "backup to which directory? it is made, or must be empty");
+	if (q.request.verb == CONTROL_VERIFY)
+		return !names_something(&q) ? queue_verify(&q.common)
+		                            : command_usage(&command_queue, "verify looks at the whole queue: no ID, no selector");
+	if (q.request.verb == CONTROL_SHOW && q.request.id.n == 0)
+		return command_usage(&command_queue, "show which message? name its ID");
+	for (size_t i = 0; i < COUNT(verbs); i++)
+		if ((uint64_t)verbs[i].verb == q.request.verb && verbs[i].needs_which && !names_something(&q) && !q.everything)
+			return command_usage(&command_queue, "which? name an ID or a selector, or say --all");
+	buf_init(&q.body, BODY_MAX);
+	struct control_answers answers = { on_row, on_body, on_end, &q };
+	int status = q.request.verb == CONTROL_HOLD ? queue_hold(&q.common, &q.request, &answers)
+	                                            : control_command(q.common.conf_path, &q.request, &answers);
+	buf_fini(&q.body);
+	return status;
+}
+
+const struct command command_queue = {
+	.name = "queue",
+	.usage = "list|show|retry|hold|release|bounce|remove|verify|backup [ID|DIR] [SELECTOR ...] [--json] [-c FILE]",
+	.summary = "show the queue, and do something about it",
+	.help = "  list              a line for each recipient that waits\n"
+	        "  show ID           everything about one message; --body: its text, too\n"
+	        "  retry             try again now\n"
+	        "  hold, release     keep back until released. `hold` works without a running server, too\n"
+	        "  bounce            return to the sender now\n"
+	        "  remove            take out silently; only the log tells\n"
+	        "  verify            is all of it what was accepted? what is not is set aside: it stays, and is never sent.\n"
+	        "                    Exit status 1 if something was found. Works without a running server, too\n"
+	        "  backup DIR        copy the queue to a new directory, every message checked, while the server runs or not\n"
+	        "\n"
+	        "  ID                a queue id, as `list` and every 250 reply show it\n"
+	        "  --to ADDRESS      the recipient\n"
+	        "  --from ADDRESS    the sender; \"<>\" is the null sender of notices\n"
+	        "  --user NAME       who handed it in\n"
+	        "  --domain DOMAIN   the recipient's domain\n"
+	        "  --older AGE       arrived longer ago than 90s, 15m, 4h, 2d\n"
+	        "  --all             everything, where a selector is demanded\n"
+	        "  --json            JSON Lines: id, sender, recipient, state, attempts, next_attempt, arrived,\n"
+	        "                    last_reply, size\n"
+	        "  -c FILE           the configuration (default: " DEFAULT_CONF_PATH ")\n"
+	        "\n"
+	        "Several selectors must all match. Exit status 0; 1 if nothing matched; 69 if no server answers.\n",
+	.example = "  sealpost queue list --domain example.net --older 1h\n"
+	           "  sealpost queue retry --to jada@example.net\n",
+	.run = run,
+};
