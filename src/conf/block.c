@@ -184,6 +184,14 @@ static bool heard_twice(struct reader *r, const struct word *w)
 	return false;
 }
 
+/* Clients and other servers go by the port: there they speak first, or wait, as it is known for. */
+static void check_known_port(struct troubles *t, enum listen_kind kind, uint16_t port, const struct word *w)
+{
+	enum listen_kind known = port == 25 ? LISTEN_MX : port == 465 ? LISTEN_SUBMISSIONS : port == 587 ? LISTEN_SUBMISSION : kind;
+	if (known != kind && kind != LISTEN_LMTP && kind != LISTEN_LOCAL)
+		trouble_warn(t, w->at, "port %u is known for listen %s: who connects there expects that", port, listen_kind_name(known));
+}
+
 static void check_endpoint(struct reader *r, const struct conf_listener *l, const struct word *w)
 {
 	struct troubles *t = &r->troubles;
@@ -203,6 +211,8 @@ static void check_endpoint(struct reader *r, const struct conf_listener *l, cons
 	} else if (l->tls_none && !loopback) {
 		trouble_error(t, w->at, "tls none is for loopback addresses only");
 		trouble_expected(t, "expected 127.0.0.1:PORT or [::1]:PORT, or no tls none");
+	} else {
+		check_known_port(t, l->kind, e.port, w);
 	}
 }
 

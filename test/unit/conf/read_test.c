@@ -261,6 +261,9 @@ static void include_errors(void **state)
 static const struct { const char *text, *warning; } weak[] = {
 	{ "listen mx {\n on 127.0.0.1:25\n tls none\n}\n", "mail is taken in clear text here" },
 	{ "listen submission {\n on [::1]:587\n trust 10.0.0.0/16\n tls none\n}\n", "mail is taken in clear text here" },
+	{ "tls {\n cert /c\n key /k\n}\nlisten mx {\n on 0.0.0.0:465\n}\n", "port 465 is known for listen submissions: who connects there expects that" },
+	{ "tls {\n cert /c\n key /k\n}\nlisten submission {\n on 0.0.0.0:25\n trust 10.0.0.0/16\n}\n", "port 25 is known for listen mx: who connects there expects that" },
+	{ "tls {\n cert /c\n key /k\n}\nlisten submissions {\n on [::]:587\n trust 10.0.0.0/16\n}\n", "port 587 is known for listen submission: who connects there expects that" },
 	{ "direct {\n allow-loopback yes\n}\n", "a foreign MX record can lead mail to services of this machine" },
 	{ "direct {\n bind 192.0.2.1\n family ipv6\n}\n", "an address of the family that is switched off" },
 	{ "domain a.example {\n recipients any\n deliver mx\n}\n", "mail to nobody is accepted, and bounces to senders that are often forged" },
