@@ -139,6 +139,7 @@ class Why(harness.Scenario):
         self.assertEqual(rows(server, local)[0]["original_recipient"], "sam+tag@example.test")
         self.assertTrue(rows(server, local)[0]["file"])
         self.assertRegex(rows(server, deferred)[0]["next_attempt"], r"^\d{4}-\d\d-\d\dT")
+        self.assertNotIn("without TLS", server.command("why", deferred))  # nobody was there to speak with
         everything = server.command("why", "sam+tag@example.test") + server.command("why", bounced)
         self.assertNotIn(SECRET, everything)
 

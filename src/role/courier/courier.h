@@ -209,6 +209,7 @@ struct visit {
 	struct str also[DANE_ALSO_MAX];
 	bool reused, in_clear, tls_refused, logged_in, kept;
 	struct str tls_story;     /* kept: what evidence.c tells of its TLS */
+	bool connected;           /* somebody answered: there is something to tell of the connection */
 	bool reported;            /* the outcome of its TLS session is told */
 	bool may_mend;            /* it had no TLS this time: nobody has said that it cannot */
 	unsigned letters;

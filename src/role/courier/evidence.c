@@ -175,6 +175,8 @@ static void tell_tls_again(struct story *s, struct visit *v)
 {
 	const struct tls *tls = hop_tls(v->hop);
 	size_t before = story_text(s).n;
+	if (!v->connected)
+		return;
 	if (v->tls_story.n > 0) {
 		story_append(s, v->tls_story);
 		return;

@@ -480,7 +480,9 @@ static void ready(struct visit *v)
 
 static void on_connected(void *owner)
 {
-	report_connected(owner);
+	struct visit *v = owner;
+	v->connected = true;
+	report_connected(v);
 }
 
 static void on_tls_open(void *owner)
