@@ -473,6 +473,18 @@ fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t
 	return f;
 }
 
+/* Tells what the statement finds, and how many that is. */
+static fault tell_observations(struct store *s, sqlite3_stmt *st,
+                               void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner, size_t *n_out)
+{
+	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
+	for (; st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW; ++*n_out)
+		each(owner, column_str(st, 0), column_str(st, 1), sqlite3_column_int64(st, 2));
+	fault f = sql_fault(s, rc, NULL);
+	sql_done(st);
+	return f;
+}
+
 fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
                     void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner)
 {
@@ -481,13 +493,8 @@ fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
 	sqlite3_stmt *st = sql(s, SQL_FORGET);
 	bind_s64(st, 1, now_s);
 	TRY(sql_run(s, st, NULL));
-	st = sql(s, SQL_RECALL);
-	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
-	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW)
-		each(owner, column_str(st, 0), column_str(st, 1), sqlite3_column_int64(st, 2));
-	fault f = sql_fault(s, rc, NULL);
-	sql_done(st);
-	return f;
+	size_t n = 0;
+	return tell_observations(s, sql(s, SQL_RECALL), each, owner, &n);
 }
 
 fault sqlite_recall_some(struct store *s, struct str prefix, struct str after, size_t max,
@@ -503,10 +510,5 @@ fault sqlite_recall_some(struct store *s, struct str prefix, struct str after, s
 	bind_str(st, 2, prefix);
 	bind_str(st, 3, end);
 	bind_s64(st, 4, (int64_t)max);
-	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
-	for (; st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW; ++*n_out)
-		each(owner, column_str(st, 0), column_str(st, 1), sqlite3_column_int64(st, 2));
-	fault f = sql_fault(s, rc, NULL);
-	sql_done(st);
-	return f;
+	return tell_observations(s, st, each, owner, n_out);
 }
