@@ -273,14 +273,12 @@ static void on_sender(struct front *f, const struct keeper_sender *m)
 
 /* ---- RCPT ---- */
 
-/* The configuration says which domains are ours; who in them is a recipient, only the keeper knows. */
-static bool is_elsewhere(const struct session *s)
+/* The domain of the recipient in hand as the configuration has it; STR_NONE: there is none, or it is not valid. */
+static struct str asked_domain(const struct session *s)
 {
 	const struct address *a = &s->letter.asked_address;
 	struct str ascii = a->domain;
-	if (a->domain.n == 0 || (!a->literal && domain_to_ascii(a->domain, s->letter.arena, &ascii) != OK))
-		return false;
-	return conf_domain_find(s->front->conf, ascii) == NULL;
+	return a->literal || domain_to_ascii(a->domain, s->letter.arena, &ascii) == OK ? ascii : STR_NONE;
 }
 
 static void rcpt_remote(struct session *s);
@@ -302,7 +300,9 @@ static void rcpt(struct session *s, const struct smtp_event *e)
 	}
 	*r = (struct rcpt){ .original = text, .orcpt = orcpt, .notify = e->u.rcpt.params.notify };
 	l->asked_rcpt = r;
-	if (is_elsewhere(s)) {
+	l->asked_domain = asked_domain(s);
+	/* The configuration says which domains are ours; who in them is a recipient, only the keeper knows. */
+	if (l->asked_domain.n > 0 && conf_domain_find(s->front->conf, l->asked_domain) == NULL) {
 		rcpt_remote(s);
 		return;
 	}
@@ -372,12 +372,11 @@ static void rcpt_remote(struct session *s)
 		                      STR("Relaying is not allowed here: log in at port 465 or 587 to send mail onwards")));
 		return;
 	}
-	struct str domain = l->asked_address.domain;
-	if (!l->asked_address.literal && domain_to_ascii(domain, l->arena, &domain) != OK) {
+	if (l->asked_domain.n == 0) {
 		rcpt_refused(s, REPLY(550, 5, 1, 2, STR("This domain name is not valid")));
 		return;
 	}
-	struct route_question q = { .recipient = l->asked_address, .recipient_domain = domain, .sender = l->sender,
+	struct route_question q = { .recipient = l->asked_address, .recipient_domain = l->asked_domain, .sender = l->sender,
 		                    .client = str_of(s->client), .user = str_of(s->user) };
 	struct route route = route_plan(s->front->conf, &q);
 	if (route.kind == ROUTE_REFUSED)

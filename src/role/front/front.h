@@ -181,6 +181,7 @@ struct intake {
 	size_t n_rcpts;
 	struct rcpt *asked_rcpt;        /* being looked up */
 	struct address asked_address;
+	struct str asked_domain;        /* its domain in ASCII; STR_NONE: there is none that is valid */
 	bool too_many_targets;
 
 	enum intake_phase phase;
