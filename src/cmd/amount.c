@@ -64,7 +64,8 @@ bool amount_share(const char *text, unsigned *of_a_million_out)
 		if (rest.n == 0 || !ascii_is_digit((unsigned char)rest.p[0]))
 			return false;
 		for (; rest.n > 0 && ascii_is_digit((unsigned char)rest.p[0]); rest = str_from(rest, 1)) {
-			unit /= 10;
+			if ((unit /= 10) == 0)
+				return false;
 			part += (uint64_t)(rest.p[0] - '0') * unit;
 		}
 	}

@@ -55,9 +55,9 @@ static void show_roles(json_t *roles)
 	printf("\n%-10s %8s %-6s %8s  %s\n", "ROLE", "PID", "READY", "RESTARTS", "FACTS");
 	json_array_foreach(roles, i, role) {
 		print_padded(text_in_json(role, "role"), 10);
-		printf(" %8lld %-6s %8lld ", (long long)json_integer_value(json_object_get(role, "pid")),
+		printf(" %8lld %-6s %8lld ", number_in_json(role, "pid"),
 		       json_is_true(json_object_get(role, "ready")) ? "yes" : "no",
-		       (long long)json_integer_value(json_object_get(role, "restarts")));
+		       number_in_json(role, "restarts"));
 		json_object_foreach(role, key, v) {
 			if (is_shown_already(key))
 				continue;
@@ -68,11 +68,6 @@ static void show_roles(json_t *roles)
 	}
 }
 
-static long long count(const json_t *o, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(o, key));
-}
-
 static void show_queue(json_t *roles)
 {
 	size_t i;
@@ -81,11 +76,11 @@ static void show_queue(json_t *roles)
 		if (!str_eq(text_in_json(role, "role"), STR("spool")) || json_object_get(role, "queued") == NULL)
 			continue;
 		printf("queue: %lld message%s; recipients: %lld queued, %lld being tried, %lld held; %lld MB free\n",
-		       count(role, "messages"), count(role, "messages") == 1 ? "" : "s", count(role, "queued"),
-		       count(role, "leased"), count(role, "held"), count(role, "disk_free_bytes") >> 20);
-		if (count(role, "damaged") > 0)
+		       number_in_json(role, "messages"), number_in_json(role, "messages") == 1 ? "" : "s", number_in_json(role, "queued"),
+		       number_in_json(role, "leased"), number_in_json(role, "held"), number_in_json(role, "disk_free_bytes") >> 20);
+		if (number_in_json(role, "damaged") > 0)
 			printf("queue: %lld recipient%s DAMAGED and set aside: `sealpost queue verify` tells more\n",
-			       count(role, "damaged"), count(role, "damaged") == 1 ? "" : "s");
+			       number_in_json(role, "damaged"), number_in_json(role, "damaged") == 1 ? "" : "s");
 		if (!json_is_true(json_object_get(role, "open")))
 			puts("queue: ITS STORAGE HAS FAILED; mail is refused: see the log");
 		if (json_is_true(json_object_get(role, "short")))
@@ -103,18 +98,18 @@ static void show_confinement(json_t *roles)
 	json_array_foreach(roles, i, role) {
 		const json_t *c = json_object_get(role, "confinement");
 		struct str less = text_in_json(c, "less");
-		if (json_integer_value(json_object_get(role, "instance")) != 0)
+		if (number_in_json(role, "instance") != 0)
 			continue;
 		print_padded(text_in_json(role, "role"), 10);
 		if (!json_is_object(c)) {
 			puts(" unknown: it has not answered");
 			continue;
 		}
-		printf(" user %lld, no capabilities%s%s", (long long)json_integer_value(json_object_get(c, "user")),
+		printf(" user %lld, no capabilities%s%s", number_in_json(c, "user"),
 		       json_is_true(json_object_get(c, "empty_root")) ? ", empty root" : "",
 		       json_is_true(json_object_get(c, "seccomp")) ? ", listed system calls" : "");
-		if (json_integer_value(json_object_get(c, "landlock")) > 0)
-			printf(", Landlock %lld", (long long)json_integer_value(json_object_get(c, "landlock")));
+		if (number_in_json(c, "landlock") > 0)
+			printf(", Landlock %lld", number_in_json(c, "landlock"));
 		if (less.n > 0)
 			put(" (", less, ")");
 		putchar('\n');
@@ -146,7 +141,7 @@ static void show_certificates(json_t *certificates)
 			put("", text_in_json(c, "problem"), "\n");
 			continue;
 		}
-		printf("%9lld ", (long long)json_integer_value(json_object_get(c, "days_left")));
+		printf("%9lld ", number_in_json(c, "days_left"));
 		print_padded(text_in_json(c, "not_after"), 22);
 		put("", text_in_json(c, "file"), "  ");
 		put("", text_in_json(c, "names"), "  ");
@@ -165,7 +160,7 @@ static void on_row(void *owner, struct str json)
 	put("", text_in_json(o, "hostname"), "");
 	put(json_is_true(json_object_get(o, "running")) ? " is running since " : " is starting or stopping; since ",
 	    text_in_json(o, "since"), "");
-	printf(", configuration %lld\n", (long long)json_integer_value(json_object_get(o, "generation")));
+	printf(", configuration %lld\n", number_in_json(o, "generation"));
 	show_queue(json_object_get(o, "roles"));
 	show_roles(json_object_get(o, "roles"));
 	show_confinement(json_object_get(o, "roles"));

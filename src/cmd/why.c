@@ -115,7 +115,7 @@ static void print_arrival(const json_t *o, struct str at)
 			print_safely(text_in_json(o, parts[i].key));
 		}
 	if (json_is_integer(json_object_get(o, "size")))
-		printf(", %lld bytes", (long long)json_integer_value(json_object_get(o, "size")));
+		printf(", %lld bytes", number_in_json(o, "size"));
 	putchar('\n');
 }
 
@@ -184,7 +184,7 @@ static void print_event(const json_t *o, struct told *told)
 static void print_waiting(const json_t *o, bool alone, const struct told *told)
 {
 	struct str line, text = text_in_json(o, "dialogue");
-	long long scheduled = (long long)json_integer_value(json_object_get(o, "attempts"));
+	long long scheduled = number_in_json(o, "attempts");
 	long long attempts = scheduled > told->attempts ? scheduled : told->attempts;
 	if (alone)
 		print_arrival(o, text_in_json(o, "arrived"));

@@ -35,3 +35,8 @@ struct str text_in_json(const json_t *object, const char *key)
 	const json_t *v = json_object_get(object, key);
 	return json_is_string(v) ? (struct str){ json_string_value(v), json_string_length(v) } : STR_NONE;
 }
+
+long long number_in_json(const json_t *object, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(object, key));
+}

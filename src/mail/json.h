@@ -20,5 +20,6 @@ struct json_t *text_as_json(struct str s);
 struct json_t *date_as_json(int64_t wall_s); /* of the years 1 to 9999 */
 /* Nothing where there is no such key, or no text behind it. */
 struct str text_in_json(const struct json_t *object, const char *key);
+long long number_in_json(const struct json_t *object, const char *key); /* 0 where there is no integer */
 
 #endif

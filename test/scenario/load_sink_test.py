@@ -167,6 +167,12 @@ class LoadAndSink(harness.Scenario):
         self.assertLess(sent["accepted"], sent["accepted_in_all"])
         self.assertEqual(sink.totals()["messages"], sent["accepted_in_all"])
 
+    def test_count_and_warm_up(self):
+        """Not one more than asked for, though more connections had a message under way when the warm-up ended."""
+        sink = self.sink("--tls", "none", "--delay", "20ms")
+        sent = self.load(sink, "--tls", "none", "--connections", 50, "--count", 20, "--warm-up", "100ms", "--size", 1000)
+        self.assertEqual(sent["accepted"], 20)
+
     def test_several_processes(self):
         """Shares and sums: as from one."""
         sink = self.sink("--tls", "none", "--defer", "10%")
@@ -318,7 +324,7 @@ class LoadAndSink(harness.Scenario):
         self.assertEqual(sink.lines()[-1]["octets"], len(b"a\r\n..\r\n.\n\r\n") + 0 + 6)
 
     def test_sink_wrong_options(self):
-        for options, words in ((["--defer", "101%", "0"], "not a share"), (["--defer", "60", "--drop", "41", "0"], "more than 100%"),
+        for options, words in ((["--defer", "101%", "0"], "not a share"), (["--defer", "0.00001%", "0"], "not a share"), (["--defer", "60", "--drop", "41", "0"], "more than 100%"),
                                (["--cert", "x", "0"], "go together"), ([], "on which port"), (["65536"], "not a place"),
                                (["--tls", "none", "--auth", "0"], "--tls none"), (["--delay", "601s", "0"], "10 minutes")):
             done = subprocess.run([binary(), "sink", *options], capture_output=True, text=True, check=False, timeout=60)

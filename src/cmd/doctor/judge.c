@@ -23,11 +23,6 @@ static bool is(const json_t *o, const char *key, const char *word)
 	return str_eq(text_in_json(o, key), str_of(word));
 }
 
-static long long number(const json_t *o, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(o, key));
-}
-
 json_t *doctor_fact(const char *kind, const char *fmt, ...)
 {
 	char text[WORDS_MAX];
@@ -131,7 +126,7 @@ void judge_room(struct findings *f, int64_t bytes_free, int64_t names_free, int6
 
 void judge_waiting(struct findings *f, const json_t *queue, int64_t delay_warning_s)
 {
-	long long damaged = number(queue, "damaged"), held = number(queue, "held"), oldest_s = number(queue, "oldest_s");
+	long long damaged = number_in_json(queue, "damaged"), held = number_in_json(queue, "held"), oldest_s = number_in_json(queue, "oldest_s");
 	if (damaged > 0)
 		findings_add(f, FINDING_BROKEN, "damaged", STR_NONE, "%lld recipient%s set aside, because what the disk holds is not what was "
 		             "accepted: `sealpost queue verify` tells more", damaged, damaged == 1 ? " is" : "s are");
@@ -145,13 +140,13 @@ void judge_waiting(struct findings *f, const json_t *queue, int64_t delay_warnin
 
 static void judge_queue(struct findings *f, const json_t *spool, int64_t delay_warning_s)
 {
-	long long off_s = number(spool, "clock_off_s");
+	long long off_s = number_in_json(spool, "clock_off_s");
 	if (!json_is_true(json_object_get(spool, "open"))) {
 		findings_add(f, FINDING_BROKEN, "queue", STR_NONE, "the queue's storage has failed, mail is refused: the log says why");
 		return;
 	}
-	judge_room(f, number(spool, "disk_free_bytes"), number(spool, "names_free"), number(spool, "reserve_bytes"),
-	           number(spool, "reserve_names"));
+	judge_room(f, number_in_json(spool, "disk_free_bytes"), number_in_json(spool, "names_free"), number_in_json(spool, "reserve_bytes"),
+	           number_in_json(spool, "reserve_names"));
 	judge_waiting(f, spool, delay_warning_s);
 	if (off_s > CLOCK_OFF_S || off_s < -CLOCK_OFF_S)
 		findings_add(f, FINDING_WEAK, "clock", STR_NONE, "the clock has jumped %s by %s while the server ran; the times of the queue follow "
@@ -161,7 +156,7 @@ static void judge_queue(struct findings *f, const json_t *spool, int64_t delay_w
 static void judge_resolver(struct findings *f, const json_t *resolver)
 {
 	struct str state = text_in_json(resolver, "dnssec"), advice = text_in_json(resolver, "dnssec_advice"), reason = text_in_json(resolver, "dnssec_reason");
-	long long failing = number(json_object_get(resolver, "policies"), "failing");
+	long long failing = number_in_json(json_object_get(resolver, "policies"), "failing");
 	bool waits = str_eq(state, STR("lost")) || str_eq(state, STR("not-tried"));
 	if (!str_eq(state, STR("validates")) && !str_eq(state, STR("testing")))
 		findings_add(f, waits ? FINDING_BROKEN : FINDING_WEAK, "dnssec", state, "%.*s%s%.*s%s", STR_ARG(advice),
@@ -176,7 +171,7 @@ static void judge_confinement(struct findings *f, const json_t *role)
 {
 	const json_t *c = json_object_get(role, "confinement");
 	struct str less = text_in_json(c, "less"), name = text_in_json(role, "role");
-	if (!json_is_object(c) || number(role, "instance") != 0 || (less.n == 0 && json_is_true(json_object_get(c, "seccomp"))))
+	if (!json_is_object(c) || number_in_json(role, "instance") != 0 || (less.n == 0 && json_is_true(json_object_get(c, "seccomp"))))
 		return;
 	struct finding *last = f->n > 0 ? &f->items[f->n - 1] : NULL;
 	size_t before = f->n;
@@ -191,7 +186,7 @@ static void judge_confinement(struct findings *f, const json_t *role)
 
 static void judge_role(struct findings *f, const json_t *role)
 {
-	long long restarts = number(role, "restarts");
+	long long restarts = number_in_json(role, "restarts");
 	struct str name = text_in_json(role, "role");
 	if (!json_is_true(json_object_get(role, "ready")))
 		findings_add(f, FINDING_BROKEN, "role", name, "this process does not run, or has not taken the configuration: the log says why");

@@ -10,11 +10,6 @@
 
 /* ---- facts ---- */
 
-static long long number(const json_t *o, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(o, key));
-}
-
 /* Keys that are the same for a program there and here. */
 static void take_over(json_t *fact, const json_t *from, const char *const *keys)
 {
@@ -25,13 +20,13 @@ static void take_over(json_t *fact, const json_t *from, const char *const *keys)
 
 void doctor_tell_queue(struct doctor *d, json_t *fact)
 {
-	long long messages = number(fact, "messages"), free_mb = number(fact, "disk_free_bytes") >> 20;
+	long long messages = number_in_json(fact, "messages"), free_mb = number_in_json(fact, "disk_free_bytes") >> 20;
 	char waiting[200] = "what waits is not known", oldest[64] = "";
 	if (messages > 0)
-		(void)snprintf(oldest, sizeof oldest, ", the oldest for %s", doctor_span(number(fact, "oldest_s")).text);
+		(void)snprintf(oldest, sizeof oldest, ", the oldest for %s", doctor_span(number_in_json(fact, "oldest_s")).text);
 	if (json_object_get(fact, "messages") != NULL)
 		(void)snprintf(waiting, sizeof waiting, "%lld message%s%s; recipients: %lld queued, %lld being tried, %lld held", messages,
-		               messages == 1 ? "" : "s", oldest, number(fact, "queued"), number(fact, "leased"), number(fact, "held"));
+		               messages == 1 ? "" : "s", oldest, number_in_json(fact, "queued"), number_in_json(fact, "leased"), number_in_json(fact, "held"));
 	json_t *whole = doctor_fact("queue", "%s; %lld MB free", waiting, free_mb);
 	json_object_update(whole, fact);
 	json_decref(fact);
@@ -52,8 +47,8 @@ static void confinement_words(const json_t *role, char to[120])
 {
 	const json_t *c = json_object_get(role, "confinement");
 	char landlock[32] = "";
-	if (number(c, "landlock") > 0)
-		(void)snprintf(landlock, sizeof landlock, ", Landlock %lld", number(c, "landlock"));
+	if (number_in_json(c, "landlock") > 0)
+		(void)snprintf(landlock, sizeof landlock, ", Landlock %lld", number_in_json(c, "landlock"));
 	if (json_is_object(c))
 		(void)snprintf(to, 120, "no capabilities%s%s%s", json_is_true(json_object_get(c, "empty_root")) ? ", empty root" : "",
 		               json_is_true(json_object_get(c, "seccomp")) ? ", listed system calls" : "", landlock);
@@ -74,7 +69,7 @@ static void tell_confinement(struct doctor *d, const json_t *roles)
 		for (size_t j = 0; j < json_array_size(roles); j++) {
 			const json_t *role = json_array_get(roles, j);
 			confinement_words(role, other);
-			if (strcmp(how, other) != 0 || number(role, "instance") != 0)
+			if (strcmp(how, other) != 0 || number_in_json(role, "instance") != 0)
 				continue;
 			told = told || j < i;
 			json_array_append(names, json_object_get(role, "role"));
@@ -97,8 +92,8 @@ static void tell_resolver(struct doctor *d, const json_t *resolver)
 	const json_t *policies = json_object_get(resolver, "policies");
 	struct str state = text_in_json(resolver, "dnssec"), dane = text_in_json(resolver, "dane");
 	json_t *fact = doctor_fact("dnssec", "%.*s for %s, DANE is %.*s; %lld MTA-STS policies known, %lld enforced", STR_ARG(state),
-	                           doctor_span(d->now_s - number(resolver, "dnssec_since_s")).text, STR_ARG(dane), number(policies, "known"),
-	                           number(policies, "enforced"));
+	                           doctor_span(d->now_s - number_in_json(resolver, "dnssec_since_s")).text, STR_ARG(dane), number_in_json(policies, "known"),
+	                           number_in_json(policies, "enforced"));
 	take_over(fact, resolver, keys);
 	fact_tell(fact, d->json);
 }
@@ -107,10 +102,10 @@ static void tell_server(struct doctor *d, const json_t *status)
 {
 	static const char *const keys[] = { "hostname", "since", "generation", "running", "privileged", "listeners", NULL };
 	const json_t *roles = json_object_get(status, "roles"), *listeners = json_object_get(status, "listeners");
-	d->read_s = number(status, "configuration_read_s");
+	d->read_s = number_in_json(status, "configuration_read_s");
 	json_t *fact = doctor_fact("server", "%.*s runs since %.*s, %zu processes, configuration %lld; listens at %zu addresses",
 	                           STR_ARG(text_in_json(status, "hostname")), STR_ARG(text_in_json(status, "since")), json_array_size(roles),
-	                           number(status, "generation"), json_array_size(listeners));
+	                           number_in_json(status, "generation"), json_array_size(listeners));
 	take_over(fact, status, keys);
 	fact_tell(fact, d->json);
 	tell_confinement(d, roles);

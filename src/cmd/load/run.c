@@ -33,10 +33,12 @@ uint64_t load_begin_message(struct load *load)
 	return load->begun++ * load->plan->processes + load->process;
 }
 
-/* What is accepted in the warm-up is not measured, nor what is accepted after the end. */
+/* What is accepted in the warm-up is not measured, nor what is accepted after the end, nor more than was asked for: connections that
+ * had a message under way when the warm-up ended may be more than that. */
 static bool is_measured(const struct load *load)
 {
-	return !load->warm && !load->over;
+	uint64_t most = load->plan->count;
+	return !load->warm && !load->over && (most == 0 || load->tally.accepted < most);
 }
 
 static void finished(struct load *load)
@@ -187,7 +189,7 @@ static void begin_measure(void *owner)
 {
 	struct load *load = owner;
 	load->warm = false;
-	load->warm_up_messages = load->begun;
+	load->warm_up_messages = load->finished; /* what is under way is measured */
 	load->tally.begun_us = clock_ticks_us();
 	if (load->plan->duration_ms > 0)
 		timer_set(&load->end, loop_now_ms(load->loop) + load->plan->duration_ms);

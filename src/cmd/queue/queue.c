@@ -37,12 +37,6 @@ static const struct { const char *name; enum control_verb verb; bool needs_which
 
 /* ---- rows for people ---- */
 
-static int64_t number(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-	return json_is_integer(v) ? json_integer_value(v) : 0;
-}
-
 static bool wall_time(struct str text, int64_t *out)
 {
 	struct tm t = { 0 };
@@ -86,14 +80,14 @@ static void list_row(struct queue *q, const json_t *o)
 		span(age, now - at);
 	if (wall_time(text_in_json(o, "next_attempt"), &at))
 		span(next, at - now);
-	size_text(size, number(o, "size"));
+	size_text(size, number_in_json(o, "size"));
 	if (!q->header_printed)
 		printf("%-16s %-7s %5s %6s %6s %6s  %s\n", "ID", "STATE", "TRIES", "NEXT", "AGE", "SIZE", "SENDER -> RECIPIENT");
 	q->header_printed = true;
 	struct str sender = text_in_json(o, "sender"), reply = text_in_json(o, "last_reply");
 	print_padded(text_in_json(o, "id"), 17);
 	print_padded(text_in_json(o, "state"), 8);
-	printf("%5lld %6s %6s %6s  ", (long long)number(o, "attempts"), next, age, size);
+	printf("%5lld %6s %6s %6s  ", number_in_json(o, "attempts"), next, age, size);
 	print_safely(sender.n > 0 ? sender : STR("<>"));
 	fputs(" -> ", stdout);
 	print_safely(text_in_json(o, "recipient"));
@@ -136,7 +130,7 @@ static void show_row(struct queue *q, const json_t *o)
 		show_line("sender", sender.n > 0 ? sender : STR("<>"));
 		for (size_t i = 0; i < COUNT(of_message); i++)
 			show_line(of_message[i].name, text_in_json(o, of_message[i].key));
-		printf("%-14s %lld\n", "size", (long long)number(o, "size"));
+		printf("%-14s %lld\n", "size", number_in_json(o, "size"));
 	}
 	q->header_printed = true;
 	putchar('\n');
@@ -145,7 +139,7 @@ static void show_row(struct queue *q, const json_t *o)
 		show_line("  given as", text_in_json(o, "original_recipient"));
 	show_line("  state", text_in_json(o, "state"));
 	show_line("  destination", text_in_json(o, "destination"));
-	printf("%-14s %lld\n", "  attempts", (long long)number(o, "attempts"));
+	printf("%-14s %lld\n", "  attempts", number_in_json(o, "attempts"));
 	show_line("  next attempt", text_in_json(o, "next_attempt"));
 	show_line("  lease ends", text_in_json(o, "lease_ends"));
 	show_line("  last reply", text_in_json(o, "last_reply"));

@@ -96,9 +96,9 @@ static fault look_at_structure(struct verifying *v, struct str directory, struct
 
 /* ---- by the server ---- */
 
-static uint64_t number(const json_t *o, const char *key)
+static uint64_t count_of(const json_t *o, const char *key)
 {
-	int64_t n = json_integer_value(json_object_get(o, key));
+	long long n = number_in_json(o, key);
 	return n < 0 ? 0 : (uint64_t)n;
 }
 
@@ -107,11 +107,11 @@ static void on_row(void *owner, struct str line)
 	struct verifying *v = owner;
 	json_t *o = json_loadb(line.p, line.n, 0, NULL);
 	if (json_object_get(o, "text") != NULL)
-		tell(v, text_in_json(o, "id"), text_in_json(o, "text"), number(o, "set_aside"));
+		tell(v, text_in_json(o, "id"), text_in_json(o, "text"), count_of(o, "set_aside"));
 	else if (json_object_get(o, "over") != NULL && v->options->json)
 		say_json(line);
 	else
-		show_progress(v, number(o, "messages"), number(o, "messages_in_all"), number(o, "bytes"), number(o, "bytes_in_all"));
+		show_progress(v, count_of(o, "messages"), count_of(o, "messages_in_all"), count_of(o, "bytes"), count_of(o, "bytes_in_all"));
 	json_decref(o);
 }
 

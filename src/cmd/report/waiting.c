@@ -66,11 +66,6 @@ static void on_row(void *owner, struct str json)
 	w->rows[w->n++] = row;
 }
 
-static int64_t number(const json_t *o, const char *key)
-{
-	return json_integer_value(json_object_get(o, key));
-}
-
 static int in_order(const void *a, const void *b)
 {
 	const json_t *one = *(json_t *const *)a, *two = *(json_t *const *)b;
@@ -116,8 +111,8 @@ static void print_row(const json_t *row)
 	const char *result;
 	int64_t succeeded = 0, failed = 0;
 	json_array_foreach(json_object_get(row, "policies"), i, policy) {
-		succeeded += number(policy, "succeeded");
-		failed += number(policy, "failed");
+		succeeded += number_in_json(policy, "succeeded");
+		failed += number_in_json(policy, "failed");
 	}
 	print_padded(text_in_json(row, "day"), 12);
 	fputs("  ", stdout);
@@ -127,13 +122,13 @@ static void print_row(const json_t *row)
 		fputs("now", stdout);
 	else
 		print_safely(text_in_json(row, "due"));
-	if (number(row, "tries") > 0)
-		printf(", after %" PRId64 " %s in vain", number(row, "tries"), number(row, "tries") == 1 ? "try" : "tries");
+	if (number_in_json(row, "tries") > 0)
+		printf(", after %lld %s in vain", number_in_json(row, "tries"), number_in_json(row, "tries") == 1 ? "try" : "tries");
 	fputs(", ", stdout);
 	print_place(row);
 	putchar('\n');
 	json_array_foreach(json_object_get(row, "policies"), i, policy)
-		print_counts(text_in_json(policy, "type"), number(policy, "succeeded"), number(policy, "failed"));
+		print_counts(text_in_json(policy, "type"), number_in_json(policy, "succeeded"), number_in_json(policy, "failed"));
 	json_object_foreach(json_object_get(row, "failures"), result, count)
 		print_counts(str_of(result), -1, json_integer_value(count));
 }

@@ -151,9 +151,10 @@ static void put_text(struct buf *out, struct str text)
 {
 	struct str line;
 	while (str_next_line(&text, &line)) {
-		if (line.n == 0 || line.n + 1 > buf_room(out))
+		size_t between = buf_view(out).n > 0 ? 1 : 0;
+		if (line.n == 0 || between + line.n > buf_room(out))
 			continue;
-		fault f = buf_view(out).n > 0 ? buf_add_char(out, '\n') : OK;
+		fault f = between > 0 ? buf_add_char(out, '\n') : OK;
 		f = f == OK ? buf_add(out, line) : f;
 		check(f == OK);
 	}

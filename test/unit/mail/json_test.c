@@ -33,7 +33,7 @@ static void every_time_is_a_date(void **state)
 	assert_text(date_as_json(INT64_MAX), "9999-12-31T23:59:59Z");
 }
 
-static void text_comes_out_as_it_went_in(void **state)
+static void values_come_out_as_they_went_in(void **state)
 {
 	(void)state;
 	json_t *o = json_pack("{s:s%, s:i}", "text", "a\0b", (size_t)3, "number", 1);
@@ -42,6 +42,10 @@ static void text_comes_out_as_it_went_in(void **state)
 	assert_memory_equal(text.p, "a\0b", 3);
 	assert_int_equal(text_in_json(o, "number").n, 0);
 	assert_int_equal(text_in_json(o, "absent").n, 0);
+	assert_int_equal(number_in_json(o, "number"), 1);
+	assert_int_equal(number_in_json(o, "text"), 0);
+	assert_int_equal(number_in_json(o, "absent"), 0);
+	assert_int_equal(number_in_json(NULL, "number"), 0);
 	assert_int_equal(text_in_json(NULL, "text").n, 0);
 	json_decref(o);
 }
@@ -51,7 +55,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_is_what_it_was_or_harmless),
 		cmocka_unit_test(every_time_is_a_date),
-		cmocka_unit_test(text_comes_out_as_it_went_in),
+		cmocka_unit_test(values_come_out_as_they_went_in),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -280,6 +280,24 @@ static void what_is_written_is_read(void **state)
 #define POLICY(summary, details) "{" RANGE "\"policies\":[{\"policy\":{\"policy-type\":\"sts\",\"policy-domain\":\"a.example\"}," \
 	"\"summary\":{" summary "},\"failure-details\":[" details "]}]}"
 
+/* A policy's text of just TLSRPT_POLICY_MAX comes back; a line that is longer is left out. */
+static void long_policies_are_read(void **state)
+{
+	(void)state;
+	for (int over = 0; over < 2; over++) {
+		struct tlsrpt_report *r;
+		struct why why = { "" };
+		struct buf json;
+		buf_init(&json, 1 << 16);
+		assert_int_equal(buf_addf(&json, "{" RANGE "\"policies\":[{\"policy\":{\"policy-type\":\"sts\",\"policy-domain\":\"a.example\","
+		                          "\"policy-string\":[\"%0*d\"]}}]}", TLSRPT_POLICY_MAX + over, 0), OK);
+		assert_int_equal(tlsrpt_read(buf_view(&json), &r, &why), OK);
+		assert_int_equal(r->policies[0].strings.n, over ? 0 : TLSRPT_POLICY_MAX);
+		tlsrpt_free(&r);
+		buf_fini(&json);
+	}
+}
+
 static void hostile_reports(void **state)
 {
 	(void)state;
@@ -448,6 +466,7 @@ int main(void)
 		cmocka_unit_test(equal_sessions_are_one_entry),
 		cmocka_unit_test(counts_are_bounded),
 		cmocka_unit_test(texts_are_clean_and_short),
+		cmocka_unit_test(long_policies_are_read),
 		cmocka_unit_test(the_example_is_read),
 		cmocka_unit_test(strings_are_lines),
 		cmocka_unit_test(what_is_written_is_read),
