@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* cmd/send.c -- hands one message to any SMTPS server and shows what became of it. */
+#include "cmd/arguments.h"
 #include "cmd/command.h"
 #include "cmd/say.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "cmd/submit.h"
 #include "mail/address.h"
+#include "mail/json.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 
@@ -28,15 +29,12 @@ struct send {
 
 static int wrong(const char *fmt, const char *what)
 {
-	char text[400];
-	(void)snprintf(text, sizeof text, fmt, what);
-	return command_usage(&command_send, text);
+	return arguments_wrong(&command_send, fmt, what);
 }
 
 static int bad(int status, const char *what, const char *why)
 {
-	say(stderr, "sealpost send: %s: %s", what, why);
-	return status;
+	return arguments_bad(&command_send, status, what, why);
 }
 
 /* ---- options ---- */
@@ -54,6 +52,33 @@ static bool take_tls(struct send *s, const char *word)
 	return false;
 }
 
+static int take_option(void *owner, int letter)
+{
+	struct send *s = owner;
+	switch (letter) {
+	case 's': s->o.server = str_of(optarg); break;
+	case 't':
+		if (!take_tls(s, optarg))
+			return wrong("--tls is implicit, starttls or none, not \"%s\"", optarg);
+		break;
+	case 'c': s->ca_file = optarg; break;
+	case 'n': s->o.name = str_of(optarg); break;
+	case 'u': s->o.user = str_of(optarg); break;
+	case 'p': s->password_file = optarg; break;
+	case 'f': s->from = optarg; break;
+	case 'r':
+		if (s->o.n_to == TO_MAX)
+			return wrong("more than 1000 recipients%s", "");
+		s->to[s->o.n_to++] = str_of(optarg);
+		break;
+	case 'h': s->o.helo = str_of(optarg); break;
+	case 'R': s->o.params.tls_tag = TLS_TAG_REQUIRED; break;
+	case 'j': s->json = true; break;
+	default: s->verbose = true; break;
+	}
+	return 0;
+}
+
 static int take_options(struct send *s, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -65,34 +90,9 @@ static int take_options(struct send *s, int argc, char **argv)
 		{ "require-tls", no_argument, NULL, 'R' },
 		{ "verbose", no_argument, NULL, 'v' },             { NULL, 0, NULL, 0 },
 	};
-	int c;
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, ":v", options, NULL)) != -1) {
-		switch (c) {
-		case 's': s->o.server = str_of(optarg); break;
-		case 't':
-			if (!take_tls(s, optarg))
-				return wrong("--tls is implicit, starttls or none, not \"%s\"", optarg);
-			break;
-		case 'c': s->ca_file = optarg; break;
-		case 'n': s->o.name = str_of(optarg); break;
-		case 'u': s->o.user = str_of(optarg); break;
-		case 'p': s->password_file = optarg; break;
-		case 'f': s->from = optarg; break;
-		case 'r':
-			if (s->o.n_to == TO_MAX)
-				return wrong("more than 1000 recipients%s", "");
-			s->to[s->o.n_to++] = str_of(optarg);
-			break;
-		case 'h': s->o.helo = str_of(optarg); break;
-		case 'R': s->o.params.tls_tag = TLS_TAG_REQUIRED; break;
-		case 'j': s->json = true; break;
-		case 'v': s->verbose = true; break;
-		case ':': return wrong("%s wants a value", argv[optind - 1]);
-		default: return wrong("there is no option %s", argv[optind - 1]);
-		}
-	}
+	int status = arguments_take(&command_send, argc, argv, "v", options, take_option, s);
+	if (status != 0)
+		return status;
 	if (optind < argc)
 		s->file = argv[optind++];
 	if (optind < argc)
@@ -111,22 +111,6 @@ static int take_options(struct send *s, int argc, char **argv)
 }
 
 /* ---- what is read ---- */
-
-static int read_file(const char *path, struct buf *to, int status)
-{
-	struct why why = { "" };
-	int fd = -1;
-	fault f = file_open(FILE_CWD, path, FILE_READ, 0, &fd, &why);
-	if (f == OK)
-		f = file_read_all(fd, to);
-	fd_close(&fd);
-	if (f == OK)
-		return 0;
-	if (why.text[0] == '\0')
-		return bad(status, path, f == F_LIMIT ? "too big" : "cannot be read");
-	say(stderr, "sealpost send: %s", why.text); /* it names the file */
-	return status;
-}
 
 /* Line ends become CRLF; a CR that stands alone stays and is refused later, because no rule says what it means. */
 static fault to_crlf(struct buf *raw, struct buf *out)
@@ -165,7 +149,7 @@ static int read_message(struct send *s)
 	int status = 0;
 	buf_init(&raw, MESSAGE_BYTES_MAX);
 	if (s->file != NULL)
-		status = read_file(s->file, &raw, EXIT_BAD_INPUT);
+		status = arguments_read_file(&command_send, EXIT_BAD_INPUT, s->file, &raw);
 	else if (read_stdin(&raw) != OK)
 		status = bad(EXIT_BAD_INPUT, "standard input", "cannot be read to its end");
 	if (status == 0 && to_crlf(&raw, &s->message) != OK)
@@ -201,9 +185,9 @@ static int read_addresses(struct send *s)
 
 static int read_secrets(struct send *s)
 {
-	int status = s->ca_file != NULL ? read_file(s->ca_file, &s->ca, EXIT_CONFIGURATION) : 0;
+	int status = s->ca_file != NULL ? arguments_read_file(&command_send, EXIT_CONFIGURATION, s->ca_file, &s->ca) : 0;
 	if (status == 0 && s->password_file != NULL)
-		status = read_file(s->password_file, &s->password, EXIT_CONFIGURATION);
+		status = arguments_read_file(&command_send, EXIT_CONFIGURATION, s->password_file, &s->password);
 	s->o.ca_pem = buf_view(&s->ca);
 	struct str rest = buf_view(&s->password);
 	if (!str_take_line(&rest, &s->o.password))
@@ -229,10 +213,8 @@ static void show_json(const struct submit_result *r)
 		? json_null()
 		: json_pack("{s:s, s:s, s:s, s:b, s:s, s:s}", "version", r->tls_version, "cipher", r->cipher, "group",
 		            r->group, "verified", (int)r->verified, "name", r->name, "peer", r->peer);
-	json_t *o = json_pack("{s:i, s:i, s:s%, s:s, s:o}", "status", r->status, "code", r->code, "reply", r->text,
-	                      strlen(r->text), "id", r->id, "tls", tls);
-	if (o == NULL) /* a reply that is not UTF-8 */
-		o = json_pack("{s:i, s:i}", "status", r->status, "code", r->code);
+	json_t *o = json_pack("{s:i, s:i, s:o, s:s, s:o}", "status", r->status, "code", r->code, "reply", text_as_json(str_of(r->text)),
+	                      "id", r->id, "tls", tls);
 	char *line = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
 	say_json(str_of(line != NULL ? line : "{}"));
 	free(line);

@@ -2,13 +2,13 @@
 /* cmd/load/load.c -- sends a mail server as much as it takes, and measures. */
 #include "cmd/load/load.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "cmd/amount.h"
+#include "cmd/arguments.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
 #include "cmd/say.h"
@@ -27,15 +27,12 @@ struct options {
 
 static int wrong(const char *fmt, const char *what)
 {
-	char text[400];
-	(void)snprintf(text, sizeof text, fmt, what);
-	return command_usage(&command_load, text);
+	return arguments_wrong(&command_load, fmt, what);
 }
 
 static int bad(int status, const char *what, const char *why)
 {
-	say(stderr, "sealpost load: %s: %s", what, why);
-	return status;
+	return arguments_bad(&command_load, status, what, why);
 }
 
 /* ---- options ---- */
@@ -82,8 +79,9 @@ static const char *take_amount(struct load_plan *p, int c)
 	}
 }
 
-static int take_option(struct options *o, int c, const char *given)
+static int take_option(void *owner, int c)
 {
+	struct options *o = owner;
 	struct load_plan *p = &o->plan;
 	switch (c) {
 	case 't': return take_tls(p, optarg) ? 0 : wrong("--tls is implicit, starttls or none, not \"%s\"", optarg);
@@ -105,8 +103,6 @@ static int take_option(struct options *o, int c, const char *given)
 	case 'j': p->json = true; break;
 	case 'q': p->quiet = true; break;
 	case 'Y': o->permitted = true; break;
-	case ':': return wrong("%s wants a value", given);
-	case '?': return wrong("there is no option %s", given);
 	default: {
 		const char *trouble = take_amount(p, c);
 		return trouble == NULL ? 0 : wrong(trouble, optarg);
@@ -181,12 +177,9 @@ static int take_options(struct options *o, int argc, char **argv)
 		{ "quiet", no_argument, NULL, 'q' },            { "with-permission", no_argument, NULL, 'Y' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int c, status;
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1)
-		if ((status = take_option(o, c, argv[optind - 1])) != 0)
-			return status;
+	int status = arguments_take(&command_load, argc, argv, "", options, take_option, o);
+	if (status != 0)
+		return status;
 	if (optind == argc)
 		return wrong("which server? HOST:PORT%s", "");
 	o->plan.server_text = argv[optind++];
@@ -240,20 +233,15 @@ static int find_server(struct options *o)
 static int read_password(struct options *o)
 {
 	struct load_plan *p = &o->plan;
-	struct why why = { "" };
 	if (o->password_variable != NULL) {
 		p->password = str_of(getenv(o->password_variable));
 		return p->password.n > 0 ? 0 : bad(EXIT_CONFIGURATION, o->password_variable, "there is no password in this variable");
 	}
 	if (o->password_file == NULL)
 		return 0;
-	int fd = -1;
-	fault f = file_open(FILE_CWD, o->password_file, FILE_READ, 0, &fd, &why);
-	if (f == OK)
-		f = file_read_all(fd, &o->password);
-	fd_close(&fd);
-	if (f != OK)
-		return bad(EXIT_CONFIGURATION, o->password_file, why.text[0] != '\0' ? why.text : "cannot be read");
+	int status = arguments_read_file(&command_load, EXIT_CONFIGURATION, o->password_file, &o->password);
+	if (status != 0)
+		return status;
 	struct str rest = buf_view(&o->password);
 	if (!str_next_line(&rest, &p->password) || p->password.n == 0)
 		return bad(EXIT_CONFIGURATION, o->password_file, "holds no password in its first line");

@@ -2,11 +2,11 @@
 /* cmd/probe/probe.c -- `sealpost probe`: a domain's mail, or a mail server, as it looks from outside, and what to mend. */
 #include "cmd/probe/probe.h"
 
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/arguments.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
 #include "cmd/say.h"
@@ -43,9 +43,7 @@ void probe_find(struct probe *p, enum finding_weight weight, const char *what, s
 
 static int wrong(const char *fmt, const char *what)
 {
-	char text[400];
-	(void)snprintf(text, sizeof text, fmt, what);
-	return command_usage(&command_probe, text);
+	return arguments_wrong(&command_probe, fmt, what);
 }
 
 static bool take_number(const char *text, int64_t *out)
@@ -57,6 +55,27 @@ static bool take_number(const char *text, int64_t *out)
 	return true;
 }
 
+static int take_option(void *owner, int letter)
+{
+	struct options *o = owner;
+	switch (letter) {
+	case 'j': o->json = true; break;
+	case 'c': o->conf = optarg; break;
+	case 'r': o->server = str_of(optarg); break;
+	case 't': o->anchor = optarg; break;
+	case 'a': o->ca = optarg; break;
+	case 'd':
+		if (!take_number(optarg, &o->days))
+			return wrong("--days is a number from 1 on, not \"%s\"", optarg);
+		break;
+	default:
+		if (!take_number(optarg, &o->patience_s))
+			return wrong("--patience is a number of seconds from 1 on, not \"%s\"", optarg);
+		break;
+	}
+	return 0;
+}
+
 static int take_options(struct options *o, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -65,28 +84,9 @@ static int take_options(struct options *o, int argc, char **argv)
 		{ "ca", required_argument, NULL, 'a' },       { "patience", required_argument, NULL, 'p' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int c;
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, ":c:", options, NULL)) != -1) {
-		switch (c) {
-		case 'j': o->json = true; break;
-		case 'c': o->conf = optarg; break;
-		case 'r': o->server = str_of(optarg); break;
-		case 't': o->anchor = optarg; break;
-		case 'a': o->ca = optarg; break;
-		case 'd':
-			if (!take_number(optarg, &o->days))
-				return wrong("--days is a number from 1 on, not \"%s\"", optarg);
-			break;
-		case 'p':
-			if (!take_number(optarg, &o->patience_s))
-				return wrong("--patience is a number of seconds from 1 on, not \"%s\"", optarg);
-			break;
-		case ':': return wrong("%s wants a value", argv[optind - 1]);
-		default: return wrong("there is no option %s", argv[optind - 1]);
-		}
-	}
+	int status = arguments_take(&command_probe, argc, argv, "c:", options, take_option, o);
+	if (status != 0)
+		return status;
 	if (optind + 1 != argc)
 		return wrong("expected one domain or mail server%s", "");
 	o->target = argv[optind];

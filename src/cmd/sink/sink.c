@@ -2,7 +2,6 @@
 /* cmd/sink/sink.c -- takes mail and throws it away: what a sender can do when nothing holds it back. */
 #include "cmd/sink/sink.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "base/check.h"
 #include "cmd/amount.h"
+#include "cmd/arguments.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
 #include "cmd/say.h"
@@ -41,15 +41,12 @@ struct options {
 
 static int wrong(const char *fmt, const char *what)
 {
-	char text[400];
-	(void)snprintf(text, sizeof text, fmt, what);
-	return command_usage(&command_sink, text);
+	return arguments_wrong(&command_sink, fmt, what);
 }
 
 static int bad(const char *what, const char *why)
 {
-	say(stderr, "sealpost sink: %s: %s", what, why);
-	return EXIT_CONFIGURATION;
+	return arguments_bad(&command_sink, EXIT_CONFIGURATION, what, why);
 }
 
 /* ---- options ---- */
@@ -62,8 +59,9 @@ static int take_word(const char *const *words, size_t n, const char *word)
 	return -1;
 }
 
-static int take_option(struct options *o, int c, const char *given)
+static int take_option(void *owner, int c)
 {
+	struct options *o = owner;
 	static const char *const modes[] = { "starttls", "implicit", "none" }, *const places[] = { "dot", "rcpt", "mail" };
 	struct sink_rules *r = &o->sink.rules;
 	int word;
@@ -104,12 +102,10 @@ static int take_option(struct options *o, int c, const char *given)
 		if (!amount_time(optarg, INT64_MAX / 2000, &o->duration_ms) || o->duration_ms == 0)
 			return wrong("\"%s\" is not a time: write 30s or 5m", optarg);
 		break;
-	case 's':
+	default:
 		if (!amount_count(optarg, 1, UINT64_MAX, &o->seed))
 			return wrong("\"%s\" is not a seed: a number from 1", optarg);
 		break;
-	case ':': return wrong("%s wants a value", given);
-	default: return wrong("there is no option %s", given);
 	}
 	return 0;
 }
@@ -127,12 +123,9 @@ static int take_options(struct options *o, int argc, char **argv)
 		{ "no-chunking", no_argument, NULL, 'C' },    { "no-tickets", no_argument, NULL, 'T' },
 		{ "json", no_argument, NULL, 'j' },           { NULL, 0, NULL, 0 },
 	};
-	int c, status;
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1)
-		if ((status = take_option(o, c, argv[optind - 1])) != 0)
-			return status;
+	int status = arguments_take(&command_sink, argc, argv, "", options, take_option, o);
+	if (status != 0)
+		return status;
 	if (optind == argc)
 		return wrong("on which port? 0 takes a free one%s", "");
 	o->at = argv[optind++];
@@ -171,17 +164,6 @@ static fault sign(void *owner, struct str key_id, struct str digest, unsigned pa
 	return keys_sign(o->keys, SIGN_AS_SERVER, &q, signature_out, &why);
 }
 
-static int read_pem(const char *path, struct buf *to)
-{
-	struct why why = { "" };
-	int fd = -1;
-	fault f = file_open(FILE_CWD, path, FILE_READ, 0, &fd, &why);
-	if (f == OK)
-		f = file_read_all(fd, to);
-	fd_close(&fd);
-	return f == OK ? 0 : bad(path, why.text[0] != '\0' ? why.text : f == F_LIMIT ? "too big" : "cannot be read");
-}
-
 static fault make_pair(struct options *o, struct why *why)
 {
 	const struct str names[] = { STR_INIT("localhost") };
@@ -199,8 +181,10 @@ static int prepare_tls(struct options *o)
 	const struct tls_signer signer = { sign, o };
 	if (o->tls == SINK_TLS_NONE)
 		return 0;
-	int status = 0;
-	if (o->cert_file != NULL && ((status = read_pem(o->cert_file, &o->cert)) != 0 || (status = read_pem(o->key_file, &o->key)) != 0))
+	int status = o->cert_file != NULL ? arguments_read_file(&command_sink, EXIT_CONFIGURATION, o->cert_file, &o->cert) : 0;
+	if (status == 0 && o->key_file != NULL)
+		status = arguments_read_file(&command_sink, EXIT_CONFIGURATION, o->key_file, &o->key);
+	if (status != 0)
 		return status;
 	fault f = tls_begin(&why);
 	if (f == OK && o->cert_file == NULL)
