@@ -64,9 +64,15 @@ static void ingest(struct bench *b)
 	free(c), free(ids), free(keys), free(rcpts);
 }
 
+static struct store_grant grant_some(void *owner, struct str key)
+{
+	(void)owner, (void)key;
+	return (struct store_grant){ .messages = 20 };
+}
+
 static size_t deliver(struct bench *b)
 {
-	struct store_room room = { NULL, 0, 20 };
+	struct store_room room = { .grant = grant_some, .lane_room = { 1000, 1000 } };
 	struct store_rcpt *out = ARENA_ARRAY(b->arena, struct store_rcpt, b->batch);
 	struct store_outcome *o = ARENA_ARRAY(b->arena, struct store_outcome, b->batch);
 	static char chunk[64 << 10];

@@ -25,10 +25,30 @@ bool selector_matches(const struct store_selector *which, const struct store_mes
 	       (which->arrived_before_s == 0 || message->arrived_s < which->arrived_before_s);
 }
 
-unsigned room_load(const struct store_room *room, struct str key)
+bool helping_take(struct helping *h, uint64_t message, int64_t next_s)
 {
-	for (size_t i = 0; i < room->n_loads; i++)
-		if (str_eq(room->loads[i].key, key))
-			return room->loads[i].messages;
-	return 0;
+	bool goes_on = h->rcpts > 0 && h->message == message && h->next_s == next_s && (h->rcpts_max == 0 || h->rcpts < h->rcpts_max);
+	unsigned *room = &h->lane_room[h->grant->lane];
+	if (!goes_on) {
+		bool granted = h->messages < h->grant->messages && *room > 0;
+		if (!granted && (h->grant->overdue_s == 0 || next_s > h->grant->overdue_s))
+			return false;
+		h->messages += granted;
+		*room -= granted;
+		h->message = message;
+		h->next_s = next_s;
+		h->rcpts = 0;
+	}
+	h->rcpts++;
+	return true;
+}
+
+bool helping_waits_in_lane(const struct helping *h)
+{
+	return h->messages < h->grant->messages && h->lane_room[h->grant->lane] == 0;
+}
+
+int64_t helping_not_before(const struct helping *h, int64_t now_s)
+{
+	return h->grant->not_before_s > now_s ? h->grant->not_before_s : now_s + 1;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * store/match.h -- does a recipient match what an operator selected? One rule for every store.
+ * store/match.h -- does a recipient match what an operator selected, and does it fit into what was granted? One rule for every store.
  *
  * Tests    test/unit/store/contract.h
  */
@@ -11,7 +11,22 @@
 
 bool selector_matches(const struct store_selector *which, const struct store_message *message,
                       const struct store_rcpt *rcpt);
-/* How many messages of this key are in hand, and whether one more may be taken. */
-unsigned room_load(const struct store_room *room, struct str key);
+
+/* What one destination gets in one call of lease(). Its recipients come by time and number. */
+struct helping {
+	const struct store_grant *grant;
+	unsigned *lane_room;             /* what is left of it, for all */
+	unsigned rcpts_max;
+	unsigned messages;               /* given */
+	uint64_t message;                /* the last one: its recipients go on where they can */
+	int64_t next_s;
+	unsigned rcpts;                  /* of it */
+};
+
+/* May this recipient be given, too? Notes it down if so. */
+bool helping_take(struct helping *h, uint64_t message, int64_t next_s);
+/* It is the lane that had no room. */
+bool helping_waits_in_lane(const struct helping *h);
+int64_t helping_not_before(const struct helping *h, int64_t now_s);
 
 #endif

@@ -28,6 +28,7 @@ static fault memory_open(struct str directory, const struct store_options *optio
 	list_init(&s->messages);
 	list_init(&s->drafts);
 	list_init(&s->notes);
+	list_init(&s->put_off);
 	*out = s;
 	return OK;
 }
@@ -109,6 +110,7 @@ static void memory_close(struct store **store)
 	}
 	LIST_EACH(l, &s->notes)
 		note_free(LIST_MEMBER(l, struct note, in_store));
+	memory_put_off_nothing(s);
 	free(s);
 	*store = NULL;
 }
@@ -362,6 +364,7 @@ const struct store_ops store_memory = {
 	.claim = memory_claim,
 	.reclaim = memory_reclaim,
 	.next_due = memory_next_due,
+	.ask_again = memory_ask_again,
 	.message = memory_message,
 	.content = memory_content,
 	.list = memory_list,

@@ -32,8 +32,16 @@ struct note {
 	int64_t expires_s;
 };
 
+/* A destination that is not looked at yet. */
+struct put_off {
+	struct link in_store;
+	struct buf key;
+	int64_t not_before_s;
+	unsigned lane;
+};
+
 struct store {
-	struct list messages, drafts, notes;
+	struct list messages, drafts, notes, put_off;
 	uint64_t number, fence;
 };
 
@@ -56,6 +64,8 @@ fault memory_claim(struct store *s, const struct store_selector *which, int64_t 
                    struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 fault memory_reclaim(struct store *s, struct why *why);
 fault memory_next_due(struct store *s, const struct store_room *room, int64_t *due_s_out);
+void  memory_ask_again(struct store *s, struct str key);
+void  memory_put_off_nothing(struct store *s);                        /* all may be looked at again */
 
 /* ---- memory_look.c ---- */
 

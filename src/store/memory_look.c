@@ -173,6 +173,7 @@ static int64_t moved(int64_t time_s, int64_t by_s)
 
 fault memory_shift(struct store *s, int64_t by_s)
 {
+	memory_put_off_nothing(s);
 	LIST_EACH(l, &s->messages) {
 		struct message *m = LIST_MEMBER(l, struct message, in_store);
 		m->facts.arrived_s = moved(m->facts.arrived_s, by_s);

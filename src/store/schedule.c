@@ -6,13 +6,16 @@
 
 #include "base/check.h"
 #include "base/map.h"
+#include "store/store.h"
 
-struct place { size_t at; int64_t due_s; size_t key_n; char key[]; };
+struct place { size_t at; unsigned lane; int64_t due_s, not_before_s; size_t key_n; char key[]; };
+
+/* The earliest at 0; children of i at 2i+1 and 2i+2. */
+struct heap { struct place **places; size_t n, cap; };
 
 struct schedule {
 	struct map *places;              /* key -> struct place */
-	struct place **heap;             /* the earliest at 0; children of i at 2i+1 and 2i+2 */
-	size_t n, cap;
+	struct heap lanes[STORE_LANES];
 	struct place *taken;             /* what schedule_take gave out last */
 };
 
@@ -27,77 +30,163 @@ void schedule_free(struct schedule **s)
 {
 	if (*s == NULL)
 		return;
-	for (size_t i = 0; i < (*s)->n; i++)
-		free((*s)->heap[i]);
-	free((*s)->heap);
+	for (unsigned lane = 0; lane < STORE_LANES; lane++) {
+		struct heap *h = &(*s)->lanes[lane];
+		for (size_t i = 0; i < h->n; i++)
+			free(h->places[i]);
+		free(h->places);
+	}
 	free((*s)->taken);
 	map_free(&(*s)->places);
 	free(*s);
 	*s = NULL;
 }
 
-static void put_at(struct schedule *s, size_t at, struct place *p)
+static int64_t time_of(const struct place *p)
 {
-	s->heap[at] = p;
+	return p->due_s > p->not_before_s ? p->due_s : p->not_before_s;
+}
+
+static void put_at(struct heap *h, size_t at, struct place *p)
+{
+	h->places[at] = p;
 	p->at = at;
 }
 
-static void rise(struct schedule *s, struct place *p)
+static void rise(struct heap *h, struct place *p)
 {
 	size_t at = p->at;
-	while (at > 0 && s->heap[(at - 1) / 2]->due_s > p->due_s) {
-		put_at(s, at, s->heap[(at - 1) / 2]);
+	while (at > 0 && time_of(h->places[(at - 1) / 2]) > time_of(p)) {
+		put_at(h, at, h->places[(at - 1) / 2]);
 		at = (at - 1) / 2;
 	}
-	put_at(s, at, p);
+	put_at(h, at, p);
 }
 
-static void sink(struct schedule *s, struct place *p)
+static void sink(struct heap *h, struct place *p)
 {
 	size_t at = p->at;
 	for (;;) {
 		size_t child = 2 * at + 1;
-		if (child + 1 < s->n && s->heap[child + 1]->due_s < s->heap[child]->due_s)
+		if (child + 1 < h->n && time_of(h->places[child + 1]) < time_of(h->places[child]))
 			child++;
-		if (child >= s->n || s->heap[child]->due_s >= p->due_s)
+		if (child >= h->n || time_of(h->places[child]) >= time_of(p))
 			break;
-		put_at(s, at, s->heap[child]);
+		put_at(h, at, h->places[child]);
 		at = child;
 	}
-	put_at(s, at, p);
+	put_at(h, at, p);
+}
+
+static void enter(struct schedule *s, struct place *p)
+{
+	struct heap *h = &s->lanes[p->lane];
+	if (h->n == h->cap) {
+		h->cap = h->cap == 0 ? 64 : h->cap * 2;
+		h->places = must_resize(h->places, h->cap * sizeof(struct place *));
+	}
+	put_at(h, h->n++, p);
+	rise(h, p);
+}
+
+static void leave(struct schedule *s, struct place *p)
+{
+	struct heap *h = &s->lanes[p->lane];
+	struct place *last = h->places[--h->n];
+	if (last == p)
+		return;
+	last->at = p->at;
+	rise(h, last);
+	sink(h, last);
+}
+
+static struct place *place_new(struct schedule *s, struct str key, int64_t due_s)
+{
+	struct place *p = must_alloc(sizeof *p + key.n);
+	*p = (struct place){ .due_s = due_s, .not_before_s = INT64_MIN, .key_n = key.n };
+	if (key.n > 0)
+		memcpy(p->key, key.p, key.n);
+	map_set(s->places, key, p);
+	return p;
 }
 
 void schedule_note(struct schedule *s, struct str key, int64_t due_s)
 {
 	struct place *p = map_get(s->places, key);
 	if (p == NULL) {
-		p = must_alloc(sizeof *p + key.n);
+		enter(s, place_new(s, key, due_s));
+	} else if (due_s < p->due_s) {
 		p->due_s = due_s;
-		p->key_n = key.n;
-		if (key.n > 0)
-			memcpy(p->key, key.p, key.n);
-		if (s->n == s->cap) {
-			s->cap = s->cap == 0 ? 64 : s->cap * 2;
-			s->heap = must_resize(s->heap, s->cap * sizeof(struct place *));
-		}
-		put_at(s, s->n++, p);
-		map_set(s->places, key, p);
-	} else if (due_s >= p->due_s) {
-		return;
+		rise(&s->lanes[p->lane], p);
 	}
-	p->due_s = due_s;
-	rise(s, p);
 }
 
-bool schedule_take(struct schedule *s, struct str *key_out, int64_t *due_s_out)
+void schedule_put_off(struct schedule *s, struct str key, int64_t due_s, int64_t not_before_s, unsigned lane)
 {
-	if (s->n == 0)
-		return false;
-	struct place *first = s->heap[0], *last = s->heap[--s->n];
-	if (s->n > 0) {
-		last->at = 0;
-		sink(s, last);
+	check(lane < STORE_LANES);
+	struct place *p = map_get(s->places, key);
+	if (p == NULL)
+		p = place_new(s, key, due_s);
+	else
+		leave(s, p);
+	p->due_s = due_s < p->due_s ? due_s : p->due_s;
+	p->not_before_s = not_before_s;
+	p->lane = lane;
+	enter(s, p);
+}
+
+void schedule_ask_again(struct schedule *s, struct str key)
+{
+	struct place *p = map_get(s->places, key);
+	if (p == NULL || (p->lane == 0 && p->not_before_s <= p->due_s))
+		return;
+	leave(s, p);
+	p->not_before_s = INT64_MIN;
+	p->lane = 0;
+	enter(s, p);
+}
+
+void schedule_ask_all_again(struct schedule *s)
+{
+	for (unsigned lane = 1; lane < STORE_LANES; lane++)
+		for (struct heap *h = &s->lanes[lane]; h->n > 0;) {
+			struct place *p = h->places[h->n - 1];
+			leave(s, p);
+			p->lane = 0;
+			enter(s, p);
+		}
+	struct heap *h = &s->lanes[0];
+	for (size_t i = 0; i < h->n; i++)
+		h->places[i]->not_before_s = INT64_MIN;
+	for (size_t i = h->n / 2; i-- > 0;)
+		sink(h, h->places[i]);
+}
+
+static struct place *first_of(const struct schedule *s, const unsigned *lane_room)
+{
+	struct place *first = NULL;
+	for (unsigned lane = 0; lane < STORE_LANES; lane++) {
+		const struct heap *h = &s->lanes[lane];
+		if (h->n > 0 && lane_room[lane] > 0 && (first == NULL || time_of(h->places[0]) < time_of(first)))
+			first = h->places[0];
 	}
+	return first;
+}
+
+bool schedule_first(const struct schedule *s, const unsigned *lane_room, int64_t *at_s_out)
+{
+	const struct place *first = first_of(s, lane_room);
+	if (first != NULL)
+		*at_s_out = time_of(first);
+	return first != NULL;
+}
+
+bool schedule_take(struct schedule *s, const unsigned *lane_room, struct str *key_out, int64_t *due_s_out)
+{
+	struct place *first = first_of(s, lane_room);
+	if (first == NULL)
+		return false;
+	leave(s, first);
 	*key_out = (struct str){ first->key, first->key_n };
 	*due_s_out = first->due_s;
 	map_remove(s->places, *key_out);

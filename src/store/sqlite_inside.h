@@ -227,6 +227,7 @@ fault sqlite_claim(struct store *s, const struct store_selector *which, int64_t 
                    struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 fault sqlite_reclaim(struct store *s, struct why *why);
 fault sqlite_next_due(struct store *s, const struct store_room *room, int64_t *due_s_out);
+void  sqlite_ask_again(struct store *s, struct str key);
 
 /* ---- sqlite_look.c ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* store/sqlite_lease.c -- who may try what, and when: leases in memory, due times from the database's index. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "store/match.h"
@@ -69,9 +70,17 @@ static fault end_old_leases(struct store *s, int64_t now_s, struct why *why)
 struct leasing {
 	int64_t now_s, until_s;
 	const struct store_room *room;
+	unsigned lane_room[STORE_LANES];
 	struct arena *arena;
 	struct store_rcpt *out;
 	size_t max, n;
+};
+
+/* A destination taken from the schedule, and how it goes back into it. */
+struct put_back {
+	struct str key;
+	int64_t due_s, not_before_s;
+	unsigned lane;
 };
 
 /* False: it may not be leased, whatever the index said of it, or there is no room for it. */
@@ -90,28 +99,37 @@ static bool take_row(struct store *s, struct leasing *g, uint64_t number, fault 
 	return queued;
 }
 
-/* Leases what is due at one destination, while there is room. Those in hand come first by time, so that the index alone is walked,
- * and a row looked at only when it is taken. *due_out: when the next one there is due;
- * false: nothing waits there any more. */
-static fault lease_destination(struct store *s, struct leasing *g, struct str key, bool *waits_out, int64_t *due_out,
-                               struct why *why)
+/* There is more at this destination than it gets now. */
+static void put_off(const struct leasing *g, const struct helping *h, struct put_back *this)
 {
-	unsigned messages = room_load(g->room, key);
-	uint64_t last_message = 0;
-	int64_t last_next_s = 0;
+	if (helping_waits_in_lane(h))
+		this->lane = h->grant->lane;
+	else
+		this->not_before_s = helping_not_before(h, g->now_s);
+}
+
+/* Leases what is due at one destination, as far as that is granted. Those in hand come first by time, so that the index alone is
+ * walked, and a row looked at only when it is taken. *waits_out: something waits there still. */
+static fault lease_destination(struct store *s, struct leasing *g, struct put_back *this, bool *waits_out, struct why *why)
+{
+	struct store_grant grant = g->room->grant(g->room->owner, this->key);
+	check(grant.lane < STORE_LANES);
+	struct helping h = { .grant = &grant, .lane_room = g->lane_room, .rcpts_max = g->room->rcpts_max };
 	sqlite3_stmt *st = sql(s, SQL_DUE);
-	bind_str(st, 1, key);
+	bind_str(st, 1, this->key);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
 	*waits_out = false;
 	fault taken = OK;
 	while (st != NULL && taken == OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		uint64_t number = column_u64(st, 0);
-		int64_t next_s = sqlite3_column_int64(st, 1);
 		if (lease_find(s, number) != NULL)
 			continue;
-		bool same = last_message == message_of(number) && last_next_s == next_s;
-		*due_out = next_s;
-		*waits_out = next_s > g->now_s || g->n == g->max || (!same && messages >= g->room->key_max);
+		this->due_s = sqlite3_column_int64(st, 1);
+		*waits_out = this->due_s > g->now_s || g->n == g->max;
+		if (!*waits_out && !helping_take(&h, message_of(number), this->due_s)) {
+			*waits_out = true;
+			put_off(g, &h, this);
+		}
 		if (*waits_out)
 			break;
 		if (!take_row(s, g, number, &taken, why)) {
@@ -120,9 +138,6 @@ static fault lease_destination(struct store *s, struct leasing *g, struct str ke
 				break;
 			continue; /* the index may be damaged */
 		}
-		messages += !same;
-		last_message = message_of(number);
-		last_next_s = next_s;
 		lease_give(s, &g->out[g->n++], g->until_s);
 	}
 	fault f = taken == OK ? sql_fault(s, rc, why) : taken;
@@ -130,22 +145,21 @@ static fault lease_destination(struct store *s, struct leasing *g, struct str ke
 	return f;
 }
 
-/* Destinations taken from the schedule that go back into it: where there is no room, or still something to do. */
-struct aside { struct put_back { struct str key; int64_t due_s; } *items; size_t n, cap; };
+/* Destinations that go back into the schedule: where there is no room, or still something to do. */
+struct aside { struct put_back *items; size_t n, cap; };
 
 static void put_aside(struct store *s, struct aside *aside, struct str key, int64_t due_s)
 {
-	if (aside->n == aside->cap) {
-		aside->cap = aside->cap == 0 ? 64 : aside->cap * 2;
-		aside->items = must_resize(aside->items, aside->cap * sizeof *aside->items);
-	}
-	aside->items[aside->n++] = (struct put_back){ arena_copy(s->scratch, key), due_s };
+	aside->items = array_grown(aside->items, aside->n, &aside->cap, sizeof *aside->items);
+	aside->items[aside->n++] = (struct put_back){ arena_copy(s->scratch, key), due_s, INT64_MIN, 0 };
 }
 
 static void put_back(struct store *s, struct aside *aside)
 {
-	for (size_t i = 0; i < aside->n; i++)
-		schedule_note(s->schedule, aside->items[i].key, aside->items[i].due_s);
+	for (size_t i = 0; i < aside->n; i++) {
+		const struct put_back *this = &aside->items[i];
+		schedule_put_off(s->schedule, this->key, this->due_s, this->not_before_s, this->lane);
+	}
 	free(aside->items);
 	arena_reset(s->scratch);
 }
@@ -153,23 +167,21 @@ static void put_back(struct store *s, struct aside *aside)
 fault sqlite_lease(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room, struct arena *a,
                    struct store_rcpt *out, size_t max, size_t *n_out, struct why *why)
 {
-	struct leasing g = { now_s, now_s + lease_s, room, a, out, max, 0 };
+	struct leasing g = { .now_s = now_s, .until_s = now_s + lease_s, .room = room, .arena = a, .out = out, .max = max };
 	struct aside aside = { 0 };
 	struct str key;
-	int64_t due_s;
+	int64_t due_s, at_s;
+	memcpy(g.lane_room, room->lane_room, sizeof g.lane_room);
 	*n_out = 0;
 	if (s->failed)
 		return why_say(why, F_STORE, "the queue's storage has failed before; it must be opened again");
 	TRY(end_old_leases(s, now_s, why));
 	fault f = OK;
-	while (f == OK && g.n < max && schedule_take(s->schedule, &key, &due_s)) {
+	while (f == OK && g.n < g.max && schedule_first(s->schedule, g.lane_room, &at_s) && at_s <= now_s &&
+	       schedule_take(s->schedule, g.lane_room, &key, &due_s)) {
 		put_aside(s, &aside, key, due_s); /* survives whatever happens below; too early is harmless */
-		if (due_s > now_s)
-			break;
-		struct put_back *this = &aside.items[aside.n - 1];
 		bool waits = true;
-		if (room_load(room, this->key) < room->key_max)
-			f = lease_destination(s, &g, this->key, &waits, &this->due_s, why);
+		f = lease_destination(s, &g, &aside.items[aside.n - 1], &waits, why);
 		if (f == OK && !waits)
 			aside.n--;
 	}
@@ -217,21 +229,16 @@ fault sqlite_reclaim(struct store *s, struct why *why)
 
 fault sqlite_next_due(struct store *s, const struct store_room *room, int64_t *due_s_out)
 {
-	struct aside aside = { 0 };
-	struct str key;
-	int64_t due_s;
-	bool found = false;
-	while (!found && schedule_take(s->schedule, &key, &due_s)) {
-		found = room_load(room, key) < room->key_max;
-		if (found)
-			*due_s_out = due_s;
-		put_aside(s, &aside, key, due_s);
-	}
-	put_back(s, &aside);
+	bool found = schedule_first(s->schedule, room->lane_room, due_s_out);
 	const struct lease *first = LIST_FIRST(&s->leases_by_end, struct lease, in_order);
 	if (first != NULL && (!found || first->until_s < *due_s_out)) {
 		*due_s_out = first->until_s;
 		found = true;
 	}
 	return found ? OK : F_ABSENT;
+}
+
+void sqlite_ask_again(struct store *s, struct str key)
+{
+	schedule_ask_again(s->schedule, key);
 }

@@ -338,6 +338,7 @@ fault sqlite_shift(struct store *s, int64_t by_s)
 		f = sql_run(s, st, NULL);
 	}
 	TRY(transaction_end(s, f, NULL));
+	schedule_ask_all_again(s->schedule);
 	return learn_schedule(s, NULL); /* what is noted too early is harmless */
 }
 

@@ -393,6 +393,7 @@ const struct store_ops store_sqlite = {
 	.claim = sqlite_claim,
 	.reclaim = sqlite_reclaim,
 	.next_due = sqlite_next_due,
+	.ask_again = sqlite_ask_again,
 	.message = sqlite_message,
 	.content = sqlite_content,
 	.list = sqlite_list,

@@ -103,10 +103,23 @@ struct store_selector {
 	int64_t arrived_before_s;        /* 0: any; only messages that arrived before */
 };
 
-/* How much each destination already has in hand: a key gets at most key_max messages, those of its load included.
- * Keys that are not listed have none. */
-struct store_load { struct str key; unsigned messages; };
-struct store_room { const struct store_load *loads; size_t n_loads; unsigned key_max; };
+/* What a destination may be given now. When it has got that much, or nothing, and more of it is due, it is passed over, without a
+ * look at it, until not_before_s or ask_again() (that is part of the schedule in memory: a restart forgets it). */
+struct store_grant {
+	unsigned messages;               /* so many more ... */
+	unsigned lane;                   /* ... as far as there is room in this lane; if not, it waits there until there is */
+	int64_t not_before_s;            /* never sooner than a second from now */
+	int64_t overdue_s;               /* what has been due since then or longer is given beyond all this; 0: nothing */
+};
+
+/* Lanes let many destinations of one kind wait for room that they share, without a look at each of them. */
+enum { STORE_LANES = 2 };
+struct store_room {
+	struct store_grant (*grant)(void *owner, struct str key); /* asked once in a call for each destination that is due */
+	void *owner;
+	unsigned lane_room[STORE_LANES]; /* messages */
+	unsigned rcpts_max;              /* every so many recipients of a message at a destination count as a message; 0: any number */
+};
 
 struct store_counts { uint64_t messages, queued, leased, held, damaged, content_bytes, disk_bytes; };
 
@@ -151,8 +164,8 @@ struct store_ops {
 	                struct store_outcome *outcomes, size_t n_outcomes, struct why *why);
 
 	/* Queued recipients with next_s <= now_s, destinations by their oldest next_s, at most max, each leased
-	 * until now_s + lease_s under a fresh fence. Leases that have ended count as queued. Destinations without
-	 * room are passed over. Recipients of one message with one key and one next_s come together. */
+	 * until now_s + lease_s under a fresh fence. Leases that have ended count as queued. Destinations get what the
+	 * room grants them. Recipients of one message with one key and one next_s come together. */
 	fault (*lease)(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room,
 	               struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 	fault (*renew)(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until_s); /* F_STATE: stale */
@@ -162,9 +175,11 @@ struct store_ops {
 	/* Gives every lease back: the spool is alone on its store after a restart. */
 	fault (*reclaim)(struct store *s, struct why *why);
 
-	/* When lease would next find something, perhaps a little early; F_ABSENT if nothing waits that there is
-	 * room for. */
+	/* When lease would next find something, or ask; perhaps a little early. F_ABSENT if nothing waits, or only in lanes
+	 * without room. */
 	fault (*next_due)(struct store *s, const struct store_room *room, int64_t *due_s_out);
+	/* This destination may have room (again): the next lease asks, whatever the last grant said. */
+	void  (*ask_again)(struct store *s, struct str key);
 
 	fault (*message)(struct store *s, struct str id, struct arena *a, struct store_message *out);
 	/* Content out, checked against its checksum; perhaps less than there is room for, nothing only at the end.

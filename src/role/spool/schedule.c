@@ -11,6 +11,7 @@ enum {
 	JOB_ARENA_MAX = 32 << 20, LEASE_ARENA_MAX = 64 << 20,
 	LOOK_AGAIN_MS = 200,             /* at the soonest, when something is due and could not be leased */
 	SLEEP_MS_MAX = 60000,            /* the queue's clock may run faster than the loop's */
+	ASK_AGAIN_S = 60,                /* where enough is in hand: the end of that brings it sooner */
 	LEASE_LEFT_S = 30,               /* of a lease, when its worker is given up: a little before the store would do it */
 };
 static const char hold_key[] = STORE_RELEASED;
@@ -91,23 +92,39 @@ static struct destination *destination_enter(struct spool *s, struct str key)
 
 static void destination_leave(struct spool *s, struct destination *d)
 {
-	if (d == NULL || --d->jobs > 0)
+	if (d == NULL)
+		return;
+	if (s->store != NULL)
+		s->ops->ask_again(s->store, (struct str){ d->key, d->key_n });
+	if (--d->jobs > 0)
 		return;
 	map_remove(s->destinations_by_key, (struct str){ d->key, d->key_n });
 	link_remove(&d->in_spool);
 	free(d);
 }
 
-static struct store_room room_now(struct spool *s, struct arena *a)
+bool spool_shape_of(struct spool *s, struct str key, struct shape_view *out)
 {
-	size_t n = map_count(s->destinations_by_key), i = 0;
-	struct store_load *loads = ARENA_ARRAY(a, struct store_load, n + 1);
-	LIST_EACH(l, &s->destinations) {
-		struct destination *d = LIST_MEMBER(l, struct destination, in_spool);
-		loads[i++] = (struct store_load){ { d->key, d->key_n }, d->jobs };
-	}
+	const struct destination *d = map_get(s->destinations_by_key, key);
 	uint64_t most = s->conf->queue.destination_concurrency;
-	return (struct store_room){ loads, n, most == 0 ? 1 : most > 10000 ? 10000 : (unsigned)most };
+	*out = (struct shape_view){ .in_hand = d != NULL ? d->jobs : 0 };
+	out->ceiling = out->allowance = most == 0 ? 1 : most > 10000 ? 10000 : (unsigned)most;
+	return d != NULL;
+}
+
+static struct store_grant grant(void *owner, struct str key)
+{
+	struct spool *s = owner;
+	struct shape_view view;
+	(void)spool_shape_of(s, key, &view);
+	return (struct store_grant){ .messages = view.in_hand < view.allowance ? view.allowance - view.in_hand : 0,
+		                     .not_before_s = spool_now_s(s) + ASK_AGAIN_S };
+}
+
+static struct store_room room_now(struct spool *s)
+{
+	return (struct store_room){ .grant = grant, .owner = s, .lane_room = { SPOOL_JOBS_MAX, SPOOL_JOBS_MAX },
+		                    .rcpts_max = SPOOL_JOB_RCPTS_MAX };
 }
 
 /* ---- jobs ---- */
@@ -414,7 +431,7 @@ static fault lease_some(struct spool *s, size_t *n_out, struct why *why)
 {
 	struct arena *a = arena_new(LEASE_ARENA_MAX);
 	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, SPOOL_LEASE_MAX);
-	struct store_room room = room_now(s, a);
+	struct store_room room = room_now(s);
 	struct dispatch d = { .jobs = ARENA_ARRAY(a, struct job *, SPOOL_LEASE_MAX) };
 	*n_out = 0;
 	fault f = s->ops->lease(s->store, spool_now_s(s), SPOOL_LEASE_S, &room, a, rows, SPOOL_LEASE_MAX, n_out, why);
@@ -433,8 +450,7 @@ static fault lease_some(struct spool *s, size_t *n_out, struct why *why)
 
 static void wait_for_next(struct spool *s)
 {
-	struct arena *a = arena_new(LEASE_ARENA_MAX);
-	struct store_room room = room_now(s, a);
+	struct store_room room = room_now(s);
 	int64_t due_s, now_ms = loop_now_ms(s->loop);
 	timer_clear(&s->due);
 	if (s->n_jobs < SPOOL_JOBS_MAX && s->ops->next_due(s->store, &room, &due_s) == OK) {
@@ -442,7 +458,6 @@ static void wait_for_next(struct spool *s)
 		int64_t ms = due_s <= now_s ? LOOK_AGAIN_MS : due_s - now_s > 60 ? SLEEP_MS_MAX : (due_s - now_s) * 1000;
 		timer_set(&s->due, now_ms + ms);
 	}
-	arena_free(&a);
 }
 
 void spool_schedule(struct spool *s)

@@ -256,6 +256,17 @@ void spool_watch_leases(struct spool *s);        /* now and then */
 /* Leased rows go back to their senders in this turn. */
 fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_t n, const struct smtp_reply *reply);
 
+/* How a destination is served now. */
+struct shape_view {
+	unsigned in_hand, allowance, ceiling; /* transactions at a time */
+	uint64_t rate;                   /* at most so many ... */
+	int64_t rate_s;                  /* ... in so many seconds; 0: no such limit */
+	int64_t wait_s;                  /* until it is given anything again; 0: nothing keeps it */
+	char why[200];                   /* in words, or "" */
+};
+/* key: a recipient's, as it is in the store. False: nothing is in hand, and nothing is known but its limits. */
+bool spool_shape_of(struct spool *s, struct str key, struct shape_view *out);
+
 /* ---- work.c ---- */
 void spool_worker_link(struct spool *s, enum worker_kind kind, int fd);
 void spool_worker_send_jobs(struct worker *w);   /* those that have waited for it */

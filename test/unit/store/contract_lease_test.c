@@ -153,6 +153,12 @@ static void oldest_first(void **state)
 	assert_str(out[0].address, "1@y");
 }
 
+static struct store_grant only_y_is_short(void *owner, struct str key)
+{
+	const struct store_grant *y = owner;
+	return str_eq(key, STR("y")) ? *y : (struct store_grant){ .messages = 100 };
+}
+
 static void a_full_destination_is_passed_over(void **state)
 {
 	struct fixture *f = *state;
@@ -165,33 +171,129 @@ static void a_full_destination_is_passed_over(void **state)
 	assert_int_equal(put(f, "z1", STR("x"), &late, 1), OK);
 
 	size_t n;
-	struct store_load load = { STR("y"), 2 };
-	struct store_room room = { &load, 1, 4 };
+	struct store_grant y = { .messages = 2, .not_before_s = NOW + 30 };
+	struct store_room room = { .grant = only_y_is_short, .owner = &y, .lane_room = { 100, 100 } };
 	assert_int_equal(f->ops->lease(f->store, NOW + 1, 60, &room, f->arena, out, 9, &n, NULL), OK);
 	assert_int_equal(n, 3); /* two of y, one of z */
-	load.messages = 4;
-	assert_int_equal(f->ops->lease(f->store, NOW + 1, 60, &room, f->arena, out, 9, &n, NULL), OK);
-	assert_int_equal(n, 0);
 	int64_t due_s = 0;
-	room.key_max = 5;
+	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), OK);
+	assert_true(due_s > NOW + 1 && due_s <= NOW + 30);
+	y.messages = 1; /* it is not asked about before its time, ... */
+	assert_int_equal(f->ops->lease(f->store, NOW + 29, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(n, 0);
+	f->ops->ask_again(f->store, STR("y")); /* ... unless the caller says so */
 	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), OK);
 	assert_true(due_s <= NOW);
-	assert_int_equal(f->ops->lease(f->store, NOW + 1, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(f->ops->lease(f->store, NOW + 29, 60, &room, f->arena, out, 9, &n, NULL), OK);
 	assert_int_equal(n, 1);
+	assert_int_equal(f->ops->lease(f->store, NOW + 30, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(n, 1);
+	f->ops->ask_again(f->store, STR("nothing of this waits"));
 }
 
-static void next_due_passes_over_what_is_full(void **state)
+static void a_grant_of_nothing_is_not_asked_again_at_once(void **state)
 {
 	struct fixture *f = *state;
-	put_one(f, "y1", "b@y", "y");
-	struct store_load load = { STR("y"), 1 };
-	struct store_room room = { &load, 1, 1 };
+	struct store_grant y = { .messages = 0, .not_before_s = NOW - 5 };
+	struct store_room room = { .grant = only_y_is_short, .owner = &y, .lane_room = { 100, 100 } };
+	struct store_rcpt out[2];
+	size_t n;
 	int64_t due_s;
-	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), F_ABSENT);
-	struct store_rcpt late = rcpt_to("b@z", "z", NOW + 77);
+	put_one(f, "y1", "b@y", "y");
+	assert_int_equal(f->ops->lease(f->store, NOW, 60, &room, f->arena, out, 2, &n, NULL), OK);
+	assert_int_equal(n, 0);
+	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), OK);
+	assert_int_equal(due_s, NOW + 1);
+}
+
+static void next_due_passes_over_what_is_put_off(void **state)
+{
+	struct fixture *f = *state;
+	struct store_grant y = { .messages = 0, .not_before_s = NOW + 500 };
+	struct store_room room = { .grant = only_y_is_short, .owner = &y, .lane_room = { 100, 100 } };
+	struct store_rcpt out[2], late = rcpt_to("b@z", "z", NOW + 77);
+	size_t n;
+	int64_t due_s;
+	put_one(f, "y1", "b@y", "y");
+	assert_int_equal(f->ops->lease(f->store, NOW, 60, &room, f->arena, out, 2, &n, NULL), OK);
+	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), OK);
+	assert_int_equal(due_s, NOW + 500);
+	put_one(f, "y2", "b@y", "y"); /* what comes new waits behind the others */
+	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), OK);
+	assert_int_equal(due_s, NOW + 500);
 	assert_int_equal(put(f, "z1", STR("x"), &late, 1), OK);
 	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), OK);
 	assert_int_equal(due_s, NOW + 77);
+	/* A clock that is set back takes no time that was put off for with it. */
+	assert_int_equal(f->ops->shift(f->store, -NOW / 2), OK);
+	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), OK);
+	assert_true(due_s <= NOW / 2);
+}
+
+static void a_lane_without_room_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	char id[16];
+	for (int i = 0; i < 5; i++) {
+		snprintf(id, sizeof id, "y%d", i);
+		put_one(f, id, "b@y", i < 3 ? "y" : "z");
+	}
+	struct store_grant same = { .messages = 2, .lane = 1, .not_before_s = NOW + 900 };
+	struct store_room room = { .grant = grant_the_same, .owner = &same, .lane_room = { 100, 1 } };
+	struct store_rcpt out[9], w = rcpt_to("b@w", "w", NOW + 5);
+	size_t n;
+	int64_t due_s;
+	assert_int_equal(f->ops->lease(f->store, NOW, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(n, 1); /* for all of the lane together */
+	room.lane_room[1] = 0;
+	assert_int_equal(f->ops->lease(f->store, NOW, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(n, 0);
+	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), OK);
+	assert_int_equal(due_s, NOW + 60); /* the lease */
+	same.lane = 0;                     /* another destination is not in its way */
+	assert_int_equal(put(f, "w1", STR("x"), &w, 1), OK);
+	assert_int_equal(f->ops->lease(f->store, NOW + 5, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(n, 1);
+	room.lane_room[1] = 9;
+	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), OK);
+	assert_true(due_s <= NOW + 5);
+	assert_int_equal(f->ops->lease(f->store, NOW + 5, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(n, 4);
+}
+
+static void what_is_overdue_comes_all_the_same(void **state)
+{
+	struct fixture *f = *state;
+	struct store_rcpt r[] = { rcpt_to("1@y", "y", NOW - 50), rcpt_to("2@y", "y", NOW - 9), rcpt_to("3@y", "y", NOW - 8) }, out[4];
+	struct store_grant y = { .messages = 1, .not_before_s = NOW + 30, .overdue_s = NOW - 50 };
+	struct store_room room = { .grant = only_y_is_short, .owner = &y, .lane_room = { 0, 100 } };
+	size_t n;
+	char id[4] = "m0";
+	for (int i = 0; i < 3; i++, id[1]++)
+		assert_int_equal(put(f, id, STR("x"), &r[i], 1), OK);
+	room.lane_room[0] = 1;
+	assert_int_equal(f->ops->lease(f->store, NOW, 60, &room, f->arena, out, 4, &n, NULL), OK);
+	assert_int_equal(n, 1); /* what is granted begins with it */
+	y.messages = 0;
+	y.overdue_s = NOW - 9;
+	f->ops->ask_again(f->store, STR("y"));
+	assert_int_equal(f->ops->lease(f->store, NOW, 60, &room, f->arena, out, 4, &n, NULL), OK);
+	assert_int_equal(n, 1);
+	assert_str(out[0].address, "2@y");
+}
+
+static void many_recipients_count_as_several(void **state)
+{
+	struct fixture *f = *state;
+	struct store_rcpt r[5], out[9];
+	struct store_grant y = { .messages = 2, .not_before_s = NOW + 30 };
+	struct store_room room = { .grant = only_y_is_short, .owner = &y, .lane_room = { 100, 100 }, .rcpts_max = 2 };
+	size_t n;
+	for (int i = 0; i < 5; i++)
+		r[i] = rcpt_to("b@y", "y", NOW);
+	assert_int_equal(put(f, "m1", STR("x"), r, 5), OK);
+	assert_int_equal(f->ops->lease(f->store, NOW, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(n, 4);
 }
 
 /* However due times move, next_due never says later than the truth, and lease gets everything in the end. */
@@ -301,7 +403,11 @@ int main(void)
 		CASE(recipients_of_one_message_and_key_come_together),
 		CASE(oldest_first),
 		CASE(a_full_destination_is_passed_over),
-		CASE(next_due_passes_over_what_is_full),
+		CASE(a_grant_of_nothing_is_not_asked_again_at_once),
+		CASE(next_due_passes_over_what_is_put_off),
+		CASE(a_lane_without_room_is_waited_for),
+		CASE(what_is_overdue_comes_all_the_same),
+		CASE(many_recipients_count_as_several),
 		CASE(next_due_never_oversleeps),
 		CASE(reclaim_gives_leases_back),
 		CASE(a_bounce_rides_with_its_failure),
