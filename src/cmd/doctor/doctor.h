@@ -63,7 +63,5 @@ void judge_waiting(struct findings *f, const json_t *queue, int64_t delay_warnin
 void judge_status(struct findings *f, const json_t *status, int64_t delay_warning_s);
 /* What a mail server's hello must do without, in the words of a configuration's reader; NULL: no such shape. */
 const char *shape_words(struct str value);
-/* "dane 1790000000 1790000100": the best level, when it was shown, when the domain was last seen. */
-bool seen_parse(struct str value, enum tls_level *best_out, int64_t *best_s_out, int64_t *last_s_out);
 
 #endif

@@ -219,20 +219,3 @@ const char *shape_words(struct str value)
 	uint64_t shape;
 	return str_u64(value, &shape) && shape < TLS_SHAPES ? tls_shape_name((unsigned)shape) : NULL;
 }
-
-bool seen_parse(struct str value, enum tls_level *best_out, int64_t *best_s_out, int64_t *last_s_out)
-{
-	struct str word;
-	uint64_t best_s, last_s;
-	if (!str_take_word(&value, &word) || !str_take_char(&value, ' ') || !str_take_u64(&value, &best_s) || !str_take_char(&value, ' ') ||
-	    !str_u64(value, &last_s) || best_s > INT64_MAX || last_s > INT64_MAX)
-		return false;
-	for (int level = TLS_NONE; level <= TLS_DANE; level++)
-		if (str_eq(word, str_of(tls_level_name((enum tls_level)level)))) {
-			*best_out = (enum tls_level)level;
-			*best_s_out = (int64_t)best_s;
-			*last_s_out = (int64_t)last_s;
-			return true;
-		}
-	return false;
-}

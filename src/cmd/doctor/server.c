@@ -7,6 +7,7 @@
 #include "cmd/control_client.h"
 #include "cmd/options.h"
 #include "mail/json.h"
+#include "policy/remembered.h"
 
 /* ---- facts ---- */
 
@@ -137,20 +138,19 @@ static void tell_shape(struct doctor *d, const json_t *row)
 
 static void tell_seen(struct memories *m, const json_t *row)
 {
-	enum tls_level best;
-	int64_t best_s, last_s;
-	if (!seen_parse(text_in_json(row, "value"), &best, &best_s, &last_s))
+	struct remembered_seen seen;
+	if (!remembered_seen_read(text_in_json(row, "value"), &seen))
 		return;
 	m->seen++;
-	m->levels[best]++;
+	m->levels[seen.best]++;
 	if (!m->doctor->seen)
 		return;
-	json_t *fact = doctor_fact("seen", "%.*s: %s at best, remembered until %.*s", STR_ARG(text_in_json(row, "name")), tls_level_name(best),
+	json_t *fact = doctor_fact("seen", "%.*s: %s at best, remembered until %.*s", STR_ARG(text_in_json(row, "name")), tls_level_name(seen.best),
 	                           STR_ARG(text_in_json(row, "until")));
 	json_object_set(fact, "domain", json_object_get(row, "name"));
-	json_object_set_new(fact, "level", json_string(tls_level_name(best)));
-	json_object_set_new(fact, "at", date_as_json(best_s));
-	json_object_set_new(fact, "last", date_as_json(last_s));
+	json_object_set_new(fact, "level", json_string(tls_level_name(seen.best)));
+	json_object_set_new(fact, "at", date_as_json(seen.best_s));
+	json_object_set_new(fact, "last", date_as_json(seen.last_s));
 	json_object_set(fact, "until", json_object_get(row, "until"));
 	fact_tell(fact, m->doctor->json);
 }

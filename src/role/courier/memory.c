@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "policy/remembered.h"
 #include "role/courier/courier.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -14,7 +15,7 @@ enum {
 	NEWS_S = 60 * 60,          /* the time of the last sight is told this often */
 };
 
-static const struct str seen_prefix = STR_INIT("seen/"), shape_prefix = STR_INIT("shape/");
+static const struct str seen_prefix = STR_INIT(REMEMBERED_SEEN), shape_prefix = STR_INIT(REMEMBERED_SHAPE);
 
 /* Seconds of the steady clock; what the last run saw may lie before its beginning. */
 struct seen { int64_t last_s, best_s, told_s, incident_s; enum tls_level best; };
@@ -61,13 +62,11 @@ static void tell(struct courier *c, struct str prefix, struct str name, const ch
 	buf_fini(&key);
 }
 
-/* The dates are for people; the next run takes how far they lie apart. */
 static void tell_seen(struct courier *c, struct str domain, struct seen *s)
 {
-	char value[80];
+	char value[REMEMBERED_SEEN_MAX];
 	int64_t to_wall_s = clock_wall_s() - now_steady_s(c);
-	(void)snprintf(value, sizeof value, "%s %lld %lld", tls_level_name(s->best), (long long)(s->best_s + to_wall_s),
-	               (long long)(s->last_s + to_wall_s));
+	remembered_seen_put(&(struct remembered_seen){ s->best, s->best_s + to_wall_s, s->last_s + to_wall_s }, value);
 	tell(c, seen_prefix, domain, value, s->last_s + BEST_S - now_steady_s(c));
 	s->told_s = s->last_s;
 }
@@ -164,31 +163,16 @@ void memory_keep_shape(struct courier *c, struct str host, unsigned shape)
 
 /* ---- from the last run ---- */
 
-static bool read_level(struct str *rest, enum tls_level *out)
-{
-	struct str word;
-	if (!str_take_word(rest, &word))
-		return false;
-	for (enum tls_level level = TLS_NONE; level <= TLS_DANE; level++)
-		if (str_eq(word, str_of(tls_level_name(level)))) {
-			*out = level;
-			return true;
-		}
-	return false;
-}
-
 static void take_seen(struct courier *c, struct str domain, struct str value, int64_t for_s)
 {
-	enum tls_level best;
-	uint64_t best_s, last_s;
-	if (!read_level(&value, &best) || !str_take_char(&value, ' ') || !str_take_u64(&value, &best_s) ||
-	    !str_take_char(&value, ' ') || !str_take_u64(&value, &last_s) || value.n > 0 || seen_find(c, domain) != NULL)
+	struct remembered_seen then;
+	if (!remembered_seen_read(value, &then) || seen_find(c, domain) != NULL)
 		return;
-	uint64_t apart_s = last_s > best_s ? last_s - best_s : 0;
+	int64_t apart_s = then.last_s > then.best_s ? then.last_s - then.best_s : 0;
 	struct seen *s = seen_add(c, domain);
-	s->best = best;
+	s->best = then.best;
 	s->last_s = s->told_s = now_steady_s(c) - (BEST_S - for_s);
-	s->best_s = s->last_s - (apart_s < BEST_S ? (int64_t)apart_s : BEST_S);
+	s->best_s = s->last_s - (apart_s < BEST_S ? apart_s : BEST_S);
 }
 
 void memory_take(struct courier *c, const struct worker_remembered *m)

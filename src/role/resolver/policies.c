@@ -5,12 +5,12 @@
 
 #include "base/check.h"
 #include "mail/address.h"
+#include "policy/remembered.h"
 #include "role/resolver/policies_inside.h"
 #include "sys/clock.h"
 
 enum { JUMP_S = 300, SPREAD_S = 60, DOMAIN_ROOM = 253 - 9 /* "_mta-sts." */, KEY_ROOM = 300 };
 
-static const char key_prefix[] = "mta-sts/";
 
 /* ---- the clock ---- */
 
@@ -35,7 +35,7 @@ int64_t policies_now_s(struct policies *p)
 
 static fault put_key(struct buf *key, struct str domain)
 {
-	return buf_addf(key, "%s%.*s", key_prefix, STR_ARG(domain));
+	return buf_addf(key, REMEMBERED_POLICY "%.*s", STR_ARG(domain));
 }
 
 void policy_keep(struct policy *y)
@@ -330,7 +330,7 @@ void policies_kept(struct policies *p, struct str key, struct str value, int64_t
 		LIST_EACH(at, &p->order)
 			policy_keep(LIST_MEMBER(at, struct policy, in_order));
 	}
-	if (!str_take(&key, str_of(key_prefix)) || !policies_can_have(key))
+	if (!str_take(&key, STR(REMEMBERED_POLICY)) || !policies_can_have(key))
 		return;
 	if (mtasts_kept(value, now_s, &kept) != OK)
 		return;

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/escape.h"
 #include "base/map.h"
+#include "policy/remembered.h"
 #include "role/resolver/lookups.h"
 #include "role/resolver/policies.h"
 #include "role/resolver/reports.h"
@@ -110,7 +111,7 @@ static void on_bogus(void *owner)
 
 /* ---- what is kept over a restart, by the spool ---- */
 
-static const struct str validated_key = STR_INIT("dnssec/validated");
+static const struct str validated_key = STR_INIT(REMEMBERED_DNSSEC "validated");
 
 static void keep(void *owner, struct str key, struct str value, int64_t expires_s)
 {

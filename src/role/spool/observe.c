@@ -2,6 +2,7 @@
 #include "role/spool/spool.h"
 
 #include "base/check.h"
+#include "policy/remembered.h"
 #include "sys/clock.h"
 
 enum {
@@ -23,10 +24,10 @@ struct kind {
 /* A policy holds a year at most (RFC 8461 3.2), what a domain has shown 30 days, a smaller hello 7 (role/courier/memory.c);
  * when DNSSEC last worked is known for 30 (role/resolver/upstream.h). */
 static const struct kind kinds[OBSERVED_KINDS] = {
-	{ STR_INIT("mta-sts/"), OBSERVER_RESOLVER, KEY_ROOM, 64 << 10, OBSERVED_MAX, OBSERVED_BYTES_MAX, 366 * DAY_S },
-	{ STR_INIT("dnssec/"), OBSERVER_RESOLVER, 32, 32, 4, 256, 30 * DAY_S + HOUR_S },
-	{ STR_INIT("seen/"), OBSERVER_COURIER, MEMORY_KEY_MAX, MEMORY_VALUE_MAX, OBSERVED_MAX, OBSERVED_BYTES_MAX, 30 * DAY_S + HOUR_S },
-	{ STR_INIT("shape/"), OBSERVER_COURIER, MEMORY_KEY_MAX, MEMORY_VALUE_MAX, OBSERVED_MAX, OBSERVED_BYTES_MAX, 7 * DAY_S + HOUR_S },
+	{ STR_INIT(REMEMBERED_POLICY), OBSERVER_RESOLVER, KEY_ROOM, 64 << 10, OBSERVED_MAX, OBSERVED_BYTES_MAX, 366 * DAY_S },
+	{ STR_INIT(REMEMBERED_DNSSEC), OBSERVER_RESOLVER, 32, 32, 4, 256, 30 * DAY_S + HOUR_S },
+	{ STR_INIT(REMEMBERED_SEEN), OBSERVER_COURIER, MEMORY_KEY_MAX, MEMORY_VALUE_MAX, OBSERVED_MAX, OBSERVED_BYTES_MAX, 30 * DAY_S + HOUR_S },
+	{ STR_INIT(REMEMBERED_SHAPE), OBSERVER_COURIER, MEMORY_KEY_MAX, MEMORY_VALUE_MAX, OBSERVED_MAX, OBSERVED_BYTES_MAX, 7 * DAY_S + HOUR_S },
 };
 
 /* ---- keeping ---- */

@@ -8,11 +8,12 @@
 
 #include "base/check.h"
 #include "mail/json.h"
+#include "policy/remembered.h"
 
 enum { ROWS_AT_ONCE = 100, KEY_MAX = 600 };
 
 /* What else is kept is the spool's own. */
-static const struct str prefixes[] = { STR_INIT("mta-sts/"), STR_INIT("seen/"), STR_INIT("shape/") };
+static const struct str prefixes[] = { STR_INIT(REMEMBERED_POLICY), STR_INIT(REMEMBERED_SEEN), STR_INIT(REMEMBERED_SHAPE) };
 
 struct memories_round {
 	struct spool *spool;

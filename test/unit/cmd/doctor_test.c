@@ -208,14 +208,6 @@ static void spans_are_words(void **state)
 static void memories_are_read(void **state)
 {
 	(void)state;
-	enum tls_level best = TLS_NONE;
-	int64_t best_s = 0, last_s = 0;
-	assert_true(seen_parse(STR("mta-sts 5 7"), &best, &best_s, &last_s));
-	assert_true(best == TLS_MTA_STS && best_s == 5 && last_s == 7);
-	static const char *const odd[] = { "", "dane", "dane 5", "dane 5 ", "dane 5 7 9", "worst 5 7", "dane -5 7", "dane 5 99999999999999999999",
-		                           "dane 9223372036854775808 7" };
-	for (size_t i = 0; i < COUNT(odd); i++)
-		assert_false(seen_parse(str_of(odd[i]), &best, &best_s, &last_s));
 	assert_string_equal(shape_words(STR("1")), "no post-quantum share");
 	assert_null(shape_words(STR("4")));
 	assert_null(shape_words(STR("x")));
