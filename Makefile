@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test coverage crash fuzz idle inject powercut testssl timing install bench profile clean help
+.PHONY: run build test coverage crash fuzz idle inject powercut testssl timing soak install bench profile clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -14,6 +14,7 @@ help:
 	@echo "make idle     ten thousand idle TLS connections: what they cost, what others notice"
 	@echo "make inject   kill and fail every process at each of its system calls (an hour; see test/inject/README.md)"
 	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
+	@echo "make soak     half an hour of mixed load with roles killed: all accounted for, memory steady (root; test/soak/README.md)"
 	@echo "make testssl  testssl.sh against every port of a running server (see docs/SECURITY.md)"
 	@echo "make bench    beside Postfix and others: how fast, at what cost (root; BENCH=\"--short\"; bench/README.md)"
 	@echo "make profile  where a message's time goes, by role, library, system call and function (root; docs/PERFORMANCE.md)"
@@ -45,6 +46,11 @@ powercut:
 	ninja -C build-powercut
 	PYTHONPATH=test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount --net sh -c 'ip link set lo up && exec "$$@"' sh \
 		python3 test/powercut/powercut.py --programs build-powercut/test/powercut --program build-powercut/sealpost --page docs/QUEUE.md $(POWERCUT)
+
+# SOAK="--minutes 30 --seed N"
+SOAK ?=
+soak: build
+	PYTHONPATH=test/soak:test/scenario PYTHONDONTWRITEBYTECODE=1 python3 test/soak/soak.py --program build/sealpost $(SOAK)
 
 testssl: build
 	dev/setup testssl

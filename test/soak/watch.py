@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: ISC
+"""What each role holds: memory, descriptors; and the queue's files. Looked at every few seconds."""
+import collections
+import dataclasses
+import os
+import pathlib
+import statistics
+import threading
+import time
+
+PAUSE_S = 5
+# More than so much above what was before counts as growth. The floor is what a role's heap moves by without any load to speak of.
+GROWTH_SHARE, GROWTH_KB = 0.10, 1024
+# What is opened once and kept: the history's files, the resolver's sockets. A leak for each kill or reload is more.
+GROWTH_FDS = 8
+ENOUGH = 20  # samples, in each half of what is judged
+
+
+@dataclasses.dataclass
+class Sample:
+    at: float
+    pss_kb: dict
+    fds: dict
+    queue_kb: int
+
+
+def pss_kb(pid):
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+
+
+def size_kb(folder):
+    total = 0
+    for path in pathlib.Path(folder).rglob("*"):
+        try:
+            total += path.stat().st_blocks // 2
+        except OSError:
+            pass  # it has gone while we looked
+    return total
+
+
+def sample(server):
+    pss, fds = collections.Counter(), collections.Counter()
+    for name, pid in {"supervisor": server.process.pid, **server.roles()}.items():
+        try:
+            memory, count = pss_kb(pid), len(os.listdir(f"/proc/{pid}/fd"))
+        except OSError:
+            continue  # it has just been killed
+        pss[name], fds[name] = memory, count
+    return Sample(time.monotonic(), pss, fds, size_kb(server.spool))
+
+
+class Watch(threading.Thread):
+    def __init__(self, server, pause_s=PAUSE_S):
+        super().__init__(daemon=True)
+        self.server, self.pause_s, self.samples, self.done = server, pause_s, [], threading.Event()
+
+    def run(self):
+        while not self.done.wait(self.pause_s):
+            try:
+                self.samples.append(sample(self.server))
+            except (OSError, AttributeError):
+                pass
+
+    def stop(self):
+        self.done.set()
+        self.join()
+
+
+def steady(samples, since, until):
+    """(rows of a table, troubles) of the memory between these times, in two halves. Without enough of it, nothing is judged."""
+    inside = [s for s in samples if since <= s.at <= until]
+    middle = (since + until) / 2
+    halves = [s for s in inside if s.at < middle], [s for s in inside if s.at >= middle]
+    is_judged = min(map(len, halves)) >= ENOUGH
+    rows, troubles = [], []
+    for what, unit, of in [(role, "KB", lambda s, r=role: s.pss_kb.get(r)) for role in sorted({r for s in samples for r in s.pss_kb})] + \
+                          [("queue's files", "KB", lambda s: s.queue_kb)]:
+        values = [[v for v in map(of, half) if v is not None] for half in halves]
+        most = max(v for v in map(of, samples) if v is not None)
+        if not all(values):
+            rows.append((what, None, None, most, unit))
+            continue
+        first, second = map(statistics.median, values)
+        rows.append((what, first, second, most, unit))
+        if is_judged and unit == "KB" and what != "queue's files" and second > first * (1 + GROWTH_SHARE) + GROWTH_KB:
+            troubles.append(f"{what} grows: {first:,.0f} KB, then {second:,.0f} KB")
+    return rows, troubles, is_judged
+
+
+def descriptors(before, after):
+    """At rest, each role has about as many as it had at rest before."""
+    return [f"{role} has {after.fds[role]} descriptors at rest, and had {before.fds[role]} before"
+            for role in before.fds if after.fds[role] > before.fds[role] + GROWTH_FDS]
