@@ -374,6 +374,7 @@ const struct store_ops store_memory = {
 	.clamp = memory_clamp,
 	.shift = memory_shift,
 	.counts = memory_counts,
+	.tally = memory_tally,
 	.space = memory_space,
 	.tidy = memory_tidy,
 	.trim = memory_trim,

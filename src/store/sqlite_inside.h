@@ -75,6 +75,8 @@ static inline uint64_t rcpts_from(uint64_t message)
 	              " WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")                       \
 	SQL(SQL_WHEN, "SELECT destination,next_s,held FROM rcpt WHERE number=?1")                  \
 	SQL(SQL_DESTINATIONS, "SELECT destination,min(next_s) FROM rcpt INDEXED BY rcpt_due WHERE held=0 GROUP BY destination") \
+	SQL(SQL_TALLY, "SELECT destination,min(next_s),count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0 AND destination>?1"  \
+	               " GROUP BY destination ORDER BY destination LIMIT ?2")                      \
 	SQL(SQL_EXTENTS, "SELECT number,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE number>?1"   \
 	                 " ORDER BY number LIMIT ?2")                                              \
 	SQL(SQL_MOVE, "UPDATE message SET extents=?2, sum=" MESSAGE_SUM("", "arrived_s", "?2")     \
@@ -241,6 +243,7 @@ fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n
 fault sqlite_shift(struct store *s, int64_t by_s);
 fault learn_schedule(struct store *s, struct why *why);
 fault sqlite_counts(struct store *s, struct store_counts *out);
+fault sqlite_tally(struct store *s, struct str after_key, struct arena *a, struct store_tally *out, size_t max, size_t *n_out);
 fault observations_put(struct store *s, struct why *why);   /* into the transaction that is open; ... */
 void  observations_forget(struct store *s);                 /* ... and when it has been committed */
 fault observations_write(struct store *s, struct why *why); /* both, with a flush of their own */

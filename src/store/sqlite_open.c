@@ -403,6 +403,7 @@ const struct store_ops store_sqlite = {
 	.clamp = sqlite_clamp,
 	.shift = sqlite_shift,
 	.counts = sqlite_counts,
+	.tally = sqlite_tally,
 	.space = sqlite_space,
 	.tidy = sqlite_tidy,
 	.trim = sqlite_trim,

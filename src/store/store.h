@@ -121,6 +121,8 @@ struct store_room {
 	unsigned rcpts_max;              /* every so many recipients of a message at a destination count as a message; 0: any number */
 };
 
+/* What waits for one destination, what is leased of it included: how many, and when the first of them is due. */
+struct store_tally { struct str key; uint64_t queued; int64_t next_s; };
 struct store_counts { uint64_t messages, queued, leased, held, damaged, content_bytes, disk_bytes; };
 
 /* How far verify() has come: begins with zeros. */
@@ -207,6 +209,9 @@ struct store_ops {
 	fault (*shift)(struct store *s, int64_t by_s);
 
 	fault (*counts)(struct store *s, struct store_counts *out);
+	/* Destinations in the order of their keys (bytes), those behind this one. It costs what counting their recipients in an index does:
+	 * some tenths of a microsecond each, no row is read. */
+	fault (*tally)(struct store *s, struct str after_key, struct arena *a, struct store_tally *out, size_t max, size_t *n_out);
 	/* Room left where the store lives. */
 	fault (*space)(struct store *s, uint64_t *bytes_free_out, uint64_t *names_free_out);
 	/* Small work between turns: prepare, recycle and compact content files. Never more than a few ms;
