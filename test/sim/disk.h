@@ -52,7 +52,7 @@ unsigned disk_errors(uint32_t inode);
 uint32_t disk_find(const char *path);                    /* 0: absent */
 uint32_t disk_directory_of(const char *path, struct str *name_out); /* 0: no such directory */
 
-/* For descriptors in net.c. */
+/* For descriptors in socket.c. */
 bool disk_has_fd(int fd);
 void disk_fd_close(int fd);
 int  disk_fd_dup(int fd);

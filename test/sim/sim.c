@@ -414,7 +414,7 @@ static void count_up(void)
 	sum.violations += ledger.violations;
 }
 
-/* What a role says may be believed for good, so with odd seeds (net.c) the server only has to live. With even ones links
+/* What a role says may be believed for good, so with odd seeds (stream.c) the server only has to live. With even ones links
  * break: what was accepted ends all the same, and mail is taken again. */
 static void judge_hostile(void)
 {

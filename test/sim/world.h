@@ -2,7 +2,7 @@
 /*
  * test/sim/world.h -- the world that the simulation puts in place of sys/: one virtual clock, one seed, no real socket.
  *
- * loop.c time and chance; net.c descriptors, sockets and streams in memory; disk.c and vfs.c files in memory, on a medium
+ * loop.c time and chance; socket.c and stream.c the network in memory, net.c its turns; disk.c and vfs.c files in memory, on a medium
  * (medium.h) that forgets what was not synced when the power fails; roles.c roles in this process instead of children;
  * ask.c channel_ask. What stands on the names of sys/ alone (acceptor, agenda, channel, endpoint, frame, log_format) is
  * the program's own.
