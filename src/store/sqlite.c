@@ -285,21 +285,19 @@ fault remove_rcpt(struct store *s, uint64_t rcpt, struct why *why)
 	after_end(s, rcpt);
 
 	uint64_t message = message_of(rcpt);
-	st = sql(s, SQL_HAS_RCPTS);
-	bind_u64(st, 1, rcpts_from(message));
-	bind_u64(st, 2, rcpts_from(message + 1) - 1);
-	int rc = st != NULL ? sqlite3_step(st) : sqlite3_errcode(s->db);
-	fault f = sql_fault(s, rc, why);
-	sql_done(st);
-	if (f != OK || rc == SQLITE_ROW)
-		return f;
-
-	st = sql(s, SQL_REMOVE_MESSAGE);
+	st = sql(s, SQL_DESERTED);
 	bind_u64(st, 1, message);
-	rc = st != NULL ? sqlite3_step(st) : sqlite3_errcode(s->db);
+	bind_u64(st, 2, rcpts_from(message));
+	bind_u64(st, 3, rcpts_from(message + 1) - 1);
+	int rc = st != NULL ? sqlite3_step(st) : sqlite3_errcode(s->db);
 	if (rc == SQLITE_ROW)
 		after_release(s, column_str(st, 0));
-	return sql_rest(s, st, rc, why);
+	TRY(sql_rest(s, st, rc, why));
+	if (rc != SQLITE_ROW)
+		return OK;
+	st = sql(s, SQL_REMOVE_MESSAGE); /* a RETURNING would make a table of its own each time */
+	bind_u64(st, 1, message);
+	return sql_run(s, st, why);
 }
 
 /* ---- drafts ---- */

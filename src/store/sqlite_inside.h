@@ -43,6 +43,11 @@ static inline uint64_t rcpts_from(uint64_t message)
 #define RCPT_SUM(p) "checksum(" p "number," p "address," p "original," p "orcpt," p "notify)"
 #define STATE_SUM(p) "checksum(" p "number," p "destination," p "held," p "attempts," p "next_s," p "last_reply,"  \
 	p "last_dialogue," p "delay_warned)"
+/* What a caller learns of a message, in the order that message_in_row() knows. */
+#define MESSAGE_FACTS(p)                                                                           \
+	p "id," p "sender," p "arrived_s," p "size_bytes," p "body," p "smtputf8," p "ret," p "envid," p "client," p "helo,"   \
+	p "user," p "protocol," p "tls," p "tls_tag"
+enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS_AT + MESSAGE_FACTS_COLUMNS };
 #define ROW_OK "(r.sum=" RCPT_SUM("r.") " AND r.state_sum=" STATE_SUM("r.") " AND " MESSAGE_OK("m.") ")"
 
 /* Every statement that is run: prepared once, when first needed. */
@@ -63,11 +68,12 @@ static inline uint64_t rcpts_from(uint64_t message)
 	               "coalesce(?7,last_reply),coalesce(?8,last_dialogue),delay_warned|?5)"       \
 	               " WHERE number=?1 RETURNING destination")                                   \
 	SQL(SQL_REMOVE_RCPT, "DELETE FROM rcpt WHERE number=?1")                                   \
-	SQL(SQL_HAS_RCPTS, "SELECT 1 FROM rcpt WHERE number BETWEEN ?1 AND ?2 LIMIT 1")            \
-	SQL(SQL_REMOVE_MESSAGE, "DELETE FROM message WHERE number=?1 RETURNING extents")           \
+	SQL(SQL_DESERTED, "SELECT extents FROM message WHERE number=?1"                            \
+	                  " AND NOT EXISTS (SELECT 1 FROM rcpt WHERE number BETWEEN ?2 AND ?3)")    \
+	SQL(SQL_REMOVE_MESSAGE, "DELETE FROM message WHERE number=?1")                             \
 	SQL(SQL_DUE, "SELECT number,next_s FROM rcpt INDEXED BY rcpt_due WHERE destination=?1 AND held=0 ORDER BY next_s,number") \
 	SQL(SQL_ROW, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"    \
-	             "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK                \
+	             "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK "," MESSAGE_FACTS("m.") ",m.extents"  \
 	             " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number=?1")        \
 	SQL(SQL_WALK, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"   \
 	              "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK ",m.sender,m.arrived_s,m.user"   \
@@ -81,8 +87,7 @@ static inline uint64_t rcpts_from(uint64_t message)
 	                 " ORDER BY number LIMIT ?2")                                              \
 	SQL(SQL_MOVE, "UPDATE message SET extents=?2, sum=" MESSAGE_SUM("", "arrived_s", "?2")     \
 	              " WHERE number=?1 AND " MESSAGE_OK(""))                                      \
-	SQL(SQL_MESSAGE, "SELECT number,id,sender,arrived_s,size_bytes,body,smtputf8,ret,envid,client,helo,user,"     \
-	                 "protocol,tls," MESSAGE_OK("") ",tls_tag FROM message WHERE id=?1")        \
+	SQL(SQL_MESSAGE, "SELECT " MESSAGE_FACTS("") "," MESSAGE_OK("") " FROM message WHERE id=?1")         \
 	SQL(SQL_CONTENT, "SELECT number,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE id=?1")      \
 	SQL(SQL_HOLD, "UPDATE rcpt SET held=1, next_s=?2, state_sum="                              \
 	              "checksum(number,destination,1,attempts,?2,last_reply,last_dialogue,delay_warned) WHERE number=?1") \
@@ -124,8 +129,18 @@ static inline uint64_t rcpts_from(uint64_t message)
 #define SQL_ENUM(name, text) name,
 enum sql { SQL_STATEMENTS(SQL_ENUM) SQL_COUNT };
 
+/* A message of which something is leased: whoever holds it asks for it again, and it does not change. */
+struct in_hand {
+	uint64_t number;
+	size_t leases;
+	struct store_message facts;
+	struct str extents;              /* what tidying moves meanwhile is not found there, and looked up in the database */
+	struct arena *arena;
+};
+
 struct lease {
 	struct link in_order;            /* by until_s */
+	struct in_hand *message;         /* NULL: the database knows */
 	uint64_t rcpt, fence;
 	int64_t until_s;
 	bool ending;                     /* settled by the transaction that is open */
@@ -154,6 +169,7 @@ struct store {
 	struct schedule *schedule;
 	struct map *leases;              /* recipient -> struct lease */
 	struct list leases_by_end;
+	struct map *in_hand;             /* id -> struct in_hand */
 	struct list drafts;
 	uint64_t next_number, reserved_to; /* numbers below reserved_to are ours, durably */
 	uint64_t fence;
@@ -222,6 +238,8 @@ fault message_is_whole(struct store *s, uint64_t rcpt, bool *whole_out);
 
 void  lease_end(struct store *s, uint64_t rcpt);                     /* harmless if there is none */
 struct lease *lease_find(const struct store *s, uint64_t rcpt);
+const struct in_hand *in_hand_find(const struct store *s, struct str id);
+void  in_hand_forget(struct store *s);                               /* all of them: their facts have changed */
 fault sqlite_lease(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room, struct arena *a,
                    struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 fault sqlite_renew(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until_s);
@@ -254,6 +272,9 @@ fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
 fault sqlite_recall_some(struct store *s, struct str prefix, struct str after, size_t max,
                          void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner, size_t *n_out);
 enum rcpt_state state_of(int held);
+/* MESSAGE_FACTS from this column on, until the next step. */
+struct store_message message_in_row(sqlite3_stmt *st, int at);
+bool  message_show(const struct store_message *from, struct arena *a, struct store_message *out);  /* false: no room in the arena */
 /* One row of SQL_ROW or SQL_WALK; false: no room in the arena. */
 bool  row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_rcpt *out);
 /* The next row of SQL_WALK that matches, with as much of its message as selectors look at. F_ABSENT: no more. */

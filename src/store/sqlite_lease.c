@@ -7,16 +7,65 @@
 #include "store/match.h"
 #include "store/sqlite_inside.h"
 
+enum { IN_HAND_BYTES_MAX = 1 << 20 };    /* the extents of a message are most of it; where they are more, the database is asked */
+
 struct lease *lease_find(const struct store *s, uint64_t rcpt)
 {
 	return map_get_u64(s->leases, rcpt);
 }
+
+/* ---- messages in hand ---- */
+
+const struct in_hand *in_hand_find(const struct store *s, struct str id)
+{
+	return map_get(s->in_hand, id);
+}
+
+/* The message of the row of SQL_ROW that the statement is at, for one lease more. NULL: there is no room. */
+static struct in_hand *in_hand_take(struct store *s, sqlite3_stmt *st)
+{
+	struct store_message facts = message_in_row(st, ROW_FACTS_AT);
+	struct in_hand *m = map_get(s->in_hand, facts.id);
+	if (m == NULL) {
+		struct arena *a = arena_new(IN_HAND_BYTES_MAX);
+		m = ARENA_NEW(a, struct in_hand);
+		*m = (struct in_hand){ .number = message_of(column_u64(st, 0)), .arena = a };
+		m->extents = arena_try_copy(a, column_str(st, ROW_EXTENTS_AT));
+		if (m->extents.p == NULL || !message_show(&facts, a, &m->facts)) {
+			arena_free(&a);
+			return NULL;
+		}
+		map_set(s->in_hand, m->facts.id, m);
+	}
+	m->leases++;
+	return m;
+}
+
+static void in_hand_leave(struct store *s, struct lease *l)
+{
+	struct in_hand *m = l->message;
+	l->message = NULL;
+	if (m == NULL || --m->leases > 0)
+		return;
+	map_remove(s->in_hand, m->facts.id);
+	struct arena *a = m->arena;
+	arena_free(&a);
+}
+
+void in_hand_forget(struct store *s)
+{
+	LIST_EACH(l, &s->leases_by_end)
+		in_hand_leave(s, LIST_MEMBER(l, struct lease, in_order));
+}
+
+/* ---- leases ---- */
 
 void lease_end(struct store *s, uint64_t rcpt)
 {
 	struct lease *l = map_remove_u64(s->leases, rcpt);
 	if (l == NULL)
 		return;
+	in_hand_leave(s, l);
 	link_remove(&l->in_order);
 	free(l);
 }
@@ -33,7 +82,7 @@ static void put_in_order(struct store *s, struct lease *l)
 	before->next = &l->in_order;
 }
 
-static void lease_give(struct store *s, struct store_rcpt *r, int64_t until_s)
+static struct lease *lease_give(struct store *s, struct store_rcpt *r, int64_t until_s)
 {
 	struct lease *l = NEW(struct lease);
 	*l = (struct lease){ .rcpt = r->number, .fence = ++s->fence, .until_s = until_s };
@@ -42,6 +91,7 @@ static void lease_give(struct store *s, struct store_rcpt *r, int64_t until_s)
 	r->state = RCPT_LEASED;
 	r->fence = l->fence;
 	r->lease_until_s = until_s;
+	return l;
 }
 
 /* The recipient is queued again: the schedule must know. */
@@ -83,7 +133,7 @@ struct put_back {
 	unsigned lane;
 };
 
-/* False: it may not be leased, whatever the index said of it, or there is no room for it. */
+/* Leases it. False: it may not be leased, whatever the index said of it, or there is no room for it. */
 static bool take_row(struct store *s, struct leasing *g, uint64_t number, fault *f_out, struct why *why)
 {
 	sqlite3_stmt *st = sql(s, SQL_ROW);
@@ -94,6 +144,12 @@ static bool take_row(struct store *s, struct leasing *g, uint64_t number, fault 
 	if (queued && !row_rcpt(s, st, g->arena, &g->out[g->n])) {
 		g->max = g->n; /* the arena is full */
 		queued = false;
+	}
+	if (queued) {
+		struct store_rcpt *r = &g->out[g->n++];
+		struct lease *l = lease_give(s, r, g->until_s);
+		if (!r->damaged)
+			l->message = in_hand_take(s, st);
 	}
 	sql_done(st);
 	return queued;
@@ -132,13 +188,11 @@ static fault lease_destination(struct store *s, struct leasing *g, struct put_ba
 		}
 		if (*waits_out)
 			break;
-		if (!take_row(s, g, number, &taken, why)) {
+		if (!take_row(s, g, number, &taken, why)) { /* else the index may be damaged */
 			*waits_out = g->n == g->max;
 			if (*waits_out)
 				break;
-			continue; /* the index may be damaged */
 		}
-		lease_give(s, &g->out[g->n++], g->until_s);
 	}
 	fault f = taken == OK ? sql_fault(s, rc, why) : taken;
 	sql_done(st);
@@ -216,7 +270,7 @@ fault sqlite_claim(struct store *s, const struct store_selector *which, int64_t 
 			break;
 		if (out[*n_out].damaged) /* to whom, and whose it was, is not known for sure */
 			continue;
-		lease_give(s, &out[(*n_out)++], now_s + lease_s);
+		(void)lease_give(s, &out[(*n_out)++], now_s + lease_s);
 	}
 	walk_end(&w);
 	return f == F_ABSENT ? OK : f;

@@ -21,26 +21,51 @@ static bool copy_columns(sqlite3_stmt *st, struct arena *a, struct str *const *t
 	return true;
 }
 
+struct store_message message_in_row(sqlite3_stmt *st, int at)
+{
+	return (struct store_message){
+		.id = column_str(st, at),
+		.sender = column_str(st, at + 1),
+		.arrived_s = sqlite3_column_int64(st, at + 2),
+		.size_bytes = column_u64(st, at + 3),
+		.body = sqlite3_column_int(st, at + 4) != 0 ? BODY_8BIT : BODY_7BIT,
+		.smtputf8 = sqlite3_column_int(st, at + 5) != 0,
+		.ret = (enum dsn_ret)sqlite3_column_int(st, at + 6),
+		.envid = column_str(st, at + 7),
+		.client = column_str(st, at + 8),
+		.helo = column_str(st, at + 9),
+		.user = column_str(st, at + 10),
+		.with = column_str(st, at + 11),
+		.tls = column_str(st, at + 12),
+		.tls_tag = (enum tls_tag)sqlite3_column_int(st, at + 13),
+	};
+}
+
+bool message_show(const struct store_message *from, struct arena *a, struct store_message *out)
+{
+	*out = *from;
+	struct str *const texts[] = { &out->id, &out->sender, &out->envid, &out->client, &out->helo, &out->user, &out->with, &out->tls };
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		*texts[i] = arena_try_copy(a, *texts[i]);
+		if (texts[i]->p == NULL)
+			return false;
+	}
+	return true;
+}
+
 fault sqlite_message(struct store *s, struct str id, struct arena *a, struct store_message *out)
 {
+	const struct in_hand *known = in_hand_find(s, id);
+	if (known != NULL)
+		return message_show(&known->facts, a, out) ? OK : F_LIMIT;
 	sqlite3_stmt *st = sql(s, SQL_MESSAGE);
 	bind_str(st, 1, id);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
 	fault f = rc == SQLITE_DONE ? F_ABSENT : sql_fault(s, rc, NULL);
 	if (rc == SQLITE_ROW) {
-		struct str *const texts[] = { &out->id, &out->sender, &out->envid, &out->client, &out->helo,
-			                      &out->user, &out->with, &out->tls };
-		static const int columns[] = { 1, 2, 8, 9, 10, 11, 12, 13 };
-		*out = (struct store_message){
-			.arrived_s = sqlite3_column_int64(st, 3),
-			.size_bytes = column_u64(st, 4),
-			.body = sqlite3_column_int(st, 5) != 0 ? BODY_8BIT : BODY_7BIT,
-			.smtputf8 = sqlite3_column_int(st, 6) != 0,
-			.ret = (enum dsn_ret)sqlite3_column_int(st, 7),
-			.tls_tag = (enum tls_tag)sqlite3_column_int(st, 15),
-			.damaged = sqlite3_column_int(st, 14) == 0,
-		};
-		f = copy_columns(st, a, texts, columns, COUNT(columns)) ? OK : F_LIMIT;
+		struct store_message m = message_in_row(st, 0);
+		m.damaged = sqlite3_column_int(st, MESSAGE_FACTS_COLUMNS) == 0;
+		f = message_show(&m, a, out) ? OK : F_LIMIT;
 	}
 	sql_done(st);
 	return f;
@@ -69,6 +94,10 @@ static fault read_at(struct store *s, uint64_t number, struct str extents, uint6
 fault sqlite_content(struct store *s, struct str id, uint64_t offset, char *to, size_t room, size_t *n_out)
 {
 	*n_out = 0;
+	const struct in_hand *known = in_hand_find(s, id);
+	if (known != NULL && room > 0 && offset < known->facts.size_bytes &&
+	    read_at(s, known->number, known->extents, offset, to, room, n_out) == OK)
+		return OK;
 	sqlite3_stmt *st = sql(s, SQL_CONTENT);
 	bind_str(st, 1, id);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
@@ -308,6 +337,7 @@ fault sqlite_act(struct store *s, const struct store_selector *which, enum opera
 fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out)
 {
 	*n_out = 0;
+	in_hand_forget(s);
 	TRY(transaction_begin(s, NULL));
 	sqlite3_stmt *st = sql(s, SQL_CLAMP_ARRIVED);
 	bind_s64(st, 1, now_s);
@@ -329,6 +359,7 @@ fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n
 fault sqlite_shift(struct store *s, int64_t by_s)
 {
 	static const enum sql all[] = { SQL_SHIFT_ARRIVED, SQL_SHIFT_NEXT, SQL_SHIFT_OBSERVED };
+	in_hand_forget(s);
 	TRY(observations_write(s, NULL));
 	TRY(transaction_begin(s, NULL));
 	fault f = OK;

@@ -307,7 +307,7 @@ static void sqlite_close(struct store **store)
 		draft_free(&d);
 	}
 	LIST_EACH(l, &s->leases_by_end)
-		free(LIST_MEMBER(l, struct lease, in_order));
+		lease_end(s, LIST_MEMBER(l, struct lease, in_order)->rcpt);
 	fault f = s->db != NULL && !s->making ? observations_write(s, NULL) : OK;
 	(void)f; /* no promise was made */
 	observations_forget(s);
@@ -320,6 +320,7 @@ static void sqlite_close(struct store **store)
 	content_log_close(&s->log);
 	schedule_free(&s->schedule);
 	map_free(&s->leases);
+	map_free(&s->in_hand);
 	arena_free(&s->scratch);
 	free(s->after.released.items);
 	free(s->after.ended.items);
@@ -355,6 +356,7 @@ static fault sqlite_open(struct str directory, const struct store_options *optio
 	s->directory = s->lock = -1;
 	s->schedule = schedule_new();
 	s->leases = map_new(1);
+	s->in_hand = map_new(2);
 	s->scratch = arena_new(SCRATCH_MAX);
 	list_init(&s->leases_by_end);
 	list_init(&s->drafts);
