@@ -24,7 +24,7 @@ struct hop {
 	struct smtp_client_conf client_conf;
 	char ehlo[256], tls_name[256];
 	const struct tls_wish *wish;
-	bool implicit, in_turn, again;
+	bool implicit, in_turn, again, heard;
 	int64_t due_ms;              /* for connecting and shaking hands */
 	struct timer timer;
 	struct later failing;        /* a connection that failed before hop_new returned */
@@ -212,6 +212,9 @@ static void read_in(struct hop *h)
 	if (f == F_BUSY)
 		return;
 	h->again = true;
+	if (f == OK && n > 0 && !h->heard && h->handler->heard != NULL)
+		h->handler->heard(h->owner);
+	h->heard = true;
 	if (f != OK || n == 0)
 		lost(h, f != OK ? "connection reset" : "the server closed the connection");
 	else if (h->tls != NULL)

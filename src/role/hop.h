@@ -27,6 +27,7 @@ enum hop_failure {
 
 struct hop_handler {
 	void (*connected)(void *owner);                                   /* may be NULL */
+	void (*heard)(void *owner);                                       /* the first bytes; may be NULL */
 	void (*tls_open)(void *owner);                                    /* may be NULL */
 	void (*event)(void *owner, const struct smtp_client_event *e);    /* all but SMTP_CLIENT_TLS */
 	void (*body)(void *owner);                                        /* there is room for content */

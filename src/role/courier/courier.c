@@ -167,21 +167,6 @@ static void forget_jobs(struct courier *c)
 	drained_perhaps(c);
 }
 
-void courier_visit_over(struct courier *c)
-{
-	later_set(c->loop, &c->more);
-}
-
-static void on_more(void *owner)
-{
-	struct courier *c = owner;
-	while (!list_empty(&c->waiting) && c->n_visits < COURIER_VISITS_MAX) {
-		struct job *j = LIST_FIRST(&c->waiting, struct job, in_waiting);
-		link_remove(&j->in_waiting);
-		job_next(j);
-	}
-}
-
 static void on_renew(void *owner)
 {
 	struct courier *c = owner;
@@ -310,12 +295,14 @@ static void on_grace(void *owner)
 	forget_jobs(c);
 }
 
-/* Whoever still waits for the DNS or for a policy has not been tried yet: the successor can do that as well, and at once. */
+/* Where nothing has been said yet: who waits for the DNS, for a policy or for his turn, or knocks and hears nothing. The successor
+ * can do that as well, and at once. */
 static void give_back_unbegun(struct courier *c)
 {
 	LIST_EACH(at, &c->in_hand) {
 		struct job *j = LIST_MEMBER(at, struct job, in_courier);
-		if (j->open_asks == 0 || c->spool == NULL)
+		bool knocks = j->visit != NULL && j->visit->knocks;
+		if ((j->open_asks == 0 && !link_used(&j->in_waiting) && !knocks) || c->spool == NULL)
 			continue;
 		channel_send(c->spool, FROM_WORKER_GIVEN_BACK, &(struct from_worker_given_back){ .job = j->number });
 		job_free(j);
@@ -356,7 +343,7 @@ static void on_free(void *role)
 		visit_free(LIST_FIRST(&c->visits, struct visit, in_courier));
 	timer_clear(&c->renew);
 	timer_clear(&c->grace);
-	later_clear(&c->more);
+	knock_fini(c);
 	channel_close(&c->spool);
 	channel_close(&c->keeper);
 	channel_close(&c->resolver);
@@ -392,10 +379,9 @@ struct role_base *courier_start(struct loop *loop, int control_fd)
 	c->seen = map_new(random_u64());
 	c->shapes = map_new(random_u64());
 	list_init(&c->in_hand);
-	list_init(&c->waiting);
 	list_init(&c->visits);
 	list_init(&c->kept);
-	later_init(&c->more, on_more, c);
+	knock_init(c);
 	timer_init(&c->renew, loop, on_renew, c);
 	timer_init(&c->grace, loop, on_grace, c);
 	timer_set(&c->renew, loop_now_ms(loop) + COURIER_RENEW_MS);

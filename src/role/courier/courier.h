@@ -7,6 +7,8 @@
  *     target.c    where a job goes: MX, relay hosts, LMTP server, and their addresses
  *     publish.c   what is published about these hosts (TLSA, MTA-STS), and what it demands
  *     memory.c    what domains and hosts have shown before
+ *     knock.c     who may connect now, and who waits for what
+ *     door.c      which addresses answer
  *     visit.c     one connection and what is done over it: protection, login, one transaction after another
  *     tell.c      outcomes for the spool, lines for the log
  *     report.c    outcomes of TLS sessions, for reports to the domains
@@ -32,12 +34,13 @@
 #include "policy/route.h"
 #include "proto/dane/dane.h"
 #include "proto/mtasts/mtasts.h"
+#include "role/courier/knock.h"
 #include "role/courier/memory.h"
 #include "role/hop.h"
 #include "role/role.h"
 
 enum {
-	COURIER_VISITS_MAX = 500,        /* connections at a time, kept ones included */
+	COURIER_VISITS_MAX = 1500,       /* connections at a time, kept ones and DOORS_KNOCKS_MAX included */
 	COURIER_KEPT_MAX = 100,
 	COURIER_KEPT_MS = 30 * 1000,
 	COURIER_LETTERS_PER_VISIT = 100,
@@ -64,7 +67,12 @@ struct courier {
 	struct channel *spool, *keeper, *resolver;
 	struct map *jobs;                    /* by the spool's number */
 	struct list in_hand;                 /* every job */
-	struct list waiting;                 /* jobs that wait for a connection to end */
+	struct doors doors;
+	struct list opening;                 /* doors: jobs that wait there may go on */
+	struct list knocks;                  /* visits that nobody has answered, the oldest first */
+	struct list waiting;                 /* jobs that wait for a connection to end, ... */
+	struct list crowd;                   /* ... for a knock to end, ... */
+	struct list unasked;                 /* ... for the resolver to answer others */
 	struct list visits, kept;            /* busy ones, and those between two jobs */
 	size_t n_visits, n_kept;
 	struct map *asks, *logins, *unix_asks; /* by our own numbers */
@@ -73,8 +81,9 @@ struct courier {
 	struct trust **trusts;
 	size_t n_trusts;
 	struct map *seen, *shapes;           /* memory.c's: by domain, by host */
-	struct later more;                   /* a connection has ended: who waits may go on */
-	struct timer renew, grace;
+	struct later more;                   /* something has ended: who waits may go on */
+	struct timer renew, grace, haste;
+	bool in_haste;                   /* the timer runs */
 	bool draining, rested;           /* rested: the spool has heard the last of us */
 	uint64_t n_attempts;
 };
@@ -121,7 +130,7 @@ struct target {
 };
 
 struct job {
-	struct link in_courier, in_waiting;
+	struct link in_courier, in_waiting;  /* in_waiting: in one of the courier's lists, or at a door */
 	struct courier *courier;
 	struct arena *arena;
 	uint64_t number;
@@ -195,7 +204,7 @@ struct job {
 };
 
 struct visit {
-	struct link in_courier;
+	struct link in_courier, in_knocks;
 	struct courier *courier;
 	struct job *job;          /* NULL: kept */
 	struct hop *hop;
@@ -210,6 +219,10 @@ struct visit {
 	bool reused, in_clear, tls_refused, logged_in, kept;
 	struct str tls_story;     /* kept: what evidence.c tells of its TLS */
 	bool connected;           /* somebody answered: there is something to tell of the connection */
+	struct endpoint at;
+	struct door *door;        /* while it knocks */
+	bool knocks, knocks_counted; /* nobody has said a word yet */
+	int64_t knocks_since_ms;
 	bool reported;            /* the outcome of its TLS session is told */
 	bool may_mend;            /* it had no TLS this time: nobody has said that it cannot */
 	unsigned letters;
@@ -258,7 +271,9 @@ void publish_decide(struct job *j, size_t host);    /* when all is known: host->
 void publish_wish(const struct job *j, const struct target *t, struct tls_wish *wish, struct str also[DANE_ALSO_MAX]);
 
 /* visit.c */
-void visit_start(struct job *j, const struct target *t);
+bool visit_start(struct job *j, const struct target *t, char *words, size_t room); /* false: not now, words say why */
+void visit_give_up(struct visit *v, int64_t after_ms); /* nobody answers, and others wait */
+void visit_put_ip(const struct target *t, char ip[64]);
 void visit_free(struct visit *v);                 /* the connection is dropped */
 void visit_keeper_says(struct courier *c, unsigned kind, const void *msg);
 void visit_keeper_gone(struct courier *c);
@@ -284,11 +299,11 @@ void report_clear(struct visit *v);                /* there is no TLS to be had 
 void evidence_route(struct job *j);                /* when the targets are known */
 void evidence_visit(struct job *j, struct visit *v); /* once for each: how it is protected */
 void evidence_failed(struct job *j, struct visit *v, const struct smtp_reply *why);
+void evidence_passed_by(struct job *j, const struct target *t, struct str ip, const struct smtp_reply *why);
 void evidence_send(struct job *j);                 /* what the spool does not have yet */
 
 /* courier.c */
 void courier_job_over(struct job *j);             /* frees it; somebody who waits may go on */
-void courier_visit_over(struct courier *c);
 struct trust *trust_hold(struct trust *t);
 void trust_drop(struct trust *t);
 struct trust *courier_trust(struct courier *c, struct str ca_path);

@@ -200,11 +200,9 @@ void evidence_visit(struct job *j, struct visit *v)
 	tell_tls_again(&j->story, v);
 }
 
-void evidence_failed(struct job *j, struct visit *v, const struct smtp_reply *why)
+static void tell_reply(struct job *j, const struct smtp_reply *why)
 {
 	char status[24] = "";
-	evidence_visit(j, v);
-	j->story_visit = NULL; /* another one may lie at the same place */
 	if (why->status.class != 0)
 		(void)snprintf(status, sizeof status, "%u.%u.%u", why->status.class, why->status.subject, why->status.detail);
 	story_begin(&j->story, "reply");
@@ -213,6 +211,24 @@ void evidence_failed(struct job *j, struct visit *v, const struct smtp_reply *wh
 	story_add(&j->story, "status", str_of(status));
 	story_add(&j->story, "text", why->text);
 	story_end(&j->story);
+}
+
+void evidence_failed(struct job *j, struct visit *v, const struct smtp_reply *why)
+{
+	evidence_visit(j, v);
+	j->story_visit = NULL; /* another one may lie at the same place */
+	tell_reply(j, why);
+}
+
+void evidence_passed_by(struct job *j, const struct target *t, struct str ip, const struct smtp_reply *why)
+{
+	tell_host(j, t->published);
+	story_begin(&j->story, "host");
+	story_add(&j->story, "name", t->host);
+	story_add(&j->story, "ip", ip);
+	story_add(&j->story, "connection", STR("none: it did not answer a moment ago"));
+	story_end(&j->story);
+	tell_reply(j, why);
 }
 
 void evidence_send(struct job *j)

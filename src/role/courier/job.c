@@ -127,7 +127,7 @@ void job_go(struct job *j)
 	} else if (j->courier->conf == NULL || !read_configuration(j)) {
 		job_fail_all(j, OUTCOME_LATER,
 		             &REPLY(0, 4, 3, 5, STR("The configuration does not name the way that this message was to take")));
-	} else {
+	} else if (knock_may_look_up(j)) {
 		targets_find(j);
 	}
 }
@@ -174,35 +174,54 @@ bool job_is_hopeless(const struct job *j)
 	return job_wish(j) == PROTECTION_REQUIRED && !j->lmtp && !j->may_mend && !j->dns_trouble;
 }
 
-static void keep_reason(struct job *j, const struct visit *v, const struct smtp_reply *why)
+static void keep_reason_of(struct job *j, struct str host, struct str ip, const struct smtp_reply *why)
 {
 	buf_clear(&j->last_text);
 	fault f = buf_add(&j->last_text, str_sub(why->text, 0, REPLY_TEXT_ROOM));
 	check(f == OK);
 	j->last = *why;
 	j->last.text = buf_view(&j->last_text);
-	j->last_host = arena_try_copy(j->arena, v->host);
-	j->last_ip = arena_try_copy(j->arena, str_of(v->ip));
+	j->last_host = arena_try_copy(j->arena, host);
+	j->last_ip = arena_try_copy(j->arena, ip);
+}
+
+static void keep_reason(struct job *j, const struct visit *v, const struct smtp_reply *why)
+{
+	keep_reason_of(j, v->host, str_of(v->ip), why);
+}
+
+/* It did not answer somebody else a moment ago: this one does not wait for it, too. */
+static void pass_by(struct job *j, const struct target *t, const char *words)
+{
+	char ip[64] = "";
+	struct smtp_reply why = REPLY(0, 4, 4, 1, str_of(words));
+	visit_put_ip(t, ip);
+	evidence_passed_by(j, t, str_of(ip), &why);
+	keep_reason_of(j, t->host, str_of(ip), &why);
+	j->may_mend = true;
+	j->in_clear = false;
+	j->shape = 0;
+	j->at++;
 }
 
 void job_next(struct job *j)
 {
 	struct courier *c = j->courier;
 	bool late = loop_now_ms(c->loop) - j->began_ms > COURIER_TARGETS_MS;
+	char words[400];
 	j->held = j->in_txn = false;
 	if (j->purpose == JOB_EXPLAIN)
 		evidence_send(j); /* whoever asks may not have the time to hear of the last one */
+	for (; j->at < j->n_targets && !late; pass_by(j, &j->targets[j->at], words))
+		if (visit_start(j, &j->targets[j->at], words, sizeof words))
+			return;
 	if (j->at >= j->n_targets && job_is_hopeless(j)) {
 		bool unable = j->last.status.subject == 7 && j->last.status.detail == 30;
 		j->last.status = (struct status){ 5, 7, unable ? 30 : 10 };
 		job_fail_all(j, OUTCOME_NEVER, &j->last);
 		return;
 	}
-	if (j->at >= j->n_targets || late) {
-		job_fail_all(j, OUTCOME_LATER, &j->last);
-		return;
-	}
-	visit_start(j, &j->targets[j->at]);
+	job_fail_all(j, OUTCOME_LATER, &j->last);
 }
 
 /* TLS is not to be had there, or not what REQUIRETLS asks for beside it. */

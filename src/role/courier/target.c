@@ -308,12 +308,14 @@ void targets_answer(struct courier *c, unsigned kind, const void *msg)
 		if (a != NULL && a->job != NULL)
 			take_end(a, m);
 		free(a);
+		knock_soon(c);
 	} else if (kind == RESOLVED_POLICY) {
 		const struct resolved_policy *m = msg;
 		struct ask *a = map_remove_u64(c->asks, m->request);
 		if (a != NULL && a->job != NULL)
 			take_policy(a, m);
 		free(a);
+		knock_soon(c);
 	}
 }
 
@@ -337,6 +339,7 @@ void targets_resolver_gone(struct courier *c)
 	for (cursor = 0; map_each(asks, &cursor, &key, &value);)
 		free(value);
 	map_free(&asks);
+	knock_soon(c);
 }
 
 void targets_forget(struct job *j)

@@ -27,6 +27,7 @@ static void leave_lists(struct visit *v)
 void visit_free(struct visit *v)
 {
 	struct courier *c = v->courier;
+	knock_over(v, KNOCK_DROPPED);
 	leave_lists(v);
 	c->n_visits--;
 	timer_clear(&v->timer);
@@ -42,12 +43,13 @@ void visit_free(struct visit *v)
 	str_release(&v->tls_story);
 	str_release(&v->host);
 	free(v);
-	courier_visit_over(c);
+	knock_soon(c);
 }
 
 static void fail(struct visit *v, const struct smtp_reply *why, bool tls)
 {
 	struct job *j = v->job;
+	knock_over(v, KNOCK_FAILED);
 	if (j == NULL)
 		visit_free(v);
 	else
@@ -134,12 +136,26 @@ static void connect_out(struct visit *v, struct job *j, const struct endpoint *t
 
 static void on_visit_timer(void *owner);
 
+void visit_put_ip(const struct target *t, char ip[64])
+{
+	struct buf literal;
+	buf_init(&literal, 63);
+	ip[0] = '\0';
+	if (t->at.kind != ENDPOINT_UNIX && endpoint_put_literal(&literal, &t->at) == OK) {
+		struct str text = buf_view(&literal);
+		(void)str_take(&text, STR("IPv6:"));
+		(void)snprintf(ip, 64, "%.*s", STR_ARG(text));
+	}
+	buf_fini(&literal);
+}
+
 static struct visit *visit_new(struct job *j, const struct target *t, struct str key)
 {
 	struct courier *c = j->courier;
 	struct visit *v = NEW(struct visit);
-	struct buf ip;
 	v->courier = c;
+	v->at = t->at;
+	link_init(&v->in_knocks);
 	v->job = j;
 	v->key = str_keep(key);
 	v->host = str_keep(t->host);
@@ -148,23 +164,18 @@ static struct visit *visit_new(struct job *j, const struct target *t, struct str
 	v->in_clear = j->in_clear;
 	v->trust = trust_hold(j->trust);
 	publish_wish(j, t, &v->wish, v->also);
-	buf_init(&ip, sizeof v->ip - 1);
-	struct endpoint bare = t->at;
-	if (bare.kind != ENDPOINT_UNIX && endpoint_put_literal(&ip, &bare) == OK) {
-		struct str text = buf_view(&ip);
-		(void)str_take(&text, STR("IPv6:"));
-		(void)snprintf(v->ip, sizeof v->ip, "%.*s", STR_ARG(text));
-	}
-	buf_fini(&ip);
+	visit_put_ip(t, v->ip);
 	timer_init(&v->timer, c->loop, on_visit_timer, v);
 	list_add_last(&c->visits, &v->in_courier);
 	c->n_visits++;
 	j->visit = v;
+	knock_begin(v);
 	return v;
 }
 
-void visit_start(struct job *j, const struct target *t)
+bool visit_start(struct job *j, const struct target *t, char *words, size_t room)
 {
+	int64_t shut_ms, silent_ms;
 	struct courier *c = j->courier;
 	struct buf key;
 	buf_init(&key, 1024);
@@ -173,25 +184,32 @@ void visit_start(struct job *j, const struct target *t)
 	if (kept != NULL) {
 		buf_fini(&key);
 		use_kept(j, kept, t);
-		return;
+		return true;
 	}
-	if (c->n_visits >= COURIER_VISITS_MAX && !list_empty(&c->kept))
-		visit_free(LIST_FIRST(&c->kept, struct visit, in_courier));
-	if (c->n_visits >= COURIER_VISITS_MAX) {
-		buf_fini(&key);
-		list_add_last(&c->waiting, &j->in_waiting);
-		return;
-	}
-	struct visit *v = visit_new(j, t, buf_view(&key));
+	enum knock may = knock_ask(j, t, &shut_ms, &silent_ms);
+	struct visit *v = may == KNOCK_NOW ? visit_new(j, t, buf_view(&key)) : NULL;
 	buf_fini(&key);
+	if (may == KNOCK_NEVER)
+		(void)snprintf(words, room, "Not connected to %.*s: it did not answer %lld s ago, and is left alone for another %lld s",
+		               STR_ARG(str_sub(t->host, 0, 255)), (long long)silent_ms / 1000, (long long)(shut_ms + 999) / 1000);
+	if (may != KNOCK_NOW)
+		return may == KNOCK_LATER;
 	if (t->at.kind != ENDPOINT_UNIX) {
 		connect_out(v, j, &t->at, -1);
-		return;
+		return true;
 	}
 	/* This role sees no file system: the supervisor connects. */
 	v->unix_ask = role_unix_connect(c->base, str_of(t->at.path));
 	(void)map_set_u64(c->unix_asks, v->unix_ask, v);
 	timer_set(&v->timer, loop_now_ms(c->loop) + HOP_CONNECT_MS);
+	return true;
+}
+
+void visit_give_up(struct visit *v, int64_t after_ms)
+{
+	char detail[100];
+	(void)snprintf(detail, sizeof detail, "no answer in %lld seconds, and many others wait for their turn", (long long)after_ms / 1000);
+	fail_words(v, (struct status){ 4, 4, 1 }, false, "Cannot connect to %.*s: %s", detail);
 }
 
 void visit_unix_connected(struct courier *c, uint64_t request, int fd, const char *error)
@@ -239,6 +257,7 @@ static void rest(struct visit *v)
 	list_add_last(&c->kept, &v->in_courier);
 	c->n_kept++;
 	v->kept = true;
+	knock_spare(v);
 	timer_set(&v->timer, loop_now_ms(c->loop) + COURIER_KEPT_MS);
 }
 
@@ -485,6 +504,11 @@ static void on_connected(void *owner)
 	report_connected(v);
 }
 
+static void on_heard(void *owner)
+{
+	knock_over(owner, KNOCK_ANSWERED);
+}
+
 static void on_tls_open(void *owner)
 {
 	struct visit *v = owner;
@@ -544,5 +568,5 @@ static void on_failed(void *owner, enum hop_failure what, const char *words)
 }
 
 static const struct hop_handler hop_handler = {
-	.connected = on_connected, .tls_open = on_tls_open, .event = on_event, .body = on_body, .failed = on_failed,
+	.connected = on_connected, .heard = on_heard, .tls_open = on_tls_open, .event = on_event, .body = on_body, .failed = on_failed,
 };

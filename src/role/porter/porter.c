@@ -21,7 +21,7 @@
 #include "sys/socket.h"
 
 enum {
-	JOBS_MAX = 1000,               /* more than the spool has in hand */
+	JOBS_MAX = 3000,               /* more than the spool has in hand */
 	LETTERS_MAX = 400,             /* open at once, over all jobs: one descriptor each; further jobs wait */
 	JOB_RCPTS_MAX = 1000,
 	JOB_BYTES_MAX = 8 << 20,       /* what a job's names may take */

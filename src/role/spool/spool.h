@@ -44,7 +44,7 @@ enum {
 	SPOOL_RCPTS_MAX = 100000,        /* of one message, after aliases */
 	SPOOL_ARRIVING_MAX = 200000,     /* recipients of all messages that are arriving; messages: see conf->limits */
 	SPOOL_TXN_BYTES_MAX = 64 << 20,  /* envelope of one message, in memory */
-	SPOOL_JOBS_MAX = 500,            /* attempts in hand */
+	SPOOL_JOBS_MAX = 2000,           /* attempts in hand */
 	SPOOL_JOB_RCPTS_MAX = 100,       /* RFC 5321 4.5.3.1.8: every server takes so many in one transaction */
 	SPOOL_LEASE_MAX = 200,           /* recipients leased at a time */
 	SPOOL_LEASE_S = 600,

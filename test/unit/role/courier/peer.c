@@ -215,9 +215,21 @@ void peer_answer(struct peer *p, int fd)
 	c->stream = stream_new(p->world->loop, fd, on_call, c);
 	if (p->script.implicit)
 		c->tls = tls_accept(p->world->tls);
-	else
+	else if (!p->script.mute)
 		say(c, or(p->script.greeting, "220 peer"));
+	else
+		loop_stop(p->world->loop);
 	call_flush(c);
+}
+
+void peer_greet(struct peer *p)
+{
+	LIST_EACH(l, &p->calls) {
+		struct call *c = LIST_MEMBER(l, struct call, in_peer);
+		say(c, "220 peer");
+		call_flush(c);
+	}
+	p->script.mute = false;
 }
 
 static void on_accept(void *owner)

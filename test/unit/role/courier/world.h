@@ -28,6 +28,7 @@ struct peer_script {
 	bool hang_up_after;      /* closes after the first letter */
 	bool hang_up_at_dot;     /* closes in place of the final reply */
 	bool silent_at_dot;      /* never gives the final reply */
+	bool mute;               /* says nothing before peer_greet() */
 };
 
 struct peer {
@@ -44,6 +45,7 @@ struct peer {
 struct world;
 bool peers_open(struct world *w, uint16_t port);  /* false: the port is taken on one of the addresses; 0: any */
 void peers_close(struct world *w);
+void peer_greet(struct peer *p);                   /* whoever waits for it */
 void peer_answer(struct peer *p, int fd);          /* a connection to it that came another way */
 
 /* ---- the courier's neighbours ---- */
@@ -79,6 +81,9 @@ struct world {
 	struct buf remembered, last_memory; /* keys, with a space after each; the last value */
 	uint64_t last_level, last_dsn;
 	bool done, ready, drained, resting, spool_lost;
+	bool many;               /* several jobs at a time: outcomes begin with the job's number */
+	bool unix_silent;        /* the supervisor does not answer UNIX_CONNECT */
+	unsigned n_done;
 	unsigned renewals, given_back, unanswered;
 };
 
