@@ -15,7 +15,7 @@ static fault read_main(const char *path, struct conf **out, struct why *why)
 	struct arena *a = arena_new(ARENA_MAX);
 	struct conf_text text = { .name = arena_copy(a, str_of(path)) };
 	struct why unread = { "" };
-	fault f = load_file(path, CONF_FILE_BYTES_MAX, a, &text.text, &unread);
+	fault f = conf_load_main(path, a, &text.text, &unread);
 	if (f == OK) {
 		conf_report_init(&report);
 		fault g = conf_read_some(&text, 1, out, &report); /* what is wrong has been told: the folder */

@@ -198,7 +198,7 @@ class Start(harness.Scenario):
         """Its name is told, once."""
         path = f"{self.folder}/nowhere.conf"
         done = subprocess.run([binary(), "serve", "-c", path], capture_output=True, text=True, timeout=60, check=False)
-        self.assertEqual((done.returncode, done.stderr), (78, f"{path}: No such file or directory\n"))
+        self.assertEqual((done.returncode, done.stderr), (78, f"{path}: there is no such file (-c FILE names the configuration)\n"))
 
     @staticmethod
     def refused(server):

@@ -22,7 +22,7 @@ fault load_file(const char *path, size_t bytes_max, struct arena *a, struct str 
 	if (f == F_LIMIT)
 		f = why_say(why, F_LIMIT, "%s: larger than %zu bytes", path, bytes_max);
 	else if (f != OK)
-		f = why_say(why, f, "%s: cannot be read", path);
+		f = why_say(why, f, "%s: cannot be read: is it a file?", path);
 	if (f == OK) {
 		struct str copy = arena_try_copy(a, buf_view(&text));
 		if (copy.p == NULL && buf_view(&text).n > 0)
@@ -77,11 +77,19 @@ static fault add_text(struct conf_texts *texts, struct str name, size_t *room, s
 	return OK;
 }
 
+fault conf_load_main(const char *path, struct arena *a, struct str *out, struct why *why)
+{
+	fault f = load_file(path, CONF_FILE_BYTES_MAX, a, out, why);
+	return f == F_ABSENT ? why_say(why, f, "%s: there is no such file (-c FILE names the configuration)", path) : f;
+}
+
 static fault load_all(const char *path, struct conf_texts *texts, struct why *why)
 {
-	size_t room = CONF_BYTES_MAX;
 	struct arena *a = texts->arena;
-	TRY(add_text(texts, arena_copy(a, str_of(path)), &room, why));
+	struct conf_text main = { .name = arena_copy(a, str_of(path)) };
+	TRY(conf_load_main(path, a, &main.text, why));
+	texts->items[texts->n++] = main;
+	size_t room = CONF_BYTES_MAX - main.text.n;
 
 	struct conf_list dirs;
 	conf_includes(&texts->items[0], a, &dirs);

@@ -21,6 +21,7 @@ struct conf_texts {
 };
 
 MUST_USE fault conf_load(const char *path, struct conf_texts **out, struct why *why);
+MUST_USE fault conf_load_main(const char *path, struct arena *a, struct str *out, struct why *why); /* without what it includes */
 void           conf_texts_free(struct conf_texts **texts);
 struct conf_texts *conf_texts_copy(const struct conf_texts *texts);
 
