@@ -77,14 +77,25 @@ class Reload(harness.Scenario):
 
     def test_errors_keep_the_old_one(self):
         server = self.server
+        whole = server.conf.read_text()
         with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
             server.conf.write_text(server.conf.read_text() + "\nlimits {\n    recipiens 5\n}\n")
             told = self.run_program(server.program, "reload", "-c", server.conf, status=1)
             self.assertIn("recipiens", told)
             self.assertIn("recipients", told)  # the nearest known word
             server.wait_for_state("STATUS=The configuration was refused")
+            told = self.run_program(server.program, "check", "-c", server.conf, status=1)
+            self.assertIn("recipiens", told)
+            server.conf.write_text(server.conf.read_text() + "hostnam x\n")
             server.process.popen.send_signal(signal.SIGHUP)
-            server.wait_for_line("reload-failed")
+            server.wait_for_line("reload-failed", "hostnam")
+            lines = server.lines("reload-failed")
+            self.assertEqual(["recipiens" in line for line in lines], [True, True, False])  # a line for each error
+            self.assertNotIn("x0a", "".join(lines))
+            server.conf.write_text(whole + "".join(f"wrong{i} x\n" for i in range(21)))
+            server.process.popen.send_signal(signal.SIGHUP)
+            server.wait_for_line("reload-failed", "more=1")
+            self.assertEqual((len(server.lines("reload-failed")), "wrong19" in server.log(), "wrong20" in server.log()), (3 + 21, True, False))
             client.mail("jada@example.test", "sam@example.test")
         with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
             client.expect("NOOP", 250)

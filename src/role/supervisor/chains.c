@@ -88,6 +88,6 @@ void chains_pass_again(struct supervisor *sv)
 	if (again(sv, &g, &report) == OK)
 		generation_begin(sv, &g);
 	else
-		log_event(LOG_RELOAD_FAILED, LOG_S("text", buf_view(&report.text)));
+		supervisor_log_errors(&report);
 	conf_report_fini(&report);
 }

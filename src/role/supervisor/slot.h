@@ -182,6 +182,7 @@ void supervisor_slot_ended(struct slot *s);
 void supervisor_slot_drained(struct slot *s);
 void supervisor_ready(struct supervisor *sv, bool reloaded);
 void supervisor_reload_for(struct supervisor *sv, uint64_t request); /* who asks hears how it went */
+void supervisor_log_errors(const struct conf_report *report);            /* of a configuration that is refused */
 void supervisor_reload_failed(struct supervisor *sv, struct str errors); /* and the service manager hears it */
 void supervisor_fail(struct supervisor *sv, int status);
 

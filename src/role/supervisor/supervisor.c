@@ -10,7 +10,7 @@
 #include "sys/log.h"
 
 /* Sessions in hand get this long to finish their transaction; then the workers get as long. */
-enum { GRACE_MS = 20000, TELL_AGAIN_MS = 500 };
+enum { GRACE_MS = 20000, TELL_AGAIN_MS = 500, ERRORS_LOGGED_MAX = 20 };
 enum { ERRORS_BYTES_MAX = 64 << 10 };    /* of a refused configuration, for whoever asked for the reload */
 
 /* A service manager that never hears READY would end us. */
@@ -150,6 +150,25 @@ void supervisor_ready(struct supervisor *sv, bool reloaded)
 	reload_again(sv);
 }
 
+/* An event for each error; the indented lines below it show the place and are for `sealpost check`. */
+void supervisor_log_errors(const struct conf_report *report)
+{
+	struct str rest = buf_view(&report->text), line;
+	unsigned told = 0, more = 0;
+	while (str_next_line(&rest, &line)) {
+		if (line.n == 0 || line.p[0] == ' ' || line.p[0] == '\t')
+			continue;
+		if (told == ERRORS_LOGGED_MAX) {
+			more++;
+			continue;
+		}
+		log_event(LOG_RELOAD_FAILED, LOG_S("text", line));
+		told++;
+	}
+	if (more > 0)
+		log_event(LOG_RELOAD_FAILED, LOG_Z("text", "there are more: `sealpost check` shows all"), LOG_U("more", more));
+}
+
 void supervisor_reload_failed(struct supervisor *sv, struct str errors)
 {
 	tell_manager(sv, "READY=1\nSTATUS=The configuration was refused when it was reloaded last, and the one before is in force: "
@@ -183,7 +202,7 @@ void supervisor_reload(struct supervisor *sv)
 		accounts_tell_changes(sv);
 		generation_begin(sv, &g);
 	} else {
-		log_event(LOG_RELOAD_FAILED, LOG_S("text", buf_view(&report.text)));
+		supervisor_log_errors(&report);
 		generation_free(&g);
 		bound_drop_unused(sv, sv->current.number);
 		supervisor_reload_failed(sv, buf_view(&report.text));
