@@ -4,9 +4,14 @@
 
 #include <stdio.h>
 
+#include <jansson.h>
+
 #include "cmd/control_client.h"
 #include "cmd/options.h"
 #include "cmd/say.h"
+#include "mail/json.h"
+
+enum { SOON_DAYS = 14 };
 
 static void on_row(void *owner, struct str json)
 {
@@ -26,6 +31,29 @@ static void on_end(void *owner, int status, struct str text)
 		fputs("The new configuration was not taken; the old one stays in force.\n", stderr);
 }
 
+/* An error of `sealpost check`, but the server goes on with it, as it does when it expires while it runs. */
+static void warn_of_certificates(void *owner, struct str json)
+{
+	(void)owner;
+	size_t i, j;
+	json_t *status = json_loadb(json.p, json.n, 0, NULL), *role, *c;
+	json_array_foreach(json_object_get(status, "roles"), i, role)
+		json_array_foreach(json_object_get(role, "certificates"), j, c) {
+			struct str names = text_in_json(c, "names");
+			long long days = number_in_json(c, "days_left");
+			if (days <= 0)
+				say(stderr, "The certificate for %.*s has expired, or does so today: clients refuse it then.", STR_ARG(names));
+			else if (days < SOON_DAYS)
+				say(stderr, "The certificate for %.*s expires in %lld day%s.", STR_ARG(names), days, days == 1 ? "" : "s");
+		}
+	json_decref(status);
+}
+
+static void say_no_more(void *owner, int status, struct str text)
+{
+	(void)owner, (void)status, (void)text; /* the reload is over, whatever becomes of this question */
+}
+
 static int run(int argc, char **argv)
 {
 	struct common_options common = { DEFAULT_CONF_PATH, 0 };
@@ -37,7 +65,13 @@ static int run(int argc, char **argv)
 	}
 	struct control_request request = { .verb = CONTROL_RELOAD };
 	struct control_answers answers = { on_row, NULL, on_end, NULL };
-	return control_command(common.conf_path, &request, &answers);
+	int status = control_command(common.conf_path, &request, &answers);
+	if (status != 0)
+		return status;
+	struct control_request look = { .verb = CONTROL_STATUS };
+	struct control_answers certificates = { warn_of_certificates, NULL, say_no_more, NULL };
+	(void)control_command(common.conf_path, &look, &certificates);
+	return 0;
 }
 
 const struct command command_reload = {
@@ -46,7 +80,7 @@ const struct command command_reload = {
 	.summary = "make the running server read its configuration and certificates again",
 	.help = "  -c FILE   the configuration, to find the control socket (default: " DEFAULT_CONF_PATH ")\n"
 	        "\n"
-	        "The same as SIGHUP, with the errors shown. No connection is dropped.\n"
+	        "The same as SIGHUP, with the errors shown, and certificates that have expired or soon will. No connection is dropped.\n"
 	        "Exit status 0 if the new configuration is in force; 1 if it has errors and the old one stays;\n"
 	        "69 if no server answers.\n",
 	.example = "  sealpost reload\n",

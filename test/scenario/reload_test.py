@@ -55,6 +55,17 @@ class Reload(harness.Scenario):
         server.command("reload")
         wait_until(lambda: self.fingerprint() != before, "the new certificate")
 
+    def test_an_expired_certificate_is_told(self):
+        server = self.server
+        good = subprocess.run([server.program, "reload", "-c", server.conf], capture_output=True, text=True, timeout=60, check=True)
+        self.assertEqual((good.stdout, good.stderr), ("The new configuration is in force.\n", ""))
+        cert, key = server.authority.expired("mx1.example.test", "localhost", file="old")
+        server.cert.write_bytes(cert.read_bytes())
+        server.key.write_bytes(key.read_bytes())
+        late = subprocess.run([server.program, "reload", "-c", server.conf], capture_output=True, text=True, timeout=60, check=True)
+        self.assertEqual(late.stdout, good.stdout)
+        self.assertIn("mx1.example.test,localhost has expired", late.stderr)
+
     def test_renewed_in_place_and_a_process_that_dies(self):
         """Nobody has said reload: who is started again reads the new files, and the others must have them, too."""
         server = self.server
