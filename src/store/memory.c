@@ -368,6 +368,7 @@ const struct store_ops store_memory = {
 	.message = memory_message,
 	.content = memory_content,
 	.list = memory_list,
+	.act_on = memory_act_on,
 	.act = memory_act,
 	.verify = memory_verify,
 	.set_aside = memory_set_aside,

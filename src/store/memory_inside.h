@@ -60,8 +60,7 @@ void set_key(struct rcpt *r, struct str key);
 fault memory_lease(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room, struct arena *a,
                    struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 fault memory_renew(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until_s);
-fault memory_claim(struct store *s, const struct store_selector *which, int64_t now_s, int64_t lease_s,
-                   struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
+fault memory_claim(struct store *s, int64_t now_s, int64_t lease_s, struct store_rcpt *rows, size_t n, size_t *n_out, struct why *why);
 fault memory_reclaim(struct store *s, struct why *why);
 fault memory_next_due(struct store *s, const struct store_room *room, int64_t *due_s_out);
 void  memory_ask_again(struct store *s, struct str key);
@@ -73,8 +72,9 @@ void  memory_put_off_nothing(struct store *s);                        /* all may
 bool  rcpt_show(const struct rcpt *r, struct arena *a, struct store_rcpt *out);
 fault memory_message(struct store *s, struct str id, struct arena *a, struct store_message *out);
 fault memory_content(struct store *s, struct str id, uint64_t offset, char *to, size_t room, size_t *n_out);
-fault memory_list(struct store *s, const struct store_selector *which, uint64_t after_number, struct arena *a,
+fault memory_list(struct store *s, const struct store_selector *which, struct store_place *place, struct arena *a,
                   struct store_rcpt *out, size_t max, size_t *n_out);
+fault memory_act_on(struct store *s, const struct store_rcpt *rows, size_t n, enum operator_action action, int64_t now_s, bool *did);
 fault memory_act(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
                  uint64_t *n_out);
 fault memory_verify(struct store *s, struct store_round *round, uint64_t bytes, struct arena *a,

@@ -196,22 +196,24 @@ fault memory_renew(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until
 	return OK;
 }
 
-fault memory_claim(struct store *s, const struct store_selector *which, int64_t now_s, int64_t lease_s,
-                          struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why)
+fault memory_claim(struct store *s, int64_t now_s, int64_t lease_s, struct store_rcpt *rows, size_t n, size_t *n_out, struct why *why)
 {
 	(void)why;
 	*n_out = 0;
 	end_old_leases(s, now_s);
-	LIST_EACH(l, &s->messages) {
-		struct message *m = LIST_MEMBER(l, struct message, in_store);
-		LIST_EACH(k, &m->rcpts) {
-			struct rcpt *r = LIST_MEMBER(k, struct rcpt, in_message);
-			if (r->facts.state == RCPT_LEASED || !selector_matches(which, &m->facts, &r->facts))
-				continue;
-			if (*n_out == max || !take_lease(s, r, now_s + lease_s, a, &out[*n_out]))
-				return OK;
-			++*n_out;
-		}
+	for (size_t i = 0; i < n; i++) {
+		struct rcpt *r = rcpt_by_number(s, rows[i].number);
+		if (r == NULL || rows[i].state == RCPT_LEASED || r->facts.state == RCPT_LEASED)
+			continue;
+		r->unleased = r->facts.state;
+		r->facts.state = RCPT_LEASED;
+		r->facts.fence = ++s->fence;
+		r->facts.lease_until_s = now_s + lease_s;
+		struct store_rcpt *to = &rows[(*n_out)++];
+		*to = rows[i];
+		to->state = r->facts.state;
+		to->fence = r->facts.fence;
+		to->lease_until_s = r->facts.lease_until_s;
 	}
 	return OK;
 }

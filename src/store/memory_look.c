@@ -46,21 +46,27 @@ fault memory_content(struct store *s, struct str id, uint64_t offset, char *to, 
 	return OK;
 }
 
-fault memory_list(struct store *s, const struct store_selector *which, uint64_t after_number, struct arena *a,
-                         struct store_rcpt *out, size_t max, size_t *n_out)
+fault memory_list(struct store *s, const struct store_selector *which, struct store_place *place, struct arena *a,
+                  struct store_rcpt *out, size_t max, size_t *n_out)
 {
+	struct store_place all = { 0 };
 	*n_out = 0;
+	if (place == NULL)
+		place = &all;
+	if (!place->begun)
+		*place = (struct store_place){ .begun = true, .last = s->number };
 	LIST_EACH(l, &s->messages) {
 		struct message *m = LIST_MEMBER(l, struct message, in_store);
 		LIST_EACH(k, &m->rcpts) {
 			struct rcpt *r = LIST_MEMBER(k, struct rcpt, in_message);
-			if (r->facts.number <= after_number || !selector_matches(which, &m->facts, &r->facts))
+			if (r->facts.number <= place->after || r->facts.number > place->last || !selector_matches(which, &m->facts, &r->facts))
 				continue;
 			if (*n_out == max || !rcpt_show(r, a, &out[*n_out]))
-				return OK;
-			++*n_out;
+				return *n_out > 0 || max == 0 ? OK : F_LIMIT;
+			place->after = out[(*n_out)++].number;
 		}
 	}
+	place->over = true;
 	return OK;
 }
 
@@ -92,6 +98,18 @@ static bool act_on(struct rcpt *r, enum operator_action action, int64_t now_s)
 		return true;
 	}
 	return false;
+}
+
+fault memory_act_on(struct store *s, const struct store_rcpt *rows, size_t n, enum operator_action action, int64_t now_s, bool *did)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct rcpt *r = rcpt_by_number(s, rows[i].number);
+		struct message *m = r != NULL ? r->message : NULL;
+		did[i] = r != NULL && act_on(r, action, now_s);
+		if (m != NULL && list_empty(&m->rcpts))
+			message_free(m);
+	}
+	return OK;
 }
 
 fault memory_act(struct store *s, const struct store_selector *which, enum operator_action action,
@@ -157,7 +175,7 @@ fault memory_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n
 			m->facts.arrived_s = now_s;
 		LIST_EACH(k, &m->rcpts) {
 			struct rcpt *r = LIST_MEMBER(k, struct rcpt, in_message);
-			if (r->facts.next_s <= latest_s)
+			if (r->facts.next_s <= latest_s || r->facts.state == RCPT_HELD || r->facts.state == RCPT_DAMAGED)
 				continue;
 			r->facts.next_s = now_s;
 			++*n_out;

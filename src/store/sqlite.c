@@ -210,10 +210,32 @@ void after_note(struct store *s, struct str key, int64_t due_s)
 	struct noted *n = &s->after.noted;
 	n->items = array_grown(n->items, n->n, &n->cap, sizeof *n->items);
 	n->items[n->n++] = (struct note){ arena_copy(s->scratch, key), due_s };
+	s->latest_due_s = due_s > s->latest_due_s ? due_s : s->latest_due_s;
+}
+
+static int64_t *part_of(struct holding *h, enum rcpt_state state)
+{
+	return state == RCPT_HELD ? &h->held : state == RCPT_DAMAGED ? &h->damaged : &h->queued;
+}
+
+void after_change(struct store *s, enum rcpt_state from, enum rcpt_state to)
+{
+	--*part_of(&s->after.more, from);
+	++*part_of(&s->after.more, to);
+}
+
+static void holding_add(struct holding *to, const struct holding *more)
+{
+	to->messages += more->messages;
+	to->bytes += more->bytes;
+	to->queued += more->queued;
+	to->held += more->held;
+	to->damaged += more->damaged;
 }
 
 static void after_clear(struct store *s)
 {
+	s->after.more = (struct holding){ 0 };
 	s->after.released.n = s->after.ended.n = s->after.noted.n = 0;
 	arena_reset(s->scratch);
 }
@@ -267,6 +289,7 @@ fault transaction_end(struct store *s, fault f, struct why *why)
 		return s->index_damaged ? build_indexes(s, why) : f;
 	}
 	s->reserved_to = reserved_to;
+	holding_add(&s->holding, &s->after.more);
 	for (size_t i = 0; i < s->after.released.n; i++)
 		content_log_release(s->log, s->after.released.items[i]);
 	for (size_t i = 0; i < s->after.ended.n; i++)
@@ -277,11 +300,12 @@ fault transaction_end(struct store *s, fault f, struct why *why)
 	return OK;
 }
 
-fault remove_rcpt(struct store *s, uint64_t rcpt, struct why *why)
+fault remove_rcpt(struct store *s, uint64_t rcpt, enum rcpt_state was, struct why *why)
 {
 	sqlite3_stmt *st = sql(s, SQL_REMOVE_RCPT);
 	bind_u64(st, 1, rcpt);
 	TRY(sql_run(s, st, why));
+	*part_of(&s->after.more, was) -= sqlite3_changes(s->db);
 	after_end(s, rcpt);
 
 	uint64_t message = message_of(rcpt);
@@ -290,8 +314,11 @@ fault remove_rcpt(struct store *s, uint64_t rcpt, struct why *why)
 	bind_u64(st, 2, rcpts_from(message));
 	bind_u64(st, 3, rcpts_from(message + 1) - 1);
 	int rc = st != NULL ? sqlite3_step(st) : sqlite3_errcode(s->db);
-	if (rc == SQLITE_ROW)
+	if (rc == SQLITE_ROW) {
 		after_release(s, column_str(st, 0));
+		s->after.more.messages--;
+		s->after.more.bytes -= sqlite3_column_int64(st, 1);
+	}
 	TRY(sql_rest(s, st, rc, why));
 	if (rc != SQLITE_ROW)
 		return OK;
@@ -429,6 +456,7 @@ static fault add_rcpts(struct store *s, const struct store_commit *c, struct why
 		TRY(sql_run(s, st, why));
 		if (!held)
 			after_note(s, r->key, r->next_s);
+		++*part_of(&s->after.more, held ? RCPT_HELD : RCPT_QUEUED);
 	}
 	return OK;
 }
@@ -461,6 +489,11 @@ static fault add_message(struct store *s, struct store_commit *c, struct why *wh
 	fault f = taken ? OK : sql_fault(s, rc, why);
 	sql_done(st);
 	c->result = taken ? F_EXISTS : f;
+	if (c->result == OK) {
+		s->after.more.messages++;
+		s->after.more.bytes += (int64_t)c->draft->bytes;
+		s->latest_arrived_s = m->arrived_s > s->latest_arrived_s ? m->arrived_s : s->latest_arrived_s;
+	}
 	return c->result == OK ? add_rcpts(s, c, why) : f;
 }
 
@@ -477,7 +510,7 @@ static fault settle(struct store *s, struct store_outcome *o, struct why *why)
 	if (o->result != OK)
 		return OK;
 	if (o->kind == SETTLE_DONE)
-		return remove_rcpt(s, o->rcpt, why);
+		return remove_rcpt(s, o->rcpt, lease->was, why);
 
 	sqlite3_stmt *st = sql(s, SQL_LATER);
 	bind_u64(st, 1, o->rcpt);
@@ -491,6 +524,8 @@ static fault settle(struct store *s, struct store_outcome *o, struct why *why)
 	int rc = st != NULL ? sqlite3_step(st) : sqlite3_errcode(s->db);
 	if (rc == SQLITE_ROW && o->kind == SETTLE_LATER)
 		after_note(s, column_str(st, 0), o->next_s);
+	if (rc == SQLITE_ROW)
+		after_change(s, lease->was, o->kind == SETTLE_HELD ? RCPT_HELD : o->kind == SETTLE_DAMAGED ? RCPT_DAMAGED : RCPT_QUEUED);
 	after_end(s, o->rcpt);
 	return sql_rest(s, st, rc, why);
 }

@@ -48,6 +48,8 @@ static inline uint64_t rcpts_from(uint64_t message)
 	p "id," p "sender," p "arrived_s," p "size_bytes," p "body," p "smtputf8," p "ret," p "envid," p "client," p "helo,"   \
 	p "user," p "protocol," p "tls," p "tls_tag"
 enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS_AT + MESSAGE_FACTS_COLUMNS };
+/* In lower case (ASCII), as the index rcpt_domain has it: of those who have been tried. What goes through at once costs it nothing. */
+#define DOMAIN_OF_RCPT "lower(substr(address,length(rtrim(address,replace(address,'@','')))+1))"
 #define ROW_OK "(r.sum=" RCPT_SUM("r.") " AND r.state_sum=" STATE_SUM("r.") " AND " MESSAGE_OK("m.") ")"
 
 /* Every statement that is run: prepared once, when first needed. */
@@ -68,19 +70,24 @@ enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS
 	               "coalesce(?7,last_reply),coalesce(?8,last_dialogue),delay_warned|?5)"       \
 	               " WHERE number=?1 RETURNING destination")                                   \
 	SQL(SQL_REMOVE_RCPT, "DELETE FROM rcpt WHERE number=?1")                                   \
-	SQL(SQL_DESERTED, "SELECT extents FROM message WHERE number=?1"                            \
+	SQL(SQL_DESERTED, "SELECT extents,size_bytes FROM message WHERE number=?1"                            \
 	                  " AND NOT EXISTS (SELECT 1 FROM rcpt WHERE number BETWEEN ?2 AND ?3)")    \
 	SQL(SQL_REMOVE_MESSAGE, "DELETE FROM message WHERE number=?1")                             \
 	SQL(SQL_DUE, "SELECT number,next_s FROM rcpt INDEXED BY rcpt_due WHERE destination=?1 AND held=0 ORDER BY next_s,number") \
+	SQL(SQL_SCAN, "SELECT r.number,r.address,m.sender,m.user,m.arrived_s FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"  \
+	              " WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")                       \
+	SQL(SQL_SCAN_UNTRIED, "SELECT number,address,attempts FROM rcpt WHERE number BETWEEN ?1 AND ?2 ORDER BY number")   \
+	SQL(SQL_SCAN_DOMAIN, "SELECT number,address FROM rcpt INDEXED BY rcpt_domain WHERE " DOMAIN_OF_RCPT "=?3 AND attempts>0"  \
+	                     " AND number BETWEEN ?1 AND ?2 ORDER BY number")                      \
 	SQL(SQL_ROW, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"    \
 	             "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK "," MESSAGE_FACTS("m.") ",m.extents"  \
 	             " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number=?1")        \
-	SQL(SQL_WALK, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"   \
+	SQL(SQL_WHOLE, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"   \
 	              "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK ",m.sender,m.arrived_s,m.user"   \
 	              " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"                 \
-	              " WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")                       \
+	              " WHERE r.number=?1")                                                        \
 	SQL(SQL_WHEN, "SELECT destination,next_s,held FROM rcpt WHERE number=?1")                  \
-	SQL(SQL_DESTINATIONS, "SELECT destination,min(next_s) FROM rcpt INDEXED BY rcpt_due WHERE held=0 GROUP BY destination") \
+	SQL(SQL_DESTINATIONS, "SELECT destination,min(next_s),max(next_s),count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0 GROUP BY destination") \
 	SQL(SQL_TALLY, "SELECT destination,min(next_s),count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0 AND destination>?1"  \
 	               " GROUP BY destination ORDER BY destination LIMIT ?2")                      \
 	SQL(SQL_EXTENTS, "SELECT number,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE number>?1"   \
@@ -102,7 +109,7 @@ enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS
 	                       " WHERE arrived_s>?1 AND " MESSAGE_OK(""))                          \
 	SQL(SQL_CLAMP_NEXT, "UPDATE rcpt SET next_s=?1, state_sum="                                \
 	                    "checksum(number,destination,held,attempts,?1,last_reply,last_dialogue,delay_warned)"     \
-	                    " WHERE next_s>?2 RETURNING destination")                              \
+	                    " WHERE next_s>?2 AND held=0 RETURNING destination")                              \
 	SQL(SQL_SHIFT_ARRIVED, "UPDATE message SET arrived_s=max(0,arrived_s+?1), sum="            \
 	                       MESSAGE_SUM("", "max(0,arrived_s+?1)", "extents") " WHERE " MESSAGE_OK(""))     \
 	SQL(SQL_SHIFT_NEXT, "UPDATE rcpt SET next_s=max(0,next_s+?1), state_sum=checksum(number,destination,held,"  \
@@ -113,9 +120,8 @@ enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS
 	              "sum(length(CAST(key AS BLOB))+length(CAST(value AS BLOB))) OVER w AS bytes" \
 	              " FROM observation WHERE key>=?1 AND key<?2 WINDOW w AS (ORDER BY expires_s DESC,key))"          \
 	              " WHERE n>?3 OR bytes>?4)")                                                  \
-	SQL(SQL_COUNT_MESSAGES, "SELECT count(*),total(size_bytes) FROM message")                  \
-	SQL(SQL_COUNT_RCPTS, "SELECT count(*),(SELECT count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0),"          \
-	                     "(SELECT count(*) FROM rcpt INDEXED BY rcpt_aside WHERE held>1) FROM rcpt")      \
+	SQL(SQL_ADOPT, "SELECT extents,size_bytes,arrived_s FROM message")                         \
+	SQL(SQL_COUNT_RCPTS, "SELECT count(*),(SELECT count(*) FROM rcpt INDEXED BY rcpt_aside WHERE held>1) FROM rcpt")      \
 	SQL(SQL_VERIFY_MESSAGE, "SELECT number,id,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE number>=?1" \
 	                        " ORDER BY number LIMIT 1")                                        \
 	SQL(SQL_VERIFY_RCPTS, "SELECT number,address,held,sum=" RCPT_SUM("") ",state_sum=" STATE_SUM("")      \
@@ -143,6 +149,7 @@ struct lease {
 	struct in_hand *message;         /* NULL: the database knows */
 	uint64_t rcpt, fence;
 	int64_t until_s;
+	enum rcpt_state was;             /* before it was leased, and what the database has */
 	bool ending;                     /* settled by the transaction that is open */
 };
 
@@ -154,11 +161,15 @@ struct store_draft {
 	fault broken;
 };
 
+/* What the database has; what is leased counts as what it was before. */
+struct holding { int64_t messages, bytes, queued, held, damaged; };
+
 /* What must happen in memory once a transaction is durable, and must not if it fails. */
 struct after {
 	struct released { struct extent *items; size_t n, cap; } released;
 	struct ended { uint64_t *items; size_t n, cap; } ended;    /* recipients whose lease is over */
 	struct noted { struct note { struct str key; int64_t due_s; } *items; size_t n, cap; } noted;
+	struct holding more;             /* or less */
 };
 
 struct store {
@@ -177,6 +188,9 @@ struct store {
 	bool making;                     /* a new queue, which is not whole yet */
 	bool index_damaged;              /* an index does not agree with its table: it can be built anew */
 	struct crc32c crc;
+	struct holding holding;
+	int64_t latest_due_s, latest_arrived_s; /* of anything queued, of any message: perhaps later than it is by now */
+	uint64_t untried_from;           /* recipients below have been tried */
 	struct after after;
 	struct arena *scratch;           /* of one transaction */
 	uint64_t moving_after;           /* tidying: messages up to this one have been moved */
@@ -209,7 +223,9 @@ fault transaction_end(struct store *s, fault f, struct why *why);
 void  after_release(struct store *s, struct str extents);
 void  after_end(struct store *s, uint64_t rcpt);
 void  after_note(struct store *s, struct str key, int64_t due_s);
-fault remove_rcpt(struct store *s, uint64_t rcpt, struct why *why);  /* and its message with the last one */
+void  after_change(struct store *s, enum rcpt_state from, enum rcpt_state to); /* of one recipient, leases apart */
+/* And its message with the last one. was: what the database has, not that it is leased. */
+fault remove_rcpt(struct store *s, uint64_t rcpt, enum rcpt_state was, struct why *why);
 
 struct extent extent_at(struct str packed, size_t i);
 void          extent_pack(struct buf *to, struct extent e);
@@ -243,8 +259,7 @@ void  in_hand_forget(struct store *s);                               /* all of t
 fault sqlite_lease(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room, struct arena *a,
                    struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 fault sqlite_renew(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until_s);
-fault sqlite_claim(struct store *s, const struct store_selector *which, int64_t now_s, int64_t lease_s,
-                   struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
+fault sqlite_claim(struct store *s, int64_t now_s, int64_t lease_s, struct store_rcpt *rows, size_t n, size_t *n_out, struct why *why);
 fault sqlite_reclaim(struct store *s, struct why *why);
 fault sqlite_next_due(struct store *s, const struct store_room *room, int64_t *due_s_out);
 void  sqlite_ask_again(struct store *s, struct str key);
@@ -253,10 +268,6 @@ void  sqlite_ask_again(struct store *s, struct str key);
 
 fault sqlite_message(struct store *s, struct str id, struct arena *a, struct store_message *out);
 fault sqlite_content(struct store *s, struct str id, uint64_t offset, char *to, size_t room, size_t *n_out);
-fault sqlite_list(struct store *s, const struct store_selector *which, uint64_t after_number, struct arena *a,
-                  struct store_rcpt *out, size_t max, size_t *n_out);
-fault sqlite_act(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
-                 uint64_t *n_out);
 fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out);
 fault sqlite_shift(struct store *s, int64_t by_s);
 fault learn_schedule(struct store *s, struct why *why);
@@ -275,12 +286,16 @@ enum rcpt_state state_of(int held);
 /* MESSAGE_FACTS from this column on, until the next step. */
 struct store_message message_in_row(sqlite3_stmt *st, int at);
 bool  message_show(const struct store_message *from, struct arena *a, struct store_message *out);  /* false: no room in the arena */
-/* One row of SQL_ROW or SQL_WALK; false: no room in the arena. */
+fault state_in_table(struct store *s, uint64_t rcpt, enum rcpt_state *out, struct why *why); /* leases and checksums apart; absent: *out stays */
+/* One row of SQL_ROW or SQL_WHOLE; false: no room in the arena. */
 bool  row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_rcpt *out);
-/* The next row of SQL_WALK that matches, with as much of its message as selectors look at. F_ABSENT: no more. */
-struct walk { sqlite3_stmt *st; const struct store_selector *which; };
-fault walk_begin(struct store *s, const struct store_selector *which, uint64_t after_number, struct walk *out);
-fault walk_next(struct store *s, struct walk *w, uint64_t *rcpt_out);
-void  walk_end(struct walk *w);
+
+/* ---- sqlite_act.c ---- */
+
+fault sqlite_list(struct store *s, const struct store_selector *which, struct store_place *place, struct arena *a,
+                  struct store_rcpt *out, size_t max, size_t *n_out);
+fault sqlite_act_on(struct store *s, const struct store_rcpt *rows, size_t n, enum operator_action action, int64_t now_s, bool *did);
+fault sqlite_act(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
+                 uint64_t *n_out);
 
 #endif

@@ -85,7 +85,7 @@ static void put_in_order(struct store *s, struct lease *l)
 static struct lease *lease_give(struct store *s, struct store_rcpt *r, int64_t until_s)
 {
 	struct lease *l = NEW(struct lease);
-	*l = (struct lease){ .rcpt = r->number, .fence = ++s->fence, .until_s = until_s };
+	*l = (struct lease){ .rcpt = r->number, .fence = ++s->fence, .until_s = until_s, .was = r->state };
 	put_in_order(s, l);
 	check(map_set_u64(s->leases, l->rcpt, l) == NULL);
 	r->state = RCPT_LEASED;
@@ -255,25 +255,18 @@ fault sqlite_renew(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until
 	return OK;
 }
 
-fault sqlite_claim(struct store *s, const struct store_selector *which, int64_t now_s, int64_t lease_s,
-                   struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why)
+fault sqlite_claim(struct store *s, int64_t now_s, int64_t lease_s, struct store_rcpt *rows, size_t n, size_t *n_out, struct why *why)
 {
-	struct walk w;
-	uint64_t rcpt;
 	*n_out = 0;
 	TRY(end_old_leases(s, now_s, why));
-	fault f = walk_begin(s, which, 0, &w);
-	while (f == OK && *n_out < max && (f = walk_next(s, &w, &rcpt)) == OK) {
-		if (lease_find(s, rcpt) != NULL)
+	for (size_t i = 0; i < n; i++) {
+		if (rows[i].state == RCPT_LEASED || lease_find(s, rows[i].number) != NULL || rows[i].damaged) /* to whom, and whose it was, is not known for sure */
 			continue;
-		if (!row_rcpt(s, w.st, a, &out[*n_out]))
-			break;
-		if (out[*n_out].damaged) /* to whom, and whose it was, is not known for sure */
-			continue;
-		(void)lease_give(s, &out[(*n_out)++], now_s + lease_s);
+		if (*n_out != i)
+			rows[*n_out] = rows[i];
+		(void)lease_give(s, &rows[(*n_out)++], now_s + lease_s);
 	}
-	walk_end(&w);
-	return f == F_ABSENT ? OK : f;
+	return OK;
 }
 
 fault sqlite_reclaim(struct store *s, struct why *why)

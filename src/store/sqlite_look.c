@@ -142,215 +142,49 @@ bool row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_r
 	return copy_columns(st, a, texts, columns, COUNT(columns));
 }
 
-/* An id narrows the walk to its own rows. */
-static fault range_of(struct store *s, const struct store_selector *which, uint64_t after_number, uint64_t *from,
-                      uint64_t *to)
+fault state_in_table(struct store *s, uint64_t rcpt, enum rcpt_state *out, struct why *why)
 {
-	*from = after_number + 1;
-	*to = INT64_MAX;
-	if (which->id.n == 0)
-		return OK;
-	sqlite3_stmt *st = sql(s, SQL_CONTENT);
-	bind_str(st, 1, which->id);
+	sqlite3_stmt *st = sql(s, SQL_WHEN);
+	bind_u64(st, 1, rcpt);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
-	if (rc == SQLITE_ROW) {
-		uint64_t first = rcpts_from(column_u64(st, 0));
-		*from = first > *from ? first : *from;
-		*to = rcpts_from(column_u64(st, 0) + 1) - 1;
-	} else {
-		*to = 0;
-	}
-	fault f = sql_fault(s, rc, NULL);
+	if (rc == SQLITE_ROW)
+		*out = state_of(sqlite3_column_int(st, 2));
+	fault f = sql_fault(s, rc, why);
 	sql_done(st);
 	return f;
 }
 
-fault walk_begin(struct store *s, const struct store_selector *which, uint64_t after_number, struct walk *out)
+static fault clamp_arrived(struct store *s, int64_t now_s)
 {
-	uint64_t from, to;
-	*out = (struct walk){ NULL, which };
-	TRY(range_of(s, which, after_number, &from, &to));
-	out->st = sql(s, SQL_WALK);
-	bind_u64(out->st, 1, from);
-	bind_u64(out->st, 2, to);
-	return out->st != NULL ? OK : sql_fault(s, sqlite3_errcode(s->db), NULL);
-}
-
-fault walk_next(struct store *s, struct walk *w, uint64_t *rcpt_out)
-{
-	int rc;
-	while ((rc = sqlite3_step(w->st)) == SQLITE_ROW) {
-		struct store_message m = { .id = column_str(w->st, 1), .sender = column_str(w->st, 14),
-			                   .arrived_s = sqlite3_column_int64(w->st, 15), .user = column_str(w->st, 16) };
-		struct store_rcpt r = { .address = column_str(w->st, 2) };
-		*rcpt_out = column_u64(w->st, 0);
-		if (selector_matches(w->which, &m, &r))
-			return OK;
-	}
-	return rc == SQLITE_DONE ? F_ABSENT : sql_fault(s, rc, NULL);
-}
-
-void walk_end(struct walk *w)
-{
-	sql_done(w->st);
-}
-
-fault sqlite_list(struct store *s, const struct store_selector *which, uint64_t after_number, struct arena *a,
-                  struct store_rcpt *out, size_t max, size_t *n_out)
-{
-	struct walk w;
-	uint64_t rcpt;
-	*n_out = 0;
-	fault f = walk_begin(s, which, after_number, &w);
-	while (f == OK && *n_out < max && (f = walk_next(s, &w, &rcpt)) == OK) {
-		if (!row_rcpt(s, w.st, a, &out[*n_out]))
-			break;
-		++*n_out;
-	}
-	walk_end(&w);
-	return f == F_ABSENT ? OK : f;
-}
-
-/* ---- the operator's actions ---- */
-
-static fault hold(struct store *s, uint64_t rcpt, int64_t next_s)
-{
-	sqlite3_stmt *st = sql(s, SQL_HOLD);
-	bind_u64(st, 1, rcpt);
-	bind_s64(st, 2, next_s);
-	return sql_run(s, st, NULL);
-}
-
-static fault release(struct store *s, uint64_t rcpt, int64_t now_s)
-{
-	sqlite3_stmt *st = sql(s, SQL_RELEASE);
-	bind_u64(st, 1, rcpt);
-	bind_s64(st, 2, now_s);
-	bind_str(st, 3, STR(STORE_RELEASED));
-	after_note(s, STR(STORE_RELEASED), now_s);
-	return sql_run(s, st, NULL);
-}
-
-/* The attempt that an operator asks for is one more than the schedule has: when it fails, it must not cost a step. */
-static fault bring_forward(struct store *s, const struct store_rcpt *r, int64_t now_s)
-{
-	if (r->next_s <= now_s)
-		return OK; /* it is due anyway */
-	sqlite3_stmt *st = sql(s, SQL_SOONER);
-	bind_u64(st, 1, r->number);
-	bind_s64(st, 2, now_s);
-	return sql_run(s, st, NULL);
-}
-
-/* *did_out: the action is for a recipient in this state, and was done. */
-static fault act_on(struct store *s, const struct store_rcpt *r, enum operator_action action, int64_t now_s,
-                    bool *did_out)
-{
-	bool leased = lease_find(s, r->number) != NULL;
-	*did_out = false;
-	switch (action) {
-	case ACT_RETRY:
-		*did_out = r->state == RCPT_QUEUED && !leased;
-		break;
-	case ACT_HOLD:
-		*did_out = r->state == RCPT_QUEUED || (r->state == RCPT_HELD && leased);
-		break;
-	case ACT_RELEASE:
-		*did_out = r->state == RCPT_HELD && !leased;
-		if (r->state == RCPT_DAMAGED)
-			TRY(message_is_whole(s, r->number, did_out));
-		break;
-	case ACT_REMOVE:
-		*did_out = true;
-		return remove_rcpt(s, r->number, NULL);
-	}
-	if (!*did_out)
+	if (s->latest_arrived_s <= now_s)
 		return OK;
-	after_end(s, r->number);
-	if (action == ACT_HOLD)
-		return hold(s, r->number, r->next_s);
-	if (action == ACT_RELEASE)
-		return release(s, r->number, now_s);
-	after_note(s, r->key, now_s);
-	return bring_forward(s, r, now_s);
+	sqlite3_stmt *st = sql(s, SQL_CLAMP_ARRIVED);
+	bind_s64(st, 1, now_s);
+	return sql_run(s, st, NULL);
 }
 
-/* Rows that match, first; changing a table while walking it is not defined. */
-static fault matching(struct store *s, const struct store_selector *which, struct store_rcpt **out, size_t *n_out)
+static fault clamp_next(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out)
 {
-	struct walk w;
-	size_t cap = 0;
-	struct store_rcpt *rows = NULL;
-	uint64_t rcpt;
-	*n_out = 0;
-	fault f = walk_begin(s, which, 0, &w);
-	while (f == OK && (f = walk_next(s, &w, &rcpt)) == OK) {
-		if (*n_out == cap) {
-			cap = cap == 0 ? 64 : cap * 2;
-			struct store_rcpt *more = arena_try_alloc(s->scratch, cap * sizeof *more);
-			if (more == NULL) {
-				f = F_LIMIT;
-				break;
-			}
-			if (*n_out > 0)
-				memcpy(more, rows, *n_out * sizeof *more);
-			rows = more;
-		}
-		struct store_rcpt *r = &rows[(*n_out)++];
-		r->number = rcpt;
-		r->key = arena_try_copy(s->scratch, column_str(w.st, 6));
-		r->state = sqlite3_column_int(w.st, 13) == 0 ? RCPT_DAMAGED : state_of(sqlite3_column_int(w.st, 7));
-		r->next_s = sqlite3_column_int64(w.st, 9);
-		f = r->key.p != NULL ? OK : F_LIMIT;
-	}
-	walk_end(&w);
-	*out = rows;
-	return f == F_ABSENT ? OK : f;
-}
-
-static fault act_once(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
-                      uint64_t *n_out)
-{
-	struct store_rcpt *rows;
-	size_t n;
-	uint64_t done = 0;
-	*n_out = 0;
-	TRY(transaction_begin(s, NULL));
-	fault f = matching(s, which, &rows, &n);
-	for (size_t i = 0; i < n && f == OK; i++) {
-		bool did = false;
-		f = act_on(s, &rows[i], action, now_s, &did);
-		done += did;
-	}
-	f = transaction_end(s, f, NULL);
-	*n_out = f == OK ? done : 0;
-	return f;
-}
-
-fault sqlite_act(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
-                 uint64_t *n_out)
-{
-	fault f = act_once(s, which, action, now_s, n_out);
-	return f == F_BUSY ? act_once(s, which, action, now_s, n_out) : f;
+	if (s->latest_due_s <= latest_s)
+		return OK;
+	sqlite3_stmt *st = sql(s, SQL_CLAMP_NEXT);
+	bind_s64(st, 1, now_s);
+	bind_s64(st, 2, latest_s);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
+	for (; st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW; ++*n_out)
+		after_note(s, column_str(st, 0), now_s);
+	return sql_rest(s, st, rc, NULL);
 }
 
 fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out)
 {
+	uint64_t n = 0;
 	*n_out = 0;
 	in_hand_forget(s);
 	TRY(transaction_begin(s, NULL));
-	sqlite3_stmt *st = sql(s, SQL_CLAMP_ARRIVED);
-	bind_s64(st, 1, now_s);
-	fault f = sql_run(s, st, NULL);
-	uint64_t n = 0;
-	st = f == OK ? sql(s, SQL_CLAMP_NEXT) : NULL;
-	bind_s64(st, 1, now_s);
-	bind_s64(st, 2, latest_s);
-	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
-	for (; st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW; n++)
-		after_note(s, column_str(st, 0), now_s);
+	fault f = clamp_arrived(s, now_s);
 	if (f == OK)
-		f = sql_rest(s, st, rc, NULL);
+		f = clamp_next(s, now_s, latest_s, &n);
 	f = transaction_end(s, f, NULL);
 	*n_out = f == OK ? n : 0;
 	return f;
@@ -375,43 +209,28 @@ fault sqlite_shift(struct store *s, int64_t by_s)
 
 /* ---- counts ---- */
 
+static uint64_t at_least_none(int64_t n)
+{
+	return n < 0 ? 0 : (uint64_t)n;
+}
+
 fault sqlite_counts(struct store *s, struct store_counts *out)
 {
-	*out = (struct store_counts){ 0 };
-	sqlite3_stmt *st = sql(s, SQL_COUNT_MESSAGES);
-	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
-	if (rc == SQLITE_ROW) {
-		out->messages = column_u64(st, 0);
-		out->content_bytes = (uint64_t)sqlite3_column_double(st, 1);
-	}
-	fault f = sql_fault(s, rc, NULL);
-	sql_done(st);
-	TRY(f);
-
-	st = sql(s, SQL_COUNT_RCPTS);
-	rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
-	uint64_t all = rc == SQLITE_ROW ? column_u64(st, 0) : 0, queued = rc == SQLITE_ROW ? column_u64(st, 1) : 0;
-	out->damaged = rc == SQLITE_ROW ? column_u64(st, 2) : 0;
-	f = sql_fault(s, rc, NULL);
-	sql_done(st);
-	TRY(f);
-
-	out->queued = queued;
-	out->held = all - queued - out->damaged;
+	struct holding h = s->holding;
+	uint64_t leased = 0;
 	LIST_EACH(l, &s->leases_by_end) {
-		st = sql(s, SQL_WHEN);
-		bind_u64(st, 1, LIST_MEMBER(l, struct lease, in_order)->rcpt);
-		if (st != NULL && sqlite3_step(st) == SQLITE_ROW) {
-			enum rcpt_state state = state_of(sqlite3_column_int(st, 2));
-			out->held -= state == RCPT_HELD;
-			out->damaged -= state == RCPT_DAMAGED;
-			out->queued -= state == RCPT_QUEUED;
-			out->leased++;
-		}
-		sql_done(st);
+		enum rcpt_state was = LIST_MEMBER(l, struct lease, in_order)->was;
+		h.queued -= was == RCPT_QUEUED;
+		h.held -= was == RCPT_HELD;
+		h.damaged -= was == RCPT_DAMAGED;
+		leased++;
 	}
-	out->disk_bytes = content_log_disk_bytes(s->log);
-	return OK;
+	*out = (struct store_counts){
+		.messages = at_least_none(h.messages), .content_bytes = at_least_none(h.bytes), .queued = at_least_none(h.queued),
+		.held = at_least_none(h.held), .damaged = at_least_none(h.damaged), .leased = leased,
+		.disk_bytes = content_log_disk_bytes(s->log),
+	};
+	return s->failed ? F_STORE : OK;
 }
 
 fault sqlite_tally(struct store *s, struct str after_key, struct arena *a, struct store_tally *out, size_t max, size_t *n_out)

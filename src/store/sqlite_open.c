@@ -12,7 +12,7 @@
 
 enum { WORKING_STEPS = 1000 }; /* of SQLite, between two words that it gets on: each may be a read of a slow disk */
 enum {
-	FORMAT = 3,                      /* PRAGMA user_version: of the tables and of the content files */
+	FORMAT = 4,                      /* PRAGMA user_version: of the tables and of the content files */
 	APPLICATION = 0x53504f51,        /* "SPOQ", what file(1) may say about the database */
 	SCRATCH_MAX = 256 << 20,
 	NUMBER_BITS = 63 - RCPT_INDEX_BITS,
@@ -42,6 +42,9 @@ static const char view[] =
 	" CASE r.held WHEN 0 THEN 'queued' WHEN 1 THEN 'held' ELSE 'damaged' END AS state, r.attempts,"
 	" datetime(r.next_s,'unixepoch') AS next_attempt, datetime(m.arrived_s,'unixepoch') AS arrived,"
 	" r.destination, r.last_reply, m.size_bytes AS size FROM rcpt r JOIN message m ON m.number=r.number>>20;";
+
+/* Format 3 had no index of domains. */
+static const char domains[] = "CREATE INDEX rcpt_domain ON rcpt(" DOMAIN_OF_RCPT ") WHERE attempts>0;";
 
 /* Format 2 knew no tag of TLS. Its checksums are made anew only where they were right: what was damaged stays so. */
 #define FORMAT_2_SUM "checksum(number,id,sender,arrived_s,size_bytes,body,smtputf8,ret,envid,client,helo,user,protocol,tls,extents)"
@@ -130,8 +133,9 @@ static fault make_tables(struct store *s, int64_t format, struct why *why)
 		TRY(run_text(s, format == 0 ? schema : from_format_1, why));
 		TRY(run_text(s, view, why));
 	}
-	if (format > 0)
+	if (format > 0 && format < 3)
 		TRY(run_text(s, from_format_2, why));
+	TRY(run_text(s, domains, why));
 	snprintf(end, sizeof end, "PRAGMA user_version=%d; PRAGMA application_id=%d; COMMIT", FORMAT, APPLICATION);
 	return run_text(s, end, why);
 }
@@ -244,16 +248,19 @@ static fault open_database(struct store *s, const char *path, struct why *why)
 	return make_tables(s, format, why);
 }
 
+/* Which records live. Rows are looked at without their checksums: those of what is damaged keep their places, too. */
 static fault adopt_contents(struct store *s, struct why *why)
 {
-	sqlite3_stmt *st = sql(s, SQL_EXTENTS);
-	bind_u64(st, 1, 0);
-	bind_s64(st, 2, -1);
+	sqlite3_stmt *st = sql(s, SQL_ADOPT);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
 	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-		struct str extents = column_str(st, 2);
+		struct str extents = column_str(st, 0);
+		int64_t arrived_s = sqlite3_column_int64(st, 2);
 		for (size_t i = 0; i < extents.n / EXTENT_PACKED; i++)
 			content_log_adopt(s->log, extent_at(extents, i));
+		s->holding.messages++;
+		s->holding.bytes += sqlite3_column_int64(st, 1);
+		s->latest_arrived_s = arrived_s > s->latest_arrived_s ? arrived_s : s->latest_arrived_s;
 	}
 	fault f = sql_fault(s, rc, why);
 	sql_done(st);
@@ -265,8 +272,27 @@ fault learn_schedule(struct store *s, struct why *why)
 {
 	sqlite3_stmt *st = sql(s, SQL_DESTINATIONS);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
-	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW)
+	s->holding.queued = 0;
+	s->latest_due_s = 0;
+	while (st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		int64_t latest_s = sqlite3_column_int64(st, 2);
 		schedule_note(s->schedule, column_str(st, 0), sqlite3_column_int64(st, 1));
+		s->holding.queued += sqlite3_column_int64(st, 3);
+		s->latest_due_s = latest_s > s->latest_due_s ? latest_s : s->latest_due_s;
+	}
+	fault f = sql_fault(s, rc, why);
+	sql_done(st);
+	return f;
+}
+
+static fault learn_holding(struct store *s, struct why *why)
+{
+	sqlite3_stmt *st = sql(s, SQL_COUNT_RCPTS);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		s->holding.damaged = sqlite3_column_int64(st, 1);
+		s->holding.held = sqlite3_column_int64(st, 0) - s->holding.queued - s->holding.damaged;
+	}
 	fault f = sql_fault(s, rc, why);
 	sql_done(st);
 	return f;
@@ -339,6 +365,7 @@ static fault open_parts(struct store *s, const char *path, uint64_t segment_byte
 	TRY(content_log_open(s->directory, segment_bytes, &s->log, why));
 	TRY(adopt_contents(s, why));
 	TRY(learn_schedule(s, why));
+	TRY(learn_holding(s, why));
 	TRY(learn_numbers(s, why));
 	return sync_names(s, path, why);
 }
@@ -354,6 +381,7 @@ static fault sqlite_open(struct str directory, const struct store_options *optio
 
 	struct store *s = NEW(struct store);
 	s->directory = s->lock = -1;
+	s->untried_from = 1;
 	s->schedule = schedule_new();
 	s->leases = map_new(1);
 	s->in_hand = map_new(2);
@@ -399,6 +427,7 @@ const struct store_ops store_sqlite = {
 	.message = sqlite_message,
 	.content = sqlite_content,
 	.list = sqlite_list,
+	.act_on = sqlite_act_on,
 	.act = sqlite_act,
 	.verify = sqlite_verify,
 	.set_aside = sqlite_set_aside,

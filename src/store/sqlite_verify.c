@@ -93,6 +93,9 @@ static fault look_at_content(struct store *s, const struct looking *m, uint64_t 
 
 static fault set_aside(struct store *s, uint64_t rcpt, struct str text, struct why *why)
 {
+	enum rcpt_state was = RCPT_DAMAGED;
+	TRY(state_in_table(s, rcpt, &was, why));
+	after_change(s, was, RCPT_DAMAGED);
 	sqlite3_stmt *st = sql(s, SQL_ASIDE);
 	bind_u64(st, 1, rcpt);
 	bind_str(st, 2, text);

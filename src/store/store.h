@@ -121,6 +121,12 @@ struct store_room {
 	unsigned rcpts_max;              /* every so many recipients of a message at a destination count as a message; 0: any number */
 };
 
+/* How far list() has come: begins with zeros. */
+struct store_place {
+	uint64_t after, last;            /* numbers: looked at as far as this; who came later is not told of */
+	bool begun, untried_over, over;
+};
+
 /* What waits for one destination, what is leased of it included: how many, and when the first of them is due. */
 struct store_tally { struct str key; uint64_t queued; int64_t next_s; };
 struct store_counts { uint64_t messages, queued, leased, held, damaged, content_bytes, disk_bytes; };
@@ -171,9 +177,9 @@ struct store_ops {
 	fault (*lease)(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room,
 	               struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 	fault (*renew)(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until_s); /* F_STATE: stale */
-	/* Leases what matches and is queued or held, whatever its next_s: for an operator who settles it now. */
-	fault (*claim)(struct store *s, const struct store_selector *which, int64_t now_s, int64_t lease_s,
-	               struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
+	/* Of these rows, as list has just given them, leases those that are queued or held, whatever their next_s: for an operator who
+	 * settles them now. Only those are left in rows. */
+	fault (*claim)(struct store *s, int64_t now_s, int64_t lease_s, struct store_rcpt *rows, size_t n, size_t *n_out, struct why *why);
 	/* Gives every lease back: the spool is alone on its store after a restart. */
 	fault (*reclaim)(struct store *s, struct why *why);
 
@@ -188,11 +194,16 @@ struct store_ops {
 	 * F_STORE: damaged. */
 	fault (*content)(struct store *s, struct str id, uint64_t offset, char *to, size_t room, size_t *n_out);
 
-	fault (*list)(struct store *s, const struct store_selector *which, uint64_t after_number, struct arena *a,
+	/* What matches, a part at a time and never for long: perhaps nothing, until place->over. All that was there when it began and stays
+	 * is told of; with a domain, one that is tried for the first time meanwhile perhaps twice, else in the order of numbers.
+	 * place NULL: from the beginning until max, however long it takes. */
+	fault (*list)(struct store *s, const struct store_selector *which, struct store_place *place, struct arena *a,
 	              struct store_rcpt *out, size_t max, size_t *n_out);
-	/* Acts on all that match and are not leased (remove and hold also mark leased ones: the lease's fence
-	 * becomes stale). RETRY sets next_s to now_s. RELEASE gives the destination STORE_RELEASED; of what is damaged it looks at
-	 * all first: it is done only if it is whole (again). */
+	/* Acts on those of these rows, as list has just given them, that are not leased (remove and hold also mark leased ones: the
+	 * lease's fence becomes stale), in one transaction. did: for each row. RETRY sets next_s to now_s. RELEASE gives the destination
+	 * STORE_RELEASED; of what is damaged it looks at all first: it is done only if it is whole (again). */
+	fault (*act_on)(struct store *s, const struct store_rcpt *rows, size_t n, enum operator_action action, int64_t now_s, bool *did);
+	/* That with all that match, in parts. If it fails, some may have been done: *n_out of them. */
 	fault (*act)(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
 	             uint64_t *n_out);
 
@@ -203,7 +214,7 @@ struct store_ops {
 	/* This recipient is set aside, leased or not; text says why. F_BUSY: not yet; its lease goes on. */
 	fault (*set_aside)(struct store *s, uint64_t rcpt, struct str text, struct why *why);
 
-	/* For a clock that was wrong once: next_s beyond latest_s and arrived_s beyond now_s become now_s. */
+	/* For a clock that was wrong once: of what is queued, next_s beyond latest_s and arrived_s beyond now_s become now_s. */
 	fault (*clamp)(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out);
 	/* Moves every time in the queue and of observations, so that ages and waits stay what they were; INT64_MAX stays. */
 	fault (*shift)(struct store *s, int64_t by_s);

@@ -12,7 +12,10 @@
 #include "sys/process.h"
 
 enum {
-	ROWS_AT_ONCE = 100, CLAIM_AT_ONCE = 200,
+	ROWS_AT_ONCE = 100,
+	DETAILS_AT_ONCE = 10,            /* rows with a dialogue each */
+	ACT_AT_ONCE = 200,               /* recipients: with their commit, some ms */
+	TELL_MS = 5000,                  /* between two words that a long action goes on */
 	WAIT_MS = 10, PATIENCE_MS = 30000,
 	STATUS_UNAVAILABLE = 69,
 	VERIFY_REST_MS = 2,              /* between two steps: mail comes first */
@@ -20,7 +23,7 @@ enum {
 	STATUS_MAX = 1 << 20,
 };
 
-enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, REPORTING, RECALLING, ASKING, EXPLAINING, ENDED };
+enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, REPORTING, RECALLING, ACTING, ASKING, EXPLAINING, ENDED };
 
 struct control_session {
 	struct link in_spool;
@@ -32,7 +35,9 @@ struct control_session {
 	enum control_verb verb;
 	struct store_selector which;
 	bool body;
-	uint64_t after, rows, offset, request;
+	struct store_place place;        /* of a list or an action */
+	uint64_t rows, done, offset, request;
+	int64_t told_ms;                 /* that an action goes on */
 	size_t unread;                   /* rows that the other end has not taken, since then */
 	int64_t unread_since_ms;
 	bool refused;
@@ -139,9 +144,6 @@ static fault send_rows(struct control_session *c, struct arena *a, const struct 
 			add_details(o, &m, &rows[i]);
 		send_json(c, o);
 		c->rows++;
-		c->after = rows[i].number;
-		if (channel_backlog(c->channel) >= CONTROL_UNREAD_MAX)
-			break;
 	}
 	return OK;
 }
@@ -168,14 +170,14 @@ static void list_some(struct control_session *c)
 	struct spool *s = c->spool;
 	struct arena *a = arena_new(ARENA_MAX);
 	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ROWS_AT_ONCE);
-	size_t n = 0;
-	fault f = s->ops->list(s->store, &c->which, c->after, a, rows, ROWS_AT_ONCE, &n);
+	size_t n = 0, max = c->verb == CONTROL_SHOW ? DETAILS_AT_ONCE : ROWS_AT_ONCE;
+	fault f = s->ops->list(s->store, &c->which, &c->place, a, rows, max, &n);
 	if (f == OK)
 		f = send_rows(c, a, rows, n);
 	arena_free(&a);
 	if (f != OK)
 		end(c, 1, "the queue cannot be read");
-	else if (n == 0)
+	else if (c->place.over)
 		list_over(c);
 }
 
@@ -249,10 +251,12 @@ static bool is_stalled(struct control_session *c, int64_t now_ms)
 	return now_ms - c->unread_since_ms >= CONTROL_STALL_MS;
 }
 
-/* What is told a little at a time. */
+static void act_some(struct control_session *c);
+
+/* What is told, or done, a little at a time. */
 static void (*const some_of[])(struct control_session *c) = {
 	[LISTING] = list_some, [SENDING_BODY] = body_some, [VERIFYING] = verify_some, [TELLING_WHY] = why_now,
-	[REPORTING] = report_now, [RECALLING] = recall_now,
+	[REPORTING] = report_now, [RECALLING] = recall_now, [ACTING] = act_some,
 };
 
 /* A little at a time: a long list does not keep mail waiting, and fills no memory. */
@@ -276,101 +280,97 @@ static void go_on(void *owner)
 	if (channel_backlog(c->channel) < CONTROL_UNREAD_MAX)
 		some_of[c->phase](c);
 	int64_t rest_ms = channel_backlog(c->channel) >= CONTROL_UNREAD_MAX ? WAIT_MS
-	                  : c->phase == LISTING || c->phase == SENDING_BODY ? 0 : VERIFY_REST_MS;
+	                  : c->phase == LISTING || c->phase == SENDING_BODY || c->phase == ACTING ? 0 : VERIFY_REST_MS;
 	if (c->phase != ENDED)
 		timer_set(&c->timer, now_ms + rest_ms);
 }
 
 /* ---- actions ---- */
 
-static bool anything_matches(struct control_session *c)
-{
-	struct spool *s = c->spool;
-	struct arena *a = arena_new(ARENA_MAX);
-	struct store_rcpt row;
-	size_t n = 0;
-	bool any = s->ops->list(s->store, &c->which, 0, a, &row, 1, &n) == OK && n > 0;
-	arena_free(&a);
-	return any;
-}
+static const struct { const char *done; enum operator_action action; } actions[] = {
+	[CONTROL_RETRY] = { "due now", ACT_RETRY },
+	[CONTROL_HOLD] = { "held", ACT_HOLD },
+	[CONTROL_RELEASE] = { "released", ACT_RELEASE },
+	[CONTROL_BOUNCE] = { "returned to the sender", ACT_REMOVE },
+	[CONTROL_REMOVE] = { "removed", ACT_REMOVE },
+};
 
-/* Silent towards everybody but the log. */
-static void log_removed(struct control_session *c)
+static fault act(struct control_session *c, struct store_rcpt *rows, size_t n)
 {
 	struct spool *s = c->spool;
-	struct arena *a = arena_new(ARENA_MAX);
-	uint64_t after = 0;
-	size_t n = 1;
-	while (n > 0) {
-		arena_reset(a);
-		struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ROWS_AT_ONCE);
-		if (s->ops->list(s->store, &c->which, after, a, rows, ROWS_AT_ONCE, &n) != OK)
-			break;
-		for (size_t i = 0; i < n; i++)
+	enum operator_action action = actions[c->verb].action;
+	bool did[ACT_AT_ONCE] = { false };
+	record_action(s, rows, n, action);
+	TRY(s->ops->act_on(s->store, rows, n, action, spool_now_s(s), did));
+	for (size_t i = 0; i < n; i++) {
+		c->done += did[i];
+		if (did[i] && action == ACT_REMOVE) /* silent towards everybody but the log */
 			log_event(LOG_REMOVED, LOG_S("id", rows[i].id), LOG_S("to", rows[i].address));
-		after = n > 0 ? rows[n - 1].number : after;
 	}
-	arena_free(&a);
-}
-
-static fault act(struct control_session *c, enum operator_action action, uint64_t *n_out)
-{
-	struct spool *s = c->spool;
-	if (action == ACT_REMOVE)
-		log_removed(c);
-	record_action(s, &c->which, action);
-	fault f = s->ops->act(s->store, &c->which, action, spool_now_s(s), n_out);
-	if (f == OK)
-		spool_drop_stale_jobs(s);
+	spool_drop_stale_jobs(s);
 	spool_turn_soon(s);
-	return f;
+	return OK;
 }
 
-static fault bounce(struct control_session *c, uint64_t *n_out)
+static fault bounce(struct control_session *c, struct store_rcpt *rows, size_t n)
 {
 	struct spool *s = c->spool;
 	struct smtp_reply reply = REPLY(0, 5, 0, 0, STR("The administrator of this server has returned the message."));
-	struct arena *a = arena_new(ARENA_MAX);
 	struct why why = { "" };
-	size_t n = 1;
-	fault f = OK;
-	*n_out = 0;
-	while (f == OK && n > 0 && s->store != NULL) {
-		arena_reset(a);
-		struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, CLAIM_AT_ONCE);
-		f = s->ops->claim(s->store, &c->which, spool_now_s(s), SPOOL_LEASE_S, a, rows, CLAIM_AT_ONCE, &n, &why);
-		if (f == OK)
-			f = spool_return_claimed(s, rows, n, &reply);
-		*n_out += f == OK ? n : 0;
-		spool_turn_now(s); /* some at a time, so that a long queue fills no memory */
-	}
-	arena_free(&a);
-	return s->store != NULL ? f : F_STORE;
+	TRY(s->ops->claim(s->store, spool_now_s(s), SPOOL_LEASE_S, rows, n, &n, &why));
+	TRY(spool_return_claimed(s, rows, n, &reply));
+	c->done += n;
+	spool_turn_now(s);
+	return s->store != NULL ? OK : F_STORE;
 }
 
-static void run_action(struct control_session *c)
+static void action_over(struct control_session *c, fault f)
 {
-	static const struct { const char *done; enum operator_action action; } actions[] = {
-		[CONTROL_RETRY] = { "due now", ACT_RETRY },
-		[CONTROL_HOLD] = { "held", ACT_HOLD },
-		[CONTROL_RELEASE] = { "released", ACT_RELEASE },
-		[CONTROL_BOUNCE] = { "returned to the sender", ACT_REMOVE },
-		[CONTROL_REMOVE] = { "removed", ACT_REMOVE },
-	};
-	uint64_t n = 0;
-	char said[128];
-	if (!anything_matches(c)) {
-		nothing_matched(c);
-		return;
-	}
-	fault f = c->verb == CONTROL_BOUNCE ? bounce(c, &n) : act(c, actions[c->verb].action, &n);
+	char said[160];
+	unsigned long long n = c->done;
 	if (f != OK) {
-		end(c, 1, "the queue's storage failed; see the log, and `sealpost queue list` for what was done");
-		return;
+		snprintf(said, sizeof said, "the queue's storage failed; see the log. Before that, %llu recipient%s %s", n, n == 1 ? " was" : "s were",
+		         actions[c->verb].done);
+		end(c, 1, said);
+	} else if (c->rows == 0) {
+		nothing_matched(c);
+	} else {
+		snprintf(said, sizeof said, "%llu recipient%s %s", n, n == 1 ? "" : "s", actions[c->verb].done);
+		end(c, 0, n > 0 ? said : "nothing to change: what matches is in that state, or damaged, or being delivered at this moment");
 	}
-	snprintf(said, sizeof said, "%llu recipient%s %s", (unsigned long long)n, n == 1 ? "" : "s",
-	         actions[c->verb].done);
-	end(c, 0, n > 0 ? said : "nothing to change: what matches is in that state, or damaged, or being delivered at this moment");
+}
+
+/* Who waits for the end hears that it goes on. */
+static void tell_progress(struct control_session *c)
+{
+	int64_t now_ms = loop_now_ms(c->spool->loop);
+	if (c->told_ms == 0)
+		c->told_ms = now_ms;
+	if (now_ms - c->told_ms < TELL_MS)
+		return;
+	c->told_ms = now_ms;
+	json_t *o = json_object();
+	json_object_set_new(o, "progress", json_true());
+	json_object_set_new(o, "recipients", json_integer((json_int_t)c->done));
+	send_json(c, o);
+}
+
+/* A part of what matches, durably; then mail has its turn. */
+static void act_some(struct control_session *c)
+{
+	struct spool *s = c->spool;
+	struct arena *a = arena_new(ARENA_MAX);
+	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ACT_AT_ONCE);
+	size_t n = 0;
+	fault f = s->ops->list(s->store, &c->which, &c->place, a, rows, ACT_AT_ONCE, &n);
+	if (f == OK && n > 0)
+		f = c->verb == CONTROL_BOUNCE ? bounce(c, rows, n) : act(c, rows, n);
+	c->rows += n;
+	if (f != OK || c->place.over)
+		action_over(c, f);
+	else
+		tell_progress(c);
+	arena_free(&a);
 }
 
 /* ---- requests ---- */
@@ -453,7 +453,8 @@ static void take_request(struct control_session *c, const struct control_request
 		c->phase = RECALLING;
 		go_on(c);
 	} else {
-		run_action(c);
+		c->phase = ACTING;
+		go_on(c);
 	}
 }
 

@@ -14,7 +14,7 @@
 enum {
 	RCPT_ROOM = 8 * STORY_VALUE_MAX, /* for one more recipient in a record */
 	FLUSH_BYTES = 1 << 20,           /* so much is written at once, in the middle of a turn */
-	PAGE = 100, ARENA_MAX = 8 << 20,
+	ARENA_MAX = 8 << 20,
 };
 
 /* ---- the files ---- */
@@ -227,10 +227,13 @@ static bool concerns(enum operator_action action, enum rcpt_state state)
 	return action == ACT_REMOVE || (action == ACT_RELEASE && state == RCPT_HELD);
 }
 
-static void record_page(struct spool *s, struct arena *a, const struct store_rcpt *rows, size_t n, enum operator_action action)
+void record_action(struct spool *s, const struct store_rcpt *rows, size_t n, enum operator_action action)
 {
 	static const char *const words[] = { [ACT_RETRY] = "retried", [ACT_HOLD] = "held", [ACT_RELEASE] = "released",
 		                             [ACT_REMOVE] = "removed" };
+	if (s->history == NULL || !history_is_on(s->history) || action == ACT_RETRY)
+		return;
+	struct arena *a = arena_new(ARENA_MAX);
 	struct store_message m = { .id = STR_NONE };
 	for (size_t i = 0; i < n; i++) {
 		if (!concerns(action, rows[i].state))
@@ -239,22 +242,5 @@ static void record_page(struct spool *s, struct arena *a, const struct store_rcp
 			m = (struct store_message){ .id = rows[i].id };
 		record_rows(s, &m, &rows[i], 1, words[action], "the operator");
 	}
-}
-
-void record_action(struct spool *s, const struct store_selector *which, enum operator_action action)
-{
-	if (s->history == NULL || !history_is_on(s->history) || action == ACT_RETRY)
-		return;
-	struct arena *a = arena_new(ARENA_MAX);
-	uint64_t after = 0;
-	for (size_t n = 1; n > 0;) {
-		arena_reset(a);
-		struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, PAGE);
-		if (s->ops->list(s->store, which, after, a, rows, PAGE, &n) != OK)
-			break;
-		record_page(s, a, rows, n, action);
-		after = n > 0 ? rows[n - 1].number : after;
-	}
 	arena_free(&a);
-	record_flush(s);
 }

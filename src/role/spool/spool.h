@@ -320,7 +320,7 @@ void record_close(struct spool *s);
 /* Outcomes that were committed. */
 void record_verdicts(struct spool *s, struct verdict *const *verdicts, const struct store_outcome *outcomes, size_t n);
 void record_held(struct spool *s, const struct store_message *m, const struct store_rcpt *rcpts, size_t n); /* those of them */
-void record_action(struct spool *s, const struct store_selector *which, enum operator_action action); /* just before it is done */
+void record_action(struct spool *s, const struct store_rcpt *rows, size_t n, enum operator_action action); /* just before it is done */
 
 /* ---- turn.c ---- */
 void spool_turn_soon(struct spool *s);

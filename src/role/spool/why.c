@@ -14,7 +14,7 @@
 #include "mail/story.h"
 #include "store/history.h"
 
-enum { SLICE_BYTES = 256 << 10, FOUND_MAX = 1 << 20, ROWS_AT_ONCE = 100, ARENA_MAX = 64 << 20 };
+enum { SLICE_BYTES = 256 << 10, FOUND_MAX = 1 << 20, ROWS_AT_ONCE = 10, ARENA_MAX = 64 << 20 };
 
 struct why_round {
 	struct spool *spool;
@@ -28,7 +28,8 @@ struct why_round {
 		struct str rest;
 		json_t *accepted, *said, *story;
 	} record;
-	uint64_t after, rows;
+	struct store_place place;
+	uint64_t rows;
 };
 
 /* The reader sets the pace: nothing piles up for one who does not read. */
@@ -247,14 +248,15 @@ static void tell_found(struct why_round *w)
 
 /* ---- what still waits ---- */
 
-static fault tell_waiting(struct why_round *w, size_t *n_out)
+static fault tell_waiting(struct why_round *w)
 {
 	struct spool *s = w->spool;
 	struct arena *a = arena_new(ARENA_MAX);
 	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ROWS_AT_ONCE);
 	struct store_message m = { .id = STR_NONE };
-	fault f = s->ops->list(s->store, &w->which, w->after, a, rows, ROWS_AT_ONCE, n_out);
-	for (size_t i = 0; i < *n_out && f == OK; i++) {
+	size_t n = 0;
+	fault f = s->ops->list(s->store, &w->which, &w->place, a, rows, ROWS_AT_ONCE, &n);
+	for (size_t i = 0; i < n && f == OK; i++) {
 		if (!str_eq(m.id, rows[i].id))
 			f = s->ops->message(s->store, rows[i].id, a, &m);
 		if (f != OK)
@@ -262,9 +264,6 @@ static fault tell_waiting(struct why_round *w, size_t *n_out)
 		json_t *o = control_recipient(&m, &rows[i]);
 		json_object_set_new(o, "row", json_string("queue"));
 		send_row(w, o);
-		w->after = rows[i].number;
-		if (!has_room(w))
-			break;
 	}
 	arena_free(&a);
 	return f;
@@ -272,7 +271,6 @@ static fault tell_waiting(struct why_round *w, size_t *n_out)
 
 bool why_some(struct why_round *w, int *status_out, struct why *last_words)
 {
-	size_t n = 0;
 	if (buf_view(&w->found).n > 0) {
 		tell_found(w);
 		return true;
@@ -282,8 +280,8 @@ bool why_some(struct why_round *w, int *status_out, struct why *last_words)
 		return true;
 	}
 	history_close(&w->reader);
-	fault f = tell_waiting(w, &n);
-	if (f == OK && n > 0)
+	fault f = tell_waiting(w);
+	if (f == OK && !w->place.over)
 		return true;
 	*status_out = f != OK || w->rows == 0;
 	if (f != OK)

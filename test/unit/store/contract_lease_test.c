@@ -381,7 +381,9 @@ static void a_claim_takes_what_nobody_has(void **state)
 	struct store_rcpt late = rcpt_to("l@y", "y", NOW + 5000);
 	assert_int_equal(put(f, "m3", STR("x"), &late, 1), OK);
 	size_t n;
-	assert_int_equal(f->ops->claim(f->store, &(struct store_selector){ 0 }, NOW, 60, f->arena, claimed, 4, &n, NULL), OK);
+	assert_int_equal(f->ops->list(f->store, &(struct store_selector){ 0 }, NULL, f->arena, claimed, 4, &n), OK);
+	assert_int_equal(n, 3);
+	assert_int_equal(f->ops->claim(f->store, NOW, 60, claimed, n, &n, NULL), OK);
 	assert_int_equal(n, 2);
 	assert_int_equal(counts(f).leased, 3);
 	assert_int_equal(settle(f, &claimed[1], SETTLE_DONE, 0), OK);

@@ -68,10 +68,10 @@ static void selectors_select(void **state)
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		size_t n = 99;
-		assert_int_equal(f->ops->list(f->store, &cases[i].which, 0, f->arena, out, 9, &n), OK);
+		assert_int_equal(f->ops->list(f->store, &cases[i].which, NULL, f->arena, out, 9, &n), OK);
 		if (n != cases[i].n)
 			fail_msg("case %zu: %zu rows", i, n);
-		assert_int_equal(f->ops->claim(f->store, &cases[i].which, NOW, 60, f->arena, out, 9, &n, NULL), OK);
+		assert_int_equal(f->ops->claim(f->store, NOW, 60, out, n, &n, NULL), OK);
 		assert_int_equal(n, cases[i].n);
 		assert_int_equal(f->ops->reclaim(f->store, NULL), OK);
 		uint64_t hit = 99;
@@ -89,17 +89,20 @@ static void a_list_goes_on_where_it_stopped(void **state)
 		put_one(f, id, "b@y", "y");
 	}
 	struct store_rcpt out[10];
+	struct store_place place = { 0 };
 	uint64_t after = 0;
 	size_t n, total = 0;
 	do {
-		assert_int_equal(f->ops->list(f->store, &(struct store_selector){ 0 }, after, f->arena, out, 10, &n), OK);
+		assert_int_equal(f->ops->list(f->store, &(struct store_selector){ 0 }, &place, f->arena, out, 10, &n), OK);
+		if (total == 0)
+			put_one(f, "late", "b@y", "y"); /* it came after the list began */
 		for (size_t i = 0; i < n; i++) {
 			assert_true(out[i].number > after);
 			after = out[i].number;
 			snprintf(id, sizeof id, "m%zu", total++);
 			assert_str(out[i].id, id);
 		}
-	} while (n > 0);
+	} while (!place.over);
 	assert_int_equal(total, 25);
 }
 
@@ -194,6 +197,109 @@ static void the_first_attempt_stays_made(void **state)
 	assert_int_equal(out[0].attempts, 2);
 }
 
+/* Those of one domain, whatever has become of them so far, each once; and nothing but them is acted on. */
+static void a_domain_is_found_in_parts(void **state)
+{
+	struct fixture *f = *state;
+	struct store_selector y = { .domain = STR("Y.example") };
+	struct store_rcpt out[3];
+	struct store_place place = { 0 };
+	char id[16];
+	size_t n, seen = 0, acted = 0;
+	for (int i = 0; i < 40; i++) {
+		struct store_rcpt r[] = { rcpt_to("a@Y.example", "mx:y", NOW + i % 2 * 500), rcpt_to("\"b@y.example\"@x.example", "mx:x", NOW + 500),
+			                  rcpt_to("c@z.y.example", "mx:z", NOW + 500) };
+		snprintf(id, sizeof id, "m%02d", i);
+		r[0].state = i % 5 == 4 ? RCPT_HELD : RCPT_QUEUED;
+		assert_int_equal(put(f, id, STR("x"), r, COUNT(r)), OK);
+	}
+	for (int i = 0; i < 4 && lease(f, NOW, out, 3) > 0; i++)
+		for (size_t k = 0; k < 3; k++)
+			assert_int_equal(settle(f, &out[k], SETTLE_LATER, NOW + 100), OK);
+	while (!place.over) {
+		bool did[3];
+		assert_int_equal(f->ops->list(f->store, &y, &place, f->arena, out, 3, &n), OK);
+		for (size_t i = 0; i < n; i++)
+			assert_str(out[i].address, "a@Y.example");
+		seen += n;
+		assert_int_equal(f->ops->act_on(f->store, out, n, ACT_REMOVE, NOW, did), OK);
+		for (size_t i = 0; i < n; i++)
+			acted += did[i];
+		if (seen == 3)
+			put_one(f, "late", "late@y.example", "mx:y"); /* not one of them */
+	}
+	assert_int_equal(seen, 40);
+	assert_int_equal(acted, 40);
+	assert_int_equal(f->ops->list(f->store, &y, NULL, f->arena, out, 3, &n), OK);
+	assert_int_equal(n, 1);
+	assert_str(out[0].id, "late");
+	assert_int_equal(counts(f).messages, 41);
+}
+
+/* As a look at every row has it. */
+static void assert_counts(struct fixture *f)
+{
+	struct store_rcpt out[32];
+	struct store_place place = { 0 };
+	struct store_counts seen = { 0 }, told = counts(f);
+	while (!place.over) {
+		size_t n;
+		assert_int_equal(f->ops->list(f->store, &(struct store_selector){ 0 }, &place, f->arena, out, 32, &n), OK);
+		for (size_t i = 0; i < n; i++) {
+			seen.queued += out[i].state == RCPT_QUEUED;
+			seen.leased += out[i].state == RCPT_LEASED;
+			seen.held += out[i].state == RCPT_HELD;
+			seen.damaged += out[i].state == RCPT_DAMAGED;
+		}
+	}
+	assert_int_equal(told.queued, seen.queued);
+	assert_int_equal(told.leased, seen.leased);
+	assert_int_equal(told.held, seen.held);
+	assert_int_equal(told.damaged, seen.damaged);
+}
+
+static void counts_stay_true(void **state)
+{
+	static const enum settle_kind kinds[] = { SETTLE_LATER, SETTLE_HELD, SETTLE_DAMAGED, SETTLE_DONE };
+	struct fixture *f = *state;
+	struct store_selector all = { 0 };
+	struct store_rcpt r[12], out[12], claimed[12];
+	size_t n;
+	for (size_t i = 0; i < COUNT(r); i++) {
+		r[i] = rcpt_to("b@y", "y", NOW);
+		r[i].state = i % 6 == 5 ? RCPT_HELD : RCPT_QUEUED;
+	}
+	assert_int_equal(put(f, "m1", STR("twelve"), r, COUNT(r)), OK);
+	assert_int_equal(put(f, "m1", STR("twelve"), r, COUNT(r)), F_EXISTS);
+	assert_counts(f);
+	assert_int_equal(lease(f, NOW, out, 6), 6);
+	assert_counts(f);
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		assert_int_equal(settle(f, &out[i], kinds[i], NOW), OK);
+		assert_counts(f);
+	}
+	assert_int_equal(f->ops->set_aside(f->store, out[4].number, STR("why"), NULL), OK);
+	assert_counts(f);
+	static const enum operator_action actions[] = { ACT_HOLD, ACT_RETRY, ACT_RELEASE, ACT_HOLD, ACT_RELEASE };
+	for (size_t i = 0; i < COUNT(actions); i++) {
+		uint64_t did;
+		assert_int_equal(f->ops->act(f->store, &all, actions[i], NOW, &did), OK);
+		assert_counts(f);
+	}
+	assert_int_equal(f->ops->act(f->store, &all, ACT_HOLD, NOW, &(uint64_t){ 0 }), OK);
+	assert_int_equal(f->ops->list(f->store, &all, NULL, f->arena, claimed, 4, &n), OK);
+	assert_int_equal(f->ops->claim(f->store, NOW, 60, claimed, n, &n, NULL), OK);
+	assert_int_equal(n, 4);
+	assert_counts(f);
+	assert_int_equal(settle(f, &claimed[0], SETTLE_LATER, NOW), OK);
+	assert_int_equal(settle(f, &claimed[1], SETTLE_DONE, NOW), OK);
+	assert_counts(f);
+	assert_int_equal(f->ops->act(f->store, &all, ACT_REMOVE, NOW, &(uint64_t){ 0 }), OK);
+	assert_counts(f);
+	assert_int_equal(counts(f).messages, 0);
+	assert_int_equal(counts(f).content_bytes, 0);
+}
+
 static void destinations_are_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -231,6 +337,8 @@ int main(void)
 		CASE(an_attempt_that_is_asked_for_is_not_of_the_schedule),
 		CASE(the_first_attempt_stays_made),
 		CASE(destinations_are_counted),
+		CASE(a_domain_is_found_in_parts),
+		CASE(counts_stay_true),
 	};
 	return contract_run(cases, COUNT(cases));
 }

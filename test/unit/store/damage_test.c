@@ -55,11 +55,24 @@ static void put(struct fixture *f, const struct letter *l)
 	assert_int_equal(c.result, OK);
 }
 
+/* One recipient has been tried: that one is in the index of domains. */
+static void try_one(struct fixture *f)
+{
+	struct store_rcpt r;
+	size_t n;
+	assert_int_equal(ops->lease(f->store, NOW, 60, &anything, f->arena, &r, 1, &n, NULL), OK);
+	assert_int_equal(n, 1);
+	struct store_outcome o = { .rcpt = r.number, .fence = r.fence, .kind = SETTLE_LATER, .next_s = NOW, .counts = true };
+	assert_int_equal(ops->commit(f->store, NULL, 0, &o, 1, NULL), OK);
+	assert_int_equal(o.result, OK);
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = fixture_new(ops, "/dev/shm");
 	for (size_t i = 0; i < COUNT(letters); i++)
 		put(f, &letters[i]);
+	try_one(f);
 	*state = f;
 	return 0;
 }
@@ -505,7 +518,8 @@ static void test_p6_a_damaged_envelope_goes_nowhere(void **state)
 	run_sql(f, "UPDATE message SET sender='evil@x.example' WHERE id='m1'; UPDATE rcpt SET address='x@y' WHERE address LIKE 'three%'");
 	reopen(f);
 	struct store_selector all = { .id = STR_NONE };
-	assert_int_equal(ops->claim(f->store, &all, NOW, 60, f->arena, rows, 8, &n, NULL), OK);
+	assert_int_equal(ops->list(f->store, &all, NULL, f->arena, rows, 8, &n), OK);
+	assert_int_equal(ops->claim(f->store, NOW, 60, rows, n, &n, NULL), OK);
 	assert_int_equal(n, 1); /* m3 */
 	assert_int_equal(ops->reclaim(f->store, NULL), OK);
 	assert_int_equal(ops->lease(f->store, NOW, 60, &anything, f->arena, rows, 8, &n, NULL), OK);
@@ -527,7 +541,7 @@ static void test_p6_a_damaged_envelope_goes_nowhere(void **state)
 /* The tables as format 2 had them. */
 static void make_format_2(struct fixture *f)
 {
-	run_sql(f, "ALTER TABLE message DROP COLUMN tls_tag");
+	run_sql(f, "DROP INDEX rcpt_domain; ALTER TABLE message DROP COLUMN tls_tag");
 	char path[160];
 	sqlite3 *db;
 	struct crc32c crc;
@@ -565,11 +579,32 @@ static void test_p6_damage_in_format_2_stays(void **state)
 	assert_true(judge(f, "format 2", 0).found > 0);
 }
 
+/* Who has been tried is found by domain in the new index. */
+static void test_format_3_is_brought_up_to_date(void **state)
+{
+	struct fixture *f = *state;
+	struct store_selector which = { .domain = STR("Y.Example") };
+	struct store_rcpt rows[RCPTS];
+	struct str found[4];
+	size_t n;
+	ops->close(&f->store);
+	run_sql(f, "DROP INDEX rcpt_domain; PRAGMA user_version=3");
+	struct judged j = judge(f, "format 3", 0);
+	assert_int_equal(j.found, 0);
+	assert_int_equal(j.whole, RCPTS);
+	assert_int_equal(try_open(f, NULL), OK);
+	assert_int_equal(ops->list(f->store, &which, NULL, f->arena, rows, RCPTS, &n), OK);
+	assert_int_equal(n, 3);
+	assert_int_equal(rows[2].attempts, 1);
+	assert_int_equal(inspect_structure(str_of(f->queue), f->arena, found, COUNT(found), &n, NULL), OK);
+	assert_int_equal(n, 0);
+}
+
 static void test_format_1_is_brought_up_to_date(void **state)
 {
 	struct fixture *f = *state;
 	ops->close(&f->store);
-	run_sql(f, "ALTER TABLE message DROP COLUMN tls_tag; DROP INDEX rcpt_aside; ALTER TABLE message DROP COLUMN sum; ALTER TABLE rcpt DROP COLUMN sum;"
+	run_sql(f, "DROP INDEX rcpt_domain; ALTER TABLE message DROP COLUMN tls_tag; DROP INDEX rcpt_aside; ALTER TABLE message DROP COLUMN sum; ALTER TABLE rcpt DROP COLUMN sum;"
 	           "ALTER TABLE rcpt DROP COLUMN state_sum; DELETE FROM meta WHERE key='next-number-copy'; PRAGMA user_version=1");
 	struct judged j = judge(f, "format 1", 0);
 	assert_int_equal(j.found, 0);
@@ -581,7 +616,7 @@ static void test_a_newer_queue_is_not_touched(void **state)
 	struct fixture *f = *state;
 	struct why why = { "" };
 	ops->close(&f->store);
-	run_sql(f, "PRAGMA journal_mode=DELETE; PRAGMA user_version=4");
+	run_sql(f, "PRAGMA journal_mode=DELETE; PRAGMA user_version=5");
 	struct str before = slurp(f, "queue.db");
 	assert_int_equal(try_open(f, &why), F_STORE);
 	assert_non_null(strstr(why.text, "written by a newer"));
@@ -604,6 +639,7 @@ int main(void)
 		TEST(test_p6_a_damaged_envelope_goes_nowhere),
 		TEST(test_format_1_is_brought_up_to_date),
 		TEST(test_format_2_is_brought_up_to_date),
+		TEST(test_format_3_is_brought_up_to_date),
 		TEST(test_p6_damage_in_format_2_stays),
 		TEST(test_a_newer_queue_is_not_touched),
 	};

@@ -290,12 +290,12 @@ static void a_newer_format_is_refused(void **state)
 	struct fixture *f = *state;
 	struct why why = { "" };
 	ops->close(&f->store);
-	run_sql(f, "PRAGMA user_version=4");
+	run_sql(f, "PRAGMA user_version=5");
 	assert_int_equal(try_open(f, &why), F_STORE);
-	assert_non_null(strstr(why.text, "format 4"));
+	assert_non_null(strstr(why.text, "format 5"));
 	assert_non_null(strstr(why.text, "written by a newer"));
 	assert_null(f->store);
-	run_sql(f, "PRAGMA user_version=3; PRAGMA application_id=7");
+	run_sql(f, "PRAGMA user_version=4; PRAGMA application_id=7");
 	assert_int_equal(try_open(f, &why), F_STORE);
 	assert_non_null(strstr(why.text, "not a Sealpost queue"));
 	char path[128];
