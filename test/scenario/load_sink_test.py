@@ -92,13 +92,14 @@ class LoadAndSink(harness.Scenario):
 
     def test_sizes(self):
         """Sizes beside the length of a line and of the block that the body is made of; the least is a header."""
-        sink = self.sink("--tls", "none")
-        sent = 0
-        for size in (1000, 1001, 10007, 62400, 62401, 65536, 300001):
-            told = self.load(sink, "--tls", "none", "--count", 1, "--size", size)
-            self.assertEqual((told["accepted"], told["octets"]), (1, size))
-            sent += size
-        self.assertEqual(sink.totals()["octets"], sent)
+        for tls in ("none", "implicit"):
+            sink = self.sink("--tls", tls)
+            sent = 0
+            for size in (1000, 1001, 10007, 62400, 62401, 65536, 65537, 66000, 300001, 3000001):
+                told = self.load(sink, "--tls", tls, "--count", 1, "--size", size, "--patience", "20s")
+                self.assertEqual((told["accepted"], told["octets"]), (1, size))
+                sent += size
+            self.assertEqual(sink.totals()["octets"], sent)
 
     def test_last_lines(self):
         """A body that would end in a line of no octet, of one and of two: it ends with CRLF all the same, or the dot would not count."""

@@ -155,11 +155,16 @@ static bool encrypt(struct visit *v)
 	return true;
 }
 
-/* Sends what can be sent now. *all_out: nothing is left. */
-static bool flush(struct visit *v, bool *all_out)
+static bool is_all_sent(const struct visit *v)
+{
+	return (v->tls == NULL || tls_output(v->tls).n == 0) && (v->phase == V_SHAKING || buf_view(&v->out).n == 0);
+}
+
+/* Sends what can be sent now. *all_taken: the kernel would take more, and will not say so again. */
+static bool flush(struct visit *v, bool *all_taken)
 {
 	bool under_tls = v->tls != NULL;
-	*all_out = false;
+	*all_taken = false;
 	if (under_tls && v->phase != V_SHAKING && !encrypt(v))
 		return false;
 	struct str out = under_tls ? tls_output(v->tls) : buf_view(&v->out);
@@ -170,7 +175,7 @@ static bool flush(struct visit *v, bool *all_out)
 		tls_sent(v->tls, n);
 	else if (n > 0)
 		buf_drop(&v->out, n);
-	*all_out = n == out.n && (v->phase == V_SHAKING || buf_view(&v->out).n == 0);
+	*all_taken = n == out.n;
 	return true;
 }
 
@@ -180,14 +185,14 @@ static void turn(struct visit *v)
 	while (v->phase != V_OVER && v->phase != V_CONNECTING && all) {
 		if (v->phase == V_CONTENT)
 			dialogue_give_content(v);
-		if (buf_view(&v->out).n == 0 && (v->tls == NULL || tls_output(v->tls).n == 0))
+		if (is_all_sent(v))
 			break;
 		if (!flush(v, &all)) {
 			load_visit_lose(v, LOSS_CLOSED);
 			return;
 		}
 	}
-	if (v->phase == V_FINAL && v->dot_us == 0 && all)
+	if (v->phase == V_FINAL && v->dot_us == 0 && is_all_sent(v))
 		v->dot_us = clock_ticks_us(); /* the kernel has the dot */
 }
 
