@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test coverage crash fuzz idle inject powercut testssl timing soak install bench profile clean help
+.PHONY: run build test coverage crash fuzz idle inject powercut testssl timing soak install bench growth profile clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -17,6 +17,7 @@ help:
 	@echo "make soak     half an hour of mixed load with roles killed: all accounted for, memory steady (root; test/soak/README.md)"
 	@echo "make testssl  testssl.sh against every port of a running server (see docs/SECURITY.md)"
 	@echo "make bench    beside Postfix and others: how fast, at what cost (root; BENCH=\"--short\"; bench/README.md)"
+	@echo "make growth   what a message costs by fronts, size, recipients and connections (root; bench/README.md)"
 	@echo "make profile  where a message's time goes, by role, library, system call and function (root; docs/PERFORMANCE.md)"
 	@echo "make timing   do refused logins tell which users there are? (minutes; see test/timing/README.md)"
 
@@ -121,6 +122,12 @@ BENCH ?=
 bench: build
 	dev/setup bench
 	PYTHONPATH=bench:test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount sh -c 'exec "$$@"' sh python3 bench/bench.py $(BENCH)
+
+# GROWTH: options, as --short, --axes sizes,connections
+GROWTH ?=
+growth: build
+	dev/setup bench
+	PYTHONPATH=bench:test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount sh -c 'exec "$$@"' sh python3 bench/growth.py $(GROWTH)
 
 # PROFILE: options, as --row accept, --folded FILE. The build is that of `make build` but for frame pointers, by which perf walks stacks.
 PROFILE ?=

@@ -117,12 +117,13 @@ class Server:
 class Sealpost(Server):
     name = "Sealpost"
     program = None
+    fronts = None                # as many as it likes
 
     def begin(self):
         (self.folder / "users").write_text("")
         (self.folder / "users").chmod(0o600)
         conf = self.fill("sealpost/sealpost.conf", self.folder / "sealpost.conf", ROUTE="hold" if self.hold else "relay sink")
-        self.run(self.program, "serve", "-c", conf)
+        self.run(self.program, "serve", "-c", conf, *(("--fronts", str(self.fronts)) if self.fronts else ()))
 
     @classmethod
     def version(cls):

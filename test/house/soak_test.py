@@ -120,7 +120,7 @@ class Content(unittest.TestCase):
 
 class Memory(unittest.TestCase):
     def samples(self, values):
-        return [watch.Sample(float(at), {"front": kb}, {"front": 9}, 100) for at, kb in enumerate(values)]
+        return [watch.Sample(float(at), {"front": kb}, {"front": 9}, 100, 0) for at, kb in enumerate(values)]
 
     def steady(self, values):
         return watch.steady(self.samples(values), 0, len(values))
@@ -140,7 +140,7 @@ class Memory(unittest.TestCase):
         self.assertEqual(self.steady([1000, 100000] * (watch.ENOUGH - 1))[1:], ([], False))
 
     def test_descriptors(self):
-        before, few, many = (watch.Sample(0, {}, {"spool": n}, 0) for n in (20, 20 + watch.GROWTH_FDS, 21 + watch.GROWTH_FDS))
+        before, few, many = (watch.Sample(0, {}, {"spool": n}, 0, 0) for n in (20, 20 + watch.GROWTH_FDS, 21 + watch.GROWTH_FDS))
         self.assertEqual(watch.descriptors(before, few), [])
         self.assertEqual(len(watch.descriptors(before, many)), 1)
 

@@ -188,6 +188,7 @@ def serve(plan, folder, number, tally):
     threads += [Bad(plan, journal, f"b{number}x{i}") for i in range(plan.bad // plan.processes)]
     for thread in threads:
         thread.start()
+    plan.ending.wait()
     for thread in threads:
         thread.join(180)
         if thread.is_alive():

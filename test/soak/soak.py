@@ -160,7 +160,7 @@ class Soak:
         last = self.watch.samples[-1] if self.watch.samples else self.rest
         say(f"{time.monotonic() - self.begun:5.0f} s: {sum(self.tally):,} letters accepted or refused, {sum(self.killed.values())} roles killed, "
             f"{self.house.reloads} reloads, {self.bulk.bursts} bursts; "
-            + ", ".join(f"{role} {kb / 1024:.1f}" for role, kb in sorted(last.pss_kb.items())) + f" MB; queue {last.queue_kb / 1024:.0f} MB")
+            + ", ".join(f"{role} {kb / 1024:.1f}" for role, kb in sorted(last.own_kb.items())) + f" MB; queue {last.queue_kb / 1024:.0f} MB")
 
     # -- the end -------------------------------------------------------------------------------------
 
@@ -244,21 +244,21 @@ class Soak:
         rows, troubles, is_judged = watch.steady(self.watch.samples, *self.judged)
         self.troubles += troubles
         lines = [["", "first half", "second half", "most ever", "at rest, before", "and after", "descriptors: most", "at rest", "killed"]]
-        for what, first, second, most, _ in rows:
+        for what, first, second, most in rows:
             number = lambda v: "-" if v is None else f"{v:,.0f} KB"
             line = [what, number(first), number(second), number(most)]
-            if what in self.rest.pss_kb:
-                line += [number(self.rest.pss_kb[what]), number(self.at_rest.pss_kb.get(what)),
+            if what in self.rest.own_kb:
+                line += [number(self.rest.own_kb[what]), number(self.at_rest.own_kb.get(what)),
                          str(max(s.fds.get(what, 0) for s in self.watch.samples)), str(self.at_rest.fds[what]), str(self.killed[what])]
             else:
-                line += [number(self.rest.queue_kb), number(self.at_rest.queue_kb), "-", "-", "-"]
+                line += [number(getattr(at, f"{what}_kb")) for at in (self.rest, self.at_rest)] + ["-"] * 3
             lines.append(line)
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         for number, line in enumerate(lines):
             say("| " + " | ".join(text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths))) + " |")
             if number == 0:
                 say("| " + " | ".join("-" * w for w in widths) + " |")
-        say("Memory (Pss) after the last kill and a tenth of the run, in two halves: medians. "
+        say("Memory of its own after the last kill and a tenth of the run, in two halves: medians. "
             + (f"More than {watch.GROWTH_SHARE:.0%} and {watch.GROWTH_KB} KB above the first is a failure." if is_judged
                else "Too short to be judged."))
 

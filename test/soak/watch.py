@@ -19,35 +19,39 @@ ENOUGH = 20  # samples, in each half of what is judged
 @dataclasses.dataclass
 class Sample:
     at: float
-    pss_kb: dict
+    own_kb: dict
     fds: dict
     queue_kb: int
+    history_kb: int
 
 
-def pss_kb(pid):
+def own_kb(pid):
+    """A process's own memory: its share (Pss) of what belongs to no file. Pages of programs and libraries come and go with the rest of
+    the machine, who shares them."""
     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
 
 
-def size_kb(folder):
-    total = 0
-    for path in pathlib.Path(folder).rglob("*"):
+def sizes_kb(folder):
+    """Of the queue's files, and of the history, which has a size of its own (`history-size`)."""
+    total = collections.Counter()
+    for path in pathlib.Path(folder).iterdir():
         try:
-            total += path.stat().st_blocks // 2
+            total["history" if path.name.startswith("history-") else "queue"] += path.stat().st_blocks // 2
         except OSError:
             pass  # it has gone while we looked
-    return total
+    return total["queue"], total["history"]
 
 
 def sample(server):
-    pss, fds = collections.Counter(), collections.Counter()
+    own, fds = collections.Counter(), collections.Counter()
     for name, pid in {"supervisor": server.process.pid, **server.roles()}.items():
         try:
-            memory, count = pss_kb(pid), len(os.listdir(f"/proc/{pid}/fd"))
+            memory, count = own_kb(pid), len(os.listdir(f"/proc/{pid}/fd"))
         except OSError:
             continue  # it has just been killed
-        pss[name], fds[name] = memory, count
-    return Sample(time.monotonic(), pss, fds, size_kb(server.spool))
+        own[name], fds[name] = memory, count
+    return Sample(time.monotonic(), own, fds, *sizes_kb(server.spool))
 
 
 class Watch(threading.Thread):
@@ -74,16 +78,16 @@ def steady(samples, since, until):
     halves = [s for s in inside if s.at < middle], [s for s in inside if s.at >= middle]
     is_judged = min(map(len, halves)) >= ENOUGH
     rows, troubles = [], []
-    for what, unit, of in [(role, "KB", lambda s, r=role: s.pss_kb.get(r)) for role in sorted({r for s in samples for r in s.pss_kb})] + \
-                          [("queue's files", "KB", lambda s: s.queue_kb)]:
+    for what, of in [(role, lambda s, r=role: s.own_kb.get(r)) for role in sorted({r for s in samples for r in s.own_kb})] + \
+                          [("queue", lambda s: s.queue_kb), ("history", lambda s: s.history_kb)]:
         values = [[v for v in map(of, half) if v is not None] for half in halves]
         most = max(v for v in map(of, samples) if v is not None)
         if not all(values):
-            rows.append((what, None, None, most, unit))
+            rows.append((what, None, None, most))
             continue
         first, second = map(statistics.median, values)
-        rows.append((what, first, second, most, unit))
-        if is_judged and unit == "KB" and what != "queue's files" and second > first * (1 + GROWTH_SHARE) + GROWTH_KB:
+        rows.append((what, first, second, most))
+        if is_judged and what not in ("queue", "history") and second > first * (1 + GROWTH_SHARE) + GROWTH_KB:
             troubles.append(f"{what} grows: {first:,.0f} KB, then {second:,.0f} KB")
     return rows, troubles, is_judged
 
