@@ -6,7 +6,8 @@
 
 #include "base/check.h"
 
-enum { BLOCK_BYTES = 4096, ALIGN = 16 };
+/* The first block, with malloc's own words, is of a size that the C library keeps ready; many arenas have no other. */
+enum { FIRST_BLOCK_BYTES = 960, BLOCK_BYTES = 4096, ALIGN = 16 };
 
 struct block {
 	_Alignas(16) struct block *older;
@@ -75,7 +76,8 @@ void arena_reset(struct arena *a)
 	a->used = 0;
 }
 
-void *arena_try_alloc(struct arena *a, size_t n)
+/* As it comes: its bytes are anything. */
+static void *take(struct arena *a, size_t n)
 {
 	if (n > a->max || a->used > a->max - n)
 		return NULL;
@@ -85,7 +87,8 @@ void *arena_try_alloc(struct arena *a, size_t n)
 
 	struct block *b = a->newest;
 	if (b == NULL || b->size - b->used < rounded) {
-		size_t size = rounded > BLOCK_BYTES ? rounded : BLOCK_BYTES;
+		size_t usual = b == NULL ? FIRST_BLOCK_BYTES : BLOCK_BYTES;
+		size_t size = rounded > usual ? rounded : usual;
 		b = must_resize(NULL, sizeof *b + size);
 		b->older = a->newest;
 		b->size = size;
@@ -95,7 +98,14 @@ void *arena_try_alloc(struct arena *a, size_t n)
 	void *p = block_bytes(b) + b->used;
 	b->used += rounded;
 	a->used += n;
-	memset(p, 0, rounded);
+	return p;
+}
+
+void *arena_try_alloc(struct arena *a, size_t n)
+{
+	void *p = take(a, n);
+	if (p != NULL)
+		memset(p, 0, n);
 	return p;
 }
 
@@ -108,11 +118,12 @@ void *arena_alloc(struct arena *a, size_t n)
 
 struct str arena_try_copy(struct arena *a, struct str s)
 {
-	char *p = arena_try_alloc(a, s.n + 1);
+	char *p = take(a, s.n + 1);
 	if (p == NULL)
 		return STR_NONE;
 	if (s.n > 0)
 		memcpy(p, s.p, s.n);
+	p[s.n] = '\0';
 	return (struct str){ p, s.n };
 }
 

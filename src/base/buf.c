@@ -124,20 +124,52 @@ fault buf_add_growing(struct buf *b, struct str s)
 	return OK;
 }
 
+fault buf_add_parts(struct buf *b, const struct str *parts, size_t n)
+{
+	size_t before = buf_view(b).n;
+	for (size_t i = 0; i < n; i++) {
+		fault f = buf_add(b, parts[i]);
+		if (f != OK) {
+			buf_cut(b, before);
+			return f;
+		}
+	}
+	return OK;
+}
+
 fault buf_add_char(struct buf *b, char c)
 {
 	return buf_add(b, (struct str){ &c, 1 });
 }
 
-fault buf_add_u64(struct buf *b, uint64_t n)
+enum { DIGITS_MAX = 20 }; /* of UINT64_MAX */
+
+fault buf_add_padded(struct buf *b, uint64_t n, size_t least)
 {
-	char digits[20]; /* of UINT64_MAX */
-	size_t at = sizeof digits;
+	char digits[DIGITS_MAX];
+	size_t at = sizeof digits, padded_at = sizeof digits - (least < sizeof digits ? least : sizeof digits);
 	do {
 		digits[--at] = (char)('0' + n % 10);
 		n /= 10;
 	} while (n > 0);
+	while (at > padded_at)
+		digits[--at] = '0';
 	return buf_add(b, (struct str){ digits + at, sizeof digits - at });
+}
+
+fault buf_add_u64(struct buf *b, uint64_t n)
+{
+	return buf_add_padded(b, n, 1);
+}
+
+fault buf_add_s64(struct buf *b, int64_t n)
+{
+	char signed_digits[DIGITS_MAX + 1];
+	struct buf text = buf_over(signed_digits, sizeof signed_digits);
+	if (n < 0)
+		TRY(buf_add(&text, STR("-")));
+	TRY(buf_add_u64(&text, n < 0 ? 0 - (uint64_t)n : (uint64_t)n));
+	return buf_add(b, buf_view(&text)); /* all of it, or nothing */
 }
 
 fault buf_addf(struct buf *b, const char *fmt, ...)

@@ -24,6 +24,12 @@ struct buf { char *base; size_t head, tail, cap, max; bool secret; };
 
 void buf_init(struct buf *b, size_t max); /* cannot fail; allocates nothing */
 void buf_init_secret(struct buf *b, size_t max); /* for passwords and keys on their way */
+/* Over memory of the caller's: it has that much room for ever, and is never freed. */
+static inline struct buf buf_over(char *room, size_t n)
+{
+	return (struct buf){ .base = room, .cap = n, .max = n };
+}
+
 void buf_fini(struct buf *b);             /* frees; the buffer may be used again, and stays secret */
 void buf_clear(struct buf *b);            /* keeps the memory */
 void buf_wipe(struct buf *b);             /* overwrites with zeros, then frees: for what was secret at its end */
@@ -54,8 +60,15 @@ MUST_USE static inline fault buf_add(struct buf *b, struct str s)
 	return OK;
 }
 
+/* Several pieces, one behind the other: BUF_ADD_ALL(b, STR("<"), address, STR(">")). */
+MUST_USE fault buf_add_parts(struct buf *b, const struct str *parts, size_t n);
+#define BUF_PARTS(...) (const struct str[]){ __VA_ARGS__ }
+#define BUF_ADD_ALL(b, ...) buf_add_parts((b), BUF_PARTS(__VA_ARGS__), sizeof(BUF_PARTS(__VA_ARGS__)) / sizeof(struct str))
+
 MUST_USE fault buf_add_char(struct buf *b, char c);
 MUST_USE fault buf_add_u64(struct buf *b, uint64_t n); /* decimal */
+MUST_USE fault buf_add_s64(struct buf *b, int64_t n);
+MUST_USE fault buf_add_padded(struct buf *b, uint64_t n, size_t digits); /* with zeros in front, up to 20 digits */
 MUST_USE fault buf_addf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 
 /* Room for n bytes at the tail, to be filled and then counted with buf_filled. NULL at the

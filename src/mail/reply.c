@@ -50,7 +50,15 @@ fault status_put(struct buf *out, struct status status)
 {
 	if (status.class == 0)
 		return OK;
-	return buf_addf(out, "%u.%u.%u", status.class, status.subject, status.detail);
+	size_t before = buf_view(out).n;
+	fault f = buf_add_u64(out, status.class);
+	f = f == OK ? buf_add_char(out, '.') : f;
+	f = f == OK ? buf_add_u64(out, status.subject) : f;
+	f = f == OK ? buf_add_char(out, '.') : f;
+	f = f == OK ? buf_add_u64(out, status.detail) : f;
+	if (f != OK)
+		buf_cut(out, before);
+	return f;
 }
 
 /* At most n bytes of s, not ending inside a UTF-8 sequence. */
@@ -63,13 +71,22 @@ static struct str cut_text(struct str s, size_t n)
 	return str_sub(s, 0, n);
 }
 
+static bool is_unclean(unsigned char c, bool utf8)
+{
+	return c < 32 || c == 127 || (c > 127 && !utf8);
+}
+
 static fault put_clean(struct buf *out, struct str line)
 {
 	bool utf8 = str_is_utf8(line);
-	for (size_t i = 0; i < line.n; i++) {
-		unsigned char c = (unsigned char)line.p[i];
-		bool bad = c < 32 || c == 127 || (c > 127 && !utf8);
-		TRY(buf_add_char(out, bad ? '?' : (char)c));
+	while (line.n > 0) {
+		size_t n = 0;
+		while (n < line.n && !is_unclean((unsigned char)line.p[n], utf8))
+			n++;
+		TRY(buf_add(out, str_sub(line, 0, n)));
+		if (n < line.n)
+			TRY(buf_add_char(out, '?'));
+		line = str_from(line, n + 1);
 	}
 	return OK;
 }
@@ -86,10 +103,16 @@ static bool next_line(struct str *text, struct str *line)
 	return true;
 }
 
+static fault put_code(struct buf *out, int code)
+{
+	return buf_add_padded(out, (uint64_t)code, 3);
+}
+
 static fault put_line(struct buf *out, const struct smtp_reply *reply, bool status, bool last, struct str line)
 {
 	size_t before = buf_view(out).n;
-	TRY(buf_addf(out, "%03d%c", reply->code, last ? ' ' : '-'));
+	TRY(put_code(out, reply->code));
+	TRY(buf_add_char(out, last ? ' ' : '-'));
 	if (status) {
 		TRY(status_put(out, reply->status));
 		if (line.n > 0)
@@ -125,7 +148,7 @@ static fault put_one_line(struct buf *out, const struct smtp_reply *reply)
 	struct str rest = reply->text, line;
 	const char *gap = "";
 	if (reply->code != 0) {
-		TRY(buf_addf(out, "%03d", reply->code));
+		TRY(put_code(out, reply->code));
 		gap = " ";
 	}
 	if (reply->status.class != 0) {

@@ -45,9 +45,7 @@ void story_begin(struct story *s, const char *kind)
 
 static fault put_pair(struct buf *out, const char *key, struct str value)
 {
-	TRY(buf_add_char(out, ' '));
-	TRY(buf_add(out, str_of(key)));
-	TRY(buf_add_char(out, '='));
+	TRY(BUF_ADD_ALL(out, STR(" "), str_of(key), STR("=")));
 	return escape_put(out, value, ESCAPE_WORD, STORY_VALUE_MAX);
 }
 
@@ -57,10 +55,16 @@ void story_add(struct story *s, const char *key, struct str value)
 		note_fault(s, put_pair(&s->text, key, value));
 }
 
+static fault put_number(struct buf *out, const char *key, uint64_t value)
+{
+	TRY(BUF_ADD_ALL(out, STR(" "), str_of(key), STR("=")));
+	return buf_add_u64(out, value);
+}
+
 void story_add_u64(struct story *s, const char *key, uint64_t value)
 {
 	if (!s->full)
-		note_fault(s, buf_addf(&s->text, " %s=%llu", key, (unsigned long long)value));
+		note_fault(s, put_number(&s->text, key, value));
 }
 
 void story_end(struct story *s)

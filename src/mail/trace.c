@@ -14,13 +14,19 @@ static const int64_t wall_min_s = -62135596800, wall_max_s = 253402300799; /* ye
 /* A header line under construction: a word goes onto the next line where it would pass FOLD_AT. */
 struct line { struct buf *out; size_t column; };
 
+/* One word, and what stands right before and after it. */
+static fault put_enclosed(struct line *l, struct str before, struct str word, struct str after)
+{
+	size_t n = before.n + word.n + after.n;
+	bool fold = l->column + 1 + n > FOLD_AT;
+	TRY(BUF_ADD_ALL(l->out, fold ? STR("\r\n\t") : STR(" "), before, word, after));
+	l->column = (fold ? 8 : l->column + 1) + n;
+	return OK;
+}
+
 static fault put_word(struct line *l, struct str word)
 {
-	bool fold = l->column + 1 + word.n > FOLD_AT;
-	TRY(buf_add(l->out, fold ? STR("\r\n\t") : STR(" ")));
-	TRY(buf_add(l->out, word));
-	l->column = (fold ? 8 : l->column + 1) + word.n;
-	return OK;
+	return put_enclosed(l, STR_NONE, word, STR_NONE);
 }
 
 static fault put_break(struct line *l)
@@ -77,9 +83,8 @@ static struct str filter_address(char to[ADDRESS_MAX_BYTES], struct str address)
 /* RFC 5321 4.4: from HELO (verified name [address]) */
 static fault put_from(struct line *l, const struct trace_facts *facts)
 {
-	char text[NAME_MAX_BYTES], whole[NAME_MAX_BYTES + 64];
+	char text[NAME_MAX_BYTES];
 	struct str helo = filter(text, facts->helo, sizeof text, is_name_sign);
-	struct buf word;
 	if (helo.n == 0)
 		helo = STR("unknown");
 	TRY(put_word(l, STR("from")));
@@ -88,23 +93,13 @@ static fault put_from(struct line *l, const struct trace_facts *facts)
 		return put_word(l, STR("(local)"));
 
 	struct str name = filter(text, facts->name, sizeof text, is_word_sign);
-	if (name.n > 0) {
-		buf_init(&word, sizeof whole);
-		fault f = buf_addf(&word, "(%.*s", STR_ARG(name));
-		if (f == OK)
-			f = put_word(l, buf_view(&word));
-		buf_fini(&word);
-		TRY(f);
-	}
+	if (name.n > 0)
+		TRY(put_enclosed(l, STR("("), name, STR_NONE));
 	bool six = str_has(facts->client, ':');
 	char ip[64];
 	struct str client = filter(ip, facts->client, sizeof ip, is_word_sign);
-	buf_init(&word, sizeof whole);
-	fault f = buf_addf(&word, "%s[%s%.*s])", name.n > 0 ? "" : "(", six ? "IPv6:" : "", STR_ARG(client));
-	if (f == OK)
-		f = put_word(l, buf_view(&word));
-	buf_fini(&word);
-	return f;
+	struct str before = six ? STR("([IPv6:") : STR("([");
+	return put_enclosed(l, str_from(before, name.n > 0 ? 1 : 0), client, STR("])"));
 }
 
 static bool is_cipher_name(struct str s)
@@ -139,13 +134,10 @@ static fault put_tls(struct line *l, struct str facts)
 	} else {
 		rest = (struct str){ text, facts.n < sizeof text ? facts.n : sizeof text };
 	}
-	struct buf word;
-	buf_init(&word, sizeof text + 2);
-	fault f = buf_addf(&word, "(%.*s)", STR_ARG(rest));
-	if (f == OK)
-		f = named ? put_word(l, buf_view(&word)) : put_first(l, buf_view(&word));
-	buf_fini(&word);
-	return f;
+	if (named)
+		return put_enclosed(l, STR("("), rest, STR(")"));
+	l->column += 1 + rest.n + 2;
+	return BUF_ADD_ALL(l->out, STR("("), rest, STR(")"));
 }
 
 static fault put_for(struct line *l, const struct trace_facts *facts)
@@ -155,15 +147,8 @@ static fault put_for(struct line *l, const struct trace_facts *facts)
 	bool utf8 = str_starts(facts->with, STR("UTF8"));
 	if (address.n == 0 || (!utf8 && !str_is_ascii(address))) /* RFC 6531 3.7.3 */
 		return OK;
-	struct buf word;
-	buf_init(&word, sizeof text + 2);
-	fault f = buf_addf(&word, "<%.*s>", STR_ARG(address));
-	if (f == OK)
-		f = put_word(l, STR("for"));
-	if (f == OK)
-		f = put_word(l, buf_view(&word));
-	buf_fini(&word);
-	return f;
+	TRY(put_word(l, STR("for")));
+	return put_enclosed(l, STR("<"), address, STR(">"));
 }
 
 static fault put_by(struct line *l, const struct trace_facts *facts)
@@ -246,7 +231,16 @@ static struct tm split_time(int64_t wall_s)
 	return tm;
 }
 
-fault date_put(struct buf *out, int64_t wall_s, int zone_minutes)
+static fault put_clock(struct buf *out, const struct tm *tm)
+{
+	TRY(buf_add_padded(out, (uint64_t)tm->tm_hour, 2));
+	TRY(buf_add_char(out, ':'));
+	TRY(buf_add_padded(out, (uint64_t)tm->tm_min, 2));
+	TRY(buf_add_char(out, ':'));
+	return buf_add_padded(out, (uint64_t)tm->tm_sec, 2);
+}
+
+static fault put_date(struct buf *out, int64_t wall_s, int zone_minutes)
 {
 	static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
 	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -259,9 +253,20 @@ fault date_put(struct buf *out, int64_t wall_s, int zone_minutes)
 		wall_s = wall_min_s;
 	struct tm tm = split_time(wall_s + zone_minutes * 60);
 	int off = zone_minutes < 0 ? -zone_minutes : zone_minutes;
-	return buf_addf(out, "%s, %02d %s %04d %02d:%02d:%02d %c%02d%02d", days[tm.tm_wday], tm.tm_mday,
-	                months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec,
-	                zone_minutes < 0 ? '-' : '+', off / 60, off % 60);
+	TRY(BUF_ADD_ALL(out, str_of(days[tm.tm_wday]), STR(", ")));
+	TRY(buf_add_padded(out, (uint64_t)tm.tm_mday, 2));
+	TRY(BUF_ADD_ALL(out, STR(" "), str_of(months[tm.tm_mon]), STR(" ")));
+	TRY(buf_add_padded(out, (uint64_t)(tm.tm_year + 1900), 4));
+	TRY(buf_add_char(out, ' '));
+	TRY(put_clock(out, &tm));
+	TRY(buf_add(out, zone_minutes < 0 ? STR(" -") : STR(" +")));
+	return buf_add_padded(out, (uint64_t)(off / 60 * 100 + off % 60), 4);
+}
+
+fault date_put(struct buf *out, int64_t wall_s, int zone_minutes)
+{
+	size_t before = buf_view(out).n;
+	return all_or_nothing(out, before, put_date(out, wall_s, zone_minutes));
 }
 
 fault date_put_rfc3339(struct buf *out, int64_t wall_s)

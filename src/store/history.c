@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "mail/story.h"
 #include "sys/file.h"
@@ -207,7 +208,10 @@ static bool is_harmless(struct str text)
 static fault add_sum(struct history *h, size_t before)
 {
 	uint32_t sum = crc32c(&h->crc, 0, str_from(buf_view(&h->gathered), before + 1));
-	return buf_addf(&h->gathered, "sum crc32c=%08lx\n", (unsigned long)sum);
+	char bytes[4] = { (char)(sum >> 24), (char)(sum >> 16), (char)(sum >> 8), (char)sum };
+	TRY(buf_add(&h->gathered, STR("sum crc32c=")));
+	TRY(hex_put(&h->gathered, (struct str){ bytes, sizeof bytes }));
+	return buf_add_char(&h->gathered, '\n');
 }
 
 bool history_add(struct history *h, struct str lines, const struct str *more, size_t n_more)

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "sys/log_format.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -33,18 +31,23 @@ static fault put_time(struct buf *out, int64_t wall_ms)
 	time_t seconds = (time_t)(wall_ms / 1000);
 	struct tm t;
 	if (gmtime_r(&seconds, &t) == NULL)
-		return buf_addf(out, "%" PRId64, wall_ms);
-	return buf_addf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour,
-	                t.tm_min, t.tm_sec, (int)(wall_ms % 1000));
+		return buf_add_s64(out, wall_ms);
+	const struct { int number; size_t digits; struct str after; } parts[] = {
+		{ t.tm_year + 1900, 4, STR("-") }, { t.tm_mon + 1, 2, STR("-") }, { t.tm_mday, 2, STR("T") },
+		{ t.tm_hour, 2, STR(":") }, { t.tm_min, 2, STR(":") }, { t.tm_sec, 2, STR(".") }, { (int)(wall_ms % 1000), 3, STR("Z") },
+	};
+	for (size_t i = 0; i < COUNT(parts); i++) {
+		TRY(buf_add_padded(out, (uint64_t)parts[i].number, parts[i].digits));
+		TRY(buf_add(out, parts[i].after));
+	}
+	return OK;
 }
 
 static fault put_fact(struct buf *out, const struct log_fact *fact, bool json)
 {
-	TRY(buf_add(out, json ? STR(",\"") : STR(" ")));
-	TRY(buf_add(out, str_of(fact->key)));
-	TRY(buf_add(out, json ? STR("\":") : STR("=")));
+	TRY(BUF_ADD_ALL(out, json ? STR(",\"") : STR(" "), str_of(fact->key), json ? STR("\":") : STR("=")));
 	if (fact->kind == 'i')
-		return buf_addf(out, "%" PRId64, fact->number);
+		return buf_add_s64(out, fact->number);
 	return escape_put(out, fact->text, json ? ESCAPE_JSON : ESCAPE_WORD, LOG_VALUE_MAX);
 }
 
@@ -54,8 +57,8 @@ static fault put_head(struct buf *out, bool json, const char *role, int64_t wall
 	const char *level = levels[log_event_level(event)];
 	TRY(buf_add(out, json ? STR("{\"time\":\"") : STR_NONE));
 	TRY(put_time(out, wall_ms));
-	return buf_addf(out, json ? "\",\"level\":\"%s\",\"role\":\"%s\",\"event\":\"%s\"" : " %s %s %s", level, role,
-	                log_event_name(event));
+	return BUF_ADD_ALL(out, json ? STR("\",\"level\":\"") : STR(" "), str_of(level), json ? STR("\",\"role\":\"") : STR(" "), str_of(role),
+	                   json ? STR("\",\"event\":\"") : STR(" "), str_of(log_event_name(event)), json ? STR("\"") : STR_NONE);
 }
 
 void log_format(struct buf *out, bool json, const char *role, int64_t wall_ms, enum log_event event, size_t n,

@@ -5,12 +5,9 @@
  */
 #include "proto/smtp/client_core.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "base/check.h"
 
-enum { LINE_MAX_SHOWN = 600 };
+enum { LINE_MAX_SHOWN = 600, HEAD_ROOM = 48 };
 
 static void forget_oldest(struct smtp_client *c, size_t need)
 {
@@ -23,42 +20,54 @@ static void forget_oldest(struct smtp_client *c, size_t need)
 	}
 }
 
-static void say(struct smtp_client *c, const char *who, struct str line)
+static void say(struct smtp_client *c, struct str who, struct str line)
 {
 	bool cut = line.n > LINE_MAX_SHOWN;
 	line = str_sub(line, 0, LINE_MAX_SHOWN);
-	size_t need = strlen(who) + line.n + sizeof "...\n";
+	size_t need = who.n + line.n + sizeof "...\n";
 	struct buf *to = &c->said;
 	if (!c->said_begun && buf_room(&c->said_head) >= need)
 		to = &c->said_head;
 	else
 		forget_oldest(c, need);
-	fault f = buf_addf(to, "%s%.*s%s\n", who, STR_ARG(line), cut ? "..." : "");
+	fault f = BUF_ADD_ALL(to, who, line, cut ? STR("...\n") : STR("\n"));
 	check(f == OK); /* a line is far shorter than the ceiling, so there is room now */
 }
 
 void dialogue_client(struct smtp_client *c, struct str line)
 {
-	say(c, "C: ", line);
+	say(c, STR("C: "), line);
+}
+
+/* "S: 250 2.1.5 ", or "S: 250-" where another line follows. */
+static struct str head_of(char room[HEAD_ROOM], const struct smtp_reply *r, bool more)
+{
+	struct buf head = buf_over(room, HEAD_ROOM);
+	fault f = buf_add(&head, STR("S: "));
+	f = f == OK ? buf_add_s64(&head, r->code) : f;
+	f = f == OK ? buf_add_char(&head, more ? '-' : ' ') : f;
+	if (r->status.class != 0) {
+		f = f == OK ? status_put(&head, r->status) : f;
+		f = f == OK ? buf_add_char(&head, ' ') : f;
+	}
+	check(f == OK); /* a code, and three numbers of 16 bits */
+	return buf_view(&head);
 }
 
 void dialogue_server(struct smtp_client *c, const struct smtp_reply *r, bool hide_text)
 {
 	struct str rest = r->text, line;
-	char head[40], status[24] = "";
-	if (r->status.class != 0)
-		snprintf(status, sizeof status, "%u.%u.%u ", r->status.class, r->status.subject, r->status.detail);
+	char head[HEAD_ROOM];
 	if (hide_text) {
-		snprintf(head, sizeof head, "S: %d ", r->code);
-		say(c, head, STR("(hidden)"));
+		struct smtp_reply bare = { .code = r->code };
+		say(c, head_of(head, &bare, false), STR("(hidden)"));
 		return;
 	}
 	for (bool more = true; more;) {
 		more = str_take_until(&rest, '\n', &line);
 		if (!more)
 			line = rest;
-		snprintf(head, sizeof head, "S: %d%c%s", r->code, more ? '-' : ' ', status);
-		say(c, head, line);
+		say(c, head_of(head, r, more), line);
 	}
 }
 

@@ -104,9 +104,11 @@ static fault put_mail(const struct smtp_client *c, struct buf *line)
 {
 	const struct smtp_transaction *t = c->txn;
 	const struct smtp_offers *o = &c->offers;
-	TRY(buf_addf(line, "MAIL FROM:<%.*s>", STR_ARG(t->sender)));
-	if (o->size && t->params.size_bytes > 0)
-		TRY(buf_addf(line, " SIZE=%llu", (unsigned long long)t->params.size_bytes));
+	TRY(BUF_ADD_ALL(line, STR("MAIL FROM:<"), t->sender, STR(">")));
+	if (o->size && t->params.size_bytes > 0) {
+		TRY(buf_add(line, STR(" SIZE=")));
+		TRY(buf_add_u64(line, t->params.size_bytes));
+	}
 	if (t->params.body == BODY_8BIT)
 		TRY(buf_add(line, STR(" BODY=8BITMIME")));
 	if (needs_utf8(t))
@@ -155,7 +157,7 @@ static fault put_orcpt(struct buf *line, struct str orcpt)
 static fault put_rcpt(const struct smtp_client *c, size_t index, struct buf *line)
 {
 	const struct smtp_client_rcpt *r = &c->txn->rcpts[index];
-	TRY(buf_addf(line, "RCPT TO:<%.*s>", STR_ARG(r->address)));
+	TRY(BUF_ADD_ALL(line, STR("RCPT TO:<"), r->address, STR(">")));
 	if (!c->offers.dsn)
 		return OK;
 	TRY(put_notify(line, r->params.notify));

@@ -50,7 +50,6 @@ enum {
 	COURIER_JOBS_MAX = 5000,
 	COURIER_RCPTS_MAX = 10000,       /* of one job */
 	REPLY_TEXT_ROOM = 2048,          /* of a reason that is kept */
-	COURIER_TARGETS_MAX = MX_HOSTS_MAX * MX_ADDRESSES_MAX,
 	COURIER_TARGETS_MS = 10 * 60 * 1000, /* no further target is tried after this */
 	COURIER_TLSA_MAX = 64,           /* records of one host that are looked at */
 	COURIER_RCPT_BYTES_MAX = 6 << 20, /* of a job: addresses */
@@ -176,8 +175,8 @@ struct job {
 	} sts;
 	char dns_words[200];
 	struct mx_plan plan;
-	struct job_host hosts[MX_HOSTS_MAX];
-	size_t n_hosts;
+	struct job_host *hosts;   /* made when it is known how many there may be */
+	size_t n_hosts, hosts_room;
 	struct target *targets;
 	size_t n_targets, at;
 	bool in_clear;            /* this target is tried in clear: its handshake failed */

@@ -100,10 +100,20 @@ static void add_address(struct job_host *h, const struct endpoint *e)
 	memcpy(a->ip, e->ip, sizeof a->ip);
 }
 
+/* Before the first one is added: a host takes much room, and there is mostly one. */
+static void make_room_for_hosts(struct job *j, size_t n)
+{
+	n = n < MX_HOSTS_MAX ? n : MX_HOSTS_MAX;
+	j->hosts = arena_try_alloc(j->arena, n * sizeof *j->hosts);
+	j->hosts_room = j->hosts != NULL ? n : 0;
+	if (j->hosts == NULL)
+		targets_too_much(j, j->name);
+}
+
 /* A name, or an address in text. */
 static void add_host(struct job *j, struct str name, uint16_t port)
 {
-	if (j->n_hosts == MX_HOSTS_MAX)
+	if (j->n_hosts == j->hosts_room)
 		return;
 	size_t index = j->n_hosts++;
 	struct job_host *h = &j->hosts[index];
@@ -165,8 +175,10 @@ static void add_literal(struct job *j, struct str literal)
 	struct str ip = str_sub(literal, 1, literal.n > 2 ? literal.n - 2 : 0);
 	struct endpoint e;
 	(void)str_take_nocase(&ip, STR("IPv6:"));
-	if (parse_ip(ip, j->port, &e))
-		add_host(j, ip, j->port);
+	if (!parse_ip(ip, j->port, &e))
+		return;
+	make_room_for_hosts(j, 1);
+	add_host(j, ip, j->port);
 }
 
 void targets_find(struct job *j)
@@ -178,11 +190,13 @@ void targets_find(struct job *j)
 	j->open_asks = 1; /* until everything has been asked */
 	if (j->kind == ROUTE_TO_RELAY) {
 		const struct conf_relay *relay = conf_relay_find(c->conf, name);
+		make_room_for_hosts(j, relay != NULL ? relay->hosts.n : 0);
 		for (size_t i = 0; relay != NULL && i < relay->hosts.n; i++)
 			add_host_port(j, relay->hosts.items[i]);
 	} else if (j->kind == ROUTE_TO_LMTP && str_starts(name, STR("unix:"))) {
 		add_unix(j, name);
 	} else if (j->kind == ROUTE_TO_LMTP) {
+		make_room_for_hosts(j, 1);
 		add_host_port(j, name);
 	} else if (name.n > 0 && name.p[0] == '[') {
 		add_literal(j, name);
@@ -236,6 +250,7 @@ static void plan_mx(struct job *j)
 	};
 	mx_plan_hosts(&q, &j->plan);
 	j->implicit_mx = j->plan.implicit;
+	make_room_for_hosts(j, j->plan.n_hosts);
 	for (size_t i = 0; i < j->plan.n_hosts; i++)
 		add_host(j, j->plan.hosts[i].name, j->port);
 }
@@ -422,8 +437,10 @@ static void set_demand(const struct job *j, struct job_host *h, struct target *t
 
 static void order_targets(struct job *j)
 {
-	if (j->targets == NULL)
-		j->targets = arena_try_alloc(j->arena, COURIER_TARGETS_MAX * sizeof *j->targets);
+	size_t room = 0;
+	for (size_t i = 0; i < j->n_hosts; i++)
+		room += j->hosts[i].n_addresses;
+	j->targets = arena_try_alloc(j->arena, room * sizeof *j->targets);
 	if (j->targets == NULL) {
 		targets_too_much(j, j->name);
 		return;

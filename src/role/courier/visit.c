@@ -68,18 +68,24 @@ static void put_key(const struct job *j, const struct target *t, struct buf *out
 {
 	fault f = endpoint_put(out, &t->at);
 	if (f == OK)
-		f = buf_addf(out, " %.*s %d%d%d%d%d ", STR_ARG(t->host), t->demand.level, t->demand.proof, j->implicit, j->lmtp,
-		             j->in_clear);
+		f = BUF_ADD_ALL(out, STR(" "), t->host, STR(" "));
+	const unsigned marks[] = { (unsigned)t->demand.level, (unsigned)t->demand.proof, j->implicit, j->lmtp, j->in_clear };
+	for (size_t i = 0; i < COUNT(marks) && f == OK; i++)
+		f = buf_add_u64(out, marks[i]);
+	if (f == OK)
+		f = buf_add_char(out, ' ');
 	/* Names that a certificate may carry instead, under a TLSA record for an authority. */
 	if (f == OK && t->demand.proof == PROVE_DANE)
-		f = buf_addf(out, "%.*s ", STR_ARG(j->name));
+		f = BUF_ADD_ALL(out, j->name, STR(" "));
 	if (f == OK && j->login)
 		f = buf_add(out, j->name);
 	/* Its anchors and its login are those of one configuration. */
 	if (f == OK)
-		f = buf_addf(out, " %llu", (unsigned long long)j->generation);
+		f = buf_add_char(out, ' ');
+	if (f == OK)
+		f = buf_add_u64(out, j->generation);
 	if (f == OK && j->trust != NULL)
-		f = buf_addf(out, " %.*s", STR_ARG(j->trust->ca_path));
+		f = BUF_ADD_ALL(out, STR(" "), j->trust->ca_path);
 	/* Without room for the whole key nothing is shared. */
 	if (f != OK)
 		buf_clear(out);

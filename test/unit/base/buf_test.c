@@ -26,6 +26,37 @@ static void bytes_in_and_out(void **state)
 	buf_fini(&b);
 }
 
+static void numbers_in_digits(void **state)
+{
+	(void)state;
+	const struct { int64_t n; const char *text; } of_both_signs[] = {
+		{ 0, "0" }, { -1, "-1" }, { INT64_MAX, "9223372036854775807" }, { INT64_MIN, "-9223372036854775808" },
+	};
+	const struct { uint64_t n; size_t digits; const char *text; } padded[] = {
+		{ 7, 2, "07" }, { 0, 3, "000" }, { 250, 3, "250" }, { 2026, 2, "2026" }, { 5, 0, "5" }, { UINT64_MAX, 20, "18446744073709551615" },
+		{ 1, 99, "00000000000000000001" },
+	};
+	char room[20];
+	struct buf b = buf_over(room, sizeof room);
+	for (size_t i = 0; i < sizeof of_both_signs / sizeof of_both_signs[0]; i++) {
+		assert_ok(buf_add_s64(&b, of_both_signs[i].n));
+		assert_str(buf_view(&b), of_both_signs[i].text);
+		buf_clear(&b);
+	}
+	for (size_t i = 0; i < sizeof padded / sizeof padded[0]; i++) {
+		assert_ok(buf_add_padded(&b, padded[i].n, padded[i].digits));
+		assert_str(buf_view(&b), padded[i].text);
+		buf_clear(&b);
+	}
+	assert_ok(buf_add_padded(&b, 1, 18));
+	assert_int_equal(buf_add_s64(&b, -12), F_LIMIT); /* not its sign alone */
+	assert_int_equal(BUF_ADD_ALL(&b, STR("a"), STR("b"), STR("c")), F_LIMIT);
+	assert_str(buf_view(&b), "000000000000000001");
+	assert_ok(BUF_ADD_ALL(&b, STR("a"), STR_NONE, STR("b")));
+	assert_str(buf_view(&b), "000000000000000001ab");
+	assert_ptr_equal(buf_view(&b).p, room);
+}
+
 static void the_ceiling_holds_to_the_byte(void **state)
 {
 	(void)state;
@@ -190,6 +221,7 @@ int main(void)
 		cmocka_unit_test(a_secret_buffer_leaves_nothing_behind),
 		cmocka_unit_test(a_secret_buffer_grows_without_a_trace),
 		cmocka_unit_test(bytes_in_and_out),
+		cmocka_unit_test(numbers_in_digits),
 		cmocka_unit_test(the_ceiling_holds_to_the_byte),
 		cmocka_unit_test(formatting_fills_to_the_last_byte),
 		cmocka_unit_test(reserved_room_is_counted_when_filled),
