@@ -44,6 +44,7 @@ void smtp_server_free(struct smtp_server **s)
 	buf_fini(&(*s)->in);
 	buf_fini(&(*s)->out);
 	arena_free(&(*s)->words);
+	str_release(&(*s)->chunk_reply.text);
 	free(*s);
 	*s = NULL;
 }

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* proto/smtp/server_data.c -- DATA and BDAT: content in, its end asked about, whatever fails read to its true end. */
-#include <string.h>
-
 #include "proto/smtp/server_state.h"
 
 /* How far a message is read on after it has been refused, beyond the size that would have been taken. */
-enum { LOST_BYTES_MAX = 64 << 20 };
+enum { LOST_BYTES_MAX = 64 << 20, REFUSAL_TEXT_BYTES = 512 };
 
 void smtp_server_content_begin(struct smtp_server *s, bool dots)
 {
@@ -124,11 +122,9 @@ bool smtp_server_data_step(struct smtp_server *s)
 
 void smtp_server_chunk_refuse(struct smtp_server *s, struct smtp_reply reply, size_t replies)
 {
-	size_t n = reply.text.n < sizeof s->chunk_text ? reply.text.n : sizeof s->chunk_text;
-	if (n > 0)
-		memcpy(s->chunk_text, reply.text.p, n);
-	reply.text = (struct str){ s->chunk_text, n };
+	str_release(&s->chunk_reply.text);
 	s->chunk_reply = reply;
+	s->chunk_reply.text = str_keep(str_sub(reply.text, 0, REFUSAL_TEXT_BYTES));
 	s->chunk_replies = replies;
 	s->chunk_refused = true;
 	s->lost_bytes = 0;
@@ -160,6 +156,7 @@ static bool end_chunk(struct smtp_server *s)
 		smtp_server_say(s, SAY_DONE);
 	for (size_t i = 0; s->chunk_refused && i < s->chunk_replies; i++)
 		smtp_server_put(s, s->chunk_reply);
+	str_release(&s->chunk_reply.text);
 	if (s->errors > s->conf.errors_max)
 		smtp_server_end(s, SAY_TOO_MANY_ERRORS);
 	return true;

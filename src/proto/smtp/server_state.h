@@ -62,8 +62,7 @@ struct smtp_server {
 	uint64_t chunk_left;
 	bool chunk_last, chunk_refused;
 	size_t chunk_replies;   /* to a refused chunk */
-	struct smtp_reply chunk_reply;
-	char chunk_text[512];   /* of a refusal by the owner */
+	struct smtp_reply chunk_reply; /* its text is kept: the owner may have said it */
 
 	unsigned errors, refusals, idle_commands, logins_failed;
 };

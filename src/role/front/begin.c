@@ -8,12 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "policy/route.h"
 #include "proto/proxy/proxy.h"
 #include "role/front/front.h"
 #include "sys/log.h"
 
-enum { USERS_BYTES_MAX = 16 << 10 };
+enum { USERS_BYTES_MAX = 16 << 10, USER_BYTES_MAX = 255 };
 
 struct str session_address(const struct endpoint *e, char to[static 64])
 {
@@ -33,21 +34,14 @@ struct str session_address(const struct endpoint *e, char to[static 64])
 static void name_client(struct session *s, int fd, const struct endpoint *peer)
 {
 	uint32_t uid, pid;
+	char text[64];
 	if (peer->kind != ENDPOINT_UNIX) {
-		(void)session_address(peer, s->client);
+		session_keep(&s->client, session_address(peer, text));
 	} else if (s->kind == LISTEN_LOCAL && socket_peer_user(fd, &uid, &pid) == OK) {
-		(void)snprintf(s->user, sizeof s->user, "uid-%u", uid);
+		(void)snprintf(text, sizeof text, "uid-%u", uid);
+		session_keep(&s->user, str_of(text));
 		session_ask_user(s, uid);
 	}
-}
-
-static void name_network(struct session *s, const struct endpoint *peer)
-{
-	struct endpoint network = *peer;
-	if (peer->kind == ENDPOINT_UNIX)
-		return;
-	memset(network.ip + (peer->kind == ENDPOINT_IPV6 ? 6 : 3), 0, peer->kind == ENDPOINT_IPV6 ? 10 : 1);
-	(void)session_address(&network, s->network_key);
 }
 
 static struct smtp_server_conf core_conf(const struct session *s, const struct conf_listener *l)
@@ -71,10 +65,21 @@ static struct smtp_server_conf core_conf(const struct session *s, const struct c
 
 static void name_users(struct session *s, const struct conf_listener *l)
 {
-	buf_init(&s->users, USERS_BYTES_MAX);
+	struct buf names;
+	buf_init(&names, USERS_BYTES_MAX);
 	for (size_t i = 0; i < l->auth.n; i++)
-		if (buf_add(&s->users, l->auth.items[i]) != OK || buf_add_char(&s->users, ' ') != OK)
-			return; /* beyond all measure: after a reload it matches none */
+		if (buf_add(&names, l->auth.items[i]) != OK || buf_add_char(&names, ' ') != OK)
+			break; /* beyond all measure: after a reload it matches none */
+	session_keep(&s->users, buf_view(&names));
+	buf_fini(&names);
+}
+
+bool session_take_user(struct session *s, struct str name)
+{
+	if (name.n == 0 || name.n > USER_BYTES_MAX)
+		return false;
+	session_keep(&s->user, name);
+	return true;
 }
 
 /* The user's name is known, or will not be; what then counts is the number. */
@@ -83,8 +88,7 @@ void session_named(struct session *s, struct str name)
 	if (s->phase != SESSION_UNNAMED)
 		return;
 	session_drop_lookup(s);
-	if (name.n > 0 && name.n < sizeof s->user)
-		(void)snprintf(s->user, sizeof s->user, "%.*s", STR_ARG(name));
+	(void)session_take_user(s, name);
 	s->phase = SESSION_SPEAKS;
 	smtp_server_greet(s->smtp);
 	session_pump(s);
@@ -98,9 +102,8 @@ void session_begin(struct session *s, int fd, const struct endpoint *client)
 	char proxy[64] = "";
 	name_users(s, l);
 	s->implicit = l->kind == LISTEN_SUBMISSIONS && !l->tls_none;
-	name_network(s, client);
 	name_client(s, fd, client);
-	s->trusted = s->client[0] != '\0' && route_networks_hold(l->trust, l->n_trust, str_of(s->client));
+	s->trusted = s->client.n > 0 && route_networks_hold(l->trust, l->n_trust, s->client);
 
 	struct smtp_server_conf conf = core_conf(s, l);
 	smtp_server_free(&s->smtp);
@@ -109,9 +112,9 @@ void session_begin(struct session *s, int fd, const struct endpoint *client)
 		smtp_server_drain(s->smtp);
 	s->phase = s->lookup != 0 ? SESSION_UNNAMED : SESSION_SPEAKS;
 	s->phase_due_ms = loop_now_ms(f->loop) + NAME_MS;
-	if (s->is_proxied)
-		(void)session_address(&s->proxy, proxy);
-	log_event(LOG_CONNECTED, LOG_U("connection", s->number), LOG_Z("client", s->client),
+	if (s->proxy != NULL)
+		(void)session_address(s->proxy, proxy);
+	log_event(LOG_CONNECTED, LOG_U("connection", s->number), LOG_S("client", s->client),
 	          LOG_Z("listener", listen_kind_name(s->kind)), LOG_Z("proxy", proxy));
 	session_look_up(s);
 	if (s->implicit)
@@ -130,8 +133,8 @@ bool is_proxy(const struct conf_listener *l, const struct endpoint *peer)
 
 void proxied_begin(struct session *s, const struct endpoint *peer)
 {
-	s->proxy = *peer;
-	s->is_proxied = true;
+	s->proxy = NEW(struct endpoint);
+	*s->proxy = *peer;
 	s->phase = SESSION_PROXIED;
 	s->phase_due_ms = loop_now_ms(s->front->loop) + PROXY_MS;
 }
@@ -139,7 +142,7 @@ void proxied_begin(struct session *s, const struct endpoint *peer)
 static void drop(struct session *s, const char *problem)
 {
 	char proxy[64];
-	log_event(LOG_REFUSED, LOG_U("connection", s->number), LOG_S("proxy", session_address(&s->proxy, proxy)),
+	log_event(LOG_REFUSED, LOG_U("connection", s->number), LOG_S("proxy", session_address(s->proxy, proxy)),
 	          LOG_Z("reason", problem));
 	session_abandon(s);
 }
@@ -155,7 +158,7 @@ static void turn_away(struct session *s, const struct endpoint *client, const ch
 	size_t n;
 	s->front->refused_connections++;
 	log_event(LOG_REFUSED, LOG_U("connection", s->number), LOG_S("client", session_address(client, address)),
-	          LOG_S("proxy", session_address(&s->proxy, proxy)), LOG_Z("reason", reason));
+	          LOG_S("proxy", session_address(s->proxy, proxy)), LOG_Z("reason", reason));
 	fault ignored = stream_write(s->stream, say, &n);
 	(void)ignored;
 	session_linger(s);
@@ -169,7 +172,7 @@ static void introduce(struct session *s, const struct proxy_header *h)
 	struct str say;
 	memcpy(client.ip, h->ip, sizeof client.ip);
 	if (h->client == PROXY_OWN)
-		client = s->proxy;
+		client = *s->proxy;
 	crowd_leave(&s->front->crowd, s->who);
 	s->who = (struct crowd_who){ 0, 0 };
 	const char *reason = accept_client(s->front, &client, &who, &say);

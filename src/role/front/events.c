@@ -8,6 +8,8 @@
 #include "role/front/front.h"
 #include "sys/log.h"
 
+enum { LATE_TEXT_MAX = 256 };
+
 #define LATER_REPLY REPLY(451, 4, 3, 0, STR(LATER_TEXT))
 
 /* ---- questions to neighbours ---- */
@@ -56,7 +58,7 @@ struct smtp_reply front_reply(uint64_t code, struct str status, struct str text)
 
 static void refused(const struct session *s, const char *what, struct str address, struct smtp_reply reply)
 {
-	log_event(LOG_REFUSED, LOG_U("connection", s->number), LOG_Z("client", s->client), LOG_Z("helo", s->helo),
+	log_event(LOG_REFUSED, LOG_U("connection", s->number), LOG_S("client", s->client), LOG_S("helo", s->helo),
 	          LOG_Z("command", what), LOG_S("address", address), LOG_U("code", reply.code),
 	          LOG_S("reason", reply.text));
 }
@@ -88,7 +90,7 @@ static void auth_begins(struct session *s, const struct smtp_event *e)
 		.has_initial = e->u.auth.has_initial,
 		.initial = e->u.auth.initial,
 		.channel_binding = { (const char *)binding, bound ? sizeof binding : 0 },
-		.client = str_of(s->client),
+		.client = s->client,
 	};
 	s->auth_open = true;
 	channel_send(s->front->keeper, FRONT_AUTH_START, &m);
@@ -108,14 +110,13 @@ static void auth_goes_on(struct session *s, const struct smtp_event *e)
 
 static void auth_done(struct session *s, struct str user)
 {
-	if (user.n == 0 || user.n >= sizeof s->user) {
+	if (!session_take_user(s, user)) {
 		answer_client(s, REPLY(454, 4, 7, 0, STR("Logins are not possible just now: try again later")));
 		return;
 	}
-	(void)snprintf(s->user, sizeof s->user, "%.*s", STR_ARG(user));
 	session_ask_again(s);
-	log_event(LOG_LOGIN, LOG_U("connection", s->number), LOG_S("user", user), LOG_Z("client", s->client),
-	          LOG_Z("mechanism", s->mechanism), LOG_Z("tls", s->tls_text));
+	log_event(LOG_LOGIN, LOG_U("connection", s->number), LOG_S("user", s->user), LOG_S("client", s->client),
+	          LOG_Z("mechanism", s->mechanism), LOG_S("tls", s->tls_text));
 	smtp_server_answer_ok(s->smtp);
 	session_pump(s);
 }
@@ -125,6 +126,8 @@ void session_late_reply(struct session *s)
 	s->late = false;
 	(void)smtp_server_feed(s->smtp, STR_NONE, loop_now_ms(s->front->loop));
 	answer_client(s, s->late_reply);
+	if (!s->late)
+		str_release(&s->late_reply.text);
 }
 
 /* Who guesses shall not guess quickly. */
@@ -134,11 +137,10 @@ static void answer_later(struct session *s, struct smtp_reply reply, uint64_t de
 		answer_client(s, reply);
 		return;
 	}
-	size_t n = reply.text.n < sizeof s->late_text ? reply.text.n : sizeof s->late_text;
-	if (n > 0)
-		memcpy(s->late_text, reply.text.p, n);
+	struct str text = s->late_reply.text;
+	session_keep(&text, str_sub(reply.text, 0, LATE_TEXT_MAX));
 	s->late_reply = reply;
-	s->late_reply.text = (struct str){ s->late_text, n };
+	s->late_reply.text = text;
 	s->late = true;
 	s->late_until_ms = loop_now_ms(s->front->loop) + (int64_t)(delay_ms < ANSWER_MS ? delay_ms : ANSWER_MS);
 	session_pump(s);
@@ -147,7 +149,7 @@ static void answer_later(struct session *s, struct smtp_reply reply, uint64_t de
 static void auth_failed(struct session *s, const struct keeper_auth_failed *m)
 {
 	struct smtp_reply reply = front_reply(m->code, m->status, m->text);
-	log_event(LOG_LOGIN_FAILED, LOG_U("connection", s->number), LOG_Z("client", s->client),
+	log_event(LOG_LOGIN_FAILED, LOG_U("connection", s->number), LOG_S("client", s->client),
 	          LOG_U("code", reply.code), LOG_S("reason", reply.text));
 	answer_later(s, reply, m->delay_ms);
 }
@@ -245,7 +247,7 @@ static void mail(struct session *s, const struct smtp_event *e)
 	}
 	s->sender_asked_before = false;
 	struct front_ask_sender m = { .request = session_ask(s, ASK_MAIL_SENDER), .listener = s->listener,
-		                      .user = str_of(s->user), .address = l->sender_text };
+		                      .user = s->user, .address = l->sender_text };
 	channel_send(f->keeper, FRONT_ASK_SENDER, &m);
 }
 
@@ -346,7 +348,7 @@ static void rcpt_taken(struct session *s)
 
 static bool may_relay(const struct session *s)
 {
-	return s->kind != LISTEN_LMTP && (s->user[0] != '\0' || s->trusted);
+	return s->kind != LISTEN_LMTP && (s->user.n > 0 || s->trusted);
 }
 
 /* Who tries name after name is answered ever later, then not at all. */
@@ -377,7 +379,7 @@ static void rcpt_remote(struct session *s)
 		return;
 	}
 	struct route_question q = { .recipient = l->asked_address, .recipient_domain = l->asked_domain, .sender = l->sender,
-		                    .client = str_of(s->client), .user = str_of(s->user) };
+		                    .client = s->client, .user = s->user };
 	struct route route = route_plan(s->front->conf, &q);
 	if (route.kind == ROUTE_REFUSED)
 		rcpt_refused(s, REPLY(550, 5, 7, 1, route.name));
@@ -482,7 +484,7 @@ void session_on_keeper(struct front *f, unsigned kind, const void *msg)
 
 static void hello(struct session *s, const struct smtp_event *e)
 {
-	(void)snprintf(s->helo, sizeof s->helo, "%.*s", STR_ARG(e->u.hello.name));
+	session_keep(&s->helo, e->u.hello.name);
 	s->extended = e->u.hello.extended;
 	smtp_server_answer_ok(s->smtp);
 }
@@ -524,7 +526,7 @@ void session_event(struct session *s, const struct smtp_event *e)
 		session_drop_asks(s);
 		break;
 	case SMTP_SMUGGLING:
-		log_event(LOG_REFUSED, LOG_U("connection", s->number), LOG_Z("client", s->client),
+		log_event(LOG_REFUSED, LOG_U("connection", s->number), LOG_S("client", s->client),
 		          LOG_Z("reason", "a bare CR, LF or NUL: nothing but CR LF ends a line"));
 		break;
 	case SMTP_TIMED_OUT:

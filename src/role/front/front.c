@@ -158,7 +158,7 @@ static bool has_users(const struct conf_listener *l, struct str users)
 static void find_listener(struct session *s)
 {
 	const struct conf *conf = s->front->conf;
-	struct str users = buf_view(&s->users);
+	struct str users = s->users;
 	if (users.n == 0)
 		return;
 	s->listener_gone = true;

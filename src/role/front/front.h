@@ -186,16 +186,16 @@ struct intake {
 
 	enum intake_phase phase;
 	uint64_t txn;                   /* 0: the spool has heard of nothing */
-	char id[64];
+	char id[40];
 	struct buf header;
 	size_t header_bytes;            /* of it, with the empty line, once it has come */
-	struct str checks[FROM_ADDRESSES_MAX]; /* header addresses that the keeper must allow */
+	struct str *checks;             /* header addresses that the keeper must allow: room for FROM_ADDRESSES_MAX, once there is one */
 	size_t n_checks, checked;
 	uint64_t sent_bytes, ahead_bytes; /* to the spool; of those not yet taken */
-	bool ended;                     /* BODY_END waits for us */
-	struct smtp_event end;
-	struct smtp_reply refusal;
-	char refusal_text[512];
+	bool ended;                     /* BODY_END waits for us ... */
+	enum body_type body;            /* ... and says this */
+	size_t answers_due;
+	struct smtp_reply refusal;      /* its text is kept */
 };
 
 enum session_phase {
@@ -218,15 +218,14 @@ struct session {
 	bool implicit;                  /* TLS from the first byte */
 	size_t listener;                /* index in the configuration in force */
 	bool listener_gone;             /* no listener there has the same users any more */
-	struct buf users;               /* the names of its users tables, to find one again after a reload */
+	struct str users;               /* kept: the names of its users tables, to find one again after a reload */
 	struct stream *stream;
 	struct tls *tls;
 	struct smtp_server *smtp;
 	enum session_phase phase;
 	struct buf in;                  /* clear text that the core has not taken */
 	struct buf cipher;              /* bytes that TLS has not taken */
-	struct endpoint proxy;          /* where it came from, while or if it is proxied ... */
-	bool is_proxied;                /* ... which it is */
+	struct endpoint *proxy;         /* where it came from, while or if it is proxied; else NULL */
 	bool has_slot;                  /* counts among the handshakes under way ... */
 	int64_t slot_until_ms;          /* ... until then at most */
 	bool is_late;                   /* and after that here */
@@ -240,19 +239,19 @@ struct session {
 	bool said_all;                  /* lingers, and nothing is left to send */
 	size_t discarded;
 
-	char client[64];                /* "192.0.2.1"; "" on a local socket */
+	/* Texts are kept: ten thousand sessions shall not each have room for the longest. See session_keep(). */
+	struct str client;              /* "192.0.2.1"; empty on a local socket */
 	struct crowd_who who;           /* as what it is counted */
-	char network_key[64];           /* the client's /24 or /48 */
-	char name[256];                 /* the client's, if its address and its name agree; "" as long as unknown */
-	char name_claimed[256];         /* by the address; not yet confirmed by the name */
+	struct str name;                /* the client's, if its address and its name agree; empty as long as unknown */
+	struct str name_claimed;        /* by the address; not yet confirmed by the name */
 	uint64_t lookup;                /* the resolver's question under way; 0: none */
 	bool asks_address;              /* it is the second one */
 	bool trusted;
 	char mechanism[24];             /* of the last AUTH */
-	char user[256];                 /* logged in, or the account on a local socket */
-	char helo[SMTP_NAME_MAX + 1];
+	struct str user;                /* logged in, or the account on a local socket */
+	struct str helo;
 	bool extended;
-	char tls_text[160];
+	struct str tls_text;
 	uint64_t number;                /* of the connection, for logs */
 
 	enum ask_kind asked;
@@ -263,8 +262,7 @@ struct session {
 	bool auth_open;                 /* the keeper holds a login under ask_number */
 	bool late;                      /* a refused login is told later, so that guessing is slow */
 	int64_t late_until_ms;
-	struct smtp_reply late_reply;
-	char late_text[256];
+	struct smtp_reply late_reply;   /* its text is kept */
 
 	struct intake letter;
 };
@@ -282,10 +280,12 @@ void session_take(struct session *s, struct str bytes); /* from the stream */
 void session_pump(struct session *s);           /* goes on after an answer came */
 void session_abandon(struct session *s);        /* closes at once */
 void session_free_now(struct session *s);       /* the role ends */
+void session_keep(struct str *kept, struct str text); /* instead of what it held; kept.n == 0: nothing is allocated */
 void session_shake(struct session *s);          /* its turn has come */
 void session_too_slow(struct session *s);       /* a handshake is given up */
 
 /* begin.c */
+bool session_take_user(struct session *s, struct str name);    /* false: empty, or longer than any */
 void session_named(struct session *s, struct str name);        /* "": nobody knows the user's name */
 struct str session_address(const struct endpoint *e, char to[static 64]); /* "192.0.2.1"; "" of a Unix socket */
 void session_begin(struct session *s, int fd, const struct endpoint *client); /* it is known whose connection it is; fd: or -1 */

@@ -17,6 +17,7 @@
 
 enum {
 	PREFIX_BYTES_MAX = 16 << 10,
+	REFUSAL_TEXT_MAX = 512,
 	/* The core gives at most SMTP_INPUT_MAX at a time: room for one more must be left. */
 	AHEAD_BYTES_MAX = FRONT_CREDIT_BYTES - SMTP_INPUT_MAX - 2,
 };
@@ -34,6 +35,7 @@ static void forget(struct session *s)
 	if (l->txn != 0)
 		(void)map_remove_u64(s->front->asks, l->txn);
 	buf_fini(&l->header);
+	str_release(&l->refusal.text);
 	arena_free(&l->arena);
 	*l = (struct intake){ 0 };
 }
@@ -48,7 +50,7 @@ void intake_reset(struct session *s)
 
 static void answer_all(struct session *s, struct smtp_reply reply)
 {
-	for (size_t n = s->letter.end.u.end.answers_due; n > 0; n--)
+	for (size_t n = s->letter.answers_due; n > 0; n--)
 		smtp_server_answer(s->smtp, reply);
 }
 
@@ -56,7 +58,7 @@ static void answer_all(struct session *s, struct smtp_reply reply)
 void intake_refuse(struct session *s, struct smtp_reply reply)
 {
 	struct intake *l = &s->letter;
-	log_event(LOG_REFUSED, LOG_U("connection", s->number), LOG_Z("client", s->client), LOG_Z("user", s->user),
+	log_event(LOG_REFUSED, LOG_U("connection", s->number), LOG_S("client", s->client), LOG_S("user", s->user),
 	          LOG_S("from", l->sender_text), LOG_U("code", reply.code), LOG_S("reason", reply.text));
 	if (l->phase == INTAKE_NONE) { /* DATA waits for its answer */
 		smtp_server_answer(s->smtp, reply);
@@ -75,11 +77,10 @@ void intake_refuse(struct session *s, struct smtp_reply reply)
 	l->txn = 0;
 	l->phase = INTAKE_REFUSED;
 	buf_fini(&l->header);
-	size_t n = reply.text.n < sizeof l->refusal_text ? reply.text.n : sizeof l->refusal_text;
-	if (n > 0)
-		memcpy(l->refusal_text, reply.text.p, n);
+	struct str text = l->refusal.text;
+	session_keep(&text, str_sub(reply.text, 0, REFUSAL_TEXT_MAX));
 	l->refusal = reply;
-	l->refusal.text = (struct str){ l->refusal_text, n };
+	l->refusal.text = text;
 }
 
 /* ---- to the spool ---- */
@@ -121,11 +122,11 @@ static void send_envelope(struct session *s)
 		.smtputf8 = l->params.smtputf8,
 		.ret = l->params.ret,
 		.envid = l->params.envid,
-		.client = str_of(s->client),
-		.helo = str_of(s->helo),
-		.user = str_of(s->user),
+		.client = s->client,
+		.helo = s->helo,
+		.user = s->user,
 		.with = with_word(s),
-		.tls = str_of(s->tls_text),
+		.tls = s->tls_text,
 	};
 	channel_send(s->front->spool, FRONT_BEGIN, &begin);
 	for (const struct rcpt *r = l->rcpts; r != NULL; r = r->next)
@@ -169,7 +170,7 @@ bool intake_takes_more(const struct session *s)
 static void finish(struct session *s)
 {
 	struct intake *l = &s->letter;
-	struct front_finish m = { .txn = l->txn, .size_bytes = l->sent_bytes, .body = l->end.u.end.body,
+	struct front_finish m = { .txn = l->txn, .size_bytes = l->sent_bytes, .body = l->body,
 	                          .tls_tag = l->params.tls_tag };
 	/* The answer comes under the letter's own number. */
 	s->asked = ASK_FINISH;
@@ -185,12 +186,12 @@ static fault put_received(struct session *s, struct buf *out)
 	const struct intake *l = &s->letter;
 	int64_t wall_s = clock_wall_s();
 	struct trace_facts facts = {
-		.helo = str_of(s->helo),
-		.name = str_of(s->name),
-		.client = str_of(s->client),
+		.helo = s->helo,
+		.name = s->name,
+		.client = s->client,
 		.hostname = s->generation->hostname,
 		.with = with_word(s),
-		.tls = str_of(s->tls_text),
+		.tls = s->tls_text,
 		.id = str_of(l->id),
 		.for_address = l->n_rcpts == 1 ? l->rcpts->original : STR_NONE,
 		.wall_s = wall_s,
@@ -257,7 +258,7 @@ static void ask_next_sender(struct session *s)
 	}
 	l->phase = INTAKE_CHECKING;
 	struct front_ask_sender m = { .request = session_ask(s, ASK_HEADER_SENDER), .listener = s->listener,
-		                      .user = str_of(s->user), .address = l->checks[l->checked] };
+		                      .user = s->user, .address = l->checks[l->checked] };
 	channel_send(s->front->keeper, FRONT_ASK_SENDER, &m);
 }
 
@@ -285,6 +286,8 @@ static fault take_senders(struct session *s, struct str value)
 			found[i].domain = s->front->conf->origin;
 		struct str text = address_text(&found[i], l->arena);
 		if (text.p == NULL)
+			return F_LIMIT;
+		if (l->checks == NULL && (l->checks = arena_try_alloc(l->arena, FROM_ADDRESSES_MAX * sizeof *l->checks)) == NULL)
 			return F_LIMIT;
 		l->checks[l->n_checks++] = text;
 	}
@@ -386,7 +389,8 @@ void intake_end(struct session *s, const struct smtp_event *e)
 {
 	struct intake *l = &s->letter;
 	l->ended = true;
-	l->end = *e;
+	l->body = e->u.end.body;
+	l->answers_due = e->u.end.answers_due;
 	if (l->phase == INTAKE_REFUSED) {
 		answer_all(s, l->refusal);
 		intake_reset(s);
@@ -426,8 +430,8 @@ static void stored(struct session *s)
 		return;
 	s->asked = ASK_NOTHING;
 	s->front->messages++;
-	log_event(LOG_ACCEPTED, LOG_Z("id", l->id), LOG_U("connection", s->number), LOG_Z("client", s->client),
-	          LOG_Z("helo", s->helo), LOG_Z("tls", s->tls_text), LOG_Z("user", s->user),
+	log_event(LOG_ACCEPTED, LOG_Z("id", l->id), LOG_U("connection", s->number), LOG_S("client", s->client),
+	          LOG_S("helo", s->helo), LOG_S("tls", s->tls_text), LOG_S("user", s->user),
 	          LOG_S("from", l->sender_text), LOG_U("recipients", l->n_rcpts), LOG_U("size", l->sent_bytes));
 	(void)snprintf(text, sizeof text, "Ok: queued as %s", l->id);
 	answer_all(s, REPLY(250, 2, 0, 0, str_of(text)));

@@ -8,9 +8,6 @@
  * On a local socket the kernel says which account it is; its name, which decides what it may send as, is in files that a
  * front cannot open: the supervisor looks.
  */
-#include <stdio.h>
-#include <string.h>
-
 #include "role/front/front.h"
 
 static void ask(struct session *s, enum dns_kind kind, struct str name)
@@ -23,8 +20,8 @@ static void ask(struct session *s, enum dns_kind kind, struct str name)
 
 void session_look_up(struct session *s)
 {
-	if (s->front->resolver != NULL && s->client[0] != '\0')
-		ask(s, DNS_PTR, str_of(s->client));
+	if (s->front->resolver != NULL && s->client.n > 0)
+		ask(s, DNS_PTR, s->client);
 }
 
 void session_drop_lookup(struct session *s)
@@ -36,20 +33,23 @@ void session_drop_lookup(struct session *s)
 static void on_record(struct session *s, struct str text)
 {
 	if (s->asks_address) {
-		if (str_eq_nocase(text, str_of(s->client)))
-			memcpy(s->name, s->name_claimed, sizeof s->name);
-	} else if (s->name_claimed[0] == '\0' && text.n < sizeof s->name_claimed) {
-		(void)snprintf(s->name_claimed, sizeof s->name_claimed, "%.*s", STR_ARG(text)); /* the first is enough */
+		if (str_eq_nocase(text, s->client))
+			session_keep(&s->name, s->name_claimed);
+	} else if (s->name_claimed.n == 0 && text.n <= SMTP_NAME_MAX) {
+		session_keep(&s->name_claimed, text); /* the first is enough */
 	}
 }
 
 static void on_end(struct session *s)
 {
+	size_t colon;
 	session_drop_lookup(s);
-	if (s->asks_address || s->name_claimed[0] == '\0' || s->front->resolver == NULL)
+	if (s->asks_address || s->name_claimed.n == 0 || s->front->resolver == NULL) {
+		str_release(&s->name_claimed);
 		return;
+	}
 	s->asks_address = true;
-	ask(s, strchr(s->client, ':') != NULL ? DNS_AAAA : DNS_A, str_of(s->name_claimed));
+	ask(s, str_find(s->client, ':', &colon) ? DNS_AAAA : DNS_A, s->name_claimed);
 }
 
 void session_on_resolver(struct front *f, unsigned kind, const void *msg)

@@ -43,11 +43,21 @@ static void bury(void *owner)
 	generation_drop(&s->generation);
 	buf_fini(&s->in);
 	buf_fini(&s->cipher);
-	buf_fini(&s->users);
 	session_ask_again(s);
+	struct str *texts[] = { &s->users, &s->client, &s->name, &s->name_claimed, &s->user, &s->helo, &s->tls_text, &s->late_reply.text };
+	for (size_t i = 0; i < COUNT(texts); i++)
+		str_release(texts[i]);
+	free(s->proxy);
 	free(s);
 	f->n_sessions--;
 	front_perhaps_drained(f);
+}
+
+void session_keep(struct str *kept, struct str text)
+{
+	struct str fresh = text.n > 0 ? str_keep(text) : STR_NONE;
+	str_release(kept);
+	*kept = fresh;
 }
 
 void session_free_now(struct session *s)
@@ -71,7 +81,7 @@ void session_abandon(struct session *s)
 	tls_free(&s->tls);
 	stream_close(&s->stream);
 	timer_clear(&s->timer);
-	log_event(LOG_DISCONNECTED, LOG_U("connection", s->number), LOG_Z("client", s->client));
+	log_event(LOG_DISCONNECTED, LOG_U("connection", s->number), LOG_S("client", s->client));
 	later_set(s->front->loop, &s->bury);
 }
 
@@ -171,11 +181,13 @@ static void shaken(struct session *s)
 {
 	struct tls_facts facts;
 	unsigned char binding[32];
+	char text[160];
 	tls_facts(s->tls, &facts);
-	(void)snprintf(s->tls_text, sizeof s->tls_text, "%.*s %.*s%s%.*s", STR_ARG(facts.version),
+	(void)snprintf(text, sizeof text, "%.*s %.*s%s%.*s", STR_ARG(facts.version),
 	               STR_ARG(facts.cipher), facts.group.n > 0 ? " " : "", STR_ARG(facts.group));
-	log_event(LOG_TLS_STARTED, LOG_U("connection", s->number), LOG_Z("client", s->client),
-	          LOG_Z("tls", s->tls_text), LOG_S("sni", facts.sni));
+	session_keep(&s->tls_text, str_of(text));
+	log_event(LOG_TLS_STARTED, LOG_U("connection", s->number), LOG_S("client", s->client),
+	          LOG_S("tls", s->tls_text), LOG_S("sni", facts.sni));
 	turn_over(s);
 	s->phase = SESSION_SPEAKS;
 	smtp_server_tls_started(s->smtp, tls_channel_binding(s->tls, binding) == OK);
@@ -184,7 +196,7 @@ static void shaken(struct session *s)
 
 static void tls_failed(struct session *s)
 {
-	log_event(LOG_TLS_FAILED, LOG_U("connection", s->number), LOG_Z("client", s->client),
+	log_event(LOG_TLS_FAILED, LOG_U("connection", s->number), LOG_S("client", s->client),
 	          LOG_Z("reason", tls_error(s->tls)));
 	session_linger(s);
 }
@@ -193,7 +205,7 @@ static void tls_failed(struct session *s)
 static void tell_wrong_port(struct session *s)
 {
 	size_t n;
-	log_event(LOG_WRONG_PORT, LOG_U("connection", s->number), LOG_Z("client", s->client),
+	log_event(LOG_WRONG_PORT, LOG_U("connection", s->number), LOG_S("client", s->client),
 	          LOG_Z("problem", wrong_port_mending));
 	fault ignored = stream_write(s->stream, str_of(wrong_port_reply), &n);
 	(void)ignored;
@@ -341,7 +353,7 @@ static bool drain_events(struct session *s)
 		smtp_server_forgive(s->smtp, loop_now_ms(s->front->loop));
 	while (s->phase == SESSION_SPEAKS && intake_takes_more(s) && smtp_server_next(s->smtp, &e)) {
 		if (e.kind == SMTP_WRONG_PROTOCOL)
-			log_event(LOG_WRONG_PORT, LOG_U("connection", s->number), LOG_Z("client", s->client),
+			log_event(LOG_WRONG_PORT, LOG_U("connection", s->number), LOG_S("client", s->client),
 			          LOG_Z("problem", e.u.protocol == SMTP_PROTOCOL_TLS ? wrong_tls_mending
 			                                                             : "HTTP was spoken to a mail port"));
 		else
@@ -467,7 +479,7 @@ static void on_stream(void *owner, enum stream_event event)
 
 void session_too_slow(struct session *s)
 {
-	log_event(LOG_TLS_FAILED, LOG_U("connection", s->number), LOG_Z("client", s->client),
+	log_event(LOG_TLS_FAILED, LOG_U("connection", s->number), LOG_S("client", s->client),
 	          LOG_Z("reason", s->phase == SESSION_WAITS || s->front->n_late > FRONT_LATE_MAX ? "too many handshakes at once" : "the handshake took too long"));
 	session_abandon(s);
 }

@@ -10,7 +10,6 @@
  * ones are those that a flood left behind.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "role/front/front.h"
@@ -20,21 +19,20 @@ struct neighbourhood {
 	struct link in_front;           /* while somebody waits there, and it has not its share */
 	struct list waiting;            /* the newest first */
 	size_t slots, late;
-	char key[64];
+	uint64_t key;                   /* as the crowd knows it; 0: of this machine */
 };
 
 static struct neighbourhood *neighbourhood_of(struct session *s)
 {
 	struct front *f = s->front;
-	struct str key = str_of(s->network_key);
-	struct neighbourhood *n = map_get(f->neighbourhoods, key);
+	struct neighbourhood *n = map_get_u64(f->neighbourhoods, s->who.network);
 	if (n != NULL)
 		return n;
 	n = NEW(struct neighbourhood);
 	link_init(&n->in_front);
 	list_init(&n->waiting);
-	memcpy(n->key, s->network_key, sizeof n->key);
-	(void)map_set(f->neighbourhoods, str_of(n->key), n);
+	n->key = s->who.network;
+	(void)map_set_u64(f->neighbourhoods, n->key, n);
 	return n;
 }
 
@@ -54,7 +52,7 @@ static void arrange(struct front *f, struct neighbourhood *n)
 	else if (!link_used(&n->in_front))
 		list_add_last(&f->wanting, &n->in_front);
 	if (n->slots == 0 && n->late == 0 && list_empty(&n->waiting)) {
-		(void)map_remove(f->neighbourhoods, str_of(n->key));
+		(void)map_remove_u64(f->neighbourhoods, n->key);
 		free(n);
 	}
 }
