@@ -107,7 +107,7 @@ bool tls_parses(const struct dane_record *record)
 int tls_verify_chain(X509_STORE_CTX *x, void *arg)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(x, SSL_get_ex_data_X509_STORE_CTX_idx());
-	struct tls *t = SSL_get_app_data(ssl);
+	struct tls *t = tls_of(ssl);
 	(void)arg;
 	/* OpenSSL forgets a chain that it refuses; it is what people want to see then. */
 	if (t->chain == NULL)

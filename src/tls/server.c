@@ -145,7 +145,7 @@ static int on_hello(SSL *ssl, int *alert, void *server)
  * and those that verify will notice. */
 static int choose_block(SSL *ssl, int *alert, void *server)
 {
-	struct tls *t = SSL_get_app_data(ssl);
+	struct tls *t = tls_of(ssl);
 	struct str asked = str_of(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
 	char lower[256];
 	(void)alert;
@@ -185,7 +185,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n
 
 bool tickets_of(SSL *ssl, struct ticket_binding *out)
 {
-	const struct tls *t = SSL_get_app_data(ssl);
+	const struct tls *t = tls_of(ssl);
 	const struct block *b = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	*out = (struct ticket_binding){ t->tickets, t->listener, b->certificates };
 	return tickets_any(t->tickets) && SSL_version(ssl) >= TLS1_3_VERSION;

@@ -71,6 +71,12 @@ static BIO *bio_over(struct tls *t)
 	return bio;
 }
 
+/* Whose it is, is known by its BIO: what SSL_set_app_data() needs for it is 100 octets of heap. */
+struct tls *tls_of(SSL *ssl)
+{
+	return BIO_get_data(SSL_get_rbio(ssl));
+}
+
 /* ---- rules of both sides ---- */
 
 static void watch_messages(int write_p, int version, int content_type, const void *bytes, size_t n, SSL *ssl, void *arg)
@@ -78,7 +84,7 @@ static void watch_messages(int write_p, int version, int content_type, const voi
 	(void)version;
 	(void)arg;
 	if (!write_p && content_type == SSL3_RT_HANDSHAKE && n > 0 && *(const unsigned char *)bytes == SSL3_MT_KEY_UPDATE)
-		((struct tls *)SSL_get_app_data(ssl))->key_updates++;
+		tls_of(ssl)->key_updates++;
 }
 
 bool tls_knows_post_quantum(SSL_CTX *ctx)
@@ -148,7 +154,6 @@ struct tls *tls_session_new(SSL_CTX *ctx, bool client)
 	t->state = TLS_SHAKING;
 	BIO *bio = bio_over(t);
 	SSL_set_bio(t->ssl, bio, bio);
-	SSL_set_app_data(t->ssl, t);
 	if (client)
 		SSL_set_connect_state(t->ssl);
 	else
@@ -229,6 +234,22 @@ static fault tls_judge(struct tls *t, int result)
 	}
 }
 
+static void empty(EVP_PKEY *key)
+{
+	(void)EVP_PKEY_set_type(key, EVP_PKEY_X25519); /* of what type does not matter: it frees what was there */
+	EVP_PKEY_free(key);
+}
+
+/* OpenSSL keeps both key shares until the connection ends, and whoever reads them in our memory meanwhile reads all of it. */
+static void forget_key_shares(struct tls *t)
+{
+	EVP_PKEY *own, *theirs;
+	if (SSL_get_tmp_key(t->ssl, &own) == 1)
+		empty(own);
+	if (SSL_get_peer_tmp_key(t->ssl, &theirs) == 1)
+		empty(theirs);
+}
+
 static fault tls_shake(struct tls *t)
 {
 	ERR_clear_error();
@@ -242,6 +263,7 @@ static fault tls_shake(struct tls *t)
 	if (result != 1)
 		return tls_judge(t, result);
 	t->state = TLS_OPEN;
+	forget_key_shares(t);
 	if (t->client)
 		tls_client_look(t);
 	return t->state == TLS_OPEN ? OK : F_TLS;

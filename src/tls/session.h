@@ -39,6 +39,7 @@ struct tls {
 /* The rules that both sides share (versions, groups, ciphers, options). */
 bool tls_context_rules(SSL_CTX *ctx, bool cbc_too);
 bool tls_knows_post_quantum(SSL_CTX *ctx);  /* before the rules: it changes the groups */
+struct tls *tls_of(SSL *ssl);
 struct tls *tls_session_new(SSL_CTX *ctx, bool client);      /* ctx NULL: broken, with an error to be set */
 void tls_break(struct tls *t, const char *fmt, ...) PRINTF(2, 3);
 

@@ -63,6 +63,34 @@ static void shakes_hands_and_talks(void **state)
 	tls_free(&c);
 }
 
+static void key_shares_go_with_the_handshake(void **state)
+{
+	struct place *p = *state;
+	struct tls *s = tls_accept(p->server), *c = tls_connect(p->trusting, STR("mx.example.org"));
+	home_pump(c, s, 0);
+	assert_open(c, s);
+	struct tls *both[] = { s, c };
+	for (size_t i = 0; i < COUNT(both); i++) {
+		EVP_PKEY *shares[2];
+		assert_int_equal(SSL_get_tmp_key(both[i]->ssl, &shares[0]), 1);
+		assert_int_equal(SSL_get_peer_tmp_key(both[i]->ssl, &shares[1]), 1);
+		for (size_t j = 0; j < COUNT(shares); j++) {
+			unsigned char octets[256];
+			size_t n = sizeof octets;
+			assert_int_not_equal(EVP_PKEY_get_raw_private_key(shares[j], octets, &n), 1);
+			n = sizeof octets;
+			assert_int_not_equal(EVP_PKEY_get_raw_public_key(shares[j], octets, &n), 1);
+			assert_null(EVP_PKEY_get0_provider(shares[j]));
+			EVP_PKEY_free(shares[j]);
+		}
+	}
+	assert_int_equal(SSL_key_update(s->ssl, SSL_KEY_UPDATE_REQUESTED), 1); /* what keys come from is not among them */
+	say(s, c, "250 mx.example.org\r\n");
+	say(c, s, "QUIT\r\n");
+	tls_free(&s);
+	tls_free(&c);
+}
+
 static void takes_bytes_one_by_one(void **state)
 {
 	struct place *p = *state;
@@ -289,6 +317,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_hello_is_whole_or_not),
 		cmocka_unit_test(shakes_hands_and_talks),
+		cmocka_unit_test(key_shares_go_with_the_handshake),
 		cmocka_unit_test(takes_bytes_one_by_one),
 		cmocka_unit_test(plaintext_holds_ciphertext_back),
 		cmocka_unit_test(output_has_a_ceiling),
