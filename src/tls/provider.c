@@ -17,6 +17,7 @@
 #include "base/check.h"
 
 #define PROVIDER_NAME "sealpost"
+#define ALGORITHMS_NAME "sealpost-algorithms"
 #define PARAM_KEY_ID "sealpost-key-id"
 #define PARAM_SIGNER "sealpost-signer"
 
@@ -171,8 +172,7 @@ static const char *ec_operation(int operation)
 	return operation == OSSL_OP_SIGNATURE ? "ECDSA" : NULL;
 }
 
-/* ISO C has no cast between function types that keeps the compiler's eyes open; the dispatch tables need one. */
-#define FUNCTION(f) ((void (*)(void))(f))
+#define FUNCTION PROVIDER_FUNCTION
 #define KEY_FUNCTIONS(new_)                                              \
 	{ OSSL_FUNC_KEYMGMT_NEW, FUNCTION(new_) },                       \
 	{ OSSL_FUNC_KEYMGMT_FREE, FUNCTION(key_free) },                  \
@@ -411,11 +411,13 @@ fault tls_begin(struct why *why)
 	library = OSSL_LIB_CTX_new();
 	if (library == NULL)
 		return why_say(why, F_TLS, "OpenSSL gives no library context");
-	/* Loading any provider switches the automatic loading of "default" off, so both are named. Without the
-	 * default property the key exchange would look for its EC keys here. */
+	/* Loading any provider switches the automatic loading of "default" off, so both are named. What comes through
+	 * algorithms.c still calls itself "default"; without the default property the key exchange would look for its EC
+	 * keys here. */
 	unsigned char seeded;
-	if (OSSL_PROVIDER_add_builtin(library, PROVIDER_NAME, provider_init) != 1 ||
-	    OSSL_PROVIDER_load(library, "default") == NULL || OSSL_PROVIDER_load(library, PROVIDER_NAME) == NULL ||
+	if (OSSL_PROVIDER_add_builtin(library, ALGORITHMS_NAME, tls_algorithms_init) != 1 ||
+	    OSSL_PROVIDER_add_builtin(library, PROVIDER_NAME, provider_init) != 1 ||
+	    OSSL_PROVIDER_load(library, ALGORITHMS_NAME) == NULL || OSSL_PROVIDER_load(library, PROVIDER_NAME) == NULL ||
 	    EVP_set_default_properties(library, "?provider=default") != 1 ||
 	    RAND_bytes_ex(library, &seeded, 1, 0) != 1) { /* its random numbers too, before the process is confined */
 		OSSL_LIB_CTX_free(library);

@@ -14,13 +14,21 @@
 #ifndef TLS_PROVIDER_H
 #define TLS_PROVIDER_H
 
+#include <openssl/core.h>
 #include <openssl/evp.h>
+#include <openssl/provider.h>
 #include <openssl/x509.h>
 
 #include "tls/certificate.h"
 #include "tls/tls.h"
 
 OSSL_LIB_CTX *tls_library(void); /* aborts if tls_begin has not been called */
+
+/* ISO C has no cast between function types that keeps the compiler's eyes open; OpenSSL's dispatch tables need one. */
+#define PROVIDER_FUNCTION(f) ((void (*)(void))(f))
+
+/* algorithms.c: what makes the default provider, seen through a filter. */
+int tls_algorithms_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **provider);
 
 /* SHA-256 of the SubjectPublicKeyInfo: how keeper and contexts name a key. */
 bool tls_key_id(X509 *leaf, unsigned char out[32]);
