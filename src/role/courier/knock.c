@@ -113,9 +113,10 @@ static void on_haste(void *owner)
 
 /* ---- going on ---- */
 
+/* Of a list that is not empty. */
 static struct job *next_of(struct list *l)
 {
-	struct job *j = LIST_FIRST(l, struct job, in_waiting);
+	struct job *j = LIST_MEMBER(l->head.next, struct job, in_waiting);
 	link_remove(&j->in_waiting);
 	return j;
 }
