@@ -43,17 +43,41 @@ static uint64_t zeros_of(uint64_t word)
 	return (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
 }
 
-/* How many octets at the front are neither CR, LF nor NUL, in whole words. *seen_out: all of them or'ed. */
-static size_t quiet_words(struct str in, uint64_t *seen_out)
+/* Is an octet below 16 among the eight? That is what CR, LF and NUL are; of the text, only tabs are. */
+static bool has_control(uint64_t word)
 {
-	uint64_t seen = 0, word;
+	return ((word - 0x1010101010101010u) & ~word & 0x8080808080808080u) != 0;
+}
+
+/* Eight octets, the first one the least. */
+static uint64_t word_at(const char *p)
+{
+	uint64_t word;
+	memcpy(&word, p, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	word = __builtin_bswap64(word);
+#endif
+	return word;
+}
+
+/* How many octets at the front are neither CR, LF nor NUL. *seen_out: all of them or'ed. */
+static size_t quiet_octets(struct str in, uint64_t *seen_out)
+{
+	uint64_t seen = 0;
 	size_t i = 0;
-	for (; in.n - i >= sizeof word; i += sizeof word) {
-		memcpy(&word, in.p + i, sizeof word);
-		if ((zeros_of(word) | zeros_of(word ^ 0x0a0a0a0a0a0a0a0au) | zeros_of(word ^ 0x0d0d0d0d0d0d0d0du)) != 0)
-			break;
+	for (; in.n - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+		uint64_t word = word_at(in.p + i), ends = 0;
+		if (has_control(word))
+			ends = zeros_of(word) | zeros_of(word ^ 0x0a0a0a0a0a0a0a0au) | zeros_of(word ^ 0x0d0d0d0d0d0d0d0du);
+		if (ends != 0) {
+			size_t n = (size_t)__builtin_ctzll(ends) / 8;
+			*seen_out = seen | (word & (((uint64_t)1 << 8 * n) - 1));
+			return i + n;
+		}
 		seen |= word;
 	}
+	for (; i < in.n && in.p[i] != '\r' && in.p[i] != '\n' && in.p[i] != '\0'; i++)
+		seen |= (unsigned char)in.p[i];
 	*seen_out = seen;
 	return i;
 }
@@ -63,15 +87,8 @@ static size_t quiet_run(struct content *c, struct str in)
 {
 	size_t room = c->line_max > 0 ? c->line_max - c->line : in.n;
 	uint64_t seen;
-	in = str_sub(in, 0, room);
-	size_t i = quiet_words(in, &seen);
+	size_t i = quiet_octets(str_sub(in, 0, room), &seen);
 	c->eight_bit |= (seen & 0x8080808080808080u) != 0;
-	for (; i < in.n; i++) {
-		unsigned char byte = (unsigned char)in.p[i];
-		if (byte == '\r' || byte == '\n' || byte == '\0')
-			break;
-		c->eight_bit |= byte > 127;
-	}
 	if (i > 0)
 		c->place = CONTENT_IN_LINE;
 	c->line += i;

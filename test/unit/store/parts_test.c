@@ -30,6 +30,28 @@ static void crc32c_agrees_with_the_rfc(void **state)
 	}
 }
 
+/* Of every length around those at which the processor's way goes on by parts, from every sum, in two pieces and in one. */
+static void both_ways_of_a_checksum_agree(void **state)
+{
+	(void)state;
+	static char bytes[7 * CRC32C_PART];
+	static const size_t lengths[] = { 0, 1, 7, 8, 9, CRC32C_PART, 3 * CRC32C_PART - 1, 3 * CRC32C_PART, 3 * CRC32C_PART + 1,
+		                          6 * CRC32C_PART - 1, 6 * CRC32C_PART, 6 * CRC32C_PART + 13, 7 * CRC32C_PART };
+	struct crc32c cpu, tables;
+	crc32c_init(&cpu);
+	crc32c_init(&tables);
+	tables.by_cpu = false;
+	for (size_t i = 0; i < sizeof bytes; i++)
+		bytes[i] = (char)(i * i * 31 + i / 7);
+	for (size_t i = 0; i < COUNT(lengths); i++) {
+		struct str whole = { bytes + i, lengths[i] < sizeof bytes - i ? lengths[i] : sizeof bytes - i };
+		uint32_t so_far = (uint32_t)i * 0x9e3779b9u, sum = crc32c(&tables, so_far, whole);
+		assert_int_equal(crc32c(&cpu, so_far, whole), sum);
+		uint32_t part = crc32c(&cpu, so_far, str_sub(whole, 0, whole.n / 3));
+		assert_int_equal(crc32c(&cpu, part, str_from(whole, whole.n / 3)), sum);
+	}
+}
+
 static const unsigned all[STORE_LANES] = { 1, 1 };
 
 static void a_schedule_gives_the_earliest(void **state)
@@ -128,6 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(crc32c_agrees_with_the_rfc),
+		cmocka_unit_test(both_ways_of_a_checksum_agree),
 		cmocka_unit_test(a_schedule_gives_the_earliest),
 		cmocka_unit_test(what_is_put_off_comes_later),
 		cmocka_unit_test(a_schedule_stays_in_order),
