@@ -309,6 +309,46 @@ void check_relay(struct reader *r, const struct node *node, void *object, const 
 	}
 }
 
+/* Shapes ------------------------------------------------------------------------------------------ */
+
+void *add_shape(struct reader *r, const struct node *node)
+{
+	struct conf *c = r->conf;
+	struct conf_list domains = { NULL, 0 };
+	if (node->n_words == 1) {
+		trouble_error(&r->troubles, end_of(node), "\"shape\" needs a domain");
+		trouble_expected(&r->troubles, "expected shape example.org *.example.net {");
+	}
+	for (size_t i = 1; i < node->n_words; i++) {
+		struct str pattern;
+		if (!read_domain_pattern(r, &node->words[i], &pattern))
+			continue;
+		/* The array may still move: the index holds places until everything is read. */
+		struct conf_place *first = map_get(c->shape_index, pattern);
+		if (first != NULL) {
+			defined_twice(r, &node->words[i], first);
+			continue;
+		}
+		struct conf_place *at = ARENA_NEW(r->arena, struct conf_place);
+		*at = node->words[i].at;
+		map_set(c->shape_index, pattern, at);
+		list_add(r, &domains, pattern);
+	}
+	struct conf_shape *shape = GROW(r, c->shapes, c->n_shapes);
+	shape->domains = domains;
+	shape->at = node->words[0].at;
+	return shape;
+}
+
+void check_shape(struct reader *r, const struct node *node, void *object, const struct seen *seen)
+{
+	(void)object;
+	if (!was_seen(seen, "concurrency") && !was_seen(seen, "rate")) {
+		trouble_error(&r->troubles, node->words[0].at, "this shape says nothing");
+		trouble_expected(&r->troubles, "expected concurrency NUMBER or rate NUMBER/DURATION");
+	}
+}
+
 /* Blocks that exist once -------------------------------------------------------------------------- */
 
 void check_direct(struct reader *r, const struct node *node, void *object, const struct seen *seen)

@@ -14,12 +14,14 @@ void *add_users(struct reader *r, const struct node *node);
 void *add_domain(struct reader *r, const struct node *node);
 void *add_listener(struct reader *r, const struct node *node);
 void *add_relay(struct reader *r, const struct node *node);
+void *add_shape(struct reader *r, const struct node *node);
 
 void check_tls(struct reader *r, const struct node *node, void *object, const struct seen *seen);
 void check_users(struct reader *r, const struct node *node, void *object, const struct seen *seen);
 void check_domain(struct reader *r, const struct node *node, void *object, const struct seen *seen);
 void check_listener(struct reader *r, const struct node *node, void *object, const struct seen *seen);
 void check_relay(struct reader *r, const struct node *node, void *object, const struct seen *seen);
+void check_shape(struct reader *r, const struct node *node, void *object, const struct seen *seen);
 void check_direct(struct reader *r, const struct node *node, void *object, const struct seen *seen);
 void check_queue(struct reader *r, const struct node *node, void *object, const struct seen *seen);
 void check_limits(struct reader *r, const struct node *node, void *object, const struct seen *seen);

@@ -26,6 +26,7 @@ void conf_free(struct conf **conf)
 	if (*conf == NULL)
 		return;
 	map_free(&(*conf)->domain_index);
+	map_free(&(*conf)->shape_index);
 	struct arena *a = (*conf)->arena;
 	*conf = NULL;
 	arena_free(&a);
@@ -48,6 +49,23 @@ const struct conf_relay *conf_relay_find(const struct conf *conf, struct str nam
 		if (str_eq(conf->relays[i].name, name))
 			return &conf->relays[i];
 	return NULL;
+}
+
+const struct conf_shape *conf_shape_find(const struct conf *conf, struct str domain)
+{
+	enum { DOMAIN_BYTES_MAX = 255 };
+	char pattern[1 + DOMAIN_BYTES_MAX];
+	if (conf->shape_index == NULL || map_count(conf->shape_index) == 0 || domain.n > DOMAIN_BYTES_MAX)
+		return NULL;
+	for (size_t i = 0; i < domain.n; i++)
+		pattern[1 + i] = (char)ascii_lower((unsigned char)domain.p[i]);
+	const struct conf_shape *found = map_get(conf->shape_index, (struct str){ pattern + 1, domain.n });
+	for (size_t i = 1; i < domain.n && found == NULL; i++)
+		if (pattern[1 + i] == '.') {
+			pattern[i] = '*';
+			found = map_get(conf->shape_index, (struct str){ pattern + i, domain.n - i + 1 });
+		}
+	return found;
 }
 
 const struct conf_exception *conf_exception_find(const struct conf *conf, struct str domain, int64_t now_s)

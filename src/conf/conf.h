@@ -51,6 +51,19 @@ struct conf_retry {
 	int64_t give_up_s;               /* 0: the queue's */
 };
 
+/* How much a destination may be given. */
+struct conf_pace {
+	uint64_t concurrency;            /* sessions at a time; 0: the queue's */
+	uint64_t rate;                   /* at most so many messages ... */
+	int64_t rate_s;                  /* ... in so many seconds; 0: any number */
+};
+
+struct conf_shape {
+	struct conf_list domains;        /* ASCII, lower case: "corp.example", "*.corp.example" */
+	struct conf_pace pace;
+	struct conf_place at;
+};
+
 struct conf_domain {
 	struct conf_list names;          /* ASCII, lower case */
 	struct conf_list users;          /* names of users tables */
@@ -92,6 +105,7 @@ struct conf_relay {
 	struct str login_name;           /* empty: no login */
 	struct str login_file;           /* path of the file that holds the password */
 	struct conf_retry retry;
+	struct conf_pace pace;
 	struct conf_place at;
 };
 
@@ -167,6 +181,7 @@ struct conf {
 	struct conf_listener *listeners; size_t n_listeners;
 	struct conf_relay *relays;      size_t n_relays;
 	struct conf_route *routes;      size_t n_routes;
+	struct conf_shape *shapes;      size_t n_shapes;
 	struct conf_direct direct;
 	struct conf_queue queue;
 	struct conf_resolver resolver;
@@ -176,6 +191,7 @@ struct conf {
 	bool log_json;
 	const struct conf_file *files;   size_t n_files;  /* see conf_files */
 	struct map *domain_index;        /* name -> struct conf_domain; may be NULL: conf_domain_find walks then */
+	struct map *shape_index;         /* pattern -> struct conf_shape; may be NULL: there are none */
 };
 
 /* Every error in one run, each with file, line, column, the line itself, a caret, what was expected
@@ -205,6 +221,8 @@ void conf_free(struct conf **conf);
 
 const struct conf_domain *conf_domain_find(const struct conf *conf, struct str domain); /* ASCII, lower case */
 const struct conf_relay  *conf_relay_find(const struct conf *conf, struct str name);
+/* NULL, or what the configuration says of this domain (ASCII): its own name before *.DOMAIN, a longer one before a shorter one. */
+const struct conf_shape  *conf_shape_find(const struct conf *conf, struct str domain);
 /* NULL, or the exception for this domain that has not ended. */
 const struct conf_exception *conf_exception_find(const struct conf *conf, struct str domain, int64_t now_s);
 const struct conf_users  *conf_users_find(const struct conf *conf, struct str name);

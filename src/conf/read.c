@@ -558,6 +558,7 @@ fault conf_read_some(const struct conf_text *texts, size_t n, struct conf **out,
 	struct reader r = { .arena = a, .conf = ARENA_NEW(a, struct conf), .main_file = mine[0].name.p };
 	r.conf->arena = a;
 	r.conf->domain_index = map_new(0);
+	r.conf->shape_index = map_new(0);
 	troubles_init(&r.troubles, a, mine, n);
 	const struct node *seen[ROWS_MAX] = { NULL };
 	read_lines(&r, conf_directives, NULL, read_tree(&r), r.conf, seen);

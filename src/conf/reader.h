@@ -38,6 +38,8 @@ bool read_address(struct reader *r, const struct word *w, struct str *out);
 bool read_path(struct reader *r, const struct word *w, struct str *out);
 bool read_name(struct reader *r, const struct word *w, struct str *out);
 bool read_host(struct reader *r, const struct word *w, struct str *out);
+/* DOMAIN or *.DOMAIN, in A-labels. */
+bool read_domain_pattern(struct reader *r, const struct word *w, struct str *out);
 bool put_host_port(struct reader *r, struct str ascii, uint16_t port, struct str *out);
 /* An error at the word after the last one of the line. */
 struct conf_place end_of(const struct node *node);
@@ -49,6 +51,7 @@ void read_send_as(struct reader *r, const struct directive *d, const struct node
 void read_recipients(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_deliver(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_retry(struct reader *r, const struct directive *d, const struct node *node, void *object);
+void read_rate(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_trust(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_proxy(struct reader *r, const struct directive *d, const struct node *node, void *object);
 void read_listen_tls(struct reader *r, const struct directive *d, const struct node *node, void *object);

@@ -194,6 +194,45 @@ void read_retry(struct reader *r, const struct directive *d, const struct node *
 	}
 }
 
+enum { RATE_MAX = 1000000, DAY_S = 24 * 60 * 60 };
+
+/* rate NUMBER/DURATION */
+void read_rate(struct reader *r, const struct directive *d, const struct node *node, void *object)
+{
+	struct conf_pace *pace = (void *)((char *)object + d->at);
+	uint64_t number;
+	int64_t seconds;
+	if (missing(r, d, node, 1) || too_many(r, d, node, 1))
+		return;
+	struct str rest = node->words[1].text;
+	if (!str_take_u64(&rest, &number) || !str_take_char(&rest, '/') || !value_duration(rest, &seconds)) {
+		trouble_error(&r->troubles, node->words[1].at, "\"%.*s\" is not a rate", SHOWN(node->words[1].text));
+		expect_directive(r, d);
+	} else if (number < 1 || number > RATE_MAX || seconds < 1 || seconds > DAY_S) {
+		trouble_error(&r->troubles, node->words[1].at, "\"%.*s\" is out of range", SHOWN(node->words[1].text));
+		trouble_expected(&r->troubles, "expected from 1 to %d messages, in 1s to 1d", RATE_MAX);
+	} else {
+		pace->rate = number;
+		pace->rate_s = seconds;
+	}
+}
+
+bool read_domain_pattern(struct reader *r, const struct word *w, struct str *out)
+{
+	struct str rest = w->text, ascii;
+	bool below = str_take(&rest, STR("*."));
+	if (domain_to_ascii(rest, r->arena, &ascii) != OK) {
+		trouble_error(&r->troubles, w->at, "\"%.*s\" is not a domain", SHOWN(w->text));
+		trouble_expected(&r->troubles, "expected DOMAIN, or *.DOMAIN for what is below it");
+		return false;
+	}
+	char *text = arena_alloc(r->arena, ascii.n + 2);
+	memcpy(text, "*.", 2);
+	memcpy(text + 2, ascii.p, ascii.n);
+	*out = below ? (struct str){ text, ascii.n + 2 } : ascii;
+	return true;
+}
+
 static bool read_network(struct reader *r, const struct word *w, struct conf_network *out)
 {
 	char text[NETWORK_TEXT_MAX];
@@ -325,8 +364,6 @@ void read_direct_tls(struct reader *r, const struct directive *d, const struct n
 		trouble_expected(&r->troubles, "expected opportunistic, which still takes clear text where there is no TLS, encrypt or verify");
 	}
 }
-
-enum { DAY_S = 24 * 60 * 60 };
 
 /* "2027-01-31": the second after it ends. */
 static bool read_day(struct str text, int64_t *end_s)

@@ -27,6 +27,14 @@ static const char *const listen_tls_words[] = { "required", "none", NULL };
 	  AT(struct_, retry.give_up_s), .otherwise = "that of the queue", .example = "30d",                      \
 	  .help = "How long after its arrival a letter that cannot be delivered goes back to its sender." }
 
+#define PACE_ROWS(struct_)                                                                                      \
+	{ .name = "concurrency", .argument = "NUMBER", .type = VALUE_NUMBER, .min = 1, .max = 1000, AT(struct_, pace.concurrency), \
+	  .otherwise = "that of the queue", .example = "5",                                                      \
+	  .help = "How many sessions may run at a time; it begins with few, grows while that goes well, and shrinks when it does not." }, \
+	{ .name = "rate", .argument = "NUMBER/DURATION", .type = VALUE_SPECIAL, .read = read_rate, AT(struct_, pace),  \
+	  .otherwise = "any number", .example = "100/1m",                                                        \
+	  .help = "At most so many messages begin in any span of that length, 1s to 1d." }
+
 static const struct directive tls_rows[] = {
 	{ .name = "cert", .argument = "PATH", .type = VALUE_PATH, .flags = MANY | REPEAT | REQUIRED, AT(conf_tls, certs), .file = CONF_FILE_CERT,
 	  .example = "/etc/sealpost/tls/mx1.crt",
@@ -101,6 +109,12 @@ static const struct directive relay_rows[] = {
 	  .otherwise = "no login", .example = "mx1 file:/etc/sealpost/corp.secret",
 	  .help = "Log in with this name and the password that the file holds; needs TLS." },
 	RETRY_ROWS(conf_relay),
+	PACE_ROWS(conf_relay),
+	{ .name = NULL },
+};
+
+static const struct directive shape_rows[] = {
+	PACE_ROWS(conf_shape),
 	{ .name = NULL },
 };
 
@@ -165,7 +179,8 @@ static const struct directive queue_rows[] = {
 	  .example = "/var/spool/sealpost", .help = "Where the queue lies; on a disk that keeps what it was told to keep. Not changed by a reload." },
 	{ .name = "concurrency", .argument = "NUMBER", .type = VALUE_NUMBER, .min = 1, .max = 1000,
 	  AT(conf_queue, destination_concurrency), .preset = "20", .example = "20",
-	  .help = "How many sessions to one destination may run at a time." },
+	  .help = "How many sessions to one destination may run at a time, where no shape and no relay says otherwise. It begins with few, "
+	          "grows while that goes well, and shrinks when it does not." },
 	{ .name = "history", .argument = "DURATION | none", .type = VALUE_DURATION, .flags = OR_NONE, .min = DAYS(1), .max = DAYS(3650),
 	  AT(conf_queue, history_s), .preset = "7d", .example = "30d",
 	  .help = "How long `sealpost why` can tell what became of a letter that has left the queue." },
@@ -245,6 +260,10 @@ const struct directive conf_directives[] = {
 	{ .name = "route", .argument = "", .type = VALUE_BLOCK, .flags = REPEAT, .rows = route_rows, .read = read_route, .example = "",
 	  .help = "Where mail for other domains goes. The first line that matches wins; all conditions of a line must hold; "
 	          "without a match, mail goes direct." },
+	{ .name = "shape", .argument = "DOMAIN ...", .type = VALUE_BLOCK, .flags = NAMED_MANY | REPEAT, .rows = shape_rows,
+	  .add = add_shape, .close = check_shape, .example = "example.org *.example.net",
+	  .help = "How much mail goes straight to the MX hosts of these domains at a time, of each of them; *.DOMAIN is what is below it. "
+	          "Of several that match, the one with the longest name counts. A relay has the same directives." },
 	{ .name = "direct", .argument = "", .type = VALUE_BLOCK, .rows = direct_rows, AT(conf, direct), .close = check_direct,
 	  .example = "", .help = "How mail goes straight to the MX hosts of a domain." },
 	{ .name = "queue", .argument = "", .type = VALUE_BLOCK, .rows = queue_rows, AT(conf, queue), .close = check_queue, .example = "",

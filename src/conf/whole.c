@@ -68,6 +68,9 @@ void check_whole(struct reader *r)
 	for (size_t i = 0; i < c->n_domains; i++)
 		for (size_t j = 0; j < c->domains[i].names.n; j++)
 			map_set(c->domain_index, c->domains[i].names.items[j], &c->domains[i]);
+	for (size_t i = 0; i < c->n_shapes; i++)
+		for (size_t j = 0; j < c->shapes[i].domains.n; j++)
+			map_set(c->shape_index, c->shapes[i].domains.items[j], &c->shapes[i]);
 	if (c->origin.n == 0)
 		c->origin = default_origin(c);
 }

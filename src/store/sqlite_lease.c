@@ -165,12 +165,18 @@ static void put_off(const struct leasing *g, const struct helping *h, struct put
 }
 
 /* Leases what is due at one destination, as far as that is granted. Those in hand come first by time, so that the index alone is
- * walked, and a row looked at only when it is taken. *waits_out: something waits there still. */
+ * walked, and a row looked at only when it is taken. *waits_out: perhaps something
+ * waits there still. */
 static fault lease_destination(struct store *s, struct leasing *g, struct put_back *this, bool *waits_out, struct why *why)
 {
 	struct store_grant grant = g->room->grant(g->room->owner, this->key);
 	check(grant.lane < STORE_LANES);
 	struct helping h = { .grant = &grant, .lane_room = g->lane_room, .rcpts_max = g->room->rcpts_max };
+	*waits_out = true;
+	if (grant.messages == 0 && grant.overdue_s == 0) {
+		put_off(g, &h, this);
+		return OK;
+	}
 	sqlite3_stmt *st = sql(s, SQL_DUE);
 	bind_str(st, 1, this->key);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;

@@ -304,6 +304,8 @@ static fault act(struct control_session *c, struct store_rcpt *rows, size_t n)
 	TRY(s->ops->act_on(s->store, rows, n, action, spool_now_s(s), did));
 	for (size_t i = 0; i < n; i++) {
 		c->done += did[i];
+		if (did[i] && action == ACT_RETRY)
+			shape_end_rest(s, rows[i].key);
 		if (did[i] && action == ACT_REMOVE) /* silent towards everybody but the log */
 			log_event(LOG_REMOVED, LOG_S("id", rows[i].id), LOG_S("to", rows[i].address));
 	}

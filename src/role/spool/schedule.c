@@ -11,7 +11,6 @@ enum {
 	JOB_ARENA_MAX = 32 << 20, LEASE_ARENA_MAX = 64 << 20,
 	LOOK_AGAIN_MS = 200,             /* at the soonest, when something is due and could not be leased */
 	SLEEP_MS_MAX = 60000,            /* the queue's clock may run faster than the loop's */
-	ASK_AGAIN_S = 60,                /* where enough is in hand: the end of that brings it sooner */
 	LEASE_LEFT_S = 30,               /* of a lease, when its worker is given up: a little before the store would do it */
 };
 static const char hold_key[] = STORE_RELEASED;
@@ -74,59 +73,6 @@ struct route spool_route(struct spool *s, const struct store_message *m, struct 
 	return route_of(s, m, address, false, a, domain_out, key_out);
 }
 
-/* ---- destinations ---- */
-
-static struct destination *destination_enter(struct spool *s, struct str key)
-{
-	struct destination *d = map_get(s->destinations_by_key, key);
-	if (d == NULL) {
-		d = must_alloc(sizeof *d + key.n);
-		d->key_n = key.n;
-		memcpy(d->key, key.p, key.n);
-		list_add_last(&s->destinations, &d->in_spool);
-		map_set(s->destinations_by_key, key, d);
-	}
-	d->jobs++;
-	return d;
-}
-
-static void destination_leave(struct spool *s, struct destination *d)
-{
-	if (d == NULL)
-		return;
-	if (s->store != NULL)
-		s->ops->ask_again(s->store, (struct str){ d->key, d->key_n });
-	if (--d->jobs > 0)
-		return;
-	map_remove(s->destinations_by_key, (struct str){ d->key, d->key_n });
-	link_remove(&d->in_spool);
-	free(d);
-}
-
-bool spool_shape_of(struct spool *s, struct str key, struct shape_view *out)
-{
-	const struct destination *d = map_get(s->destinations_by_key, key);
-	uint64_t most = s->conf->queue.destination_concurrency;
-	*out = (struct shape_view){ .in_hand = d != NULL ? d->jobs : 0 };
-	out->ceiling = out->allowance = most == 0 ? 1 : most > 10000 ? 10000 : (unsigned)most;
-	return d != NULL;
-}
-
-static struct store_grant grant(void *owner, struct str key)
-{
-	struct spool *s = owner;
-	struct shape_view view;
-	(void)spool_shape_of(s, key, &view);
-	return (struct store_grant){ .messages = view.in_hand < view.allowance ? view.allowance - view.in_hand : 0,
-		                     .not_before_s = spool_now_s(s) + ASK_AGAIN_S };
-}
-
-static struct store_room room_now(struct spool *s)
-{
-	return (struct store_room){ .grant = grant, .owner = s, .lane_room = { SPOOL_JOBS_MAX, SPOOL_JOBS_MAX },
-		                    .rcpts_max = SPOOL_JOB_RCPTS_MAX };
-}
-
 /* ---- jobs ---- */
 
 struct job *spool_job_new(struct spool *s, enum job_purpose purpose, struct arena *arena)
@@ -147,8 +93,7 @@ static void job_leave(struct job *j)
 		return;
 	j->over = true;
 	map_remove_u64(s->jobs_by_number, j->number);
-	destination_leave(s, j->destination);
-	j->destination = NULL;
+	shape_leave(j);
 	s->n_jobs--;
 }
 
@@ -213,6 +158,7 @@ void spool_job_send(struct job *j)
 	if (c == NULL || j->sent || j->worker->resting || !knows_all(j))
 		return;
 	j->sent = true;
+	j->began_ms = loop_now_ms(j->spool->loop);
 	const struct store_message *m = &j->message;
 	unsigned attempts = j->n_rcpts > 0 ? j->rcpts[0].facts.attempts : 0;
 	struct worker_job msg = { .job = j->number, .purpose = j->purpose, .id = m->id, .route_kind = j->route.kind,
@@ -339,7 +285,9 @@ static fault job_begin(struct spool *s, const struct store_rcpt *r, const struct
 	j->key = arena_copy(a, key);
 	j->lease_until_s = r->lease_until_s;
 	j->worker = &s->workers[route->kind == ROUTE_TO_MAILDIR ? WORKER_PORTER : WORKER_COURIER];
-	j->destination = destination_enter(s, j->key);
+	j->waits = !shape_has_room(s, j->key);
+	if (!j->waits)
+		shape_enter(j);
 	*out = j;
 	return OK;
 }
@@ -413,6 +361,10 @@ fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_
 static void job_start(struct job *j)
 {
 	struct smtp_reply refusal = REPLY(550, 5, 7, 1, j->route.name);
+	if (j->waits) {
+		shape_wait(j);
+		return;
+	}
 	if (j->route.kind != ROUTE_ON_HOLD && j->route.kind != ROUTE_REFUSED) {
 		spool_job_send(j);
 		return;
@@ -431,7 +383,7 @@ static fault lease_some(struct spool *s, size_t *n_out, struct why *why)
 {
 	struct arena *a = arena_new(LEASE_ARENA_MAX);
 	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, SPOOL_LEASE_MAX);
-	struct store_room room = room_now(s);
+	struct store_room room = shape_room(s);
 	struct dispatch d = { .jobs = ARENA_ARRAY(a, struct job *, SPOOL_LEASE_MAX) };
 	*n_out = 0;
 	fault f = s->ops->lease(s->store, spool_now_s(s), SPOOL_LEASE_S, &room, a, rows, SPOOL_LEASE_MAX, n_out, why);
@@ -450,7 +402,7 @@ static fault lease_some(struct spool *s, size_t *n_out, struct why *why)
 
 static void wait_for_next(struct spool *s)
 {
-	struct store_room room = room_now(s);
+	struct store_room room = shape_room(s);
 	int64_t due_s, now_ms = loop_now_ms(s->loop);
 	timer_clear(&s->due);
 	if (s->n_jobs < SPOOL_JOBS_MAX && s->ops->next_due(s->store, &room, &due_s) == OK) {

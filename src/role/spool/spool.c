@@ -89,6 +89,7 @@ static fault apply(void *role, const struct conf *conf, struct why *why)
 	if (before != NULL && s->history != NULL)
 		record_open(s);
 	audience_forget(s); /* aliases may have changed */
+	shape_route_anew(s);
 	spool_route_anew(s);
 	spool_turn_soon(s);
 	return OK;
@@ -231,7 +232,7 @@ static void spool_free(void *role)
 	timer_clear(&s->grace);
 	spool_keep_fini(s);
 	map_free(&s->jobs_by_number);
-	map_free(&s->destinations_by_key);
+	shape_fini(s);
 	free(s);
 }
 
@@ -247,14 +248,13 @@ struct role_base *spool_start_on(struct loop *loop, int control_fd, const struct
 	list_init(&s->fronts);
 	list_init(&s->finished);
 	list_init(&s->jobs);
-	list_init(&s->destinations);
 	list_init(&s->verdicts);
 	list_init(&s->controls);
 	list_init(&s->audiences);
 	list_init(&s->verifications_by_age);
 	list_init(&s->explanations);
 	s->jobs_by_number = map_new(1);
-	s->destinations_by_key = map_new(random_u64());
+	shape_init(s);
 	s->verifications = map_new(random_u64());
 	for (int i = 0; i < WORKER_KINDS; i++)
 		s->workers[i] = (struct worker){ .spool = s, .kind = (enum worker_kind)i };

@@ -10,7 +10,7 @@
  *     keep.c      opening, space, clock, tidying     spool.c     the role's hooks
  *     record.c    what is committed becomes history   why.c       all that is known of a letter
  *     explain.c   what would be done with a letter?   observe.c   what courier and resolver have learned
- *     recall.c    that, for the operator
+ *     recall.c    that, for the operator              shape.c     how much each destination is given
  *
  * Everything that finishes within one turn of the loop (messages, outcomes, the notices they cause) is committed
  * together at its end; only then is anybody told. Neighbours are treated as hostile: what does not fit is
@@ -31,6 +31,7 @@
 #include "ipc/spool_delivery.h"
 #include "mail/reply.h"
 #include "mail/story.h"
+#include "policy/paces.h"
 #include "policy/retry.h"
 #include "policy/route.h"
 #include "proto/dsn/dsn.h"
@@ -48,6 +49,9 @@ enum {
 	SPOOL_JOB_RCPTS_MAX = 100,       /* RFC 5321 4.5.3.1.8: every server takes so many in one transaction */
 	SPOOL_LEASE_MAX = 200,           /* recipients leased at a time */
 	SPOOL_LEASE_S = 600,
+	SPOOL_NEW_JOBS_MAX = SPOOL_JOBS_MAX / 4 * 3, /* at destinations of which nothing is known yet */
+	SPOOL_NEW_CROWD = SPOOL_JOBS_MAX / 4, /* with more of them each begins with one */
+	SPOOL_PROBES_MAX = SPOOL_JOBS_MAX / 8, /* at destinations that rest */
 	SPOOL_RETURN_FULL_MAX = 1 << 20, /* larger messages come back as their headers */
 	SPOOL_NOTICE_BYTES_MAX = 4 << 20,
 	SPOOL_RESERVE_BYTES = 32 << 20,  /* of the disk: for notices, and for delivering what is queued */
@@ -93,8 +97,6 @@ struct worker {
 	bool resting;                    /* so is its successor: it gets no new jobs */
 };
 
-struct destination { struct link in_spool; unsigned jobs; size_t key_n; char key[]; };
-
 struct job {
 	struct link in_spool;
 	struct spool *spool;
@@ -105,7 +107,10 @@ struct job {
 	struct store_message message;
 	struct route route;              /* copied: a reload may come meanwhile */
 	struct str domain, key;          /* key: as leased */
-	struct destination *destination;
+	struct destination *destination; /* NULL: it is not in anybody's way */
+	enum pace_sign sign;             /* what its recipients have shown so far */
+	int64_t began_ms;
+	bool waits;                      /* its destination gets nothing now: it goes back, untried */
 	struct job_rcpt { struct store_rcpt facts; bool reported; } *rcpts;
 	size_t n_rcpts;
 	bool sent;                       /* the worker has it */
@@ -176,8 +181,12 @@ struct spool {
 	struct map *jobs_by_number;
 	size_t n_jobs;
 	uint64_t next_job;
-	struct list destinations;        /* those with something in hand */
-	struct map *destinations_by_key;
+	struct paces paces;              /* of the destinations that are remembered */
+	uint64_t generation;             /* of the configuration */
+	unsigned probes;                 /* granted in the lease that runs, to destinations that rest */
+	int64_t overdue_left, overdue_ms; /* recipients that may be looked at only because they have waited so long; since when */
+	unsigned said, unsaid;           /* about destinations, in this minute; unsaid: in those before, too */
+	int64_t said_ms;
 	struct list verdicts;
 
 	struct later turn;
@@ -256,16 +265,27 @@ void spool_watch_leases(struct spool *s);        /* now and then */
 /* Leased rows go back to their senders in this turn. */
 fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_t n, const struct smtp_reply *reply);
 
+/* ---- shape.c ---- */
 /* How a destination is served now. */
 struct shape_view {
 	unsigned in_hand, allowance, ceiling; /* transactions at a time */
 	uint64_t rate;                   /* at most so many ... */
 	int64_t rate_s;                  /* ... in so many seconds; 0: no such limit */
 	int64_t wait_s;                  /* until it is given anything again; 0: nothing keeps it */
-	char why[200];                   /* in words, or "" */
+	char why[300];                   /* in words, or "" */
 };
 /* key: a recipient's, as it is in the store. False: nothing is in hand, and nothing is known but its limits. */
 bool spool_shape_of(struct spool *s, struct str key, struct shape_view *out);
+struct store_room shape_room(struct spool *s);   /* for the store */
+bool shape_has_room(struct spool *s, struct str key); /* for one more */
+void shape_enter(struct job *j);                 /* it takes a place at its destination */
+void shape_leave(struct job *j);                 /* harmless if it has none */
+void shape_note(struct job *j, enum outcome_class outcome, const struct smtp_reply *reply);
+void shape_wait(struct job *j);                  /* its recipients go back, untried; the job ends with that */
+void shape_route_anew(struct spool *s);          /* a new configuration */
+void shape_end_rest(struct spool *s, struct str key); /* an operator wants to see what happens */
+void shape_init(struct spool *s);
+void shape_fini(struct spool *s);
 
 /* ---- work.c ---- */
 void spool_worker_link(struct spool *s, enum worker_kind kind, int fd);
@@ -282,6 +302,7 @@ struct outcome_facts {
 void verdict_on_outcome(struct job *j, size_t index, const struct outcome_facts *o);
 void verdict_later(struct job *j, size_t index, const char *text, int64_t next_s); /* 0: by the retry list */
 void verdict_again(struct job *j, size_t index, const char *text); /* there was no attempt: in a moment, and not counted as one */
+void verdict_wait(struct job *j, size_t index, const char *text);  /* that, and behind those that are due now */
 void verdict_hold(struct job *j, size_t index, const char *text);
 void verdict_expanded(struct job *j, size_t index); /* there is nothing to deliver, but to tell */
 void verdict_damaged(struct job *j, size_t index, const char *text);

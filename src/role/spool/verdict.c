@@ -195,6 +195,15 @@ void verdict_again(struct job *j, size_t index, const char *text)
 	v->counts = false;
 }
 
+void verdict_wait(struct job *j, size_t index, const char *text)
+{
+	struct verdict *v = put_off(j, index, text);
+	if (v->kind != SETTLE_LATER)
+		return;
+	v->next_s = spool_now_s(j->spool);
+	v->counts = false;
+}
+
 static struct verdict *keep_back(struct job *j, size_t index, enum settle_kind kind, const char *text)
 {
 	struct smtp_reply reply = REPLY(0, 0, 0, 0, str_of(text));

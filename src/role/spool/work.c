@@ -79,6 +79,7 @@ static void outcome(struct job *j, const struct from_worker_outcome *m)
 		explain_outcome(j, m);
 		return;
 	}
+	shape_note(j, (enum outcome_class)m->class, &reply);
 	log_attempt(j, &j->rcpts[m->index].facts, m);
 	struct outcome_facts facts = {
 		.class = (enum outcome_class)m->class,

@@ -113,10 +113,12 @@ static void full(void **state)
 		"listen submissions {\n on 0.0.0.0:465\n auth staff\n}\n"
 		"listen submission {\n on 0.0.0.0:587\n auth staff\n trust 192.0.2.0/28 2001:db8::/32\n}\n"
 		"listen lmtp {\n on unix:/run/in.sock 127.0.0.1:24 [::1]:24\n}\n"
-		"relay corp {\n host smtp.corp.example:465 [2001:db8::1]:465\n tls implicit verify\n ca /ca.pem\n login mx1 file:/secret\n retry 9s\n}\n"
+		"relay corp {\n host smtp.corp.example:465 [2001:db8::1]:465\n tls implicit verify\n ca /ca.pem\n login mx1 file:/secret\n retry 9s\n concurrency 4\n rate 30/1h\n}\n"
 		"relay near {\n host 127.0.0.1:25\n tls none\n}\n"
 		"route {\n to *.Corp.example relay corp\n client 192.0.2.0/28 hold\n sender <> user jada refuse \"No, thanks\"\n"
 		" to @b\xc3\xbc" "cher.example sender a@b.example direct\n otherwise direct\n}\n"
+		"shape *.Corp.example b\xc3\xbc" "cher.example {\n rate 100/1m\n}\nshape mx.corp.example {\n concurrency 7\n}\n"
+		"shape *.mx.corp.example {\n concurrency 1000\n rate 1000000/1d\n}\n"
 		"direct {\n tls verify\n port 2525\n bind 192.0.2.10 2001:db8::10\n ehlo out.example.org\n family ipv4\n}\n"
 		"queue {\n retry 1s\n give-up 2w\n delay-warning none\n return full\n directory /q\n concurrency 3\n}\n"
 		"resolver {\n server 127.0.0.1:5353 192.0.2.53 2001:db8::53\n trust-anchor /anchor\n ca /ca.pem\n}\n"
@@ -182,6 +184,23 @@ static void full(void **state)
 	assert_str(c->routes[2].argument, "No, thanks");
 	assert_str(c->routes[3].to, "@xn--bcher-kva.example");
 	assert_int_equal(c->routes[4].action, ROUTE_DIRECT);
+
+	assert_int_equal(corp->pace.concurrency, 4);
+	assert_int_equal(corp->pace.rate, 30);
+	assert_int_equal(corp->pace.rate_s, 3600);
+	assert_int_equal(c->n_shapes, 3);
+	assert_list(&c->shapes[0].domains, "*.corp.example xn--bcher-kva.example");
+	assert_int_equal(c->shapes[0].pace.concurrency, 0);
+	assert_int_equal(c->shapes[0].pace.rate_s, 60);
+	const struct { struct str domain; int shape; } shaped[] = {
+		{ STR("corp.example"), -1 }, { STR("a.corp.example"), 0 }, { STR("A.B.Corp.example"), 0 }, { STR("mx.corp.example"), 1 },
+		{ STR("a.mx.corp.example"), 2 }, { STR("xn--bcher-kva.example"), 0 }, { STR("a.xn--bcher-kva.example"), -1 },
+		{ STR("xcorp.example"), -1 }, { STR(".corp.example"), -1 }, { STR(""), -1 }, { STR("example"), -1 },
+	};
+	for (size_t i = 0; i < COUNT(shaped); i++)
+		assert_ptr_equal(conf_shape_find(c, shaped[i].domain), shaped[i].shape < 0 ? NULL : &c->shapes[shaped[i].shape]);
+	assert_int_equal(c->shapes[2].pace.rate, 1000000);
+	assert_int_equal(c->shapes[2].pace.rate_s, 86400);
 
 	assert_int_equal(c->direct.port, 2525);
 	assert_int_equal(c->direct.family, FAMILY_IPV4);

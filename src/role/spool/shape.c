@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/spool/shape.c -- how much each destination is given: its limits from the configuration, its pace from what attempts have shown.
+ *
+ * All of a destination's letters stand behind its key in the schedule, so one that rests costs nothing until its time. Of the jobs in
+ * hand, those at destinations of which nothing is known yet, and at such as rest, have only a share: the rest is for who answers.
+ *
+ * A letter that waits for its destination is not tried, and so nothing would tell its sender that it is late, or that it has waited
+ * too long. What has been due for long is therefore taken out now and then, a little at a time, decided, and put back at the end.
+ */
+#include "role/spool/spool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "sys/clock.h"
+
+enum {
+	ASK_AGAIN_S = 60,                /* where enough is in hand: the end of that brings it sooner */
+	PROBE_AGAIN_MS = 5000,           /* while enough others are probed; up to three times that */
+	OVERDUE_S_MAX = 3600,            /* how long a letter waits unseen, ... */
+	OVERDUE_PARTS = 8,               /* ... or this part of the time until its sender hears of it */
+	OVERDUE_PER_S = 100, OVERDUE_AT_ONCE = 200,
+	SAID_PER_MINUTE = 20,
+	SAID_BYTES_MAX = 160,
+};
+
+/* ---- limits ---- */
+
+static bool is_kind(struct str key, const char *kind, struct str *name_out)
+{
+	return str_take(&key, str_of(kind)) && str_take_char(&key, ':') && (*name_out = key, true);
+}
+
+/* Is there a host that may be slow or dead behind this? Else it is a folder, or is decided here. */
+static bool adapts(struct str key)
+{
+	struct str name;
+	return is_kind(key, "mx", &name) || is_kind(key, "backup", &name) || is_kind(key, "relay", &name) || is_kind(key, "lmtp", &name);
+}
+
+static struct pace_limits limits_of(const struct spool *s, struct str key)
+{
+	const struct conf_pace *pace = NULL;
+	struct str name;
+	if (is_kind(key, "mx", &name) || is_kind(key, "backup", &name)) {
+		const struct conf_shape *shape = conf_shape_find(s->conf, name);
+		pace = shape != NULL ? &shape->pace : NULL;
+	} else if (is_kind(key, "relay", &name)) {
+		const struct conf_relay *relay = conf_relay_find(s->conf, name);
+		pace = relay != NULL ? &relay->pace : NULL;
+	}
+	uint64_t most = pace != NULL && pace->concurrency > 0 ? pace->concurrency : s->conf->queue.destination_concurrency;
+	struct pace_limits limits = { .concurrency = most < SPOOL_JOBS_MAX ? (unsigned)most : SPOOL_JOBS_MAX };
+	if (pace != NULL && pace->rate > 0) {
+		limits.rate = pace->rate;
+		limits.rate_ms = pace->rate_s * 1000;
+	}
+	return limits;
+}
+
+/* With the limits of the configuration as it is now. NULL: nothing is known. */
+static struct destination *find(struct spool *s, struct str key)
+{
+	struct destination *d = paces_find(&s->paces, key);
+	if (d != NULL && d->generation != s->generation) {
+		struct pace_limits limits = limits_of(s, key);
+		pace_limit(&d->pace, &limits, loop_now_ms(s->loop));
+		d->generation = s->generation;
+	}
+	return d;
+}
+
+void shape_route_anew(struct spool *s)
+{
+	struct str key;
+	void *d;
+	size_t at = 0;
+	s->generation++;
+	while (s->store != NULL && map_each(s->paces.by_key, &at, &key, &d))
+		s->ops->ask_again(s->store, key);
+}
+
+void shape_end_rest(struct spool *s, struct str key)
+{
+	struct destination *d = find(s, key);
+	if (d == NULL || d->pace.state != PACE_RESTING)
+		return;
+	pace_wake(&d->pace);
+	if (s->store != NULL)
+		s->ops->ask_again(s->store, key);
+}
+
+/* ---- what is granted ---- */
+
+static unsigned room_of(struct spool *s, struct str key, const struct destination *d, int64_t *again_ms_out)
+{
+	int64_t now_ms = loop_now_ms(s->loop);
+	struct pace unknown;
+	const struct pace *pace = &unknown;
+	*again_ms_out = INT64_MAX;
+	if (!adapts(key)) {
+		unsigned most = limits_of(s, key).concurrency, in_hand = d != NULL ? d->jobs : 0;
+		return in_hand < most ? most - in_hand : 0;
+	}
+	if (d != NULL) {
+		pace = &d->pace;
+	} else {
+		struct pace_limits limits = limits_of(s, key);
+		pace_init(&unknown, &limits);
+	}
+	unsigned in_hand = d != NULL ? d->jobs : 0, room = pace_room(pace, in_hand, now_ms, again_ms_out);
+	if (room > 0 && pace->state == PACE_NEW && s->paces.in_hand[PACE_NEW] >= SPOOL_NEW_CROWD)
+		return in_hand == 0;
+	return room;
+}
+
+bool shape_has_room(struct spool *s, struct str key)
+{
+	int64_t again_ms;
+	return room_of(s, key, find(s, key), &again_ms) > 0;
+}
+
+static int64_t overdue_after_s(const struct conf *conf)
+{
+	int64_t s = conf->queue.retry.give_up_s / OVERDUE_PARTS, warning_s = conf->queue.delay_warning_s / OVERDUE_PARTS;
+	s = warning_s > 0 && warning_s < s ? warning_s : s;
+	return s < 1 ? 1 : s > OVERDUE_S_MAX ? OVERDUE_S_MAX : s;
+}
+
+static bool may_see_overdue(struct spool *s)
+{
+	int64_t now_ms = loop_now_ms(s->loop), gained = (now_ms - s->overdue_ms) * OVERDUE_PER_S / 1000;
+	if (gained > 0) {
+		s->overdue_left = s->overdue_left + gained > OVERDUE_AT_ONCE ? OVERDUE_AT_ONCE : s->overdue_left + gained;
+		s->overdue_ms = now_ms;
+	}
+	return s->overdue_left > 0;
+}
+
+static struct store_grant grant(void *owner, struct str key)
+{
+	struct spool *s = owner;
+	const struct destination *d = find(s, key);
+	int64_t again_ms, now_ms = loop_now_ms(s->loop), now_s = spool_now_s(s);
+	struct store_grant g = { .messages = room_of(s, key, d, &again_ms), .not_before_s = now_s + ASK_AGAIN_S };
+	if (!adapts(key))
+		return g;
+	g.lane = d == NULL || d->pace.state == PACE_NEW;
+	if (g.messages > 0 && d != NULL && d->pace.state == PACE_RESTING) {
+		if (s->paces.in_hand[PACE_RESTING] + s->probes < SPOOL_PROBES_MAX) {
+			s->probes++;
+		} else {
+			g.messages = 0;
+			again_ms = now_ms + PROBE_AGAIN_MS + (int64_t)(map_hash((uint64_t)now_ms, key) % (2 * PROBE_AGAIN_MS));
+		}
+	}
+	if (again_ms < now_ms + ASK_AGAIN_S * 1000)
+		g.not_before_s = now_s + (again_ms - now_ms + 999) / 1000;
+	if (may_see_overdue(s))
+		g.overdue_s = now_s - overdue_after_s(s->conf);
+	return g;
+}
+
+static unsigned left(unsigned most, unsigned taken)
+{
+	return taken < most ? most - taken : 0;
+}
+
+struct store_room shape_room(struct spool *s)
+{
+	s->probes = 0;
+	return (struct store_room){
+		.grant = grant, .owner = s, .lane_room = { SPOOL_JOBS_MAX, left(SPOOL_NEW_JOBS_MAX, s->paces.in_hand[PACE_NEW]) },
+		.rcpts_max = SPOOL_JOB_RCPTS_MAX,
+	};
+}
+
+/* ---- in words ---- */
+
+static struct str name_of(struct str key)
+{
+	struct str kind, rest = key;
+	return str_take_until(&rest, ':', &kind) && rest.n > 0 ? rest : key;
+}
+
+static void put_why(struct spool *s, const struct destination *d, struct shape_view *view)
+{
+	int64_t now_ms = loop_now_ms(s->loop), again_ms;
+	const struct pace *p = &d->pace;
+	const char *said = d->said != NULL ? d->said : "the last attempts failed";
+	unsigned room = pace_room(p, d->jobs, now_ms, &again_ms);
+	if (room == 0 && again_ms < INT64_MAX && again_ms > now_ms)
+		view->wait_s = (again_ms - now_ms + 999) / 1000;
+	if (p->state == PACE_RESTING && view->wait_s > 0)
+		(void)snprintf(view->why, sizeof view->why, "%s; it rests for %llds, then one letter tries", said, (long long)view->wait_s);
+	else if (p->state == PACE_RESTING)
+		(void)snprintf(view->why, sizeof view->why, "%s; one letter tries whether it answers again", said);
+	else if (view->wait_s > 0)
+		(void)snprintf(view->why, sizeof view->why, "its rate of %llu in %llds is used up for another %llds", (unsigned long long)view->rate,
+		               (long long)view->rate_s, (long long)view->wait_s);
+	else if (p->before > 0)
+		(void)snprintf(view->why, sizeof view->why, "it was slowed: %s", said);
+}
+
+bool spool_shape_of(struct spool *s, struct str key, struct shape_view *out)
+{
+	struct pace_limits limits = limits_of(s, key);
+	const struct destination *d = find(s, key);
+	bool any = adapts(key);
+	*out = (struct shape_view){ .ceiling = limits.concurrency, .allowance = limits.concurrency, .rate = limits.rate,
+		                    .rate_s = limits.rate_ms / 1000 };
+	if (any && d == NULL && out->allowance > PACE_BEGINS_WITH)
+		out->allowance = PACE_BEGINS_WITH;
+	if (d == NULL)
+		return false;
+	out->in_hand = d->jobs;
+	if (any) {
+		out->allowance = d->pace.allowance;
+		put_why(s, d, out);
+	}
+	return true;
+}
+
+/* A great trouble of the network slows thousands at once: then they are counted. */
+static void tell(struct spool *s, const struct destination *d, enum pace_change change)
+{
+	int64_t now_ms = loop_now_ms(s->loop);
+	struct shape_view view;
+	if (change == PACE_AS_BEFORE)
+		return;
+	if (now_ms - s->said_ms >= 60 * 1000) {
+		s->said_ms = now_ms;
+		s->said = 0;
+	}
+	if (s->said >= SAID_PER_MINUTE) {
+		s->unsaid++;
+		return;
+	}
+	s->said++;
+	(void)spool_shape_of(s, destination_key(d), &view);
+	log_event(change == PACE_SLOWED ? LOG_DESTINATION_SLOWED : LOG_DESTINATION_RECOVERED, LOG_S("to", name_of(destination_key(d))),
+	          LOG_U("allowance", view.allowance), LOG_U("ceiling", view.ceiling), LOG_U("wait_s", view.wait_s),
+	          LOG_Z("text", view.why), LOG_U("untold", s->unsaid));
+	s->unsaid = 0;
+}
+
+/* ---- jobs ---- */
+
+void shape_enter(struct job *j)
+{
+	struct spool *s = j->spool;
+	struct pace_limits limits = limits_of(s, j->key);
+	(void)find(s, j->key);
+	j->began_ms = loop_now_ms(s->loop);
+	j->destination = paces_enter(&s->paces, j->key, &limits, j->began_ms);
+	j->destination->generation = s->generation;
+}
+
+static void keep_words(struct destination *d, const struct smtp_reply *reply)
+{
+	struct buf line;
+	buf_init(&line, 4096);
+	if (reply_put_line(&line, reply) == OK) {
+		struct str text = str_sub(buf_view(&line), 0, SAID_BYTES_MAX);
+		d->said = must_resize(d->said, text.n + 1);
+		memcpy(d->said, text.p, text.n);
+		d->said[text.n] = '\0';
+	}
+	buf_fini(&line);
+}
+
+void shape_note(struct job *j, enum outcome_class outcome, const struct smtp_reply *reply)
+{
+	if (j->destination == NULL || !adapts(j->key))
+		return;
+	enum pace_sign sign = pace_sign_of(outcome, reply);
+	j->sign = pace_signs_join(j->sign, sign);
+	if (sign == PACE_TROUBLE || sign == PACE_SOFT)
+		keep_words(j->destination, reply);
+}
+
+/* Its own next time: a letter that is alone there waits no longer because of the rest. */
+static int64_t rest_ms_max(struct job *j)
+{
+	struct spool *s = j->spool;
+	struct str domain, key;
+	if (j->n_rcpts == 0)
+		return PACE_REST_MS_MAX;
+	struct arena *a = arena_new(64 << 10);
+	const struct store_rcpt *r = &j->rcpts[0].facts;
+	struct route route = spool_route(s, &j->message, r->address, a, &domain, &key);
+	int64_t soonest_s = retry_next_s(s->conf, route.retry, r->attempts + 1, 0, 0);
+	arena_free(&a);
+	return soonest_s * 1000;
+}
+
+void shape_leave(struct job *j)
+{
+	struct spool *s = j->spool;
+	struct destination *d = j->destination;
+	int64_t now_ms = loop_now_ms(s->loop), again_ms;
+	if (d == NULL)
+		return;
+	j->destination = NULL;
+	bool failed = j->sign == PACE_TROUBLE || j->sign == PACE_SOFT;
+	uint64_t random = j->number * 0x9E3779B97F4A7C15u >> 20;
+	enum pace_change change =
+		paces_leave(&s->paces, d, j->sign, j->began_ms, now_ms, failed ? rest_ms_max(j) : PACE_REST_MS_MAX, random);
+	tell(s, d, change);
+	if (s->store != NULL && (room_of(s, destination_key(d), d, &again_ms) > 0 || again_ms < INT64_MAX))
+		s->ops->ask_again(s->store, destination_key(d));
+}
+
+void shape_wait(struct job *j)
+{
+	struct spool *s = j->spool;
+	struct shape_view view;
+	char text[sizeof view.why + 40];
+	(void)spool_shape_of(s, j->key, &view);
+	(void)snprintf(text, sizeof text, "not tried now: %s", view.why[0] != '\0' ? view.why : "enough is on the way to its destination");
+	s->overdue_left -= (int64_t)j->n_rcpts;
+	for (size_t i = 0; i < j->n_rcpts; i++)
+		verdict_wait(j, i, text);
+	spool_job_end(j);
+}
+
+void shape_init(struct spool *s)
+{
+	paces_init(&s->paces, random_u64());
+	s->overdue_left = OVERDUE_AT_ONCE;
+	s->overdue_ms = s->said_ms = loop_now_ms(s->loop);
+}
+
+void shape_fini(struct spool *s)
+{
+	paces_fini(&s->paces);
+}

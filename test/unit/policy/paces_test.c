@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: ISC */
+/* Which destinations are remembered, and for how long. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "policy/paces.h"
+
+static const struct pace_limits twenty = { .concurrency = 20 };
+
+static struct str key(char text[32], unsigned i)
+{
+	(void)snprintf(text, 32, "mx:d%u.example", i);
+	return str_of(text);
+}
+
+static void visit(struct paces *p, unsigned i, enum pace_sign sign, int64_t now_ms)
+{
+	char text[32];
+	struct destination *d = paces_enter(p, key(text, i), &twenty, now_ms);
+	(void)paces_leave(p, d, sign, now_ms, now_ms + 1, INT32_MAX, 200);
+}
+
+static void what_is_in_hand_is_counted_by_state(void **state)
+{
+	(void)state;
+	struct paces p;
+	char text[32];
+	paces_init(&p, 1);
+	struct destination *d = paces_enter(&p, key(text, 1), &twenty, 5);
+	assert_ptr_equal(paces_enter(&p, key(text, 1), &twenty, 5), d);
+	struct destination *e = paces_enter(&p, key(text, 2), &twenty, 5);
+	assert_int_equal(p.in_hand[PACE_NEW], 3);
+	(void)paces_leave(&p, d, PACE_GOOD, 5, 6, INT32_MAX, 200);
+	assert_int_equal(p.in_hand[PACE_NEW], 1);
+	assert_int_equal(p.in_hand[PACE_PROVEN], 1);
+	(void)paces_leave(&p, e, PACE_TROUBLE, 5, 6, INT32_MAX, 200);
+	(void)paces_leave(&p, d, PACE_GOOD, 5, 6, INT32_MAX, 200);
+	for (int i = 0; i < PACE_STATES; i++)
+		assert_int_equal(p.in_hand[i], 0);
+	assert_int_equal(p.n_idle, 2);
+	paces_fini(&p);
+}
+
+static void so_many_are_remembered_and_no_more(void **state)
+{
+	(void)state;
+	struct paces p;
+	char text[32];
+	paces_init(&p, 1);
+	struct destination *busy = paces_enter(&p, key(text, 0), &twenty, 0);
+	for (unsigned i = 1; i <= PACES_MAX; i++)
+		visit(&p, i, PACE_TROUBLE, i);
+	assert_int_equal(p.n_idle, PACES_MAX);
+	assert_non_null(paces_find(&p, key(text, 1)));
+	visit(&p, PACES_MAX + 1, PACE_GOOD, PACES_MAX + 1);
+	assert_int_equal(p.n_idle, PACES_MAX);
+	assert_null(paces_find(&p, key(text, 1)));     /* idle for longest */
+	assert_non_null(paces_find(&p, key(text, 2)));
+	assert_ptr_equal(paces_find(&p, key(text, 0)), busy); /* what has something in hand stays */
+	(void)paces_leave(&p, busy, PACE_GOOD, 0, PACES_MAX + 9, INT32_MAX, 200);
+	paces_fini(&p);
+}
+
+static void what_is_long_idle_is_forgotten(void **state)
+{
+	(void)state;
+	struct paces p;
+	char text[32];
+	paces_init(&p, 1);
+	visit(&p, 1, PACE_GOOD, 0); /* over at 1 */
+	visit(&p, 2, PACE_GOOD, PACES_IDLE_MS - 1);
+	assert_non_null(paces_find(&p, key(text, 1)));
+	visit(&p, 2, PACE_GOOD, PACES_IDLE_MS);
+	assert_null(paces_find(&p, key(text, 1)));
+	assert_non_null(paces_find(&p, key(text, 2)));
+	paces_fini(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_in_hand_is_counted_by_state),
+		cmocka_unit_test(so_many_are_remembered_and_no_more),
+		cmocka_unit_test(what_is_long_idle_is_forgotten),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

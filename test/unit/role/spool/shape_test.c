@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: ISC */
+/* Destinations and their pace: who is given how much, who waits, and what is said of it. */
+#include "unit.h"
+
+#include "role/spool/house.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "role/spool/spool.h"
+#include "sys/clock.h"
+
+static void done(size_t job, enum outcome_class class, unsigned code, const char *status, const char *text)
+{
+	channel_send(h.courier.channel, FROM_WORKER_OUTCOME,
+	             &(struct from_worker_outcome){ .job = h.jobs[job].job, .class = class, .code = code, .status = str_of(status),
+	                                            .text = str_of(text) });
+	channel_send(h.courier.channel, FROM_WORKER_DONE, &(struct from_worker_done){ .job = h.jobs[job].job });
+}
+
+static void is_dead(size_t job)
+{
+	done(job, OUTCOME_LATER, 0, "4.4.1", "Cannot connect to mx.y.example: Connection refused");
+}
+
+static void is_taken(size_t job)
+{
+	done(job, OUTCOME_DONE, 250, "2.0.0", "taken");
+}
+
+static void letters(unsigned from, unsigned to, const char *rcpt)
+{
+	char stored[40];
+	for (unsigned i = from; i <= to; i++)
+		send_letter(i, "a@x.example", rcpt, 0);
+	snprintf(stored, sizeof stored, "front: stored %u", to);
+	wait_for(stored);
+}
+
+/* The turn of the letter to z comes after all that could be given to y. */
+static size_t given_to_y(unsigned number)
+{
+	char rcpt[40], job[80];
+	snprintf(rcpt, sizeof rcpt, "b%u@z.example", number);
+	snprintf(job, sizeof job, "to %s", rcpt);
+	letters(number, number, rcpt);
+	if (!was_heard(job))
+		wait_for(job);
+	size_t n = 0;
+	for (size_t i = 0; i < h.n_jobs; i++)
+		n += strcmp(h.jobs[i].domain, "y.example") == 0;
+	is_taken(h.n_jobs - 1);
+	return n;
+}
+
+static void it_begins_with_few_and_grows(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	letters(1, 30, "b@y.example");
+	assert_int_equal(given_to_y(100), PACE_BEGINS_WITH);
+	is_taken(0);
+	wait_for("courier: job a@x.example to b@y.example");
+	wait_for("courier: job a@x.example to b@y.example"); /* its own place, and one more */
+	assert_int_equal(given_to_y(101), PACE_BEGINS_WITH + 2);
+}
+
+static void a_shape_is_a_ceiling(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	house_open("shape *.example {\n concurrency 9\n}\nshape y.example {\n concurrency 2\n}\n");
+	letters(1, 10, "b@y.example");
+	assert_int_equal(given_to_y(100), 2);
+	/* A new configuration holds at once. */
+	house_configure("shape y.example {\n concurrency 4\n}\n");
+	wait_for("courier: job a@x.example to b@y.example");
+	wait_for("courier: job a@x.example to b@y.example");
+	assert_int_equal(given_to_y(101), 4);
+}
+
+static void a_rate_is_kept(void **state)
+{
+	(void)state;
+	house_open("shape y.example {\n rate 3/1h\n}\n");
+	answer(OUTCOME_DONE, 250, "2.0.0", "taken");
+	letters(1, 8, "b@y.example");
+	for (int i = 0; i < 3; i++)
+		wait_for("courier: job a@x.example to b@y.example");
+	letters(100, 100, "b@z.example");
+	settle_down();
+	assert_int_equal(h.n_jobs, 4);
+	struct store_rcpt r[8];
+	assert_int_equal(rows(r, 8), 5);
+	assert_int_equal(r[0].attempts, 0);
+}
+
+static void a_dead_destination_is_tried_by_one(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	letters(1, 20, "b@y.example");
+	assert_int_equal(given_to_y(100), PACE_BEGINS_WITH);
+	for (size_t i = 0; i < PACE_BEGINS_WITH; i++)
+		is_dead(i);
+	assert_int_equal(given_to_y(101), PACE_BEGINS_WITH); /* nothing more, for a while */
+	h.ahead_ms += PACE_REST_MS * 12 / 10 + 1000;
+	wait_for("courier: job a@x.example to b@y.example");
+	assert_int_equal(given_to_y(102), PACE_BEGINS_WITH + 1);
+	/* The others were not tried, and no attempt of theirs is counted. */
+	struct store_rcpt r[32];
+	size_t n = rows(r, 32), untried = 0;
+	for (size_t i = 0; i < n; i++)
+		untried += r[i].attempts == 0 && str_eq(r[i].address, STR("b@y.example"));
+	assert_int_equal(untried, 20 - PACE_BEGINS_WITH);
+	/* It answers: what waits goes out at once. */
+	is_taken(h.n_jobs - 2);
+	for (int i = 0; i < PACE_BEGINS_WITH + 1; i++)
+		wait_for("courier: job a@x.example to b@y.example");
+}
+
+static void an_operator_need_not_wait(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	letters(1, 3, "b@y.example");
+	assert_int_equal(given_to_y(100), 3);
+	for (size_t i = 0; i < 3; i++)
+		is_dead(i);
+	letters(4, 6, "b@y.example");
+	assert_int_equal(given_to_y(101), 3);
+	command(CONTROL_RETRY, everything, false);
+	wait_for("courier: job a@x.example to b@y.example");
+	assert_int_equal(given_to_y(102), 4);
+}
+
+/* One letter alone is tried when its own time has come. */
+static void a_rest_is_no_longer_than_the_retry(void **state)
+{
+	(void)state;
+	house_open("queue {\n retry 2s\n}\n");
+	answer(OUTCOME_LATER, 0, "4.4.1", "Cannot connect");
+	send_letter(1, "a@x.example", "b@y.example", 0);
+	wait_for("courier: job a@x.example to b@y.example");
+	for (int i = 0; i < 6; i++) {
+		settle_down();
+		h.ahead_ms += 5000;
+		wait_for("courier: job a@x.example to b@y.example");
+	}
+	settle_down();
+	assert_int_equal(only_row().attempts, 7);
+}
+
+/* What is never tried would never be late, and never come back. */
+static void who_waits_for_long_hears_of_it(void **state)
+{
+	(void)state;
+	static const char *const to[] = { "b@y.example" };
+	enum { WARNING_S = 4 * 3600 };
+	h.hands_off = true;
+	house_fill("old", "jada@example.org", to, 1, 0, WARNING_S + 60, "x");
+	house_fill("gone", "jada@example.org", to, 1, 0, 6 * 86400, "x");
+	house_fill("first", "jada@example.org", to, 1, 0, 7 * 86400, "x");
+	house_open("shape y.example {\n concurrency 1\n}\n");
+	wait_for("courier: job jada@example.org to b@y.example"); /* it goes on for ever */
+	assert_string_equal(h.jobs[0].id, "first");
+	wait_for("porter: job  to jada@example.org"); /* two notices: what of the others */
+	wait_for("porter: job  to jada@example.org");
+	assert_int_equal(h.n_jobs, 3);
+	struct store_rcpt r[8];
+	assert_int_equal(rows(r, 8), 4);
+	for (size_t i = 0; i < 4; i++)
+		assert_true(!str_eq(r[i].id, STR("gone")) && (!str_eq(r[i].id, STR("old")) || has(r[i].last_reply, "not tried now")));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		OPEN(it_begins_with_few_and_grows),
+		PREPARED(a_shape_is_a_ceiling),
+		PREPARED(a_rate_is_kept),
+		OPEN(a_dead_destination_is_tried_by_one),
+		OPEN(an_operator_need_not_wait),
+		PREPARED(a_rest_is_no_longer_than_the_retry),
+		PREPARED(who_waits_for_long_hears_of_it),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
