@@ -246,7 +246,7 @@ def main():
         raise SystemExit("growth: it starts the server as root: make growth as root, as in a container")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    most = (hard - 1000) // 2
+    most = hard - 1000
     if most < o.most:
         print(f"growth: this machine lets a process have {hard} descriptors: {most} connections at most", file=sys.stderr)
         o.most = most

@@ -391,6 +391,7 @@ static void on_free(void *role)
 	forget_chains(f);
 	timer_clear(&f->grace);
 	timer_clear(&f->cool);
+	timer_clear(&f->stall);
 	channel_close(&f->keeper);
 	channel_close(&f->spool);
 	channel_close(&f->resolver);
@@ -426,6 +427,7 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	list_init(&f->wanting);
 	list_init(&f->late);
 	list_init(&f->warm);
+	list_init(&f->stalled);
 	f->neighbourhoods = map_new(random_u64());
 	f->crowd.seed = random_u64();
 	f->crowd.own = NEW(struct crowd_page);
@@ -434,6 +436,7 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	f->lookups = map_new(0);
 	timer_init(&f->grace, loop, grace_is_over, f);
 	timer_init(&f->cool, loop, warmth_cool, f);
+	timer_init(&f->stall, loop, intake_go_on, f);
 	if (tls_begin(&why) != OK)
 		log_event(LOG_TROUBLE, LOG_Z("problem", why.text), LOG_Z("do", "check the OpenSSL installation"));
 	f->base = role_base_new(loop, control_fd, &hooks, f);

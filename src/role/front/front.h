@@ -45,9 +45,11 @@ enum {
 	SHAKING_NETWORK_MAX = 16,    /* of them; and from so many late ones on ... */
 	SHAKING_NETWORK_MIN = 2,     /* ... these */
 	FRONT_LATE_MAX = 192,        /* handshakes that go on without a slot: then the oldest of them ends */
-	FRONT_WARM_MAX = 256,        /* connections that keep TLS's buffers between two records ... */
+	FRONT_WARM_MAX = 1024,       /* connections that keep TLS's buffers between two records ... */
 	FRONT_WARM_MS = 1000,        /* ... for so long */
 	FRONT_READ_BYTES = 32 << 10,
+	FRONT_UNSENT_MAX = 16 << 20, /* of all letters together, that the spool has not read: then no client is read on ... */
+	FRONT_UNSENT_LOOK_MS = 20,   /* ... for so long at a time; at twice as much no letter begins */
 	REFUSALS_FREE = 10,          /* refused recipients of a client: from then on the answer comes late ... */
 	REFUSALS_DELAY_MS = 500,     /* ... by so much more each time ... */
 	REFUSALS_DELAY_MAX_MS = 5000,
@@ -104,6 +106,8 @@ struct front {
 	struct list warm;               /* warmth.c: sessions with traffic, the latest last */
 	size_t n_warm;
 	struct timer cool;
+	struct list stalled;            /* sessions with content that the spool does not read fast enough */
+	struct timer stall;
 	struct map *asks, *lookups;     /* number -> session */
 	uint64_t next_number;
 
@@ -210,7 +214,7 @@ enum session_phase {
 };
 
 struct session {
-	struct link in_front, in_turns, in_warm;
+	struct link in_front, in_turns, in_warm, in_stalled;
 	int64_t warm_ms;                /* when bytes of TLS came last */
 	struct front *front;
 	struct generation *generation;
@@ -330,6 +334,8 @@ struct smtp_reply front_reply(uint64_t code, struct str status, struct str text)
 void intake_reset(struct session *s);           /* tells the spool, forgets everything */
 void intake_begin(struct session *s);           /* DATA_BEGIN */
 bool intake_takes_more(const struct session *s);
+void intake_note_stall(struct session *s);      /* it is held back, or not any more */
+void intake_go_on(void *front);                 /* the timer's: does the spool read again? */
 void intake_body(struct session *s, struct str bytes);
 void intake_end(struct session *s, const struct smtp_event *e);
 void intake_on_spool(struct front *f, unsigned kind, const void *msg);

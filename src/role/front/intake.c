@@ -145,6 +145,10 @@ void intake_begin(struct session *s)
 		intake_refuse(s, REPLY(452, 4, 3, 1, buf_view(&f->shortage)));
 		return;
 	}
+	if (channel_backlog(f->spool) > 2 * FRONT_UNSENT_MAX) {
+		intake_refuse(s, REPLY(451, 4, 3, 2, STR(LATER_TEXT)));
+		return;
+	}
 	l->txn = session_ask(s, ASK_BEGIN);
 	send_envelope(s);
 }
@@ -161,10 +165,45 @@ static void send_chunk(struct session *s, struct str bytes)
 	}
 }
 
+/* What is ahead of the spool is counted for each letter; ten thousand of them must not fill the memory together. */
+static bool is_stalled(const struct session *s)
+{
+	const struct front *f = s->front;
+	return s->letter.txn != 0 && f->spool != NULL && channel_backlog(f->spool) >= FRONT_UNSENT_MAX;
+}
+
 bool intake_takes_more(const struct session *s)
 {
 	const struct intake *l = &s->letter;
-	return l->phase != INTAKE_CHECKING && l->ahead_bytes <= AHEAD_BYTES_MAX;
+	return l->phase != INTAKE_CHECKING && l->ahead_bytes <= AHEAD_BYTES_MAX && !is_stalled(s);
+}
+
+/* The spool owes an answer only to whom it has read from: the others look by themselves. */
+void intake_note_stall(struct session *s)
+{
+	struct front *f = s->front;
+	bool stalled = s->held_back && is_stalled(s);
+	if (stalled == link_used(&s->in_stalled))
+		return;
+	if (!stalled) {
+		link_remove(&s->in_stalled);
+		return;
+	}
+	if (list_empty(&f->stalled))
+		timer_set(&f->stall, loop_now_ms(f->loop) + FRONT_UNSENT_LOOK_MS);
+	list_add_last(&f->stalled, &s->in_stalled);
+}
+
+void intake_go_on(void *front)
+{
+	struct front *f = front;
+	struct session *s;
+	while ((s = LIST_FIRST(&f->stalled, struct session, in_stalled)) != NULL && !is_stalled(s)) {
+		link_remove(&s->in_stalled);
+		session_pump(s);
+	}
+	if (s != NULL)
+		timer_set(&f->stall, loop_now_ms(f->loop) + FRONT_UNSENT_LOOK_MS);
 }
 
 static void finish(struct session *s)

@@ -39,6 +39,7 @@ static void bury(void *owner)
 	struct front *f = s->front;
 	timer_clear(&s->timer);
 	link_remove(&s->in_front);
+	link_remove(&s->in_stalled);
 	smtp_server_free(&s->smtp);
 	generation_drop(&s->generation);
 	buf_fini(&s->in);
@@ -433,6 +434,7 @@ static void set_timer(struct session *s)
 {
 	int64_t due = INT64_MAX;
 	s->held_back = s->phase == SESSION_SPEAKS && !intake_takes_more(s);
+	intake_note_stall(s);
 	if (s->phase == SESSION_SPEAKS) {
 		if (!s->held_back)
 			due = smtp_server_deadline_ms(s->smtp);
@@ -545,6 +547,7 @@ void session_new(struct front *f, const struct listener *at, int fd, const struc
 	buf_init(&s->cipher, IN_BYTES_MAX);
 	link_init(&s->in_turns);
 	link_init(&s->in_warm);
+	link_init(&s->in_stalled);
 	list_add_last(&f->sessions, &s->in_front);
 	f->n_sessions++;
 	f->connections++;
