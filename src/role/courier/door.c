@@ -73,7 +73,7 @@ int64_t door_shut_for_ms(const struct door *one, int64_t now_ms)
 
 enum door_verdict door_ask(const struct doors *d, const struct door *one, int64_t now_ms)
 {
-	if (door_shut_for_ms(one, now_ms) > 0)
+	if (door_shut_for_ms(one, now_ms) > 0 || (one->silent && one->knocks > 0))
 		return DOOR_IS_SHUT;
 	if (one->knocks >= (one->answers ? DOOR_KNOCKS_MAX : 1))
 		return DOOR_OTHERS;

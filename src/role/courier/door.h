@@ -5,8 +5,8 @@
  * A knock is a connection that nobody has answered yet: it costs nothing but its place, and where nobody lives it keeps that for
  * half a minute. So an address that has not answered before gets one at a time, one that answered the last time a few; whoever
  * else wants to go there waits for what comes of them. All knocks together are bounded, those at addresses that answered the last
- * time not counted. An address that stayed silent is shut for a minute: nobody waits for it twice. What answers at once, be it
- * with a refusal, is never shut.
+ * time not counted. An address that stayed silent is shut for a moment, then one may knock again, and it stays shut for all others
+ * until that one is answered: nobody waits for it twice. What answers at once, be it with a refusal, is never shut.
  *
  * Units    Monotonic milliseconds, from the caller: there is no clock here.
  * Limits   the enum below; docs/LIMITS.md lists them. Where there is no more room, the address goes that was looked at longest ago.
@@ -24,7 +24,7 @@ enum {
 	DOORS_MAX = 20000,
 	DOORS_KNOCKS_MAX = 1000,   /* at addresses that did not answer the last time, or were never tried; all together */
 	DOOR_KNOCKS_MAX = 5,       /* at one that answered the last time; at others it is one */
-	DOOR_SHUT_MS = 60 * 1000,
+	DOOR_SHUT_MS = 10 * 1000,  /* shorter than a destination that fails is left alone by the queue */
 	DOOR_SILENT_MS = 2000,     /* what is over sooner than this was an answer */
 };
 
@@ -63,7 +63,7 @@ void doors_init(struct doors *d, uint64_t secret);
 void doors_fini(struct doors *d);                      /* nobody waits any more */
 struct door *doors_at(struct doors *d, struct str key);
 enum door_verdict door_ask(const struct doors *d, const struct door *one, int64_t now_ms);
-int64_t door_shut_for_ms(const struct door *one, int64_t now_ms); /* 0: it is not */
+int64_t door_shut_for_ms(const struct door *one, int64_t now_ms); /* 0: it is not, or somebody knocks again */
 /* True: it counts. door_over must hear that. */
 bool door_knock(struct doors *d, struct door *one);
 void door_over(struct doors *d, struct door *one, bool counted, enum door_end end, int64_t from_ms, int64_t now_ms);

@@ -77,7 +77,7 @@ static void who_answered_gets_more(void **state)
 		door_over(&doors, d, false, KNOCK_ANSWERED, now_ms, now_ms);
 }
 
-static void the_silent_is_shut_for_a_minute(void **state)
+static void the_silent_is_shut_for_a_moment(void **state)
 {
 	(void)state;
 	struct door *d = at(1);
@@ -88,9 +88,12 @@ static void the_silent_is_shut_for_a_minute(void **state)
 	assert_int_equal(ask(d), DOOR_IS_SHUT);
 	now_ms++;
 	assert_int_equal(ask(d), DOOR_OPEN);
-	assert_true(door_knock(&doors, d)); /* now one is enough to find out */
-	assert_int_equal(ask(d), DOOR_OTHERS);
-	door_over(&doors, d, true, KNOCK_ANSWERED, now_ms, now_ms);
+	assert_true(door_knock(&doors, d)); /* now one is enough to find out, and the others do not wait for him */
+	assert_int_equal(ask(d), DOOR_IS_SHUT);
+	door_over(&doors, d, true, KNOCK_DROPPED, now_ms, now_ms);
+	assert_int_equal(ask(d), DOOR_OPEN);
+	once(d, KNOCK_ANSWERED, 30000);
+	assert_int_equal(ask(d), DOOR_OPEN);
 	assert_int_equal(door_shut_for_ms(d, now_ms), 0);
 }
 
@@ -147,7 +150,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_stranger_gets_one, open_doors, close_doors),
 		cmocka_unit_test_setup_teardown(who_answered_gets_more, open_doors, close_doors),
-		cmocka_unit_test_setup_teardown(the_silent_is_shut_for_a_minute, open_doors, close_doors),
+		cmocka_unit_test_setup_teardown(the_silent_is_shut_for_a_moment, open_doors, close_doors),
 		cmocka_unit_test_setup_teardown(a_refusal_is_an_answer, open_doors, close_doors),
 		cmocka_unit_test_setup_teardown(knocks_are_bounded, open_doors, close_doors),
 		cmocka_unit_test_setup_teardown(doors_are_bounded, open_doors, close_doors),
