@@ -12,6 +12,7 @@
  * what still waits, as SHOW has it.
  * RECALL (id: the beginning of the keys, "shape/" ..., or nothing for all): a row for each thing that courier and resolver have learned
  * and that still counts: what, name, value (of "mta-sts" none), until.
+ * BY_DOMAIN (domain; "": all): a row for each domain of recipients, those with the most first; without body only some of them.
  * EXPLAIN (to, from): a row for each line of a story (mail/story.h), what would be done now with a letter; the last is its `answer`.
  *
  * REPORT (domain; "": all) has a row for each day of a domain whose TLS report has not been sent. With body there are BODYs
@@ -31,6 +32,7 @@ enum {
 	CONTROL_SESSIONS_MAX = 32,       /* commands that are being answered */
 	CONTROL_REFUSALS_MAX = 8,        /* who is being told that he may not, or not now */
 	CONTROL_WHY_MAX = 8,             /* readings of the history */
+	CONTROL_BY_DOMAIN_MAX = 2,       /* countings of the queue */
 	CONTROL_UNREAD_MAX = 256 << 10,  /* bytes of rows that nobody has read: then no more are made */
 	CONTROL_IDLE_MS = 5000,          /* from the connection to the command */
 	CONTROL_STALL_MS = 30000,        /* of rows that nobody reads, or an END */
@@ -39,7 +41,7 @@ enum {
 enum control_verb {
 	CONTROL_LIST, CONTROL_SHOW, CONTROL_RETRY, CONTROL_HOLD, CONTROL_RELEASE, CONTROL_BOUNCE,
 	CONTROL_REMOVE, CONTROL_STATUS, CONTROL_RELOAD, CONTROL_VERIFY, CONTROL_WHY, CONTROL_EXPLAIN,
-	CONTROL_REPORT, CONTROL_RECALL,
+	CONTROL_REPORT, CONTROL_RECALL, CONTROL_BY_DOMAIN,
 };
 
 /* Empty selectors select everything; older_s is an age in seconds, 0 for any. body: show the content,

@@ -376,6 +376,7 @@ const struct store_ops store_memory = {
 	.shift = memory_shift,
 	.counts = memory_counts,
 	.tally = memory_tally,
+	.glance = memory_glance,
 	.space = memory_space,
 	.tidy = memory_tidy,
 	.trim = memory_trim,

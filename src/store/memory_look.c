@@ -248,6 +248,25 @@ static bool next_key(const struct store *s, struct str after_key, struct str *ou
 	return found;
 }
 
+fault memory_glance(struct store *s, uint64_t after_number, struct arena *a, struct store_glance *out, size_t max, size_t *n_out)
+{
+	static const struct store_selector everything;
+	struct store_place place = { .begun = true, .after = after_number, .last = UINT64_MAX };
+	struct store_rcpt *rows = arena_try_alloc(a, (max + 1) * sizeof *rows);
+	struct store_message m = { .id = STR_NONE };
+	*n_out = 0;
+	if (rows == NULL)
+		return F_LIMIT;
+	size_t n;
+	fault f = memory_list(s, &everything, &place, a, rows, max, &n);
+	for (size_t i = 0; i < n && f == OK; i++) {
+		if (!str_eq(m.id, rows[i].id))
+			f = memory_message(s, rows[i].id, a, &m);
+		out[(*n_out)++] = (struct store_glance){ rows[i].number, rows[i].address, rows[i].key, rows[i].state, rows[i].next_s, m.arrived_s };
+	}
+	return f;
+}
+
 fault memory_tally(struct store *s, struct str after_key, struct arena *a, struct store_tally *out, size_t max, size_t *n_out)
 {
 	struct str key = after_key;

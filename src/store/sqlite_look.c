@@ -252,6 +252,31 @@ fault sqlite_tally(struct store *s, struct str after_key, struct arena *a, struc
 	return f;
 }
 
+fault sqlite_glance(struct store *s, uint64_t after_number, struct arena *a, struct store_glance *out, size_t max, size_t *n_out)
+{
+	sqlite3_stmt *st = sql(s, SQL_GLANCE);
+	bind_u64(st, 1, after_number);
+	bind_s64(st, 2, (int64_t)max);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
+	fault f = OK;
+	*n_out = 0;
+	while (f == OK && st != NULL && *n_out < max && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct store_glance *g = &out[*n_out];
+		*g = (struct store_glance){ .number = column_u64(st, 0), .state = state_of(sqlite3_column_int(st, 3)),
+			                    .next_s = sqlite3_column_int64(st, 4), .arrived_s = sqlite3_column_int64(st, 5) };
+		if (lease_find(s, g->number) != NULL)
+			g->state = RCPT_LEASED;
+		g->address = arena_try_copy(a, column_str(st, 1));
+		g->key = arena_try_copy(a, column_str(st, 2));
+		f = g->address.p != NULL && g->key.p != NULL ? OK : F_LIMIT;
+		*n_out += f == OK;
+	}
+	if (f == OK)
+		f = sql_fault(s, rc, NULL);
+	sql_done(st);
+	return f;
+}
+
 /* ---- observations ---- */
 
 /* They are worth keeping, not worth a flush of their own: they ride with the next commit, or go together when it is quiet. A commit

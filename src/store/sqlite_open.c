@@ -435,6 +435,7 @@ const struct store_ops store_sqlite = {
 	.shift = sqlite_shift,
 	.counts = sqlite_counts,
 	.tally = sqlite_tally,
+	.glance = sqlite_glance,
 	.space = sqlite_space,
 	.tidy = sqlite_tidy,
 	.trim = sqlite_trim,

@@ -129,6 +129,8 @@ struct store_place {
 
 /* What waits for one destination, what is leased of it included: how many, and when the first of them is due. */
 struct store_tally { struct str key; uint64_t queued; int64_t next_s; };
+/* As much of a recipient as it takes to count it; next_s: of what is queued. */
+struct store_glance { uint64_t number; struct str address, key; enum rcpt_state state; int64_t next_s, arrived_s; };
 struct store_counts { uint64_t messages, queued, leased, held, damaged, content_bytes, disk_bytes; };
 
 /* How far verify() has come: begins with zeros. */
@@ -223,6 +225,8 @@ struct store_ops {
 	/* Destinations in the order of their keys (bytes), those behind this one. It costs what counting their recipients in an index does:
 	 * some tenths of a microsecond each, no row is read. */
 	fault (*tally)(struct store *s, struct str after_key, struct arena *a, struct store_tally *out, size_t max, size_t *n_out);
+	/* Recipients in the order of their numbers, those behind this one. No checksum is looked at. */
+	fault (*glance)(struct store *s, uint64_t after_number, struct arena *a, struct store_glance *out, size_t max, size_t *n_out);
 	/* Room left where the store lives. */
 	fault (*space)(struct store *s, uint64_t *bytes_free_out, uint64_t *names_free_out);
 	/* Small work between turns: prepare, recycle and compact content files. Never more than a few ms;

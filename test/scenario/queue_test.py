@@ -40,6 +40,16 @@ class Queue(harness.Scenario):
         self.assertEqual(len(server.queue_list("--to", "three@elsewhere.test")), 1)
         self.assertEqual(len(server.queue_list("--user", "jada")), 3)
         self.assertEqual(server.queue_list("--older", "1h"), [])
+        by_domain = server.queue_list("--by", "domain")
+        self.assertEqual([(row["domain"], row["waiting"], row["in_hand"], row["held"]) for row in by_domain],
+                         [("there.test", 0, 0, 2), ("elsewhere.test", 0, 0, 1)])
+        for row in by_domain:
+            self.assertLessEqual({"damaged", "oldest", "next_attempt", "destination", "sessions", "allowed", "ceiling", "slowed_until",
+                                  "why"}, set(row))
+        self.assertEqual([line.split()[:4] for line in server.queue("list", "--by", "domain", "--domain", "there.test").splitlines()],
+                         [["DOMAIN", "WAITING", "IN", "HAND"], ["there.test", "0", "0", "2"]])
+        server.queue("retry", "--by", "domain", status=2)
+        server.queue("list", "--by", "domain", "--older", "1h", status=2)
         first = next(row["id"] for row in listing if row["recipient"] == "one@there.test")
         shown = server.queue("show", first)
         self.assertIn("one@there.test", shown)

@@ -25,6 +25,7 @@ struct queue {
 	struct control_request request;
 	bool everything;                 /* --all */
 	bool backup;                     /* the second word is a directory */
+	bool by_domain;
 	bool header_printed;
 	struct buf body;                 /* with --json, where it becomes one line */
 };
@@ -146,6 +147,36 @@ static void show_row(struct queue *q, const json_t *o)
 	show_dialogue(text_in_json(o, "dialogue"));
 }
 
+/* "-" where there is none; soon: it is to come. */
+static void span_of(char out[16], const json_t *o, const char *key, bool soon)
+{
+	int64_t at, now = time(NULL);
+	(void)snprintf(out, 16, "-");
+	if (wall_time(text_in_json(o, key), &at))
+		span(out, soon ? at - now : now - at);
+}
+
+static void domain_row(struct queue *q, const json_t *o)
+{
+	char oldest[16], next[16], sessions[64];
+	struct str why = text_in_json(o, "why");
+	span_of(oldest, o, "oldest", false);
+	span_of(next, o, "next_attempt", true);
+	snprintf(sessions, sizeof sessions, "%lld/%lld/%lld", number_in_json(o, "sessions"), number_in_json(o, "allowed"),
+	         number_in_json(o, "ceiling"));
+	if (!q->header_printed)
+		printf("%-32s %8s %7s %6s %6s %6s %9s\n", "DOMAIN", "WAITING", "IN HAND", "HELD", "OLDEST", "NEXT", "SESSIONS");
+	q->header_printed = true;
+	print_padded(text_in_json(o, "domain"), 33);
+	printf("%8lld %7lld %6lld %6s %6s %9s\n", number_in_json(o, "waiting"), number_in_json(o, "in_hand"),
+	       number_in_json(o, "held") + number_in_json(o, "damaged"), oldest, next, sessions);
+	if (why.n > 0) {
+		fputs("    ", stdout);
+		print_safely(why);
+		putchar('\n');
+	}
+}
+
 static void on_row(void *owner, struct str json)
 {
 	struct queue *q = owner;
@@ -154,7 +185,9 @@ static void on_row(void *owner, struct str json)
 		return;
 	}
 	json_t *o = json_loadb(json.p, json.n, 0, NULL);
-	if (q->request.verb == CONTROL_SHOW)
+	if (q->request.verb == CONTROL_BY_DOMAIN)
+		domain_row(q, o);
+	else if (q->request.verb == CONTROL_SHOW)
 		show_row(q, o);
 	else
 		list_row(q, o);
@@ -191,7 +224,8 @@ static void on_end(void *owner, int status, struct str text)
 		body_as_json(q);
 	if (text.n == 0)
 		return;
-	bool news = status == 0 || (q->request.verb == CONTROL_LIST && !q->common.json);
+	bool lists = q->request.verb == CONTROL_LIST || q->request.verb == CONTROL_BY_DOMAIN;
+	bool news = status == 0 || (lists && !q->common.json);
 	if (!q->common.json || status != 0)
 		say(news ? stdout : stderr, "%.*s", STR_ARG(text));
 }
@@ -254,6 +288,10 @@ static int take_option(struct queue *q, int argc, char **argv, int at, int *word
 		q->request.body = 1;
 		return 1;
 	}
+	if (strcmp(argv[at], "--by") == 0 && at + 1 < argc && strcmp(argv[at + 1], "domain") == 0) {
+		q->by_domain = true;
+		return 2;
+	}
 	if (strcmp(argv[at], "--all") == 0) {
 		q->everything = true;
 		return 1;
@@ -265,6 +303,21 @@ static bool names_something(const struct queue *q)
 {
 	const struct control_request *r = &q->request;
 	return r->id.n + r->to.n + r->from.n + r->user.n + r->domain.n > 0 || r->older_s > 0;
+}
+
+/* NULL: --by domain stands where it belongs. */
+static const char *by_domain_misused(struct queue *q)
+{
+	struct control_request *r = &q->request;
+	if (!q->by_domain)
+		return NULL;
+	if (q->backup || r->verb != CONTROL_LIST)
+		return "--by domain goes with `list`";
+	if (r->id.n + r->to.n + r->from.n + r->user.n > 0 || r->older_s > 0)
+		return "--by domain counts whole domains: --domain is the only selector that it takes";
+	r->verb = CONTROL_BY_DOMAIN;
+	r->body = q->everything;
+	return NULL;
 }
 
 static struct str nearest_verb(const char *word)
@@ -301,6 +354,9 @@ static int run(int argc, char **argv)
 	}
 	if (words == 0)
 		return command_usage(&command_queue, "what? list, show, retry, hold, release, bounce, remove, verify or backup");
+	const char *misused = by_domain_misused(&q);
+	if (misused != NULL)
+		return command_usage(&command_queue, misused);
 	if (q.backup)
 		return q.request.id.n > 0 ? queue_backup(&q.common, q.request.id)
 		                          : command_usage(&command_queue, "backup to which directory? it is made, or must be empty");
@@ -325,6 +381,8 @@ const struct command command_queue = {
 	.usage = "list|show|retry|hold|release|bounce|remove|verify|backup [ID|DIR] [SELECTOR ...] [--json] [-c FILE]",
 	.summary = "show the queue, and do something about it",
 	.help = "  list              a line for each recipient that waits\n"
+	        "  list --by domain  a line for each recipient domain, those with the most first: what waits, is being delivered, is held;\n"
+	        "                    sessions now/allowed now/at most, and why fewer are allowed. The first 20, or --all\n"
 	        "  show ID           everything about one message; --body: its text, too\n"
 	        "  retry             try again now\n"
 	        "  hold, release     keep back until released. `hold` works without a running server, too\n"
@@ -340,13 +398,15 @@ const struct command command_queue = {
 	        "  --user NAME       who handed it in\n"
 	        "  --domain DOMAIN   the recipient's domain\n"
 	        "  --older AGE       arrived longer ago than 90s, 15m, 4h, 2d\n"
-	        "  --all             everything, where a selector is demanded\n"
+	        "  --all             everything, where a selector is demanded; with --by domain, every domain\n"
 	        "  --json            JSON Lines: id, sender, recipient, state, attempts, next_attempt, arrived,\n"
-	        "                    last_reply, size\n"
+	        "                    last_reply, size. With --by domain: domain, waiting, in_hand, held, damaged, oldest,\n"
+	        "                    next_attempt, destination, sessions, allowed, ceiling, rate, rate_seconds, slowed_until, why\n"
 	        "  -c FILE           the configuration (default: " DEFAULT_CONF_PATH ")\n"
 	        "\n"
 	        "Several selectors must all match. Exit status 0; 1 if nothing matched; 69 if no server answers.\n",
 	.example = "  sealpost queue list --domain example.net --older 1h\n"
+	           "  sealpost queue list --by domain\n"
 	           "  sealpost queue retry --to jada@example.net\n",
 	.run = run,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* role/spool/control.c -- the operator's socket: one request, rows of JSON, an end. */
+#include "role/spool/by_domain.h"
 #include "role/spool/spool.h"
 
 #include <stdio.h>
@@ -23,7 +24,7 @@ enum {
 	STATUS_MAX = 1 << 20,
 };
 
-enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, REPORTING, RECALLING, ACTING, ASKING, EXPLAINING, ENDED };
+enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, REPORTING, RECALLING, BY_DOMAIN, ACTING, ASKING, EXPLAINING, ENDED };
 
 struct control_session {
 	struct link in_spool;
@@ -45,6 +46,7 @@ struct control_session {
 	struct why_round *why;
 	struct report_round *report;
 	struct memories_round *recall;
+	struct domains_round *domains;
 	struct explanation *explanation;
 };
 
@@ -60,6 +62,7 @@ static void session_free(struct control_session *c)
 	why_end(&c->why);
 	report_end(&c->report);
 	memories_end(&c->recall);
+	domains_end(&c->domains);
 	explain_cancel(&c->explanation);
 	channel_close(&c->channel);
 	arena_free(&c->arena);
@@ -241,6 +244,20 @@ static void recall_now(struct control_session *c)
 		end(c, status, last_words.text);
 }
 
+static void by_domain_now(struct control_session *c)
+{
+	struct why last_words = { "" };
+	int status = 0;
+	if (c->domains == NULL && c->spool->n_domains_rounds >= CONTROL_BY_DOMAIN_MAX) {
+		end(c, STATUS_UNAVAILABLE, "the queue is being counted for as many as at a time can be; try again in a moment");
+		return;
+	}
+	if (c->domains == NULL)
+		c->domains = domains_begin(c->spool, c->channel, c->which.domain, c->body);
+	if (!domains_some(c->domains, &status, &last_words))
+		end(c, status, last_words.text);
+}
+
 /* It keeps a place that somebody else may want. */
 static bool is_stalled(struct control_session *c, int64_t now_ms)
 {
@@ -256,7 +273,8 @@ static void act_some(struct control_session *c);
 /* What is told, or done, a little at a time. */
 static void (*const some_of[])(struct control_session *c) = {
 	[LISTING] = list_some, [SENDING_BODY] = body_some, [VERIFYING] = verify_some, [TELLING_WHY] = why_now,
-	[REPORTING] = report_now, [RECALLING] = recall_now, [ACTING] = act_some,
+	[REPORTING] = report_now, [RECALLING] = recall_now, [BY_DOMAIN] = by_domain_now,
+	[ACTING] = act_some,
 };
 
 /* A little at a time: a long list does not keep mail waiting, and fills no memory. */
@@ -412,14 +430,14 @@ static void explain(struct control_session *c)
 static void take_request(struct control_session *c, const struct control_request *m)
 {
 	static const char *const verbs[] = { "list", "show", "retry", "hold", "release", "bounce", "remove", "status",
-		                             "reload", "verify", "why", "explain", "report", "recall" };
+		                             "reload", "verify", "why", "explain", "report", "recall", "by-domain" };
 	struct spool *s = c->spool;
 	if (m->verb >= COUNT(verbs)) {
 		end(c, 2, "this server does not know the command: is it an older one?");
 		return;
 	}
 	c->verb = (enum control_verb)m->verb;
-	c->body = (c->verb == CONTROL_SHOW || c->verb == CONTROL_REPORT) && m->body != 0;
+	c->body = (c->verb == CONTROL_SHOW || c->verb == CONTROL_REPORT || c->verb == CONTROL_BY_DOMAIN) && m->body != 0;
 	c->which = (struct store_selector){
 		.id = arena_copy(c->arena, m->id), .to = arena_copy(c->arena, m->to),
 		.from = arena_copy(c->arena, m->from), .user = arena_copy(c->arena, m->user),
@@ -450,6 +468,9 @@ static void take_request(struct control_session *c, const struct control_request
 		go_on(c);
 	} else if (c->verb == CONTROL_REPORT) {
 		c->phase = REPORTING;
+		go_on(c);
+	} else if (c->verb == CONTROL_BY_DOMAIN) {
+		c->phase = BY_DOMAIN;
 		go_on(c);
 	} else if (c->verb == CONTROL_RECALL) {
 		c->phase = RECALLING;

@@ -11,6 +11,7 @@
  *     record.c    what is committed becomes history   why.c       all that is known of a letter
  *     explain.c   what would be done with a letter?   observe.c   what courier and resolver have learned
  *     recall.c    that, for the operator              shape.c     how much each destination is given
+ *     by_domain.h how much waits for each domain
  *
  * Everything that finishes within one turn of the loop (messages, outcomes, the notices they cause) is committed
  * together at its end; only then is anybody told. Neighbours are treated as hostile: what does not fit is
@@ -205,7 +206,7 @@ struct spool {
 
 	struct acceptor *control;
 	struct list controls;
-	size_t n_controls, n_refusals, n_whys;
+	size_t n_controls, n_refusals, n_whys, n_domains_rounds;
 	uint64_t control_owner;          /* may command us, too */
 	uint64_t next_request;
 

@@ -300,6 +300,34 @@ static void counts_stay_true(void **state)
 	assert_int_equal(counts(f).content_bytes, 0);
 }
 
+static void recipients_at_a_glance(void **state)
+{
+	struct fixture *f = *state;
+	struct store_rcpt r[] = { rcpt_to("1@b", "mx:b", NOW), rcpt_to("2@b", "mx:b", NOW + 9), rcpt_to("3@a", "mx:a", NOW + 1) }, out[8];
+	struct store_glance g[8];
+	size_t n;
+	r[2].state = RCPT_HELD;
+	assert_int_equal(put(f, "m1", STR("x"), r, 2), OK);
+	assert_int_equal(put(f, "m2", STR("x"), &r[2], 1), OK);
+	assert_int_equal(lease(f, NOW, out, 8), 1);
+	assert_int_equal(f->ops->glance(f->store, 0, f->arena, g, 2, &n), OK);
+	assert_int_equal(n, 2);
+	assert_str(g[0].address, "1@b");
+	assert_str(g[0].key, "mx:b");
+	assert_int_equal(g[0].state, RCPT_LEASED);
+	assert_int_equal(g[1].state, RCPT_QUEUED);
+	assert_int_equal(g[1].next_s, NOW + 9);
+	assert_int_equal(f->ops->glance(f->store, g[1].number, f->arena, g, 8, &n), OK);
+	assert_int_equal(n, 1);
+	assert_str(g[0].address, "3@a");
+	assert_int_equal(g[0].state, RCPT_HELD);
+	struct store_message m;
+	assert_int_equal(f->ops->message(f->store, STR("m2"), f->arena, &m), OK);
+	assert_int_equal(g[0].arrived_s, m.arrived_s);
+	assert_int_equal(f->ops->glance(f->store, g[0].number, f->arena, g, 8, &n), OK);
+	assert_int_equal(n, 0);
+}
+
 static void destinations_are_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -339,6 +367,7 @@ int main(void)
 		CASE(destinations_are_counted),
 		CASE(a_domain_is_found_in_parts),
 		CASE(counts_stay_true),
+		CASE(recipients_at_a_glance),
 	};
 	return contract_run(cases, COUNT(cases));
 }

@@ -122,6 +122,12 @@ static fault content(struct store *s, struct str id, uint64_t offset, char *to, 
 	return h.content_fault != OK ? h.content_fault : store_memory.content(s, id, offset, to, room, n_out);
 }
 
+static fault glance(struct store *s, uint64_t after, struct arena *a, struct store_glance *out, size_t max, size_t *n_out)
+{
+	h.glances++;
+	return (h.glance != NULL ? h.glance : store_memory.glance)(s, after, a, out, max, n_out);
+}
+
 static fault space(struct store *s, uint64_t *bytes, uint64_t *names)
 {
 	(void)s;
@@ -199,6 +205,7 @@ void house_prepare(void)
 	ops.content = content;
 	ops.trim = trim;
 	ops.recall_some = recall_some;
+	ops.glance = glance;
 	ops.space = space;
 	assert_int_equal(store_memory.open(STR_NONE, NULL, &h.store, NULL), OK);
 }

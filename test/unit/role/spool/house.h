@@ -54,7 +54,8 @@ struct house {
 	fault commit_fault, content_fault;
 	uint64_t bytes_free, names_free;
 	struct { unsigned n; struct str prefix; uint64_t most, bytes; } trims; /* calls of trim, and the last one */
-	unsigned slices;                 /* calls of recall_some */
+	unsigned slices, glances;        /* calls of recall_some and glance */
+	fault (*glance)(struct store *s, uint64_t after, struct arena *a, struct store_glance *out, size_t max, size_t *n_out); /* instead */
 	unsigned commits;                /* calls of commit */
 	size_t most_messages, most_outcomes, most_both; /* in one call */
 	char socket[64];                 /* in a folder of its own, where the history is, too */
