@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test coverage crash fuzz idle inject powercut testssl timing soak install bench growth profile clean help
+.PHONY: run build test coverage crash fuzz idle shaping inject powercut testssl timing soak install bench growth profile clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -12,6 +12,7 @@ help:
 	@echo "make crash    cut the power at every operation of the store, try every state (CRASH_SEEDS=4)"
 	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
 	@echo "make idle     ten thousand idle TLS connections: what they cost, what others notice"
+	@echo "make shaping  half of a thousand destinations never answer: at what rate the others get their letters (root)"
 	@echo "make inject   kill and fail every process at each of its system calls (an hour; see test/inject/README.md)"
 	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
 	@echo "make soak     half an hour of mixed load with roles killed: all accounted for, memory steady (root; test/soak/README.md)"
@@ -92,6 +93,15 @@ idle:
 	@test -f build-clang/build.ninja || CC="ccache clang" meson setup build-clang --werror -Doptimization=1
 	ninja -C build-clang sealpost
 	ulimit -n $$(ulimit -Hn); SEALPOST=build-clang/sealpost MEASURED=build-clang/sealpost IDLE_CONNECTIONS=$(IDLE_CONNECTIONS) PYTHONPATH=test/scenario python3 test/scenario/idle_test.py
+
+# DEAD_HOSTS_LETTERS (20) to each of DEAD_HOSTS_DESTINATIONS (1000).
+DEAD_HOSTS_LETTERS ?= 20
+shaping:
+	dev/setup build test
+	@test -f build-clang/build.ninja || CC="ccache clang" meson setup build-clang --werror -Doptimization=1
+	ninja -C build-clang sealpost
+	SEALPOST=build-clang/sealpost DEAD_HOSTS_FULL=1 DEAD_HOSTS_LETTERS=$(DEAD_HOSTS_LETTERS) SCENARIO_PATIENCE_S=600 PYTHONPATH=test/scenario \
+		PYTHONDONTWRITEBYTECODE=1 python3 test/scenario/dead_hosts_test.py
 
 coverage:
 	dev/setup build test coverage

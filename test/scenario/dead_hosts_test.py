@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: ISC
 """A thousand destinations of which half never answer, or answer slowly: the other half does not notice."""
 import os
+import pathlib
+import tempfile
 import time
+import unittest
 
 import harness
 from harness import Sealpost
@@ -14,6 +17,7 @@ JADA = ("jada", Sealpost.PASSWORDS["jada"])
 DESTINATIONS = int(os.environ.get("DEAD_HOSTS_DESTINATIONS", "1000"))
 LETTERS = int(os.environ.get("DEAD_HOSTS_LETTERS", "2"))  # to each of them
 SLOW_S = 20
+FULL = "DEAD_HOSTS_FULL" in os.environ  # make shaping: how much the others notice, in figures
 
 
 def setUpModule():
@@ -29,7 +33,9 @@ class DeadHosts(harness.Scenario):
         """living, others: numbers of destinations that answer, and of such that do not, or slowly."""
         living_at = {n: place(n, 10) for n in living}
         others_at = {n: place(n, 20) for n in others}
-        zones = Zones(self.folder)
+        folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+        folder.chmod(0o755)
+        zones = Zones(folder)
         zone = zones.zone("there.test", secure=False)
         for n, address in {**living_at, **others_at}.items():
             zone.mx(f"d{n}", f"mx.d{n}.there.test").a(f"mx.d{n}", address)
@@ -38,7 +44,7 @@ class DeadHosts(harness.Scenario):
         self.start(BlackHole())
         self.start(zones)
         self.server = self.start(Sealpost(
-            self.folder, route="otherwise direct", direct="family ipv4\n    allow-loopback yes\n    tls opportunistic",
+            folder, route="otherwise direct", direct="family ipv4\n    allow-loopback yes\n    tls opportunistic",
             limits="recipients 1000", program=program,
             extra=f"resolver {{\n    server {zones.server}\n    trust-anchor {zones.anchor}\n}}\n"))
         self.living_at, self.others_at = living_at, others_at
@@ -74,6 +80,35 @@ class DeadHosts(harness.Scenario):
         waiting = self.server.queue_list()
         self.assertEqual(len(waiting), LETTERS * (DESTINATIONS // 2))
         self.assertTrue(all(row["last_reply"] == "" for row in waiting))
+
+    def test_slow_ones_hold_up_nobody(self):
+        """Each of their replies takes so long that a letter to them takes minutes."""
+        everybody = range(DESTINATIONS // 2)
+        living, slow = everybody[::2], everybody[1::2]
+        self.begin(living, slow, slow=slow)
+        for _ in range(LETTERS):
+            self.send(*everybody)
+        harness.wait_until(lambda: self.living_have(LETTERS), "the letters for the living")
+        self.assertEqual(sum(self.village.taken.values()), LETTERS * len(living))
+        self.assertEqual(self.gave_up(), [])
+        self.server.expect_dead = True  # else each of them would be waited for
+        self.server.kill()
+
+    @unittest.skipUnless(FULL, "make shaping")
+    def test_rates(self):
+        """Two runs, one without the dead; printed, not judged."""
+        took_s = {}
+        for half_is_dead in (False, True, False, True):
+            took_s.setdefault(half_is_dead, []).append(self.run_once(half_is_dead))
+            self.stop_all()
+        letters = LETTERS * DESTINATIONS // 2
+        for half_is_dead, what in ((False, "without the dead"), (True, "with as many that never answer")):
+            best = min(took_s[half_is_dead])
+            print(f"{what:32} {letters} letters to {DESTINATIONS // 2} destinations in {best:5.1f} s: {letters / best:6.0f}/s")
+
+    def stop_all(self):
+        while self.started:
+            self.started.pop().stop()
 
 
 if __name__ == "__main__":
