@@ -403,6 +403,8 @@ static void on_free(void *role)
 	map_free(&f->neighbourhoods);
 	map_free(&f->asks);
 	map_free(&f->lookups);
+	names_forget(f);
+	map_free(&f->names);
 	free(f);
 }
 
@@ -434,6 +436,8 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	f->refusals = (struct tally){ .wears_off_ms = REFUSALS_WEAR_OFF_MS, .own = &f->crowd.own->refusals };
 	f->asks = map_new(0);
 	f->lookups = map_new(0);
+	f->names = map_new(random_u64());
+	list_init(&f->named);
 	timer_init(&f->grace, loop, grace_is_over, f);
 	timer_init(&f->cool, loop, warmth_cool, f);
 	timer_init(&f->stall, loop, intake_go_on, f);

@@ -64,6 +64,8 @@ enum {
 	HANDSHAKE_MS = 20 * 1000,    /* for the rest, and for its turn */
 	SLOT_MS = 1000,              /* a handshake that takes longer no longer keeps others waiting */
 	NAME_MS = 5 * 1000,          /* for the name of a local user */
+	NAME_KEPT_MS = 60 * 1000,    /* a client's name is not looked up again for so long, or less if the DNS says so ... */
+	NAMES_KEPT_MAX = 256,        /* ... of so many clients, the latest */
 	WRITE_MS = 5 * 60 * 1000,    /* for a client to take what we have said, or at least ... */
 	WRITE_BYTES_MIN = 4 << 10,   /* ... so much of it */
 	LINGER_MS = 5 * 1000,        /* for the last reply to arrive before the connection is gone */
@@ -109,6 +111,8 @@ struct front {
 	struct list stalled;            /* sessions with content that the spool does not read fast enough */
 	struct timer stall;
 	struct map *asks, *lookups;     /* number -> session */
+	struct map *names;              /* names.c: client -> its name, for a while */
+	struct list named;              /* of them, the oldest first */
 	uint64_t next_number;
 
 	bool draining;
@@ -250,6 +254,7 @@ struct session {
 	struct str name_claimed;        /* by the address; not yet confirmed by the name */
 	uint64_t lookup;                /* the resolver's question under way; 0: none */
 	bool asks_address;              /* it is the second one */
+	uint32_t name_ttl_s;            /* the least of the answers so far */
 	bool trusted;
 	char mechanism[24];             /* of the last AUTH */
 	struct str user;                /* logged in, or the account on a local socket */
@@ -311,6 +316,7 @@ void warmth_cool(void *front);                  /* the timer's: those without tr
 /* names.c */
 void session_look_up(struct session *s);
 void session_drop_lookup(struct session *s);
+void names_forget(struct front *f);
 void session_on_resolver(struct front *f, unsigned kind, const void *msg);
 void session_ask_user(struct session *s, uint32_t uid);        /* session_named follows */
 void session_on_user(struct front *f, const struct to_role_user *m);

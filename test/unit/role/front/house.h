@@ -57,6 +57,8 @@ struct house {
 	uint64_t login_delay_ms;
 
 	const char *claimed_name, *name_address; /* of the client; NULL: none */
+	uint64_t name_ttl_s;
+	size_t looked_up;         /* questions to the resolver */
 
 	pthread_t signer;
 	int signer_fd;

@@ -324,6 +324,57 @@ static void give_page(uint64_t instance, bool own)
 	house_turn(&h, 0);
 }
 
+/* ---- names ---- */
+
+static void visit_from(const char *address, size_t questions)
+{
+	size_t before = h.looked_up;
+	client_open_from(&c, &h, LISTENER_MX, address);
+	client_hello(&c);
+	house_turn(&h, 0);
+	assert_int_equal(h.looked_up - before, questions);
+	client_close(&c);
+}
+
+static void a_name_is_looked_up_again_after_a_while(void **state)
+{
+	(void)state;
+	house_give_resolver(&h);
+	h.claimed_name = "client.example";
+	h.name_address = "127.0.0.1";
+	visit_from("127.0.0.1:0", 2); /* the DNS gives it for no time at all */
+	h.name_ttl_s = NAME_KEPT_MS / 1000 + 1;
+	visit_from("127.0.0.1:0", 2);
+	visit_from("127.0.0.1:0", 0);
+	move_clock(NAME_KEPT_MS - 1);
+	visit_from("127.0.0.1:0", 0);
+	move_clock(1);
+	h.name_ttl_s = 1;
+	visit_from("127.0.0.1:0", 2);
+	move_clock(999);
+	visit_from("127.0.0.1:0", 0);
+	move_clock(1);
+	visit_from("127.0.0.1:0", 2);
+}
+
+static void so_many_names_are_kept(void **state)
+{
+	(void)state;
+	house_give_resolver(&h);
+	h.name_ttl_s = 3600;
+	for (size_t i = 0; i <= NAMES_KEPT_MAX; i++) {
+		char from[32];
+		(void)snprintf(from, sizeof from, "127.0.%zu.%zu:0", i / 200 + 1, i % 200 + 1);
+		visit_from(from, 1); /* it has no name, which is an answer, too */
+		if (i == NAMES_KEPT_MAX - 1)
+			visit_from("127.0.1.1:0", 0);
+	}
+	visit_from("127.0.1.2:0", 0);
+	visit_from("127.0.1.1:0", 1);
+}
+
+/* ---- pages ---- */
+
 static void the_last_page_counts(void **state)
 {
 	(void)state;
@@ -361,6 +412,8 @@ int main(void)
 		TEST(attack_62_late_handshakes_have_a_ceiling),
 		TEST(as_many_as_may_keep_their_buffers),
 		TEST(an_envelope_has_a_ceiling),
+		TEST(a_name_is_looked_up_again_after_a_while),
+		TEST(so_many_names_are_kept),
 		TEST(the_last_page_counts),
 		TEST(a_page_too_many_is_not_passed_over),
 		TEST(a_page_that_cannot_be_written_is_not_passed_over),
