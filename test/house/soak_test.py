@@ -128,9 +128,9 @@ class Memory(unittest.TestCase):
     def test_growth(self):
         n = 2 * watch.ENOUGH
         for values, grows in (([10000] * n, False), ([10000 + 20 * (i % 7) for i in range(n)], False),
-                              ([10000 + 200 * i for i in range(n)], True), ([20000 - 100 * i for i in range(n)], False),
-                              ([50000] + [10000] * (n - 1), False), ([10000] * watch.ENOUGH + [12000] * watch.ENOUGH, False),
-                              ([10000] * watch.ENOUGH + [12100] * watch.ENOUGH, True)):
+                              ([10000 + 500 * i for i in range(n)], True), ([20000 - 100 * i for i in range(n)], False),
+                              ([50000] + [10000] * (n - 1), False), ([10000] * watch.ENOUGH + [11000 + watch.GROWTH_KB] * watch.ENOUGH, False),
+                              ([10000] * watch.ENOUGH + [11001 + watch.GROWTH_KB] * watch.ENOUGH, True)):
             rows, troubles, is_judged = self.steady(values)
             self.assertTrue(is_judged)
             self.assertEqual(bool(troubles), grows, troubles)

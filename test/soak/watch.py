@@ -9,8 +9,9 @@ import threading
 import time
 
 PAUSE_S = 5
-# More than so much above what was before counts as growth. The floor is what a role's heap moves by without any load to speak of.
-GROWTH_SHARE, GROWTH_KB = 0.10, 1024
+# More than so much above what was before counts as growth. A heap keeps what its busiest moment took, and the courier alone may keep a
+# hundred connections of 47 KB for later letters: 5 MB are such a moment more. In half an hour they are also some 200 octets a letter.
+GROWTH_SHARE, GROWTH_KB = 0.10, 5120
 # What is opened once and kept: the history's files, the resolver's sockets. A leak for each kill or reload is more.
 GROWTH_FDS = 8
 ENOUGH = 20  # samples, in each half of what is judged
