@@ -111,10 +111,7 @@ static unsigned room_of(struct spool *s, struct str key, const struct destinatio
 		struct pace_limits limits = limits_of(s, key);
 		pace_init(&unknown, &limits);
 	}
-	unsigned in_hand = d != NULL ? d->jobs : 0, room = pace_room(pace, in_hand, now_ms, again_ms_out);
-	if (room > 0 && pace->state == PACE_NEW && s->paces.in_hand[PACE_NEW] >= SPOOL_NEW_CROWD)
-		return in_hand == 0;
-	return room;
+	return pace_room(pace, d != NULL ? d->jobs : 0, now_ms, again_ms_out);
 }
 
 bool shape_has_room(struct spool *s, struct str key)
@@ -149,6 +146,8 @@ static struct store_grant grant(void *owner, struct str key)
 	if (!adapts(key))
 		return g;
 	g.lane = d == NULL || d->pace.state == PACE_NEW;
+	if (g.lane == 1 && g.messages > 0 && s->paces.in_hand[PACE_NEW] >= SPOOL_NEW_CROWD)
+		g.messages = d == NULL || d->jobs == 0;
 	if (g.messages > 0 && d != NULL && d->pace.state == PACE_RESTING) {
 		if (s->paces.in_hand[PACE_RESTING] + s->probes < SPOOL_PROBES_MAX) {
 			s->probes++;
