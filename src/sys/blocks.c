@@ -13,6 +13,8 @@ struct blocks {
 	char *base;
 	size_t block_bytes, n;
 	size_t *idle, n_idle;   /* numbers of the blocks that nobody has; the last goes first */
+	void *at_hand[BLOCKS_AT_HAND];  /* and those that go before them */
+	size_t n_at_hand;
 };
 
 struct blocks *blocks_new(size_t block_bytes, size_t n)
@@ -46,6 +48,8 @@ void blocks_free(struct blocks **p_ref)
 
 void *blocks_take(struct blocks *p)
 {
+	if (p->n_at_hand > 0)
+		return p->at_hand[--p->n_at_hand];
 	return p->n_idle > 0 ? p->base + p->idle[--p->n_idle] * p->block_bytes : NULL;
 }
 
@@ -58,7 +62,12 @@ bool blocks_hold(const struct blocks *p, const void *block)
 void blocks_give(struct blocks *p, void *block)
 {
 	size_t at = (size_t)((char *)block - p->base);
-	check(blocks_hold(p, block) && at % p->block_bytes == 0 && p->n_idle < p->n);
+	check(blocks_hold(p, block) && at % p->block_bytes == 0 && p->n_idle + p->n_at_hand < p->n);
+	if (p->n_at_hand < BLOCKS_AT_HAND) {
+		explicit_bzero(block, p->block_bytes);
+		p->at_hand[p->n_at_hand++] = block;
+		return;
+	}
 	/* The kernel keeps what is locked: then the bytes are overwritten at least. */
 	if (madvise(block, p->block_bytes, MADV_DONTNEED) != 0)
 		explicit_bzero(block, p->block_bytes);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * sys/blocks.h -- blocks of one size on pages of their own: what is given back goes back to the kernel at once.
+ * sys/blocks.h -- blocks of one size on pages of their own: what is given back goes back to the kernel at once, but for a few.
  *
- * In the heap a large block that comes and goes leaves holes between the small ones that stay.
+ * In the heap a large block that comes and goes leaves holes between the small ones that stay. The few that stay at hand spare
+ * who takes one for a moment the kernel's work of taking pages away and bringing others.
  *
- * Limits   A number of blocks, said at the beginning; it costs addresses, and memory only while a block is taken.
+ * Limits   A number of blocks, said at the beginning; it costs addresses, and memory only while a block is taken, or was among the
+ *          last BLOCKS_AT_HAND that were given back.
  * Threads  None: all from one.
  * Tests    test/unit/sys/blocks_test.c
  */
@@ -13,6 +15,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+enum { BLOCKS_AT_HAND = 16 };
 
 struct blocks;
 

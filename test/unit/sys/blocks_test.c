@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "sys/blocks.h"
 
@@ -43,6 +44,51 @@ static void blocks_are_apart_and_come_back_empty(void **state)
 	blocks_free(&p);
 }
 
+/* Those that stay at hand come back empty, as the others do, and no block has two owners. */
+static void many_come_and_go(void **state)
+{
+	enum { MANY = BLOCKS_AT_HAND + 3 };
+	char *blocks[MANY];
+	(void)state;
+	struct blocks *p = blocks_new(5000, MANY);
+	assert_non_null(p);
+	for (int turn = 0; turn < 3; turn++) {
+		for (int i = 0; i < MANY; i++) {
+			blocks[i] = blocks_take(p);
+			assert_true(blocks[i] != NULL && is_zero(blocks[i], blocks_size(p)));
+			memset(blocks[i], 1 + i, blocks_size(p));
+		}
+		assert_null(blocks_take(p));
+		for (int i = 0; i < MANY; i++)
+			assert_true(blocks[i][0] == 1 + i && blocks[i][blocks_size(p) - 1] == 1 + i);
+		for (int i = 0; i < MANY; i++)
+			blocks_give(p, blocks[i]);
+	}
+	blocks_free(&p);
+}
+
+/* Beyond them the kernel has its pages back. */
+static void few_stay_at_hand(void **state)
+{
+	enum { MANY = BLOCKS_AT_HAND + 3 };
+	char *blocks[MANY];
+	unsigned char here;
+	size_t n = 0;
+	(void)state;
+	struct blocks *p = blocks_new(1, MANY);
+	assert_non_null(p);
+	for (int i = 0; i < MANY; i++)
+		memset(blocks[i] = blocks_take(p), 1, blocks_size(p));
+	for (int i = 0; i < MANY; i++)
+		blocks_give(p, blocks[i]);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(mincore(blocks[i], blocks_size(p), &here), 0);
+		n += here & 1;
+	}
+	assert_int_equal(n, BLOCKS_AT_HAND);
+	blocks_free(&p);
+}
+
 static void it_knows_its_own(void **state)
 {
 	(void)state;
@@ -63,6 +109,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blocks_are_apart_and_come_back_empty),
+		cmocka_unit_test(many_come_and_go),
+		cmocka_unit_test(few_stay_at_hand),
 		cmocka_unit_test(it_knows_its_own),
 	};
 	return cmocka_run_group_tests_name("sys/blocks", tests, NULL, NULL);
