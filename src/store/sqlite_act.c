@@ -61,25 +61,11 @@ static fault place_begin(struct store *s, const struct store_selector *which, st
 	return f;
 }
 
-/* The whole row, if all of it matches. False: there is no room for it. */
-static bool take(struct walk *w, uint64_t number, fault *f_out)
+/* Takes this row. False: there is no room for it. */
+static bool take(struct walk *w, sqlite3_stmt *st, fault *f_out)
 {
-	struct store *s = w->store;
-	bool room = true;
-	sqlite3_stmt *st = sql(s, SQL_WHOLE);
-	bind_u64(st, 1, number);
-	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
-	*f_out = sql_fault(s, rc, NULL);
-	if (rc == SQLITE_ROW) {
-		struct store_message m = { .id = column_str(st, 1), .sender = column_str(st, 14),
-			                   .arrived_s = sqlite3_column_int64(st, 15), .user = column_str(st, 16) };
-		struct store_rcpt r = { .address = column_str(st, 2) };
-		if (selector_matches(w->which, &m, &r)) {
-			room = row_rcpt(s, st, w->arena, &w->out[w->n]);
-			w->n += room;
-		}
-	}
-	sql_done(st);
+	bool room = row_rcpt(w->store, st, w->arena, &w->out[w->n]);
+	w->n += room;
 	if (!room)
 		w->left = 0;
 	if (!room && w->n == 0)
@@ -87,7 +73,27 @@ static bool take(struct walk *w, uint64_t number, fault *f_out)
 	return room;
 }
 
-/* Steps through candidates until there is no more room, or time, or none of them. */
+/* Reads the whole row of a candidate, and takes it if all of it matches. */
+static bool take_whole(struct walk *w, uint64_t number, fault *f_out)
+{
+	bool room = true;
+	sqlite3_stmt *st = sql(w->store, SQL_WHOLE);
+	bind_u64(st, 1, number);
+	int rc = st == NULL ? sqlite3_errcode(w->store->db) : sqlite3_step(st);
+	*f_out = sql_fault(w->store, rc, NULL);
+	if (rc == SQLITE_ROW) {
+		struct store_message m = { .id = column_str(st, 1), .sender = column_str(st, 14),
+			                   .arrived_s = sqlite3_column_int64(st, 15), .user = column_str(st, 16) };
+		struct store_rcpt r = { .address = column_str(st, 2) };
+		if (selector_matches(w->which, &m, &r))
+			room = take(w, st, f_out);
+	}
+	sql_done(st);
+	return room;
+}
+
+/* Steps through candidates (may_match NULL: they are whole rows, and all of them match) until there is no more room, or time, or none
+ * of them. */
 static fault walk_on(struct walk *w, sqlite3_stmt *st, bool (*may_match)(struct walk *w, sqlite3_stmt *st), bool *end_out)
 {
 	fault f = OK;
@@ -95,7 +101,7 @@ static fault walk_on(struct walk *w, sqlite3_stmt *st, bool (*may_match)(struct 
 	int rc = st == NULL ? sqlite3_errcode(w->store->db) : SQLITE_OK;
 	while (st != NULL && f == OK && w->n < w->max && w->left > 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		uint64_t number = column_u64(st, 0);
-		if (may_match(w, st) && !take(w, number, &f))
+		if (may_match == NULL ? !take(w, st, &f) : may_match(w, st) && !take_whole(w, number, &f))
 			break;
 		w->place->after = number;
 		w->left--;
@@ -113,6 +119,11 @@ static sqlite3_stmt *from_place(struct walk *w, enum sql which)
 	bind_u64(st, 1, w->place->after + 1);
 	bind_u64(st, 2, w->place->last);
 	return st;
+}
+
+static bool everything_matches(const struct store_selector *which)
+{
+	return which->to.n == 0 && which->from.n == 0 && which->user.n == 0 && which->domain.n == 0 && which->arrived_before_s == 0;
 }
 
 static bool any_may_match(struct walk *w, sqlite3_stmt *st)
@@ -177,6 +188,8 @@ static fault list_part(struct walk *w)
 		return walk_untried(w);
 	if (which->domain.n > 0 && which->domain.n <= DOMAIN_MAX && which->id.n == 0)
 		return walk_domain(w);
+	if (everything_matches(which))
+		return walk_on(w, from_place(w, SQL_WALK), NULL, &w->place->over);
 	return walk_on(w, from_place(w, SQL_SCAN), any_may_match, &w->place->over);
 }
 

@@ -82,6 +82,9 @@ enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS
 	SQL(SQL_ROW, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"    \
 	             "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK "," MESSAGE_FACTS("m.") ",m.extents"  \
 	             " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number=?1")        \
+	SQL(SQL_WALK, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"   \
+	              "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK               \
+	              " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")  \
 	SQL(SQL_WHOLE, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"   \
 	              "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK ",m.sender,m.arrived_s,m.user"   \
 	              " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"                 \
@@ -290,7 +293,7 @@ enum rcpt_state state_of(int held);
 struct store_message message_in_row(sqlite3_stmt *st, int at);
 bool  message_show(const struct store_message *from, struct arena *a, struct store_message *out);  /* false: no room in the arena */
 fault state_in_table(struct store *s, uint64_t rcpt, enum rcpt_state *out, struct why *why); /* leases and checksums apart; absent: *out stays */
-/* One row of SQL_ROW or SQL_WHOLE; false: no room in the arena. */
+/* One row of SQL_ROW, SQL_WALK or SQL_WHOLE; false: no room in the arena. */
 bool  row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_rcpt *out);
 
 /* ---- sqlite_act.c ---- */
