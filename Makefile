@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # The newcomer's door. meson and ninja do the work; see docs/ARCHITECTURE.md.
 
-.PHONY: run build test coverage crash fuzz idle shaping inject powercut testssl timing soak install bench growth profile clean help
+.PHONY: run build test coverage crash fuzz idle shaping inject powercut testssl timing soak install bench growth backlog profile clean help
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
@@ -19,6 +19,7 @@ help:
 	@echo "make testssl  testssl.sh against every port of a running server (see docs/SECURITY.md)"
 	@echo "make bench    beside Postfix and others: how fast, at what cost (root; BENCH=\"--short\"; bench/README.md)"
 	@echo "make growth   what a message costs by fronts, size, recipients and connections (root; bench/README.md)"
+	@echo "make backlog  a queue in which a million wait beside an empty one (root, minutes; BACKLOG=\"--recipients 20000\"; bench/README.md)"
 	@echo "make profile  where a message's time goes, by role, library, system call and function (root; docs/PERFORMANCE.md)"
 	@echo "make timing   do refused logins tell which users there are? (minutes; see test/timing/README.md)"
 
@@ -65,7 +66,7 @@ install: build
 	meson install -C build --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 clean:
-	rm -rf build build-test build-clang build-crash build-fuzz build-coverage build-powercut
+	rm -rf build build-test build-clang build-crash build-fuzz build-coverage build-powercut build-backlog
 
 # Every state after a power cut at every operation, and every failure of the disk; test/sim/README.md says more. No sanitizers: make
 # test runs a part with them.
@@ -138,6 +139,14 @@ GROWTH ?=
 growth: build
 	dev/setup bench
 	PYTHONPATH=bench:test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount sh -c 'exec "$$@"' sh python3 bench/growth.py $(GROWTH)
+
+# BACKLOG: options, as --recipients 20000, --queues empty,single. The queue is made by a program that is built with the tests.
+BACKLOG ?=
+backlog: build
+	dev/setup bench test
+	@test -f build-backlog/build.ninja || meson setup build-backlog
+	ninja -C build-backlog bench/backlog
+	PYTHONPATH=bench:test/scenario PYTHONDONTWRITEBYTECODE=1 unshare --mount sh -c 'exec "$$@"' sh python3 bench/backlog.py $(BACKLOG)
 
 # PROFILE: options, as --row accept, --folded FILE. The build is that of `make build` but for frame pointers, by which perf walks stacks.
 PROFILE ?=

@@ -24,7 +24,7 @@ struct maker {
 	struct store *store;
 	struct arena *arena;             /* of one commit */
 	size_t messages, rcpts, domains, big, called;
-	uint64_t made, settled;          /* recipients */
+	uint64_t made, elsewhere, settled; /* recipients */
 	int64_t now_s;
 };
 
@@ -45,15 +45,12 @@ static void must(fault f, const struct why *why)
 
 static struct store_rcpt rcpt(struct maker *m, uint64_t n)
 {
-	bool big = n % 100 < m->big;
-	struct str to = big ? text(m, "user%llu@big.backlog.test", (unsigned long long)n) : STR_NONE;
-	if (!big) {
-		char room[TEXT_MAX];
-		snprintf(room, sizeof room, "user%llu@d%llu.backlog.test", (unsigned long long)n, (unsigned long long)(n % m->domains));
-		to = arena_copy(m->arena, str_of(room));
-	}
-	struct str key = big ? STR("mx:big.backlog.test") : text(m, "mx:d%llu.backlog.test", (unsigned long long)(n % m->domains));
-	return (struct store_rcpt){ .address = to, .original = to, .key = key, .next_s = m->now_s - AGE_S };
+	char key[TEXT_MAX] = "mx:big.backlog.test", address[TEXT_MAX];
+	if (n % 100 >= m->big)
+		snprintf(key, sizeof key, "mx:d%llu.backlog.test", (unsigned long long)(m->elsewhere++ % m->domains));
+	snprintf(address, sizeof address, "user%llu@%s", (unsigned long long)n, key + strlen("mx:"));
+	struct str to = arena_copy(m->arena, str_of(address));
+	return (struct store_rcpt){ .address = to, .original = to, .key = arena_copy(m->arena, str_of(key)), .next_s = m->now_s - AGE_S };
 }
 
 /* One group commit of so many messages. */
