@@ -45,7 +45,7 @@ static void must(fault f, const struct why *why)
 
 static struct store_rcpt rcpt(struct maker *m, uint64_t n)
 {
-	char key[TEXT_MAX] = "mx:big.backlog.test", address[TEXT_MAX];
+	char key[TEXT_MAX] = "mx:big.backlog.test", address[2 * TEXT_MAX];
 	if (n % 100 >= m->big)
 		snprintf(key, sizeof key, "mx:d%llu.backlog.test", (unsigned long long)(m->elsewhere++ % m->domains));
 	snprintf(address, sizeof address, "user%llu@%s", (unsigned long long)n, key + strlen("mx:"));

@@ -17,6 +17,7 @@
 #include "conf/trouble.h"
 #include "conf/value.h"
 #include "mail/json.h"
+#include "sys/process.h"
 
 enum { BODY_MAX = 256 << 20 };
 
@@ -177,9 +178,23 @@ static void domain_row(struct queue *q, const json_t *o)
 	}
 }
 
+/* A long action goes on: for a person who watches. */
+static void show_progress(struct str json)
+{
+	if (!process_has_terminal())
+		return;
+	json_t *o = json_loadb(json.p, json.n, 0, NULL);
+	fprintf(stderr, "%lld recipients so far\n", number_in_json(o, "recipients"));
+	json_decref(o);
+}
+
 static void on_row(void *owner, struct str json)
 {
 	struct queue *q = owner;
+	if (q->request.verb != CONTROL_LIST && q->request.verb != CONTROL_SHOW) {
+		show_progress(json);
+		return;
+	}
 	if (q->common.json) {
 		say_json(json);
 		return;
