@@ -60,12 +60,12 @@ static void end_turn(struct loop *loop)
 static void alarm_rang(uv_timer_t *alarm)
 {
 	struct loop *loop = alarm->data;
-	/* A timer that sets itself to "now" again waits for the next turn. */
+	/* A timer that sets itself to "now" again waits for the next turn. The alarm is set anew in prepare: libuv rings one that is due "now"
+	 * again and again before it looks at any descriptor. */
 	uint64_t until = loop->agenda.order;
 	int64_t now_ms = loop_now_ms(loop);
 	while (loop->agenda.n > 0 && loop->agenda.heap[0].order < until && agenda_fire(&loop->agenda, now_ms))
 		;
-	end_turn(loop);
 }
 
 static void on_prepare(uv_prepare_t *p)

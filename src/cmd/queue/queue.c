@@ -188,10 +188,15 @@ static void show_progress(struct str json)
 	json_decref(o);
 }
 
+static bool is_action(uint64_t verb)
+{
+	return verb == CONTROL_RETRY || verb == CONTROL_HOLD || verb == CONTROL_RELEASE || verb == CONTROL_BOUNCE || verb == CONTROL_REMOVE;
+}
+
 static void on_row(void *owner, struct str json)
 {
 	struct queue *q = owner;
-	if (q->request.verb != CONTROL_LIST && q->request.verb != CONTROL_SHOW) {
+	if (is_action(q->request.verb)) {
 		show_progress(json);
 		return;
 	}

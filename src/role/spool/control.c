@@ -19,7 +19,7 @@ enum {
 	TELL_MS = 5000,                  /* between two words that a long action goes on */
 	WAIT_MS = 10, PATIENCE_MS = 30000,
 	STATUS_UNAVAILABLE = 69,
-	VERIFY_REST_MS = 2,              /* between two steps: mail comes first */
+	LIST_REST_MS = 1, VERIFY_REST_MS = 2, /* between two steps: mail comes first */
 	ARENA_MAX = 64 << 20, BODY_CHUNK = 64 << 10,
 	STATUS_MAX = 1 << 20,
 };
@@ -298,7 +298,7 @@ static void go_on(void *owner)
 	if (channel_backlog(c->channel) < CONTROL_UNREAD_MAX)
 		some_of[c->phase](c);
 	int64_t rest_ms = channel_backlog(c->channel) >= CONTROL_UNREAD_MAX ? WAIT_MS
-	                  : c->phase == LISTING || c->phase == SENDING_BODY || c->phase == ACTING ? 0 : VERIFY_REST_MS;
+	                  : c->phase == LISTING || c->phase == SENDING_BODY ? LIST_REST_MS : VERIFY_REST_MS;
 	if (c->phase != ENDED)
 		timer_set(&c->timer, now_ms + rest_ms);
 }

@@ -236,6 +236,24 @@ static void a_domain_is_found_in_parts(void **state)
 	assert_int_equal(counts(f).messages, 41);
 }
 
+/* Its content began to arrive before others came that have been tried by now. */
+static void what_was_arriving_is_found_by_domain(void **state)
+{
+	struct fixture *f = *state;
+	struct store_selector y = { .domain = STR("y.example") };
+	struct store_rcpt slow = rcpt_to("slow@y.example", "mx:y", NOW), out[4];
+	struct store_commit c = { .draft = draft_of(f, STR("x")), .message = { .id = STR("slow"), .arrived_s = NOW }, .rcpts = &slow, .n_rcpts = 1 };
+	size_t n;
+	put_one(f, "quick", "quick@y.example", "mx:y");
+	assert_int_equal(lease(f, NOW, out, 4), 1);
+	assert_int_equal(settle(f, &out[0], SETTLE_LATER, NOW + 100), OK);
+	assert_int_equal(f->ops->list(f->store, &y, NULL, f->arena, out, 4, &n), OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(f->ops->commit(f->store, &c, 1, NULL, 0, NULL), OK);
+	assert_int_equal(f->ops->list(f->store, &y, NULL, f->arena, out, 4, &n), OK);
+	assert_int_equal(n, 2);
+}
+
 /* As a look at every row has it. */
 static void assert_counts(struct fixture *f)
 {
@@ -366,6 +384,7 @@ int main(void)
 		CASE(the_first_attempt_stays_made),
 		CASE(destinations_are_counted),
 		CASE(a_domain_is_found_in_parts),
+		CASE(what_was_arriving_is_found_by_domain),
 		CASE(counts_stay_true),
 		CASE(recipients_at_a_glance),
 	};

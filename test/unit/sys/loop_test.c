@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "sys/loop.h"
+#include "sys/loop_uv.h"
 
 struct note { struct timer timer; struct later later; struct trail *trail; char letter; };
 struct trail { struct loop *loop; char text[64]; size_t n; struct note notes[8]; };
@@ -138,6 +140,45 @@ static void stop_ends_the_run_and_the_rest_waits(void **state)
 	loop_free(&t.loop);
 }
 
+/* Something long that is done in parts, and a neighbour who has written meanwhile. */
+struct long_work { struct loop *loop; struct timer timer; unsigned parts; };
+
+static void next_part(void *owner)
+{
+	struct long_work *w = owner;
+	if (++w->parts < 1000)
+		timer_set(&w->timer, loop_now_ms(w->loop));
+}
+
+static void heard(uv_poll_t *poll, int status, int events)
+{
+	struct long_work *w = poll->data;
+	assert_int_equal(status, 0);
+	assert_int_equal(events, UV_READABLE);
+	loop_stop(w->loop);
+}
+
+static void work_in_parts_lets_others_be_heard(void **state)
+{
+	(void)state;
+	static uv_poll_t poll;
+	int ends[2];
+	struct long_work w = { .loop = loop_new() };
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	assert_int_equal(uv_poll_init(loop_uv(w.loop), &poll, ends[0]), 0);
+	poll.data = &w;
+	assert_int_equal(uv_poll_start(&poll, UV_READABLE, heard), 0);
+	timer_init(&w.timer, w.loop, next_part, &w);
+	timer_set(&w.timer, loop_now_ms(w.loop));
+	loop_run(w.loop);
+	assert_in_range(w.parts, 1, 2);
+	timer_clear(&w.timer);
+	loop_free(&w.loop);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +187,7 @@ int main(void)
 		cmocka_unit_test(what_is_put_off_runs_at_the_end_of_the_turn),
 		cmocka_unit_test(a_later_without_anything_else_still_runs),
 		cmocka_unit_test(stop_ends_the_run_and_the_rest_waits),
+		cmocka_unit_test(work_in_parts_lets_others_be_heard),
 	};
 	return cmocka_run_group_tests_name("sys/loop", tests, NULL, NULL);
 }

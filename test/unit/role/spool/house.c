@@ -117,6 +117,13 @@ static fault recall_some(struct store *s, struct str prefix, struct str after, s
 	return store_memory.recall_some(s, prefix, after, max, each, owner, n_out);
 }
 
+static fault act_on(struct store *s, const struct store_rcpt *rows, size_t n, enum operator_action action, int64_t now_s, bool *did)
+{
+	if (h.acts++ == 0 && h.at_first_act != NULL)
+		h.at_first_act();
+	return store_memory.act_on(s, rows, n, action, now_s, did);
+}
+
 static fault content(struct store *s, struct str id, uint64_t offset, char *to, size_t room, size_t *n_out)
 {
 	return h.content_fault != OK ? h.content_fault : store_memory.content(s, id, offset, to, room, n_out);
@@ -207,6 +214,7 @@ void house_prepare(void)
 	ops.recall_some = recall_some;
 	ops.glance = glance;
 	ops.space = space;
+	ops.act_on = act_on;
 	assert_int_equal(store_memory.open(STR_NONE, NULL, &h.store, NULL), OK);
 }
 

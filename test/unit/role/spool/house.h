@@ -56,6 +56,8 @@ struct house {
 	struct { unsigned n; struct str prefix; uint64_t most, bytes; } trims; /* calls of trim, and the last one */
 	unsigned slices, glances;        /* calls of recall_some and glance */
 	fault (*glance)(struct store *s, uint64_t after, struct arena *a, struct store_glance *out, size_t max, size_t *n_out); /* instead */
+	unsigned acts;                   /* parts of an operator's action */
+	void (*at_first_act)(void);
 	unsigned commits;                /* calls of commit */
 	size_t most_messages, most_outcomes, most_both; /* in one call */
 	char socket[64];                 /* in a folder of its own, where the history is, too */

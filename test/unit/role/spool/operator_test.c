@@ -94,6 +94,35 @@ static void a_long_list_comes_whole(void **state)
 	assert_int_equal(times("operator: row"), 1500);
 }
 
+static void send_one(void)
+{
+	send_letter(1, "a@x.example", "b@held.example", 0);
+}
+
+/* In parts: what comes in meanwhile is taken before the action has ended. */
+static void a_long_action_lets_mail_in(void **state)
+{
+	(void)state;
+	static const char *to[150];
+	char id[16];
+	for (size_t i = 0; i < 150; i++)
+		to[i] = "u@held.example";
+	for (unsigned i = 0; i < 10; i++) {
+		snprintf(id, sizeof id, "m%u", i);
+		house_fill(id, "a@x.example", to, 150, 0, 10, "x");
+	}
+	house_open("route {\n to held.example hold\n otherwise direct\n}\n");
+	settle_down();
+	h.hands_off = true;
+	h.at_first_act = send_one;
+	command_begin(CONTROL_REMOVE, (struct store_selector){ .domain = STR("held.example") }, false);
+	wait_for("front: stored 1");
+	assert_false(was_heard("operator: end"));
+	wait_for("operator: end 0 1500 recipients removed");
+	struct store_rcpt r[2];
+	assert_int_equal(rows(r, 2), 1); /* it came later than the command */
+}
+
 /* The list has been read; the place is wanted by others. */
 static void an_operator_who_stays_is_hung_up_on(void **state)
 {
@@ -185,6 +214,7 @@ int main(void)
 		OPEN(the_operator_lists),
 		OPEN(what_is_remembered_is_told),
 		PREPARED(a_long_list_comes_whole),
+		PREPARED(a_long_action_lets_mail_in),
 		OPEN(an_operator_who_stays_is_hung_up_on),
 		OPEN(the_operator_acts),
 		PREPARED(what_is_released_goes_past_the_routes_that_hold),
