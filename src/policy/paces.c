@@ -40,12 +40,30 @@ struct destination *paces_find(const struct paces *p, struct str key)
 	return map_get(p->by_key, key);
 }
 
+/* Forgotten, it would have its rate in full once more: it goes to the end. */
+static bool is_kept(struct paces *p, struct destination *d, int64_t now_ms)
+{
+	if (pace_used(&d->pace, now_ms) == 0)
+		return false;
+	link_remove(&d->in_order);
+	list_add_last(&p->idle, &d->in_order);
+	d->used_ms = now_ms;
+	return true;
+}
+
 static void forget_old(struct paces *p, int64_t now_ms)
 {
 	struct destination *d;
-	while ((d = LIST_FIRST(&p->idle, struct destination, in_order)) != NULL &&
-	       (p->n_idle > PACES_MAX || d->used_ms + PACES_IDLE_MS <= now_ms))
-		forget(p, d);
+	unsigned kept = 0;
+	while ((d = LIST_FIRST(&p->idle, struct destination, in_order)) != NULL) {
+		bool full = p->n_idle > PACES_MAX;
+		if (!full && (d->used_ms + PACES_IDLE_MS > now_ms || kept == PACES_KEPT_AT_ONCE))
+			return;
+		if (kept < PACES_KEPT_AT_ONCE && is_kept(p, d, now_ms))
+			kept++;
+		else
+			forget(p, d);
+	}
 }
 
 struct destination *paces_enter(struct paces *p, struct str key, const struct pace_limits *limits, int64_t now_ms)

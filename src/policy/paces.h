@@ -3,7 +3,8 @@
  * policy/paces.h -- the destinations that are remembered, each with its pace.
  *
  * What has something in hand is kept. What is idle is forgotten when that has lasted PACES_IDLE_MS, or when there is no room for another
- * one: then what has been idle longest goes. It begins as one that was never seen.
+ * one: then what has been idle longest goes. It begins as one that was never seen. What has used up something of a rate stays until that
+ * is free again; it goes only where there is no room, and the PACES_KEPT_AT_ONCE that were idle longest are all such.
  *
  * Limits   PACES_MAX destinations, beyond those with something in hand.
  * Units    Milliseconds of any clock that never goes back, passed in.
@@ -17,14 +18,14 @@
 #include "base/map.h"
 #include "policy/pace.h"
 
-enum { PACES_MAX = 100000, PACES_IDLE_MS = 60 * 60 * 1000 };
+enum { PACES_MAX = 100000, PACES_IDLE_MS = 60 * 60 * 1000, PACES_KEPT_AT_ONCE = 16 };
 
 struct destination {
 	struct link in_order;            /* of its last use, while it is idle */
 	struct pace pace;
 	uint64_t generation;             /* of the configuration that its limits come from */
 	unsigned jobs;                   /* in hand */
-	int64_t used_ms;
+	int64_t used_ms;                 /* or kept since */
 	char *said;                      /* what slowed it, one line; or NULL */
 	size_t key_n;
 	char key[];

@@ -80,12 +80,54 @@ static void what_is_long_idle_is_forgotten(void **state)
 	paces_fini(&p);
 }
 
+/* A stranger with mail for very many domains must not give a destination its rate once more, nor must an idle hour. */
+static void what_counts_a_rate_is_kept_until_that_is_free(void **state)
+{
+	(void)state;
+	enum { DAY_MS = 24 * PACES_IDLE_MS };
+	static const struct pace_limits one_a_day = { .concurrency = 20, .rate = 1, .rate_ms = DAY_MS };
+	struct paces p;
+	struct destination *d;
+	int64_t again_ms;
+	paces_init(&p, 1);
+	d = paces_enter(&p, STR("mx:slow.example"), &one_a_day, 0);
+	(void)paces_leave(&p, d, PACE_GOOD, 0, 1, INT32_MAX, 200);
+	for (unsigned i = 0; i <= PACES_MAX; i++)
+		visit(&p, i, PACE_GOOD, 2);
+	for (unsigned hour = 1; hour < 24; hour++)
+		visit(&p, 0, PACE_GOOD, (int64_t)hour * PACES_IDLE_MS + 2);
+	d = paces_find(&p, STR("mx:slow.example"));
+	assert_non_null(d);
+	assert_int_equal(pace_room(&d->pace, 0, DAY_MS - 1, &again_ms), 0);
+	assert_int_equal(again_ms, DAY_MS);
+	visit(&p, 0, PACE_GOOD, DAY_MS + 2 * PACES_IDLE_MS);
+	assert_null(paces_find(&p, STR("mx:slow.example")));
+	paces_fini(&p);
+}
+
+static void rates_do_not_make_room_for_more(void **state)
+{
+	(void)state;
+	static const struct pace_limits one = { .concurrency = 20, .rate = 1, .rate_ms = INT32_MAX };
+	struct paces p;
+	char text[32];
+	paces_init(&p, 1);
+	for (unsigned i = 0; i < PACES_MAX + 100; i++) {
+		struct destination *d = paces_enter(&p, key(text, i), &one, 0);
+		(void)paces_leave(&p, d, PACE_GOOD, 0, 1, INT32_MAX, 200);
+	}
+	assert_int_equal(p.n_idle, PACES_MAX);
+	paces_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_in_hand_is_counted_by_state),
 		cmocka_unit_test(so_many_are_remembered_and_no_more),
 		cmocka_unit_test(what_is_long_idle_is_forgotten),
+		cmocka_unit_test(what_counts_a_rate_is_kept_until_that_is_free),
+		cmocka_unit_test(rates_do_not_make_room_for_more),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
