@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 #include "cmd/arguments.h"
 
+#include <string.h>
+
 #include "base/fault.h"
 #include "cmd/say.h"
 #include "sys/file.h"
 #include "sys/socket.h"
+
+/* Of several letters in one argument, getopt is at that argument still: `last` is another one then. */
+static int no_option(const struct command *c, const char *last)
+{
+	const char letter[] = { '-', (char)optopt, '\0' };
+	bool is_long = optopt == 0 || (strncmp(last, "--", 2) == 0 && strchr(last, '=') != NULL);
+	return arguments_wrong(c, "there is no option %s", is_long ? last : letter);
+}
 
 int arguments_take(const struct command *c, int argc, char **argv, const char *letters, const struct option *options,
                    int (*take)(void *owner, int letter), void *owner)
@@ -18,7 +28,7 @@ int arguments_take(const struct command *c, int argc, char **argv, const char *l
 		if (letter == ':')
 			status = arguments_wrong(c, "%s wants a value", argv[optind - 1]);
 		else if (letter == '?')
-			status = arguments_wrong(c, "there is no option %s", argv[optind - 1]);
+			status = no_option(c, argv[optind - 1]);
 		else
 			status = take(owner, letter);
 	return status;

@@ -256,7 +256,8 @@ class LoadAndSink(harness.Scenario):
                 (["--to", "a@b.test", "--count", "1", "--duration", "1s", "127.0.0.1:1"], "contradict"),
                 (["--to", "a@b.test", "--user", "x", "127.0.0.1:1"], "--password-file"),
                 (["--to", "a@b.test", "--user", "x", "--password-variable", "HOME", "--tls", "none", "127.0.0.1:1"], "never goes in clear"),
-                (["--to", "a@b.test", "--nonsense", "127.0.0.1:1"], "no option --nonsense")):
+                (["--to", "a@b.test", "--nonsense", "127.0.0.1:1"], "no option --nonsense"),
+                (["--tls", "none", "-zq", "127.0.0.1:1"], "no option -z")):
             self.assertIn(words, load(*options, status=2), options)
 
     def test_patterns(self):
