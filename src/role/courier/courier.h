@@ -139,6 +139,8 @@ struct job {
 	struct mail_params params;
 	uint64_t attempt;
 	int64_t arrived_s, began_ms;
+	int64_t waits_since_ms;
+	bool waits;                          /* at the door of the target, since then */
 	struct job_rcpt *rcpts;
 	size_t n_rcpts, rcpts_room, rcpt_bytes;
 	bool going, released;
@@ -270,7 +272,7 @@ void publish_decide(struct job *j, size_t host);    /* when all is known: host->
 void publish_wish(const struct job *j, const struct target *t, struct tls_wish *wish, struct str also[DANE_ALSO_MAX]);
 
 /* visit.c */
-bool visit_start(struct job *j, const struct target *t, char *words, size_t room); /* false: not now, words say why */
+bool visit_start(struct job *j, const struct target *t, struct passing *why_out); /* false: not now */
 void visit_give_up(struct visit *v, int64_t after_ms); /* nobody answers, and others wait */
 void visit_put_ip(const struct target *t, char ip[64]);
 void visit_free(struct visit *v);                 /* the connection is dropped */

@@ -226,7 +226,8 @@ void evidence_passed_by(struct job *j, const struct target *t, struct str ip, co
 	story_begin(&j->story, "host");
 	story_add(&j->story, "name", t->host);
 	story_add(&j->story, "ip", ip);
-	story_add(&j->story, "connection", STR("none: it did not answer a moment ago"));
+	story_add(&j->story, "connection", why->status.detail == 5 ? STR("none: others are connecting to it")
+	                                                           : STR("none: it did not answer a moment ago"));
 	story_end(&j->story);
 	tell_reply(j, why);
 }

@@ -190,16 +190,16 @@ static void keep_reason(struct job *j, const struct visit *v, const struct smtp_
 	keep_reason_of(j, v->host, str_of(v->ip), why);
 }
 
-/* It did not answer somebody else a moment ago: this one does not wait for it, too. */
-static void pass_by(struct job *j, const struct target *t, const char *words)
+/* It did not answer somebody else a moment ago, or is slow to: this one does not wait for it, too. */
+static void pass_by(struct job *j, const struct target *t, const struct passing *passing)
 {
 	char ip[64] = "";
-	struct smtp_reply why = REPLY(0, 4, 4, 1, str_of(words));
+	struct smtp_reply why = { .status = passing->status, .text = str_of(passing->words) };
 	visit_put_ip(t, ip);
 	evidence_passed_by(j, t, str_of(ip), &why);
 	keep_reason_of(j, t->host, str_of(ip), &why);
 	j->may_mend = true;
-	j->in_clear = false;
+	j->in_clear = j->waits = false;
 	j->shape = 0;
 	j->at++;
 }
@@ -208,12 +208,12 @@ void job_next(struct job *j)
 {
 	struct courier *c = j->courier;
 	bool late = loop_now_ms(c->loop) - j->began_ms > COURIER_TARGETS_MS;
-	char words[400];
+	struct passing why;
 	j->held = j->in_txn = false;
 	if (j->purpose == JOB_EXPLAIN)
 		evidence_send(j); /* whoever asks may not have the time to hear of the last one */
-	for (; j->at < j->n_targets && !late; pass_by(j, &j->targets[j->at], words))
-		if (visit_start(j, &j->targets[j->at], words, sizeof words))
+	for (; j->at < j->n_targets && !late; pass_by(j, &j->targets[j->at], &why))
+		if (visit_start(j, &j->targets[j->at], &why))
 			return;
 	if (j->at >= j->n_targets && job_is_hopeless(j)) {
 		bool unable = j->last.status.subject == 7 && j->last.status.detail == 30;
@@ -221,6 +221,8 @@ void job_next(struct job *j)
 		job_fail_all(j, OUTCOME_NEVER, &j->last);
 		return;
 	}
+	if (j->last.status.class == 0)
+		j->last = REPLY(0, 4, 4, 5, STR("Nothing was tried: too many others were before this message"));
 	job_fail_all(j, OUTCOME_LATER, &j->last);
 }
 

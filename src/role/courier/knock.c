@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: ISC */
+#include <stdio.h>
+
 #include "base/check.h"
 #include "role/courier/courier.h"
 #include "sys/clock.h"
@@ -30,7 +32,48 @@ static void open_soon(struct courier *c, struct door *d)
 	knock_soon(c);
 }
 
-enum knock knock_ask(struct job *j, const struct target *t, int64_t *shut_ms_out, int64_t *silent_ms_out)
+static void look_soon(struct courier *c)
+{
+	if (!c->in_haste)
+		timer_set(&c->haste, loop_now_ms(c->loop) + LOOK_MS);
+	c->in_haste = true;
+}
+
+static void say_shut(const struct door *d, struct str host, int64_t now_ms, struct passing *out)
+{
+	char until[60] = "another message tries it now";
+	int64_t shut_ms = door_shut_for_ms(d, now_ms);
+	if (shut_ms > 0)
+		(void)snprintf(until, sizeof until, "is left alone for another %lld s", (long long)(shut_ms + 999) / 1000);
+	out->status = (struct status){ 4, 4, 1 };
+	(void)snprintf(out->words, sizeof out->words, "Not connected to %.*s: it did not answer %lld s ago, and %s",
+	               STR_ARG(str_sub(host, 0, 255)), (long long)(now_ms - d->silent_ms) / 1000, until);
+}
+
+static bool has_waited_long(const struct job *j, int64_t now_ms)
+{
+	return j->waits && now_ms - j->waits_since_ms >= KNOCK_WAIT_MS;
+}
+
+static enum knock wait_at(struct job *j, struct door *d, struct str host, struct passing *why_out)
+{
+	int64_t now_ms = loop_now_ms(j->courier->loop);
+	if (has_waited_long(j, now_ms)) {
+		why_out->status = (struct status){ 4, 4, 5 };
+		(void)snprintf(why_out->words, sizeof why_out->words,
+		               "Not connected to %.*s: others are still connecting to it, and this message has waited %lld s for its turn",
+		               STR_ARG(str_sub(host, 0, 255)), (long long)(now_ms - j->waits_since_ms) / 1000);
+		return KNOCK_NEVER;
+	}
+	if (!j->waits)
+		j->waits_since_ms = now_ms;
+	j->waits = true;
+	list_add_last(&d->waiting, &j->in_waiting);
+	look_soon(j->courier);
+	return KNOCK_LATER;
+}
+
+enum knock knock_ask(struct job *j, const struct target *t, struct passing *why_out)
 {
 	struct courier *c = j->courier;
 	struct door *d = door_of(c, &t->at);
@@ -38,19 +81,15 @@ enum knock knock_ask(struct job *j, const struct target *t, int64_t *shut_ms_out
 	/* Whoever asks how it would be is told how it is. */
 	enum door_verdict v = j->purpose == JOB_EXPLAIN ? DOOR_OPEN : door_ask(&c->doors, d, now_ms);
 	if (v == DOOR_IS_SHUT) {
-		*shut_ms_out = door_shut_for_ms(d, now_ms);
-		*silent_ms_out = now_ms - d->silent_ms;
+		say_shut(d, t->host, now_ms, why_out);
 		return KNOCK_NEVER;
 	}
-	if (v == DOOR_OTHERS) {
-		list_add_last(&d->waiting, &j->in_waiting);
-		return KNOCK_LATER;
-	}
+	if (v == DOOR_OTHERS)
+		return wait_at(j, d, t->host, why_out);
+	j->waits = false;
 	if (v == DOOR_CROWD) {
 		list_add_last(&c->crowd, &j->in_waiting);
-		if (!c->in_haste)
-			timer_set(&c->haste, now_ms + LOOK_MS);
-		c->in_haste = true;
+		look_soon(c);
 		return KNOCK_LATER;
 	}
 	if (c->n_visits >= COURIER_VISITS_MAX && !list_empty(&c->kept))
@@ -95,20 +134,42 @@ void knock_spare(struct visit *v)
 /* ---- patience ---- */
 
 /* While others have not had a first connection yet, nobody waits for the silent as long as they may. */
-static void on_haste(void *owner)
+static void hasten(struct courier *c, int64_t now_ms)
 {
-	struct courier *c = owner;
-	int64_t now_ms = loop_now_ms(c->loop);
-	c->in_haste = !list_empty(&c->crowd);
-	if (!c->in_haste)
-		return;
 	LIST_EACH(at, &c->knocks) {
 		struct visit *v = LIST_MEMBER(at, struct visit, in_knocks);
 		int64_t patience_ms = v->connected ? KNOCK_PATIENCE_MS : KNOCK_HASTE_MS;
 		if (v->knocks_counted && now_ms - v->knocks_since_ms >= patience_ms)
 			visit_give_up(v, patience_ms);
 	}
-	timer_set(&c->haste, now_ms + LOOK_MS);
+}
+
+/* True: somebody waits at a door still. */
+static bool send_on(struct courier *c, int64_t now_ms)
+{
+	bool any = false;
+	LIST_EACH(at, &c->in_hand) {
+		struct job *j = LIST_MEMBER(at, struct job, in_courier);
+		bool waits = j->waits && link_used(&j->in_waiting);
+		any |= waits;
+		if (!waits || !has_waited_long(j, now_ms))
+			continue;
+		link_remove(&j->in_waiting);
+		job_next(j);
+	}
+	return any;
+}
+
+static void on_haste(void *owner)
+{
+	struct courier *c = owner;
+	int64_t now_ms = loop_now_ms(c->loop);
+	c->in_haste = true;
+	if (!list_empty(&c->crowd))
+		hasten(c, now_ms);
+	c->in_haste = send_on(c, now_ms) || !list_empty(&c->crowd);
+	if (c->in_haste)
+		timer_set(&c->haste, now_ms + LOOK_MS);
 }
 
 /* ---- going on ---- */

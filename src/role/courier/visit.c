@@ -179,28 +179,22 @@ static struct visit *visit_new(struct job *j, const struct target *t, struct str
 	return v;
 }
 
-bool visit_start(struct job *j, const struct target *t, char *words, size_t room)
+bool visit_start(struct job *j, const struct target *t, struct passing *why_out)
 {
-	int64_t shut_ms, silent_ms;
 	struct courier *c = j->courier;
 	struct buf key;
 	buf_init(&key, 1024);
 	put_key(j, t, &key);
 	struct visit *kept = find_kept(c, buf_view(&key));
 	if (kept != NULL) {
+		j->waits = false;
 		buf_fini(&key);
 		use_kept(j, kept, t);
 		return true;
 	}
-	enum knock may = knock_ask(j, t, &shut_ms, &silent_ms);
+	enum knock may = knock_ask(j, t, why_out);
 	struct visit *v = may == KNOCK_NOW ? visit_new(j, t, buf_view(&key)) : NULL;
 	buf_fini(&key);
-	if (may == KNOCK_NEVER && shut_ms > 0)
-		(void)snprintf(words, room, "Not connected to %.*s: it did not answer %lld s ago, and is left alone for another %lld s",
-		               STR_ARG(str_sub(t->host, 0, 255)), (long long)silent_ms / 1000, (long long)(shut_ms + 999) / 1000);
-	else if (may == KNOCK_NEVER)
-		(void)snprintf(words, room, "Not connected to %.*s: it did not answer %lld s ago, and another message tries it now",
-		               STR_ARG(str_sub(t->host, 0, 255)), (long long)silent_ms / 1000);
 	if (may != KNOCK_NOW)
 		return may == KNOCK_LATER;
 	if (t->at.kind != ENDPOINT_UNIX) {

@@ -60,15 +60,27 @@ static void stay_silent(void)
 	ahead_ms += GREETING_MS + SECOND_MS;
 }
 
+/* The last one of all needs no name, and so the others wait at the door when it is done. */
+static void send_last(void)
+{
+	world_send(&w, &(struct job_spec){ .kind = ROUTE_TO_LMTP, .name = "127.0.0.2:1", .domain = "z.example", .rcpts = "c@z.example" });
+}
+
 static void nobody_waits_twice_for_the_silent(void **state)
 {
 	(void)state;
 	begin(one_mx);
 	w.peers[0].script.mute = true;
+	world_send(&w, &to_b);
+	while (w.peers[0].connections == 0)
+		world_run(&w);
+	ahead_ms += GREETING_MS - 60 * SECOND_MS;
 	for (int i = 0; i < 2; i++)
 		world_send(&w, &to_b);
-	stay_silent();
-	wait_for_done(3);
+	send_last();
+	wait_for_done(1);
+	ahead_ms += 61 * SECOND_MS;
+	wait_for_done(4);
 	assert_int_equal(w.peers[0].connections, 1);
 	expect(1, "later 0 4.4.2 ");
 	static const char words[] = "later 0 4.4.1 Not connected to mx.y.example: it did not answer 0 s ago, and is left alone for another 10 s|";
@@ -77,19 +89,19 @@ static void nobody_waits_twice_for_the_silent(void **state)
 	expect_told("connection=\"none: it did not answer a moment ago\"");
 	ahead_ms += 5 * SECOND_MS;
 	world_send(&w, &to_b);
-	wait_for_done(4);
-	expect(4, "later 0 4.4.1 Not connected to mx.y.example: it did not answer 5 s ago, and is left alone for another 5 s|");
+	wait_for_done(5);
+	expect(5, "later 0 4.4.1 Not connected to mx.y.example: it did not answer 5 s ago, and is left alone for another 5 s|");
 	assert_int_equal(w.peers[0].connections, 1);
 	ahead_ms += 5 * SECOND_MS;
 	world_send(&w, &to_b);
 	world_send(&w, &to_b); /* one finds out for all */
-	wait_for_done(5);
-	expect(6, "later 0 4.4.1 Not connected to mx.y.example: it did not answer 10 s ago, and another message tries it now|");
+	wait_for_done(6);
+	expect(7, "later 0 4.4.1 Not connected to mx.y.example: it did not answer 10 s ago, and another message tries it now|");
 	while (w.peers[0].connections < 2)
 		world_run(&w);
 	peer_greet(&w.peers[0]);
-	wait_for_done(6);
-	expect(5, "done 250 2.0.0 Ok|");
+	wait_for_done(7);
+	expect(6, "done 250 2.0.0 Ok|");
 	assert_int_equal(w.peers[0].connections, 2);
 }
 
@@ -141,6 +153,46 @@ static void they_go_on_when_the_first_is_answered(void **state)
 	assert_int_equal(w.peers[0].letters, 4);
 }
 
+/* Thousands of domains may lead to one server that takes minutes for its first word: their letters keep no places. */
+static void nobody_waits_long_for_others(void **state)
+{
+	(void)state;
+	begin(one_mx);
+	w.peers[0].script.mute = true;
+	for (int i = 0; i < 3; i++)
+		world_send(&w, &to_b);
+	while (w.peers[0].connections == 0)
+		world_run(&w);
+	send_last();
+	wait_for_done(1);
+	ahead_ms += KNOCK_WAIT_MS - 10 * SECOND_MS; /* not yet */
+	send_last();
+	wait_for_done(2);
+	ahead_ms += 11 * SECOND_MS;
+	wait_for_done(4);
+	static const char words[] = "later 0 4.4.5 Not connected to mx.y.example: others are still connecting to it, and this message has waited 12";
+	expect(2, words);
+	expect(3, words);
+	expect_told("connection=\"none: others are connecting to it\"");
+	peer_greet(&w.peers[0]);
+	wait_for_done(5);
+	expect(1, "done 250 2.0.0 Ok|");
+}
+
+static void who_has_waited_too_long_for_anything_says_so(void **state)
+{
+	(void)state;
+	begin(two_mx);
+	w.peers[0].script.mute = true;
+	for (int i = 0; i < 2; i++)
+		world_send(&w, &to_b);
+	while (w.peers[0].connections == 0)
+		world_run(&w);
+	ahead_ms += COURIER_TARGETS_MS + SECOND_MS;
+	wait_for_done(2);
+	expect(2, "later 0 4.4.5 Nothing was tried: too many others were before this message|");
+}
+
 /* A connection that is free again serves those who wait there, too. */
 static void who_is_released_lets_the_next_in(void **state)
 {
@@ -164,9 +216,7 @@ static void who_waits_is_given_back(void **state)
 	w.peers[0].script.mute = true;
 	for (int i = 0; i < 3; i++)
 		world_send(&w, &to_b);
-	/* The last one of all needs no name, and so the others wait at the door when it is done. */
-	struct job_spec last = { .kind = ROUTE_TO_LMTP, .name = "127.0.0.2:1", .domain = "z.example", .rcpts = "c@z.example" };
-	world_send(&w, &last);
+	send_last();
 	while (w.peers[0].connections == 0 || w.n_done == 0)
 		world_run(&w);
 	channel_send(w.control, TO_ROLE_DRAIN, &(struct to_role_drain){ .grace_ms = 600000 });
@@ -288,6 +338,8 @@ int main(void)
 		TEST(the_next_host_is_tried_at_once),
 		TEST(an_explanation_knocks),
 		TEST(they_go_on_when_the_first_is_answered),
+		TEST(nobody_waits_long_for_others),
+		TEST(who_has_waited_too_long_for_anything_says_so),
 		TEST(who_is_released_lets_the_next_in),
 		TEST(who_waits_is_given_back),
 		TEST(the_crowd_shortens_patience),
