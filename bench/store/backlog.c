@@ -88,7 +88,7 @@ static struct store_grant as_many_as_there_are(void *owner, struct str key)
 /* Everything that is due has failed, and is due again some time. */
 static size_t defer(struct maker *m)
 {
-	struct store_room room = { .grant = as_many_as_there_are, .lane_room = { UINT32_MAX, UINT32_MAX } };
+	struct store_room room = { .grant = as_many_as_there_are, .lane_room = { UINT32_MAX, UINT32_MAX, UINT32_MAX } };
 	struct store_rcpt *rcpts = ARENA_ARRAY(m->arena, struct store_rcpt, AT_ONCE);
 	struct store_outcome *o = ARENA_ARRAY(m->arena, struct store_outcome, AT_ONCE);
 	struct why why = { "" };

@@ -72,7 +72,7 @@ static struct store_grant grant_some(void *owner, struct str key)
 
 static size_t deliver(struct bench *b)
 {
-	struct store_room room = { .grant = grant_some, .lane_room = { 1000, 1000 } };
+	struct store_room room = { .grant = grant_some, .lane_room = { 1000, 1000, 1000 } };
 	struct store_rcpt *out = ARENA_ARRAY(b->arena, struct store_rcpt, b->batch);
 	struct store_outcome *o = ARENA_ARRAY(b->arena, struct store_outcome, b->batch);
 	static char chunk[64 << 10];

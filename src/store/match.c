@@ -25,16 +25,25 @@ bool selector_matches(const struct store_selector *which, const struct store_mes
 	       (which->arrived_before_s == 0 || message->arrived_s < which->arrived_before_s);
 }
 
+bool lane_is_open(const unsigned *lane_room, unsigned lane)
+{
+	for (unsigned i = 0; i <= lane; i++)
+		if (lane_room[i] == 0)
+			return false;
+	return true;
+}
+
 bool helping_take(struct helping *h, uint64_t message, int64_t next_s)
 {
 	bool goes_on = h->rcpts > 0 && h->message == message && h->next_s == next_s && (h->rcpts_max == 0 || h->rcpts < h->rcpts_max);
-	unsigned *room = &h->lane_room[h->grant->lane];
+	unsigned lane = h->grant->lane;
 	if (!goes_on) {
-		bool granted = h->messages < h->grant->messages && *room > 0;
+		bool granted = h->messages < h->grant->messages && lane_is_open(h->lane_room, lane);
 		if (!granted && (h->grant->overdue_s == 0 || next_s > h->grant->overdue_s))
 			return false;
 		h->messages += granted;
-		*room -= granted;
+		for (unsigned i = 0; i <= lane; i++)
+			h->lane_room[i] -= granted;
 		h->message = message;
 		h->next_s = next_s;
 		h->rcpts = 0;
@@ -45,7 +54,7 @@ bool helping_take(struct helping *h, uint64_t message, int64_t next_s)
 
 bool helping_waits_in_lane(const struct helping *h)
 {
-	return h->messages < h->grant->messages && h->lane_room[h->grant->lane] == 0;
+	return h->messages < h->grant->messages && !lane_is_open(h->lane_room, h->grant->lane);
 }
 
 int64_t helping_not_before(const struct helping *h, int64_t now_s)

@@ -12,6 +12,9 @@
 bool selector_matches(const struct store_selector *which, const struct store_message *message,
                       const struct store_rcpt *rcpt);
 
+/* Has this lane, with all those that it is a part of, room for one more? */
+bool lane_is_open(const unsigned *lane_room, unsigned lane);
+
 /* What one destination gets in one call of lease(). Its recipients come by time and number. */
 struct helping {
 	const struct store_grant *grant;

@@ -61,7 +61,7 @@ static bool may_ask_at(struct store *s, struct str key, const unsigned *lane_roo
 {
 	const struct put_off *p = put_off_find(s, key);
 	*at_s_out = p != NULL ? p->not_before_s : INT64_MIN;
-	return p == NULL || lane_room[p->lane] > 0;
+	return p == NULL || lane_is_open(lane_room, p->lane);
 }
 
 /* The destinations that have been asked about in this call. */

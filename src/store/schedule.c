@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/map.h"
+#include "store/match.h"
 #include "store/store.h"
 
 struct place { size_t at; unsigned lane; int64_t due_s, not_before_s; size_t key_n; char key[]; };
@@ -167,7 +168,7 @@ static struct place *first_of(const struct schedule *s, const unsigned *lane_roo
 	struct place *first = NULL;
 	for (unsigned lane = 0; lane < STORE_LANES; lane++) {
 		const struct heap *h = &s->lanes[lane];
-		if (h->n > 0 && lane_room[lane] > 0 && (first == NULL || time_of(h->places[0]) < time_of(first)))
+		if (h->n > 0 && lane_is_open(lane_room, lane) && (first == NULL || time_of(h->places[0]) < time_of(first)))
 			first = h->places[0];
 	}
 	return first;

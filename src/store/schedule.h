@@ -4,7 +4,7 @@
  *
  * A key's time is a lower bound of when its first recipient is due: too early costs a look, too late
  * would be a letter forgotten, so schedule_note only ever moves it forward. A key may besides be put off until some time, or until
- * its lane is open; what is noted meanwhile changes nothing of that.
+ * its lane is open (store_room); what is noted meanwhile changes nothing of that.
  *
  * Tests    test/unit/store/parts_test.c
  */

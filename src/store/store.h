@@ -112,8 +112,9 @@ struct store_grant {
 	int64_t overdue_s;               /* what has been due since then or longer is given beyond all this; 0: nothing */
 };
 
-/* Lanes let many destinations of one kind wait for room that they share, without a look at each of them. */
-enum { STORE_LANES = 2 };
+/* Lanes let many destinations of one kind wait for room that they share, without a look at each of them. Each is a part of those before
+ * it: what is given in a lane takes room in all of them, and there is none where one of them has none. */
+enum { STORE_LANES = 3 };
 struct store_room {
 	struct store_grant (*grant)(void *owner, struct str key); /* asked once in a call for each destination that is due */
 	void *owner;

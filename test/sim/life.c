@@ -200,7 +200,7 @@ static struct store_grant grant_much(void *owner, struct str key)
 /* Leases some and settles them together; the first that fails for good takes a notice along. */
 static void settle_some(struct life *l)
 {
-	static const struct store_room room = { .grant = grant_much, .lane_room = { 1000, 1000 } };
+	static const struct store_room room = { .grant = grant_much, .lane_room = { 1000, 1000, 1000 } };
 	struct store_rcpt rows[LEASED_MAX];
 	struct store_outcome outcomes[LEASED_MAX];
 	struct putting notice;

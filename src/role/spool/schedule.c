@@ -78,10 +78,11 @@ struct route spool_route(struct spool *s, const struct store_message *m, struct 
 struct job *spool_job_new(struct spool *s, enum job_purpose purpose, struct arena *arena)
 {
 	struct job *j = NEW(struct job);
-	*j = (struct job){ .spool = s, .purpose = purpose, .arena = arena, .number = ++s->next_job };
+	*j = (struct job){ .spool = s, .purpose = purpose, .arena = arena, .number = ++s->next_job, .remote = purpose != JOB_DELIVER };
 	list_add_last(&s->jobs, &j->in_spool);
 	map_set_u64(s->jobs_by_number, j->number, j);
 	s->n_jobs++;
+	s->n_remote += j->remote;
 	return j;
 }
 

@@ -117,7 +117,7 @@ static unsigned room_of(struct spool *s, struct str key, const struct destinatio
 bool shape_has_room(struct spool *s, struct str key)
 {
 	int64_t again_ms;
-	return room_of(s, key, find(s, key), &again_ms) > 0;
+	return (!adapts(key) || s->n_remote < SPOOL_REMOTE_JOBS_MAX) && room_of(s, key, find(s, key), &again_ms) > 0;
 }
 
 static int64_t overdue_after_s(const struct conf *conf)
@@ -145,8 +145,8 @@ static struct store_grant grant(void *owner, struct str key)
 	struct store_grant g = { .messages = room_of(s, key, d, &again_ms), .not_before_s = now_s + ASK_AGAIN_S };
 	if (!adapts(key))
 		return g;
-	g.lane = d == NULL || d->pace.state == PACE_NEW;
-	if (g.lane == 1 && g.messages > 0 && s->paces.in_hand[PACE_NEW] >= SPOOL_NEW_CROWD)
+	g.lane = d == NULL || d->pace.state == PACE_NEW ? LANE_NEW : LANE_REMOTE;
+	if (g.lane == LANE_NEW && g.messages > 0 && s->paces.in_hand[PACE_NEW] >= SPOOL_NEW_CROWD)
 		g.messages = d == NULL || d->jobs == 0;
 	if (g.messages > 0 && d != NULL && d->pace.state == PACE_RESTING) {
 		if (s->paces.in_hand[PACE_RESTING] + s->probes < SPOOL_PROBES_MAX) {
@@ -172,8 +172,10 @@ struct store_room shape_room(struct spool *s)
 {
 	s->probes = 0;
 	return (struct store_room){
-		.grant = grant, .owner = s, .lane_room = { SPOOL_JOBS_MAX, left(SPOOL_NEW_JOBS_MAX, s->paces.in_hand[PACE_NEW]) },
-		.rcpts_max = SPOOL_JOB_RCPTS_MAX,
+		.grant = grant, .owner = s, .rcpts_max = SPOOL_JOB_RCPTS_MAX,
+		.lane_room = { [LANE_HERE] = left(SPOOL_JOBS_MAX, (unsigned)s->n_jobs),
+		               [LANE_REMOTE] = left(SPOOL_REMOTE_JOBS_MAX, s->n_remote),
+		               [LANE_NEW] = left(SPOOL_NEW_JOBS_MAX, s->paces.in_hand[PACE_NEW]) },
 	};
 }
 
@@ -256,6 +258,8 @@ void shape_enter(struct job *j)
 	j->began_ms = loop_now_ms(s->loop);
 	j->destination = paces_enter(&s->paces, j->key, &limits, j->began_ms);
 	j->destination->generation = s->generation;
+	j->remote = adapts(j->key);
+	s->n_remote += j->remote;
 }
 
 static void keep_words(struct destination *d, const struct smtp_reply *reply)
@@ -301,6 +305,8 @@ void shape_leave(struct job *j)
 	struct spool *s = j->spool;
 	struct destination *d = j->destination;
 	int64_t now_ms = loop_now_ms(s->loop), again_ms;
+	s->n_remote -= j->remote;
+	j->remote = false;
 	if (d == NULL)
 		return;
 	j->destination = NULL;

@@ -38,6 +38,7 @@
 #include "proto/dsn/dsn.h"
 #include "role/role.h"
 #include "role/spool/observe.h"
+#include "role/spool/shares.h"
 #include "store/store.h"
 #include "sys/log.h"
 #include "sys/socket.h"
@@ -46,13 +47,9 @@ enum {
 	SPOOL_RCPTS_MAX = 100000,        /* of one message, after aliases */
 	SPOOL_ARRIVING_MAX = 200000,     /* recipients of all messages that are arriving; messages: see conf->limits */
 	SPOOL_TXN_BYTES_MAX = 64 << 20,  /* envelope of one message, in memory */
-	SPOOL_JOBS_MAX = 2000,           /* attempts in hand */
 	SPOOL_JOB_RCPTS_MAX = 100,       /* RFC 5321 4.5.3.1.8: every server takes so many in one transaction */
 	SPOOL_LEASE_MAX = 200,           /* recipients leased at a time */
 	SPOOL_LEASE_S = 600,
-	SPOOL_NEW_JOBS_MAX = SPOOL_JOBS_MAX / 4 * 3, /* at destinations of which nothing is known yet */
-	SPOOL_NEW_CROWD = SPOOL_JOBS_MAX / 4, /* with more of them each begins with one */
-	SPOOL_PROBES_MAX = SPOOL_JOBS_MAX / 8, /* at destinations that rest */
 	SPOOL_RETURN_FULL_MAX = 1 << 20, /* larger messages come back as their headers */
 	SPOOL_NOTICE_BYTES_MAX = 4 << 20,
 	SPOOL_RESERVE_BYTES = 32 << 20,  /* of the disk: for notices, and for delivering what is queued */
@@ -109,6 +106,7 @@ struct job {
 	struct route route;              /* copied: a reload may come meanwhile */
 	struct str domain, key;          /* key: as leased */
 	struct destination *destination; /* NULL: it is not in anybody's way */
+	bool remote;                     /* counted in n_remote */
 	enum pace_sign sign;             /* what its recipients have shown so far */
 	int64_t began_ms;
 	bool waits;                      /* its destination gets nothing now: it goes back, untried */
@@ -181,6 +179,7 @@ struct spool {
 	struct list jobs;
 	struct map *jobs_by_number;
 	size_t n_jobs;
+	unsigned n_remote;               /* of them, those with a host behind them */
 	uint64_t next_job;
 	struct paces paces;              /* of the destinations that are remembered */
 	uint64_t generation;             /* of the configuration */

@@ -5,6 +5,7 @@
 #include "contract.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void a_lease_is_exclusive_until_it_ends(void **state)
 {
@@ -261,6 +262,42 @@ static void a_lane_without_room_is_waited_for(void **state)
 	assert_int_equal(n, 4);
 }
 
+static void a_lane_is_part_of_those_before_it(void **state)
+{
+	struct fixture *f = *state;
+	struct store_grant same = { .messages = 9, .lane = 2, .not_before_s = NOW + 900 };
+	struct store_room room = { .grant = grant_the_same, .owner = &same, .lane_room = { 3, 2, 9 } };
+	struct store_rcpt out[9];
+	size_t n;
+	int64_t due_s;
+	char id[16];
+	for (int i = 0; i < 4; i++) {
+		snprintf(id, sizeof id, "y%d", i);
+		put_one(f, id, "b@y", "y");
+	}
+	assert_int_equal(f->ops->lease(f->store, NOW, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(n, 2);
+	room.lane_room[1] = 0;
+	put_one(f, "z0", "b@z", "z");
+	put_one(f, "z1", "b@z", "z");
+	assert_int_equal(f->ops->lease(f->store, NOW, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(n, 0); /* z waits there, too */
+	put_one(f, "w0", "b@w", "w");
+	same.lane = 0;
+	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), OK);
+	assert_true(due_s <= NOW);
+	assert_int_equal(f->ops->lease(f->store, NOW, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(n, 1);
+	assert_str(out[0].address, "b@w");
+	same.lane = 2;
+	memcpy(room.lane_room, (unsigned[]){ 0, 9, 9 }, sizeof room.lane_room);
+	assert_int_equal(f->ops->next_due(f->store, &room, &due_s), OK);
+	assert_int_equal(due_s, NOW + 60); /* a lease */
+	memcpy(room.lane_room, (unsigned[]){ 3, 9, 9 }, sizeof room.lane_room);
+	assert_int_equal(f->ops->lease(f->store, NOW, 60, &room, f->arena, out, 9, &n, NULL), OK);
+	assert_int_equal(n, 3);
+}
+
 static void what_is_overdue_comes_all_the_same(void **state)
 {
 	struct fixture *f = *state;
@@ -408,6 +445,7 @@ int main(void)
 		CASE(a_grant_of_nothing_is_not_asked_again_at_once),
 		CASE(next_due_passes_over_what_is_put_off),
 		CASE(a_lane_without_room_is_waited_for),
+		CASE(a_lane_is_part_of_those_before_it),
 		CASE(what_is_overdue_comes_all_the_same),
 		CASE(many_recipients_count_as_several),
 		CASE(next_due_never_oversleeps),

@@ -14,7 +14,7 @@
 static const struct store_options small_segments = { .segment_bytes = SEGMENT };
 
 static struct store_grant much = { .messages = 1000 };
-const struct store_room anything = { .grant = grant_the_same, .owner = &much, .lane_room = { 1000, 1000 } };
+const struct store_room anything = { .grant = grant_the_same, .owner = &much, .lane_room = { 1000, 1000, 1000 } };
 
 struct store_grant grant_the_same(void *owner, struct str key)
 {

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * role/spool/shares.h -- how the attempts that may be in hand are shared: what hangs takes no place from what goes on.
+ *
+ * Remote is what goes to hosts, which may be slow or dead: MX hosts, relays, LMTP servers, and questions to them. The rest of the places
+ * is for folders, and for what is decided here.
+ *
+ * Limits   the enum below; jobs, which are transactions: a message with up to SPOOL_JOB_RCPTS_MAX recipients at one destination.
+ * Tests    test/unit/role/spool/shares_test.c
+ */
+#ifndef ROLE_SPOOL_SHARES_H
+#define ROLE_SPOOL_SHARES_H
+
+enum {
+	SPOOL_JOBS_MAX = 2000,           /* attempts in hand */
+	SPOOL_REMOTE_JOBS_MAX = SPOOL_JOBS_MAX - 250, /* at destinations with a host behind them */
+	SPOOL_NEW_JOBS_MAX = SPOOL_JOBS_MAX - 500, /* at those of which nothing is known yet */
+	SPOOL_NEW_CROWD = 500,           /* with more of them each begins with one */
+	SPOOL_PROBES_MAX = 250,          /* at those that rest */
+};
+
+/* Of the jobs in hand, for the store: every lane is part of those before it. */
+enum { LANE_HERE, LANE_REMOTE, LANE_NEW };
+
+#endif
