@@ -375,7 +375,6 @@ const struct store_ops store_memory = {
 	.clamp = memory_clamp,
 	.shift = memory_shift,
 	.counts = memory_counts,
-	.tally = memory_tally,
 	.glance = memory_glance,
 	.space = memory_space,
 	.tidy = memory_tidy,

@@ -83,7 +83,6 @@ fault memory_set_aside(struct store *s, uint64_t rcpt, struct str text, struct w
 fault memory_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out);
 fault memory_shift(struct store *s, int64_t by_s);
 fault memory_counts(struct store *s, struct store_counts *out);
-fault memory_tally(struct store *s, struct str after_key, struct arena *a, struct store_tally *out, size_t max, size_t *n_out);
 fault memory_glance(struct store *s, uint64_t after_number, struct arena *a, struct store_glance *out, size_t max, size_t *n_out);
 
 #endif

@@ -226,28 +226,6 @@ fault memory_counts(struct store *s, struct store_counts *out)
 	return OK;
 }
 
-static bool waits(const struct rcpt *r)
-{
-	enum rcpt_state state = r->facts.state == RCPT_LEASED ? r->unleased : r->facts.state;
-	return state == RCPT_QUEUED;
-}
-
-/* The first key behind this one, if any. */
-static bool next_key(const struct store *s, struct str after_key, struct str *out)
-{
-	bool found = false;
-	LIST_EACH(l, &s->messages)
-		LIST_EACH(k, &LIST_MEMBER(l, struct message, in_store)->rcpts) {
-			const struct rcpt *r = LIST_MEMBER(k, struct rcpt, in_message);
-			if (!waits(r) || str_order(r->facts.key, after_key) <= 0)
-				continue;
-			if (!found || str_order(r->facts.key, *out) < 0)
-				*out = r->facts.key;
-			found = true;
-		}
-	return found;
-}
-
 fault memory_glance(struct store *s, uint64_t after_number, struct arena *a, struct store_glance *out, size_t max, size_t *n_out)
 {
 	static const struct store_selector everything;
@@ -265,24 +243,4 @@ fault memory_glance(struct store *s, uint64_t after_number, struct arena *a, str
 		out[(*n_out)++] = (struct store_glance){ rows[i].number, rows[i].address, rows[i].key, rows[i].state, rows[i].next_s, m.arrived_s };
 	}
 	return f;
-}
-
-fault memory_tally(struct store *s, struct str after_key, struct arena *a, struct store_tally *out, size_t max, size_t *n_out)
-{
-	struct str key = after_key;
-	for (*n_out = 0; *n_out < max && next_key(s, key, &key); ++*n_out) {
-		struct store_tally *t = &out[*n_out];
-		*t = (struct store_tally){ .key = arena_try_copy(a, key), .next_s = INT64_MAX };
-		if (t->key.p == NULL)
-			return F_LIMIT;
-		LIST_EACH(l, &s->messages)
-			LIST_EACH(k, &LIST_MEMBER(l, struct message, in_store)->rcpts) {
-				const struct rcpt *r = LIST_MEMBER(k, struct rcpt, in_message);
-				if (!waits(r) || !str_eq(r->facts.key, key))
-					continue;
-				t->queued++;
-				t->next_s = r->facts.next_s < t->next_s ? r->facts.next_s : t->next_s;
-			}
-	}
-	return OK;
 }

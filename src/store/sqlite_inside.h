@@ -91,8 +91,6 @@ enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS
 	              " WHERE r.number=?1")                                                        \
 	SQL(SQL_WHEN, "SELECT destination,next_s,held FROM rcpt WHERE number=?1")                  \
 	SQL(SQL_DESTINATIONS, "SELECT destination,min(next_s),max(next_s),count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0 GROUP BY destination") \
-	SQL(SQL_TALLY, "SELECT destination,min(next_s),count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0 AND destination>?1"  \
-	               " GROUP BY destination ORDER BY destination LIMIT ?2")                      \
 	SQL(SQL_GLANCE, "SELECT r.number,r.address,r.destination,r.held,r.next_s,m.arrived_s FROM rcpt r"    \
 	                " CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number>?1 ORDER BY r.number LIMIT ?2") \
 	SQL(SQL_EXTENTS, "SELECT number,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE number>?1"   \
@@ -277,7 +275,6 @@ fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n
 fault sqlite_shift(struct store *s, int64_t by_s);
 fault learn_schedule(struct store *s, struct why *why);
 fault sqlite_counts(struct store *s, struct store_counts *out);
-fault sqlite_tally(struct store *s, struct str after_key, struct arena *a, struct store_tally *out, size_t max, size_t *n_out);
 fault sqlite_glance(struct store *s, uint64_t after_number, struct arena *a, struct store_glance *out, size_t max, size_t *n_out);
 fault observations_put(struct store *s, struct why *why);   /* into the transaction that is open; ... */
 void  observations_forget(struct store *s);                 /* ... and when it has been committed */

@@ -233,25 +233,6 @@ fault sqlite_counts(struct store *s, struct store_counts *out)
 	return s->failed ? F_STORE : OK;
 }
 
-fault sqlite_tally(struct store *s, struct str after_key, struct arena *a, struct store_tally *out, size_t max, size_t *n_out)
-{
-	sqlite3_stmt *st = sql(s, SQL_TALLY);
-	bind_str(st, 1, after_key);
-	bind_s64(st, 2, (int64_t)max);
-	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
-	fault f = OK;
-	*n_out = 0;
-	while (f == OK && st != NULL && *n_out < max && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-		out[*n_out] = (struct store_tally){ arena_try_copy(a, column_str(st, 0)), column_u64(st, 2), sqlite3_column_int64(st, 1) };
-		f = out[*n_out].key.p != NULL ? OK : F_LIMIT;
-		*n_out += f == OK;
-	}
-	if (f == OK)
-		f = sql_fault(s, rc, NULL);
-	sql_done(st);
-	return f;
-}
-
 fault sqlite_glance(struct store *s, uint64_t after_number, struct arena *a, struct store_glance *out, size_t max, size_t *n_out)
 {
 	sqlite3_stmt *st = sql(s, SQL_GLANCE);

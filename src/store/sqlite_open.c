@@ -434,7 +434,6 @@ const struct store_ops store_sqlite = {
 	.clamp = sqlite_clamp,
 	.shift = sqlite_shift,
 	.counts = sqlite_counts,
-	.tally = sqlite_tally,
 	.glance = sqlite_glance,
 	.space = sqlite_space,
 	.tidy = sqlite_tidy,

@@ -128,8 +128,6 @@ struct store_place {
 	bool begun, untried_over, over;
 };
 
-/* What waits for one destination, what is leased of it included: how many, and when the first of them is due. */
-struct store_tally { struct str key; uint64_t queued; int64_t next_s; };
 /* As much of a recipient as it takes to count it; next_s: of what is queued. */
 struct store_glance { uint64_t number; struct str address, key; enum rcpt_state state; int64_t next_s, arrived_s; };
 struct store_counts { uint64_t messages, queued, leased, held, damaged, content_bytes, disk_bytes; };
@@ -223,9 +221,6 @@ struct store_ops {
 	fault (*shift)(struct store *s, int64_t by_s);
 
 	fault (*counts)(struct store *s, struct store_counts *out);
-	/* Destinations in the order of their keys (bytes), those behind this one. It costs what counting their recipients in an index does:
-	 * some tenths of a microsecond each, no row is read. */
-	fault (*tally)(struct store *s, struct str after_key, struct arena *a, struct store_tally *out, size_t max, size_t *n_out);
 	/* Recipients in the order of their numbers, those behind this one. No checksum is looked at. */
 	fault (*glance)(struct store *s, uint64_t after_number, struct arena *a, struct store_glance *out, size_t max, size_t *n_out);
 	/* Room left where the store lives. */

@@ -346,32 +346,6 @@ static void recipients_at_a_glance(void **state)
 	assert_int_equal(n, 0);
 }
 
-static void destinations_are_counted(void **state)
-{
-	struct fixture *f = *state;
-	struct store_rcpt r[] = { rcpt_to("1@b", "mx:b", NOW + 9), rcpt_to("2@b", "mx:b", NOW), rcpt_to("3@a", "mx:a", NOW + 1), rcpt_to("4@c", "mx:c", NOW),
-		                  rcpt_to("5@d", "mx:d", NOW + 2), rcpt_to("6@a", "relay:x", NOW + 3) }, out[8];
-	struct store_tally t[8];
-	size_t n;
-	r[3].state = RCPT_HELD;
-	assert_int_equal(put(f, "m1", STR("x"), r, COUNT(r)), OK);
-	assert_int_equal(lease(f, NOW, out, 8), 1); /* and counts all the same */
-	assert_int_equal(f->ops->tally(f->store, STR_NONE, f->arena, t, 2, &n), OK);
-	assert_int_equal(n, 2);
-	assert_str(t[0].key, "mx:a");
-	assert_int_equal(t[0].queued, 1);
-	assert_int_equal(t[0].next_s, NOW + 1);
-	assert_str(t[1].key, "mx:b");
-	assert_int_equal(t[1].queued, 2);
-	assert_int_equal(t[1].next_s, NOW);
-	assert_int_equal(f->ops->tally(f->store, t[1].key, f->arena, t, 8, &n), OK);
-	assert_int_equal(n, 2);
-	assert_str(t[0].key, "mx:d");
-	assert_str(t[1].key, "relay:x");
-	assert_int_equal(f->ops->tally(f->store, t[1].key, f->arena, t, 8, &n), OK);
-	assert_int_equal(n, 0);
-}
-
 int main(void)
 {
 	static const struct contract_case cases[] = {
@@ -382,7 +356,6 @@ int main(void)
 		CASE(the_operator_acts),
 		CASE(an_attempt_that_is_asked_for_is_not_of_the_schedule),
 		CASE(the_first_attempt_stays_made),
-		CASE(destinations_are_counted),
 		CASE(a_domain_is_found_in_parts),
 		CASE(what_was_arriving_is_found_by_domain),
 		CASE(counts_stay_true),
