@@ -175,7 +175,7 @@ static fault walk_domain(struct walk *w)
 	char lower[DOMAIN_MAX];
 	struct str domain = w->which->domain;
 	for (size_t i = 0; i < domain.n; i++)
-		lower[i] = domain.p[i] >= 'A' && domain.p[i] <= 'Z' ? (char)(domain.p[i] | 0x20) : domain.p[i];
+		lower[i] = (char)ascii_lower((unsigned char)domain.p[i]);
 	sqlite3_stmt *st = from_place(w, SQL_SCAN_DOMAIN);
 	bind_str(st, 3, (struct str){ lower, domain.n });
 	return walk_on(w, st, indexed_may_match, &w->place->over);

@@ -66,7 +66,7 @@ static struct str domain_of(struct domains_round *r, struct str address)
 	struct str domain = str_rfind(address, '@', &at) ? str_from(address, at + 1) : STR_NONE;
 	char *lower = arena_try_alloc(r->slice, domain.n + 1);
 	for (size_t i = 0; lower != NULL && i < domain.n; i++)
-		lower[i] = domain.p[i] >= 'A' && domain.p[i] <= 'Z' ? (char)(domain.p[i] + 32) : domain.p[i];
+		lower[i] = (char)ascii_lower((unsigned char)domain.p[i]);
 	return lower != NULL ? (struct str){ lower, domain.n } : domain;
 }
 
