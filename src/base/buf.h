@@ -60,7 +60,7 @@ MUST_USE static inline fault buf_add(struct buf *b, struct str s)
 	return OK;
 }
 
-/* Several pieces, one behind the other: BUF_ADD_ALL(b, STR("<"), address, STR(">")). */
+/* Several pieces, one behind the other, or none of them: BUF_ADD_ALL(b, STR("<"), address, STR(">")). */
 MUST_USE fault buf_add_parts(struct buf *b, const struct str *parts, size_t n);
 #define BUF_PARTS(...) (const struct str[]){ __VA_ARGS__ }
 #define BUF_ADD_ALL(b, ...) buf_add_parts((b), BUF_PARTS(__VA_ARGS__), sizeof(BUF_PARTS(__VA_ARGS__)) / sizeof(struct str))

@@ -10,7 +10,7 @@
  *
  * Units    Monotonic milliseconds, from the caller: there is no clock here.
  * Limits   the enum below; docs/LIMITS.md lists them. Where there is no more room, the address goes that was looked at longest ago.
- * Owns     A door lives as long as somebody knocks, waits, or is in `opening`; else until the next doors_ask.
+ * Owns     A door lives as long as somebody knocks, waits, or is in `opening`; else until doors_at() needs its room.
  * Tests    test/unit/role/courier/door_test.c
  */
 #ifndef ROLE_COURIER_DOOR_H
@@ -32,7 +32,7 @@ struct door {
 	struct link by_age;        /* the one that was looked at longest ago first */
 	struct link in_opening;    /* of the courier: those who wait may go on */
 	struct list waiting;       /* the courier's jobs */
-	unsigned knocks, counted;  /* counted: of them, among DOORS_KNOCKS_MAX */
+	unsigned knocks;
 	unsigned spare;            /* connections there that have just come free */
 	bool answers, silent;      /* the last time */
 	int64_t silent_ms;         /* since then */
