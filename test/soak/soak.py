@@ -213,8 +213,8 @@ class Soak:
         self.troubles += troubles
 
     def come_to_rest(self):
-        say("drain: the queue is empty; now all come to rest")
         """What is kept open for a while is closed some time."""
+        say("drain: the queue is empty; now all come to rest")
         end = time.monotonic() + REST_S
         while True:
             self.at_rest = watch.sample(self.house)
@@ -241,7 +241,7 @@ class Soak:
     # -- the verdict ---------------------------------------------------------------------------------
 
     def table(self):
-        rows, troubles, is_judged = watch.steady(self.watch.samples, *self.judged)
+        rows, troubles, self.is_judged = watch.steady(self.watch.samples, *self.judged)
         self.troubles += troubles
         lines = [["", "first half", "second half", "most ever", "at rest, before", "and after", "descriptors: most", "at rest", "killed"]]
         for what, first, second, most in rows:
@@ -259,7 +259,7 @@ class Soak:
             if number == 0:
                 say("| " + " | ".join("-" * w for w in widths) + " |")
         say("Memory of its own after the last kill and a tenth of the run, in two halves: medians. "
-            + (f"More than {watch.GROWTH_SHARE:.0%} and {watch.GROWTH_KB} KB above the first is a failure." if is_judged
+            + (f"More than {watch.GROWTH_SHARE:.0%} and {watch.GROWTH_KB} KB above the first is a failure." if self.is_judged
                else "Too short to be judged."))
 
     def verdict(self):
@@ -278,7 +278,8 @@ class Soak:
             say(f"WRONG: {trouble}")
         if len(self.troubles) > 40:
             say(f"WRONG: and {len(self.troubles) - 40} more")
-        say(f"\nsoak: {'FAILED' if self.troubles else 'passed: every recipient is accounted for, and nothing grows'}")
+        grows = "and nothing grows" if self.is_judged else "whether anything grows was not judged"
+        say(f"\nsoak: {'FAILED' if self.troubles else f'passed: every recipient is accounted for, {grows}'}")
         return 1 if self.troubles else 0
 
 

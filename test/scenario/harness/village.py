@@ -63,7 +63,7 @@ class Call:
         if self.in_data:
             if line == b".":
                 self.in_data = False
-                self.village.take(self.address)
+                self.village.taken[self.address] += 1
                 self.say(b"250 2.0.0 taken\r\n")
         elif word == b"EHLO":
             self.say(b"250-village\r\n250 PIPELINING\r\n")
@@ -81,7 +81,7 @@ class Village:
     def __init__(self, addresses, delay_s=None):
         """delay_s: {address: so long each reply takes}"""
         self.name, self.addresses, self.delay_s = "village", addresses, delay_s or {}
-        self.taken, self.when, self.connections = collections.Counter(), {}, collections.Counter()
+        self.taken = collections.Counter()
         self.selector, self.late, self.listeners = selectors.DefaultSelector(), [], []
         self.bell, self.rope = socket.socketpair()
         self.numbers = iter(range(1 << 60))
@@ -107,10 +107,6 @@ class Village:
     def log(self):
         return ""
 
-    def take(self, address):
-        self.taken[address] += 1
-        self.when[address] = time.monotonic()
-
     def put_off(self, delay_s, call, text):
         heapq.heappush(self.late, (time.monotonic() + delay_s, next(self.numbers), call, text))
 
@@ -119,7 +115,6 @@ class Village:
             peer, _ = listener.accept()
         except OSError:
             return
-        self.connections[address] += 1
         call = Call(self, peer, address)
         self.selector.register(peer, selectors.EVENT_READ, call)
         call.say(b"220 village ESMTP\r\n")
