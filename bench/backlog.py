@@ -114,8 +114,8 @@ class Backlog(bench.Bench):
             p.stdout.close()
             p.kill()
 
-    def domains(self):
-        """Others each time; half of the recipients are spread over all of them."""
+    def next_domain(self):
+        """Another one each time; half of the recipients are spread over all of them."""
         self.asked += 1
         return f"d{(self.asked * 7919) % self.o.domains}.backlog.test"
 
@@ -125,10 +125,10 @@ class Backlog(bench.Bench):
         pid = self.spool(server)
         self.until_first_line(server)
         if waiting:
-            self.kept(server, "domain.first", "queue", "list", "--domain", self.domains())
+            self.kept(server, "domain.first", "queue", "list", "--domain", self.next_domain())
         for _ in range(3):
             self.kept(server, "status", "status")
-            self.kept(server, "domain", "queue", "list", "--domain", self.domains())
+            self.kept(server, "domain", "queue", "list", "--domain", self.next_domain())
             self.kept(server, "show", "queue", "show", self.some_id(server, waiting))
             self.kept(server, "why", "why", self.some_id(server, waiting))
         if waiting:
@@ -160,8 +160,8 @@ class Backlog(bench.Bench):
 
     def purging(self, server):
         for _ in range(3):
-            self.kept(server, "retry", "queue", "retry", "--domain", self.domains())
-            self.kept(server, "remove", "queue", "remove", "--domain", self.domains())
+            self.kept(server, "retry", "queue", "retry", "--domain", self.next_domain())
+            self.kept(server, "remove", "queue", "remove", "--domain", self.next_domain())
 
     def purging_half(self, server):
         """While others are being accepted."""

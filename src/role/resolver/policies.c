@@ -11,7 +11,6 @@
 
 enum { JUMP_S = 300, SPREAD_S = 60, DOMAIN_ROOM = 253 - 9 /* "_mta-sts." */, KEY_ROOM = 300 };
 
-
 /* ---- the clock ---- */
 
 /* Ages are measured by the steady clock: when the wall clock is set, what was noted down by it goes along. */
