@@ -163,7 +163,7 @@ DEAD = {"451": 1}
 
 
 def serve(folder, ports, tls, calm, hang_s, seed, ready):
-    """A process: three hops, until it is told to end."""
+    """A process: four hops, until it is told to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     journal = Journal(folder, "hops")
     for name, moods in (("good", {}), ("moody", MOODY), ("slow", SLOW), ("dead", DEAD)):

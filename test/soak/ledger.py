@@ -131,7 +131,7 @@ class Ledger:
     def _judge_unasked(self, counts, troubles):
         for pair in [*self.taken, *self.cut, *self.returned]:
             name, recipient = pair
-            at, recipients = self.offered.get(name, (0, ()))
+            _, recipients = self.offered.get(name, (0, ()))
             if recipient not in recipients:
                 troubles.append(f"{name} came to {recipient}, which nobody had asked for or ended")
             elif name in self.refused:
