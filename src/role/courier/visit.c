@@ -212,7 +212,10 @@ void visit_give_up(struct visit *v, int64_t after_ms)
 {
 	char detail[100];
 	(void)snprintf(detail, sizeof detail, "no answer in %lld seconds, and many others wait for their turn", (long long)after_ms / 1000);
-	fail_words(v, (struct status){ 4, 4, 1 }, false, "Cannot connect to %.*s: %s", detail);
+	if (v->connected)
+		fail_words(v, (struct status){ 4, 4, 2 }, false, "Connected to %.*s: %s", detail);
+	else
+		fail_words(v, (struct status){ 4, 4, 1 }, false, "Cannot connect to %.*s: %s", detail);
 }
 
 void visit_unix_connected(struct courier *c, uint64_t request, int fd, const char *error)
