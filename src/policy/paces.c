@@ -57,9 +57,9 @@ static void forget_old(struct paces *p, int64_t now_ms)
 	unsigned kept = 0;
 	while ((d = LIST_FIRST(&p->idle, struct destination, in_order)) != NULL) {
 		bool full = p->n_idle > PACES_MAX;
-		if (!full && (d->used_ms + PACES_IDLE_MS > now_ms || kept == PACES_KEPT_AT_ONCE))
+		if (!full && (d->used_ms + PACES_IDLE_MS > now_ms || kept == PACES_KEPT_MAX))
 			return;
-		if (kept < PACES_KEPT_AT_ONCE && is_kept(p, d, now_ms))
+		if (kept < PACES_KEPT_MAX && is_kept(p, d, now_ms))
 			kept++;
 		else
 			forget(p, d);

@@ -4,7 +4,7 @@
  *
  * What has something in hand is kept. What is idle is forgotten when that has lasted PACES_IDLE_MS, or when there is no room for another
  * one: then what has been idle longest goes. It begins as one that was never seen. What has used up something of a rate stays until that
- * is free again; it goes only where there is no room, and the PACES_KEPT_AT_ONCE that were idle longest are all such.
+ * is free again; it goes only where there is no room, and the PACES_KEPT_MAX that were idle longest are all such.
  *
  * Limits   PACES_MAX destinations, beyond those with something in hand.
  * Units    Milliseconds of any clock that never goes back, passed in.
@@ -18,7 +18,7 @@
 #include "base/map.h"
 #include "policy/pace.h"
 
-enum { PACES_MAX = 100000, PACES_IDLE_MS = 60 * 60 * 1000, PACES_KEPT_AT_ONCE = 16 };
+enum { PACES_MAX = 100000, PACES_IDLE_MS = 60 * 60 * 1000, PACES_KEPT_MAX = 16 };
 
 struct destination {
 	struct link in_order;            /* of its last use, while it is idle */
