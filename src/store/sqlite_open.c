@@ -108,6 +108,39 @@ static fault open_directory(struct store *s, const char *path, struct why *why)
 	return f == OK ? OK : why_say(why, f, "cannot lock the queue in %s", path);
 }
 
+/* An empty directory is a new queue. Contents without their database are not: they would be overwritten. */
+static fault check_is_new(struct store *s, const char *path, bool with_log, struct why *why)
+{
+	struct directory_reader *d = directory_read(s->directory);
+	struct str name;
+	bool contents = false;
+	while (d != NULL && directory_next(d, &name)) {
+		struct str rest = name;
+		contents |= str_take(&rest, STR("content-")) || (with_log && str_eq(name, STR("queue.db-wal")));
+	}
+	bool read = d != NULL;
+	directory_close(&d);
+	if (!read)
+		return why_say(why, F_SYS, "cannot read the queue's directory %s", path);
+	return !contents ? OK : why_say(why, F_STORE,
+	                                "%s/queue.db is missing or empty, but other files of a queue are there. Put queue.db back "
+	                                "from a backup; or, to begin anew, move all of them away", path);
+}
+
+static fault is_foreign(const char *path, struct why *why)
+{
+	return why_say(why, F_STORE, "%s/queue.db is not a Sealpost queue", path);
+}
+
+/* The making of a new queue may have been cut off. But so looks what another program has made, too, and SQLite takes a file of one
+ * byte for a new database. */
+static fault check_is_empty(struct store *s, const char *path, struct why *why)
+{
+	int64_t tables = 0;
+	TRY(ask_number(s, "SELECT count(*) FROM sqlite_master", &tables, why));
+	return tables > 0 ? is_foreign(path, why) : check_is_new(s, path, false, why);
+}
+
 /* Only what this program knows is opened, and nothing of the rest is touched. */
 static fault check_format(struct store *s, const char *path, int64_t *format_out, struct why *why)
 {
@@ -119,8 +152,8 @@ static fault check_format(struct store *s, const char *path, int64_t *format_out
 		               "the queue in %s has format %d, and this Sealpost knows up to %d: it was written by a newer "
 		               "one. Start that one, or name another directory", path, (int)*format_out, FORMAT);
 	if (*format_out < 0 || (*format_out > 0 && application != APPLICATION))
-		return why_say(why, F_STORE, "%s/queue.db is not a Sealpost queue", path);
-	return OK;
+		return is_foreign(path, why);
+	return *format_out == 0 ? check_is_empty(s, path, why) : OK;
 }
 
 static fault make_tables(struct store *s, int64_t format, struct why *why)
@@ -147,25 +180,6 @@ static fault sync_names(struct store *s, const char *path, struct why *why)
 	return f == OK ? OK : why_say(why, f, "making the names in %s durable failed", path);
 }
 
-/* An empty directory is a new queue. Contents without their database are not: they would be overwritten. */
-static fault check_is_new(struct store *s, const char *path, struct why *why)
-{
-	struct directory_reader *d = directory_read(s->directory);
-	struct str name;
-	bool contents = false;
-	while (d != NULL && directory_next(d, &name)) {
-		struct str rest = name;
-		contents |= str_take(&rest, STR("content-")) || str_eq(name, STR("queue.db-wal"));
-	}
-	bool read = d != NULL;
-	directory_close(&d);
-	if (!read)
-		return why_say(why, F_SYS, "cannot read the queue's directory %s", path);
-	return !contents ? OK : why_say(why, F_STORE,
-	                                "%s/queue.db is missing or empty, but other files of a queue are there. Put queue.db back "
-	                                "from a backup; or, to begin anew, move all of them away", path);
-}
-
 static fault make_database_file(struct store *s, const char *path, struct why *why)
 {
 	int fd = -1;
@@ -178,7 +192,7 @@ static fault make_database_file(struct store *s, const char *path, struct why *w
 		return f;
 	if (bytes > 0)
 		return OK;
-	TRY(check_is_new(s, path, why));
+	TRY(check_is_new(s, path, true, why));
 	/* SQLite gives its other files the mode of this one. */
 	TRY(file_open(s->directory, "queue.db", FILE_READ | FILE_WRITE | FILE_CREATE, 0600, &fd, why));
 	fd_close(&fd);

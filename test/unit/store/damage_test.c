@@ -336,9 +336,11 @@ static void test_p6_a_database_cut_short(void **state)
 			fail_msg("cut to %zu of %zu bytes: not found", n, db.n);
 	}
 	struct why why = { "" };
-	spill(f, "queue.db", STR_NONE);
-	assert_int_equal(try_open(f, &why), F_STORE);
-	assert_non_null(strstr(why.text, "missing or empty"));
+	for (size_t n = 0; n <= 1; n++) { /* SQLite takes one byte for nothing, too */
+		spill(f, "queue.db", str_sub(db, 0, n));
+		assert_int_equal(try_open(f, &why), F_STORE);
+		assert_non_null(strstr(why.text, "missing or empty"));
+	}
 	drop(f, "queue.db");
 	assert_int_equal(try_open(f, &why), F_STORE);
 	assert_non_null(strstr(why.text, "missing or empty"));

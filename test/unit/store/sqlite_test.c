@@ -285,6 +285,25 @@ static void run_sql(struct fixture *f, const char *text)
 	sqlite3_close(db);
 }
 
+/* Its tables are left alone, and get none of ours. */
+static void what_another_program_has_made_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct why why = { "" };
+	char path[128];
+	ops->close(&f->store);
+	for (const char *const *name = (const char *const[]){ "queue.db", "content-000001", NULL }; *name != NULL; name++) {
+		snprintf(path, sizeof path, "%s/%s", f->queue, *name);
+		(void)remove(path);
+	}
+	snprintf(path, sizeof path, "%s/queue.db", f->queue);
+	fclose(fopen(path, "w"));
+	run_sql(f, "CREATE TABLE cookies(a, b)");
+	assert_int_equal(try_open(f, &why), F_STORE);
+	assert_non_null(strstr(why.text, "not a Sealpost queue"));
+	run_sql(f, "CREATE TABLE meta(a)"); /* there was none */
+}
+
 static void a_newer_format_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -463,6 +482,7 @@ int main(void)
 		TEST(a_batch_shares_one_write_and_one_flush),
 		TEST(two_cannot_share_a_queue),
 		TEST(only_the_owner_may_look),
+		TEST(what_another_program_has_made_is_refused),
 		TEST(a_newer_format_is_refused),
 		TEST(a_queue_elsewhere_cannot_be_made),
 		TEST(opening_says_that_it_gets_on),
