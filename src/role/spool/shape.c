@@ -117,7 +117,22 @@ static unsigned room_of(struct spool *s, struct str key, const struct destinatio
 bool shape_has_room(struct spool *s, struct str key)
 {
 	int64_t again_ms;
-	return (!adapts(key) || s->n_remote < SPOOL_REMOTE_JOBS_MAX) && room_of(s, key, find(s, key), &again_ms) > 0;
+	const struct destination *d = find(s, key);
+	if (adapts(key) && (s->n_remote >= SPOOL_REMOTE_JOBS_MAX || (d != NULL && d->jobs >= s->share)))
+		return false;
+	return room_of(s, key, d, &again_ms) > 0;
+}
+
+static unsigned left(unsigned most, unsigned taken)
+{
+	return taken < most ? most - taken : 0;
+}
+
+/* Some that answer, but slowly, would otherwise have all places, each up to its ceiling. */
+static unsigned share_of(const struct spool *s)
+{
+	unsigned part = left(SPOOL_REMOTE_JOBS_MAX, s->n_remote) / SPOOL_SHARE_PARTS;
+	return s->n_remote <= SPOOL_UNSHARED_MAX ? SPOOL_JOBS_MAX : part > 1 ? part : 1;
 }
 
 static int64_t overdue_after_s(const struct conf *conf)
@@ -145,6 +160,9 @@ static struct store_grant grant(void *owner, struct str key)
 	struct store_grant g = { .messages = room_of(s, key, d, &again_ms), .not_before_s = now_s + ASK_AGAIN_S };
 	if (!adapts(key))
 		return g;
+	unsigned of_share = left(s->share, d != NULL ? d->jobs : 0);
+	if (g.messages > of_share)
+		g.messages = of_share;
 	g.lane = d == NULL || d->pace.state == PACE_NEW ? LANE_NEW : LANE_REMOTE;
 	if (g.lane == LANE_NEW && g.messages > 0 && s->paces.in_hand[PACE_NEW] >= SPOOL_NEW_CROWD)
 		g.messages = d == NULL || d->jobs == 0;
@@ -163,14 +181,10 @@ static struct store_grant grant(void *owner, struct str key)
 	return g;
 }
 
-static unsigned left(unsigned most, unsigned taken)
-{
-	return taken < most ? most - taken : 0;
-}
-
 struct store_room shape_room(struct spool *s)
 {
 	s->probes = 0;
+	s->share = share_of(s);
 	return (struct store_room){
 		.grant = grant, .owner = s, .rcpts_max = SPOOL_JOB_RCPTS_MAX,
 		.lane_room = { [LANE_HERE] = left(SPOOL_JOBS_MAX, (unsigned)s->n_jobs),
@@ -335,6 +349,7 @@ void shape_wait(struct job *j)
 void shape_init(struct spool *s)
 {
 	paces_init(&s->paces, random_u64());
+	s->share = SPOOL_JOBS_MAX;
 	s->overdue_left = OVERDUE_AT_ONCE;
 	s->overdue_ms = s->said_ms = loop_now_ms(s->loop);
 }

@@ -17,6 +17,8 @@ enum {
 	SPOOL_NEW_JOBS_MAX = SPOOL_JOBS_MAX - 500, /* at those of which nothing is known yet */
 	SPOOL_NEW_CROWD = 500,           /* with more of them each begins with one */
 	SPOOL_PROBES_MAX = 250,          /* at those that rest */
+	SPOOL_UNSHARED_MAX = SPOOL_JOBS_MAX - 1000, /* remote ones: with more of them, what is left of the places is for many, ... */
+	SPOOL_SHARE_PARTS = 64,          /* ... and one destination has at most this part of it, but always one */
 };
 
 /* Of the jobs in hand, for the store: every lane is part of those before it. */

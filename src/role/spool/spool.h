@@ -184,6 +184,7 @@ struct spool {
 	struct paces paces;              /* of the destinations that are remembered */
 	uint64_t generation;             /* of the configuration */
 	unsigned probes;                 /* granted in the lease that runs, to destinations that rest */
+	unsigned share;                  /* in that lease: what one destination may have in hand at most */
 	int64_t overdue_left, overdue_ms; /* recipients that may be looked at only because they have waited so long; since when */
 	unsigned said, unsaid;           /* about destinations, in this minute; unsaid: in those before, too */
 	int64_t said_ms;
@@ -277,7 +278,7 @@ struct shape_view {
 /* key: a recipient's, as it is in the store. False: nothing is in hand, and nothing is known but its limits. */
 bool spool_shape_of(struct spool *s, struct str key, struct shape_view *out);
 struct store_room shape_room(struct spool *s);   /* for the store */
-bool shape_has_room(struct spool *s, struct str key); /* for one more */
+bool shape_has_room(struct spool *s, struct str key); /* for one more, in the lease that runs */
 void shape_enter(struct job *j);                 /* it takes a place at its destination */
 void shape_leave(struct job *j);                 /* harmless if it has none */
 void shape_note(struct job *j, enum outcome_class outcome, const struct smtp_reply *reply);

@@ -132,6 +132,43 @@ static void new_ones_count_with_the_others(void **state)
 	assert_given("mx:new.example", 0, "maildir:here", 1);
 }
 
+/* As many as it takes, and fast: it is alone. */
+static void one_may_have_half(void **state)
+{
+	(void)state;
+	static struct conf wide = { .queue.destination_concurrency = 1000, .queue.retry.give_up_s = 5 * 86400 };
+	s.conf = &wide;
+	has_shown("relay:bulk", PACE_GOOD, 1000);
+	letters("relay:bulk", 2);
+	give("relay:bulk", 999);
+	assert_given("relay:bulk", 1, "", 0);
+	s.conf = &conf;
+}
+
+static void the_last_places_are_shared(void **state)
+{
+	(void)state;
+	enum { SHARE = (SPOOL_REMOTE_JOBS_MAX - (SPOOL_UNSHARED_MAX + 1)) / SPOOL_SHARE_PARTS };
+	has_shown("mx:busy.example", PACE_GOOD, 1);
+	has_shown("mx:y.example", PACE_GOOD, 30);
+	has_shown("mx:z.example", PACE_GOOD, 30);
+	give("mx:y.example", 5);
+	give("mx:busy.example", SPOOL_UNSHARED_MAX - 5);
+	letters("mx:y.example", 30);
+	assert_given("mx:y.example", 15, "", 0); /* half: up to its ceiling of 20 */
+	give("mx:busy.example", 1);
+	letters("mx:z.example", 30);
+	store_memory.ask_again(s.store, STR("mx:y.example"));
+	assert_given("mx:y.example", SHARE - 5, "mx:z.example", SHARE);
+	/* Near the end everybody still gets one. */
+	give("mx:busy.example", SPOOL_REMOTE_JOBS_MAX - s.n_remote - 3);
+	store_memory.ask_again(s.store, STR("mx:y.example"));
+	store_memory.ask_again(s.store, STR("mx:z.example"));
+	assert_given("mx:y.example", 0, "mx:z.example", 1);
+	assert_false(shape_has_room(&s, STR("mx:y.example")));
+	assert_true(shape_has_room(&s, STR("mx:z.example")));
+}
+
 static void new_ones_have_a_share(void **state)
 {
 	(void)state;
@@ -179,6 +216,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(hosts_leave_places_to_folders),
 		TEST(new_ones_count_with_the_others),
+		TEST(one_may_have_half),
+		TEST(the_last_places_are_shared),
 		TEST(new_ones_have_a_share),
 		TEST(those_that_rest_have_a_share),
 		TEST(all_together_have_an_end),
