@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stddef.h>
@@ -35,6 +36,13 @@ bool process_is_root(void)
 uint32_t process_user(void)
 {
 	return geteuid();
+}
+
+void process_trim_memory(void)
+{
+#ifdef __GLIBC__
+	(void)malloc_trim(0); /* others give back by themselves, or never */
+#endif
 }
 
 uint64_t process_peak_bytes(void)

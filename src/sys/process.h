@@ -57,6 +57,7 @@ unsigned process_cores(void);
 bool process_has_terminal(void); /* a person sits at standard input and output */
 /* Standard error goes to this file from now on, for this process and those it starts. */
 MUST_USE fault process_errors_to(const char *path, struct why *why);
+void process_trim_memory(void);    /* what lies free in the heap goes back to the kernel, page by page */
 uint64_t process_peak_bytes(void); /* the largest resident set so far */
 uint64_t process_cpu_us(void);     /* used by this process so far, itself and the kernel for it */
 void     process_raise_descriptors(void); /* as many open files as the system lets us have */

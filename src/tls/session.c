@@ -360,11 +360,12 @@ void tls_sent(struct tls *t, size_t n)
 		buf_shrink(&t->out);
 }
 
-void tls_rest(struct tls *t)
+bool tls_rest(struct tls *t)
 {
 	buf_shrink(&t->out);
-	if (t->ssl != NULL)
-		(void)SSL_free_buffers(t->ssl); /* it refuses where something is in them */
+	if (t->ssl == NULL || SSL_free_buffers(t->ssl) == 1)
+		return true;
+	return SSL_pending(t->ssl) > 0; /* it refuses where something is in them: what we have not read, or half a record */
 }
 
 const char *tls_error(const struct tls *t)

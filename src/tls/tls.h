@@ -131,9 +131,9 @@ void       tls_end(struct tls *t);          /* close_notify */
 struct str tls_output(const struct tls *t); /* ciphertext to send */
 void       tls_sent(struct tls *t, size_t n);
 /* Nothing moves just now: gives back the buffers for records, two of at least so many bytes, overwritten; the next record
- * brings them again. */
+ * brings them again. False: the peer has sent half a record, which stays. */
 enum { TLS_BUFFER_BYTES = 16 << 10 };
-void       tls_rest(struct tls *t);
+bool       tls_rest(struct tls *t);
 const char *tls_error(const struct tls *t); /* "" if all is well */
 
 /* What went wrong between our client and a server, in the classes of TLS reports (RFC 8460 4.3). */

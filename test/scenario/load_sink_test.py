@@ -161,6 +161,13 @@ class LoadAndSink(harness.Scenario):
         self.assertEqual((held["kind"], held["connections"], total["held"]), ("held", 20, 20))
         self.assertEqual(sink.totals()["connections_most"], 20)
 
+    def test_hold_after_messages(self):
+        sink = self.sink("--tls", "implicit")
+        told = load("--json", "--hold", "--connections", 5, "--messages", 3, "--to", "sam@example.test", "--duration", "2s", f"127.0.0.1:{sink.port}")
+        held, total = map(json.loads, told.splitlines())
+        self.assertEqual((held["kind"], held["connections"], total["held"], total["accepted"]), ("held", 5, 5, 15))
+        self.assertEqual(sink.totals()["messages"], 15)
+
     def test_duration_and_warm_up(self):
         sink = self.sink("--tls", "none")
         sent = self.load(sink, "--tls", "none", "--duration", "400ms", "--warm-up", "200ms", "--size", 1000)

@@ -240,6 +240,10 @@ fault process_errors_to(const char *path, struct why *why)
 	return OK;
 }
 
+void process_trim_memory(void)
+{
+}
+
 uint64_t process_peak_bytes(void)
 {
 	return 1 << 20;

@@ -60,10 +60,7 @@ static void session_ready(struct visit *v)
 {
 	v->is_open = true;
 	load_is_open(v->slot);
-	if (v->plan->hold)
-		v->phase = V_IDLE;
-	else
-		next_message(v);
+	next_message(v);
 }
 
 /* ---- logging in ---- */
@@ -203,6 +200,11 @@ static void next_message(struct visit *v)
 	bool stays = v->plan->per_connection == 0 || v->done < v->plan->per_connection;
 	if (buf_view(&v->out).n > 0) { /* it answers what it has not been told: who would write all that it provokes? */
 		load_visit_lose(v, LOSS_PROTOCOL);
+		return;
+	}
+	if (v->plan->hold && v->done == v->plan->per_connection) {
+		v->phase = V_IDLE;
+		load_is_held(v->slot);
 		return;
 	}
 	if (!stays || !load_wants_more(v->load)) {

@@ -122,7 +122,7 @@ static bool is_name(struct str s)
 static int judge_addresses(struct options *o)
 {
 	struct load_plan *p = &o->plan;
-	if (p->n_to == 0 && !p->hold)
+	if (p->n_to == 0 && (!p->hold || p->per_connection > 0))
 		return wrong("--to is missing: who shall get the mail?%s", "");
 	if (p->n_to == 0)
 		p->to[p->n_to++] = STR_NONE; /* nothing is sent */
@@ -141,7 +141,7 @@ static int judge(struct options *o)
 	if (p->processes > 1 && (p->hold || p->processes > p->connections || (p->count > 0 && p->processes > p->count)))
 		return wrong("--processes goes without --hold, and with as many connections and messages at least%s", "");
 	if (p->hold && (p->count > 0 || p->warm_up_ms > 0))
-		return wrong("--hold sends nothing: it goes without --count and --warm-up%s", "");
+		return wrong("--hold counts by connection: it goes with --messages, not with --count or --warm-up%s", "");
 	if (p->user.n > 0 && (o->password_file != NULL) == (o->password_variable != NULL))
 		return wrong("--user goes with --password-file or --password-variable%s", "");
 	if (p->user.n == 0 && (o->password_file != NULL || o->password_variable != NULL || p->mechanism.n > 0))
@@ -318,7 +318,7 @@ const struct command command_load = {
 		"  --processes NUMBER     share the work among so many, where one core is not enough; no word on progress then\n"
 		"  --helo NAME            what to say in EHLO; default: load.invalid\n"
 		"  --patience TIME        give a connection up after so long without an answer; default: 60s\n"
-		"  --hold                 only open the connections, and hold them\n"
+		"  --hold                 only open the connections, and hold them; with --messages after those\n"
 		"  --with-permission      this may be another machine: who runs it has agreed\n"
 		"  --json                 the result as one line of JSON\n"
 		"  --quiet                no word on progress\n\n"

@@ -50,7 +50,7 @@ struct load_plan {
 	struct str to[LOAD_PATTERNS_MAX];
 	size_t n_to;
 	unsigned connections, opening, rcpts, processes;
-	uint64_t per_connection;             /* 0: no end */
+	uint64_t per_connection;             /* 0: no end; of one that is held: none */
 	uint64_t size;
 	uint64_t count;                      /* messages, without the warm-up; 0: as long as duration_ms */
 	int64_t duration_ms, warm_up_ms, patience_ms;
@@ -105,7 +105,7 @@ struct slot {
 	struct visit *visit;
 	struct tls_ticket *ticket;
 	struct timer again;
-	bool is_open;
+	bool is_open, is_held;
 };
 
 /* run.c */
@@ -118,6 +118,7 @@ void load_lost(struct load *load, enum load_loss how, const char *words);
 void load_note_refusal(struct load *load, const struct smtp_reply *reply); /* for people: the first of all */
 void load_refused_rcpt(struct load *load, const struct smtp_reply *reply);
 void load_is_open(struct slot *slot);                   /* the connection stands, and the server has said what it offers */
+void load_is_held(struct slot *slot);                   /* it has sent what it should, and waits */
 void load_visit_over(struct slot *slot, bool failed);
 
 /* visit.c */

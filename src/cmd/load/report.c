@@ -80,7 +80,7 @@ static void put_text(const struct load *load)
 	const struct load_tally *t = &load->tally;
 	if (load->plan->hold)
 		printf("%u of %u connections were held\n", load->held, load->plan->connections);
-	else
+	if (!load->plan->hold || load->plan->per_connection > 0)
 		printf("%" PRIu64 " messages accepted in %.2f s: %.1f a second, %.2f MB/s, %" PRIu64 " recipients\n", t->accepted, seconds_of(t),
 		       rate_of(t), seconds_of(t) > 0 ? (double)t->octets / 1e6 / seconds_of(t) : 0, t->rcpts);
 	if (t->dot_us.n > 0)

@@ -136,19 +136,24 @@ void load_is_open(struct slot *slot)
 	struct load *load = slot->load;
 	load->opening--;
 	slot->is_open = true;
-	if (load->plan->hold && ++load->held == load->plan->connections)
-		load_report_held(load);
 	open_more(load);
+}
+
+void load_is_held(struct slot *slot)
+{
+	struct load *load = slot->load;
+	slot->is_held = true;
+	if (++load->held == load->plan->connections)
+		load_report_held(load);
 }
 
 void load_visit_over(struct slot *slot, bool failed)
 {
 	struct load *load = slot->load;
-	if (slot->is_open && load->plan->hold)
-		load->held--;
+	load->held -= slot->is_held;
 	if (!slot->is_open)
 		load->opening--;
-	slot->is_open = false;
+	slot->is_open = slot->is_held = false;
 	load->busy--;
 	load_visit_free(&slot->visit);
 	if (load->plan->hold) /* who is thrown out stays out */

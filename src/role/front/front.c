@@ -363,9 +363,9 @@ static void on_status(void *role, struct buf *json)
 	struct front *f = role;
 	/* A buffer without room keeps what it has: still an object. */
 	fault e = buf_addf(json,
-	                   "\"sessions\": %zu, \"handshakes\": %zu, \"late_handshakes\": %zu, \"warm\": %zu, \"connections\": %llu, \"refused\": %llu, "
+	                   "\"sessions\": %zu, \"handshakes\": %zu, \"late_handshakes\": %zu, \"warm\": %zu, \"half_records\": %zu, \"connections\": %llu, \"refused\": %llu, "
 	                   "\"messages\": %llu",
-	                   f->n_sessions, f->shaking, f->n_late, f->n_warm, (unsigned long long)f->connections,
+	                   f->n_sessions, f->shaking, f->n_late, f->n_warm, f->n_halves, (unsigned long long)f->connections,
 	                   (unsigned long long)f->refused_connections, (unsigned long long)f->messages);
 	(void)e;
 }
@@ -392,6 +392,7 @@ static void on_free(void *role)
 	timer_clear(&f->grace);
 	timer_clear(&f->cool);
 	timer_clear(&f->stall);
+	timer_clear(&f->trim);
 	channel_close(&f->keeper);
 	channel_close(&f->spool);
 	channel_close(&f->resolver);
@@ -428,6 +429,7 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	list_init(&f->sessions);
 	list_init(&f->wanting);
 	list_init(&f->late);
+	list_init(&f->halves);
 	list_init(&f->warm);
 	list_init(&f->stalled);
 	f->neighbourhoods = map_new(random_u64());
@@ -441,6 +443,7 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	timer_init(&f->grace, loop, grace_is_over, f);
 	timer_init(&f->cool, loop, warmth_cool, f);
 	timer_init(&f->stall, loop, intake_go_on, f);
+	timer_init(&f->trim, loop, warmth_trim, f);
 	if (tls_begin(&why) != OK)
 		log_event(LOG_TROUBLE, LOG_Z("problem", why.text), LOG_Z("do", "check the OpenSSL installation"));
 	f->base = role_base_new(loop, control_fd, &hooks, f);

@@ -18,7 +18,7 @@
  *
  * Limits   connections, connections-per-client and connections-per-network of the configuration, in all fronts together;
  *          FRONT_SHAKING_MAX handshakes at once, each for SLOT_MS at most, SHAKING_NETWORK_MAX of one network, the others wait;
- *          FRONT_LATE_MAX that took longer; FRONT_WARM_MAX with TLS's buffers at hand; REFUSALS_MAX recipients that are refused to one client; HELLO_BYTES_MAX for a
+ *          FRONT_LATE_MAX that took longer; FRONT_WARM_MAX with TLS's buffers at hand, and FRONT_HALF_MAX in the middle of a record; REFUSALS_MAX recipients that are refused to one client; HELLO_BYTES_MAX for a
  *          hello; HEADER_BYTES_MAX for a header block; ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
  * Tests    test/unit/role/front/
  */
@@ -47,6 +47,8 @@ enum {
 	FRONT_LATE_MAX = 192,        /* handshakes that go on without a slot: then the oldest of them ends */
 	FRONT_WARM_MAX = 1024,       /* connections that keep TLS's buffers between two records ... */
 	FRONT_WARM_MS = 1000,        /* ... for so long */
+	FRONT_HALF_MAX = 512,        /* connections that keep them longer, in the middle of a record */
+	TRIM_MS = 5 * 1000,          /* after connections have become idle or gone: until what is free in the heap goes back */
 	FRONT_READ_BYTES = 32 << 10,
 	FRONT_UNSENT_MAX = 16 << 20, /* of all letters together, that the spool has not read: then no client is read on ... */
 	FRONT_UNSENT_LOOK_MS = 20,   /* ... for so long at a time; at twice as much no letter begins */
@@ -107,9 +109,12 @@ struct front {
 	bool giving_turns;
 	struct list warm;               /* warmth.c: sessions with traffic, the latest last */
 	size_t n_warm;
-	struct timer cool;
+	struct timer cool, trim;
 	struct list stalled;            /* sessions with content that the spool does not read fast enough */
 	struct timer stall;
+	struct list halves;             /* of those that have become idle, who stopped in the middle of a record; the latest last */
+	size_t n_halves;
+	bool will_trim;
 	struct map *asks, *lookups;     /* number -> session */
 	struct map *names;              /* names.c: client -> its name, for a while */
 	struct list named;              /* of them, the oldest first */
@@ -218,7 +223,8 @@ enum session_phase {
 };
 
 struct session {
-	struct link in_front, in_turns, in_warm, in_stalled;
+	struct link in_front, in_turns, in_warm, in_stalled; /* in_warm: also in halves */
+	bool is_half;
 	int64_t warm_ms;                /* when bytes of TLS came last */
 	struct front *front;
 	struct generation *generation;
@@ -312,6 +318,7 @@ void turn_over(struct session *s);
 void warmth_touch(struct session *s);           /* bytes of TLS have come for it */
 void warmth_leave(struct session *s);
 void warmth_cool(void *front);                  /* the timer's: those without traffic since */
+void warmth_trim(void *front);                  /* the timer's, too */
 
 /* names.c */
 void session_look_up(struct session *s);

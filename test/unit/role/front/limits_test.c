@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,7 +20,7 @@
 #include "sys/loop_uv.h"
 #include "sys/shared.h"
 
-enum { TAKES_ALL = -1 };
+enum { TAKES_ALL = -1, READS_TO_BE_SURE = 20 };
 
 static struct house h;
 static struct client c;
@@ -274,6 +275,67 @@ static void as_many_as_may_keep_their_buffers(void **state)
 	assert_int_equal(house_status(&h, "warm"), 0);
 }
 
+/* The record's end stays with the client. */
+static void say_half(struct client *who)
+{
+	size_t n;
+	assert_int_equal(tls_write(who->tls, STR("NOOP\r\n")), OK);
+	struct str most = str_sub(tls_output(who->tls), 0, tls_output(who->tls).n - 1);
+	assert_int_equal(stream_write(who->stream, most, &n), OK);
+	assert_int_equal(n, most.n);
+	tls_sent(who->tls, n);
+}
+
+static void as_many_as_may_stop_in_the_middle_of_a_record(void **state)
+{
+	static struct client many[FRONT_HALF_MAX + 1];
+	struct client *last = &many[FRONT_HALF_MAX];
+	struct rlimit files;
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	for (size_t i = 0; i < COUNT(many); i++) {
+		char from[32];
+		(void)snprintf(from, sizeof from, "127.0.%zu.%zu:0", i % 200 + 1, i / 200 + 1);
+		client_open_from(&many[i], &h, LISTENER_SUBMISSIONS, from);
+		client_begin_tls(&many[i]);
+		client_hello(&many[i]);
+		if (&many[i] != last)
+			say_half(&many[i]);
+	}
+	for (size_t i = 0; i < READS_TO_BE_SURE; i++)
+		house_turn(&h, 0);
+	move_clock(FRONT_WARM_MS);
+	assert_int_equal(house_status(&h, "half_records"), FRONT_HALF_MAX);
+	assert_int_equal(house_status(&h, "sessions"), COUNT(many));
+	client_talk(&many[0], "NOOP", "250"); /* its record ends, and it is the one with traffic last */
+	client_hear(&many[0], "250");
+	say_half(&many[0]);
+	house_turn(&h, 0);
+	move_clock(FRONT_WARM_MS);
+	assert_int_equal(house_status(&h, "half_records"), FRONT_HALF_MAX);
+
+	say_half(last);
+	house_turn(&h, 0);
+	move_clock(FRONT_WARM_MS);
+	house_turn(&h, 0);
+	assert_int_equal(house_status(&h, "half_records"), FRONT_HALF_MAX);
+	assert_int_equal(house_status(&h, "sessions"), COUNT(many) - 1);
+	client_hear_end(&many[1]);
+	for (size_t i = 0; i < COUNT(many); i++) {
+		if (i != 1) {
+			client_say(&many[i], "NOOP");
+			client_hear(&many[i], "250");
+			client_hear(&many[i], "250");
+		}
+		client_close(&many[i]);
+	}
+	while (house_status(&h, "sessions") > 0)
+		house_turn(&h, 0);
+	assert_int_equal(house_status(&h, "half_records"), 0);
+}
+
 /* ---- envelopes ---- */
 
 /* Long addresses with long ORCPTs until no more fit: what was taken is taken, and fits the ceiling. */
@@ -411,6 +473,7 @@ int main(void)
 		TEST(a_local_user_goes_by_number_when_no_name_comes),
 		TEST(attack_62_late_handshakes_have_a_ceiling),
 		TEST(as_many_as_may_keep_their_buffers),
+		TEST(as_many_as_may_stop_in_the_middle_of_a_record),
 		TEST(an_envelope_has_a_ceiling),
 		TEST(a_name_is_looked_up_again_after_a_while),
 		TEST(so_many_names_are_kept),
