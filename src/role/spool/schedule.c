@@ -156,7 +156,7 @@ static bool knows_all(const struct job *j)
 void spool_job_send(struct job *j)
 {
 	struct channel *c = j->worker->channel;
-	if (c == NULL || j->sent || j->worker->resting || !knows_all(j))
+	if (c == NULL || j->sent || j->worker->resting || !knows_all(j) || !spool_worker_takes_more(j->worker))
 		return;
 	j->sent = true;
 	j->began_ms = loop_now_ms(j->spool->loop);

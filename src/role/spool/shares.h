@@ -19,6 +19,8 @@ enum {
 	SPOOL_PROBES_MAX = 250,          /* at those that rest */
 	SPOOL_UNSHARED_MAX = SPOOL_JOBS_MAX - 1000, /* remote ones: with more of them, what is left of the places is for many, ... */
 	SPOOL_SHARE_PARTS = 64,          /* ... and one destination has at most this part of it, but always one */
+	SPOOL_UNSENT_MAX = 16 << 20,     /* octets that a worker has not read: then it gets neither jobs nor content ... */
+	SPOOL_UNSENT_LOOK_MS = 20,       /* ... for so long at a time */
 };
 
 /* Of the jobs in hand, for the store: every lane is part of those before it. */

@@ -197,6 +197,7 @@ static void turn(void *owner)
 	spool_turn_now(s);
 	if (s->draining && is_idle(s)) {
 		timer_clear(&s->grace);
+	timer_clear(&s->breath);
 		role_drained(s->base);
 	}
 }
@@ -216,7 +217,7 @@ static void spool_free(void *role)
 	if (s->store != NULL)
 		spool_turn_now(s); /* what was finished is not thrown away */
 	for (int i = 0; i < WORKER_KINDS; i++)
-		channel_close(&s->workers[i].channel);
+		spool_worker_fini(&s->workers[i]);
 	channel_close(&s->resolver);
 	channel_close(&s->keeper);
 	audience_forget(s);
@@ -230,6 +231,7 @@ static void spool_free(void *role)
 	later_clear(&s->turn);
 	timer_clear(&s->due);
 	timer_clear(&s->grace);
+	timer_clear(&s->breath);
 	spool_keep_fini(s);
 	map_free(&s->jobs_by_number);
 	shape_fini(s);
@@ -257,10 +259,11 @@ struct role_base *spool_start_on(struct loop *loop, int control_fd, const struct
 	shape_init(s);
 	s->verifications = map_new(random_u64());
 	for (int i = 0; i < WORKER_KINDS; i++)
-		s->workers[i] = (struct worker){ .spool = s, .kind = (enum worker_kind)i };
+		spool_worker_init(&s->workers[i], s, (enum worker_kind)i);
 	later_init(&s->turn, turn, s);
 	timer_init(&s->due, loop, due, s);
 	timer_init(&s->grace, loop, drain_over, s);
+	timer_init(&s->breath, loop, turn, s);
 	spool_keep_init(s);
 	s->base = role_base_new(loop, control_fd, &hooks, s);
 	return s->base;

@@ -50,6 +50,7 @@ enum {
 	SPOOL_JOB_RCPTS_MAX = 100,       /* RFC 5321 4.5.3.1.8: every server takes so many in one transaction */
 	SPOOL_LEASE_MAX = 200,           /* recipients leased at a time */
 	SPOOL_LEASE_S = 600,
+	SPOOL_TURNS_AT_ONCE = 4,         /* then whoever has sent something is heard */
 	SPOOL_RETURN_FULL_MAX = 1 << 20, /* larger messages come back as their headers */
 	SPOOL_NOTICE_BYTES_MAX = 4 << 20,
 	SPOOL_RESERVE_BYTES = 32 << 20,  /* of the disk: for notices, and for delivering what is queued */
@@ -93,6 +94,8 @@ struct worker {
 	enum worker_kind kind;
 	struct channel *channel;         /* NULL: it is being started; its jobs wait */
 	bool resting;                    /* so is its successor: it gets no new jobs */
+	bool stalled;                    /* it has not read what it was given ... */
+	struct timer stall;              /* ... when to look again */
 };
 
 struct job {
@@ -191,7 +194,9 @@ struct spool {
 	struct list verdicts;
 
 	struct later turn;
-	struct timer due, minute, tidy, reopen, grace;
+	unsigned turns_at_once;          /* since descriptors were looked at, ... */
+	int64_t turned_ms;               /* ... as far as the clock tells */
+	struct timer due, minute, tidy, reopen, grace, breath;
 	bool commit_failed;              /* wait a little before the next attempt */
 
 	int64_t queue_ms, clock_ms;      /* keep.c: the queue's time, and the monotonic time of that */
@@ -290,6 +295,9 @@ void shape_fini(struct spool *s);
 
 /* ---- work.c ---- */
 void spool_worker_link(struct spool *s, enum worker_kind kind, int fd);
+void spool_worker_init(struct worker *w, struct spool *s, enum worker_kind kind);
+void spool_worker_fini(struct worker *w);
+bool spool_worker_takes_more(struct worker *w);  /* false: once it does, its jobs go on by themselves */
 void spool_worker_send_jobs(struct worker *w);   /* those that have waited for it */
 
 /* ---- verdict.c ---- */

@@ -23,9 +23,21 @@ struct turn {
 	size_t n_verdicts;
 };
 
+/* Where routes decide at once, each turn brings the next: a refused queue of a million would keep all else waiting. */
 void spool_turn_soon(struct spool *s)
 {
-	later_set(s->loop, &s->turn);
+	int64_t now_ms = loop_now_ms(s->loop);
+	if (s->turns_at_once < SPOOL_TURNS_AT_ONCE || s->turned_ms != now_ms)
+		later_set(s->loop, &s->turn);
+	else
+		timer_set(&s->breath, now_ms + 1);
+}
+
+static void count_turn(struct spool *s)
+{
+	int64_t now_ms = loop_now_ms(s->loop);
+	s->turns_at_once = s->turned_ms == now_ms ? s->turns_at_once + 1 : 1;
+	s->turned_ms = now_ms;
 }
 
 static size_t length(const struct list *list)
@@ -195,6 +207,7 @@ static void commit(struct turn *t)
 void spool_turn_now(struct spool *s)
 {
 	later_clear(&s->turn);
+	count_turn(s);
 	size_t n_txns = length(&s->finished), n_verdicts = s->commit_failed ? 0 : length(&s->verdicts);
 	if (s->store != NULL && n_txns + n_verdicts > 0) {
 		struct turn t = { .s = s, .arena = arena_new(TURN_ARENA_MAX) };

@@ -7,6 +7,19 @@
 
 static const char *const worker_names[] = { "courier", "porter" };
 
+/* ---- what waits to be read ---- */
+
+/* Credit is counted for each job; two thousand of them must not fill the channel together when their worker stands still. */
+bool spool_worker_takes_more(struct worker *w)
+{
+	if (channel_backlog(w->channel) < SPOOL_UNSENT_MAX)
+		return true;
+	if (!w->stalled)
+		timer_set(&w->stall, loop_now_ms(w->spool->loop) + SPOOL_UNSENT_LOOK_MS);
+	w->stalled = true;
+	return false;
+}
+
 /* ---- content ---- */
 
 static void end_content(struct job *j, bool whole)
@@ -20,7 +33,7 @@ static void pump(struct job *j)
 	static const size_t chunk_bytes = DELIVERY_CHUNK_BYTES;
 	struct spool *s = j->spool;
 	char chunk[DELIVERY_CHUNK_BYTES];
-	while (j->credit > 0 && !j->content_over) {
+	while (j->credit > 0 && !j->content_over && spool_worker_takes_more(j->worker)) {
 		size_t room = j->credit < chunk_bytes ? (size_t)j->credit : chunk_bytes, n = 0;
 		if (j->offset == j->message.size_bytes) {
 			end_content(j, true);
@@ -233,6 +246,32 @@ static void on_worker_closed(void *owner, const char *reason)
 		role_link_broke(w->spool->base, w->kind == WORKER_COURIER ? ARROW_SPOOL_COURIER : ARROW_SPOOL_PORTER, 0,
 		                worker_names[w->kind], reason);
 	drop(w);
+}
+
+static void go_on(void *owner)
+{
+	struct worker *w = owner;
+	w->stalled = false;
+	if (w->channel == NULL || !spool_worker_takes_more(w))
+		return;
+	LIST_EACH(l, &w->spool->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (j->worker == w && j->sent && !j->over && j->credit > 0)
+			pump(j);
+	}
+	spool_worker_send_jobs(w);
+}
+
+void spool_worker_init(struct worker *w, struct spool *s, enum worker_kind kind)
+{
+	*w = (struct worker){ .spool = s, .kind = kind };
+	timer_init(&w->stall, s->loop, go_on, w);
+}
+
+void spool_worker_fini(struct worker *w)
+{
+	timer_clear(&w->stall);
+	channel_close(&w->channel);
 }
 
 void spool_worker_send_jobs(struct worker *w)

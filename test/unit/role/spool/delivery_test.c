@@ -53,6 +53,46 @@ static void a_destination_is_not_overrun(void **state)
 	assert_int_equal(h.n_jobs, AT_A_TIME + 2);
 }
 
+static size_t unread;
+
+size_t __real_channel_backlog(const struct channel *c);
+size_t __wrap_channel_backlog(const struct channel *c);
+size_t __wrap_channel_backlog(const struct channel *c)
+{
+	size_t n = __real_channel_backlog(c);
+	return n > unread ? n : unread;
+}
+
+/* SPOOL_UNSENT_MAX, SPOOL_UNSENT_LOOK_MS: neither jobs nor content; what waits goes on by itself. */
+static void who_reads_nothing_gets_no_more(void **state)
+{
+	(void)state;
+	send_letter(9, "a@x.example", "b@y.example", 0);
+	wait_for("courier: body 24 whole"); /* it knows what couriers before it have learned */
+	settle_down();
+	size_t before = h.n_jobs;
+	h.hands_off = true;
+	unread = SPOOL_UNSENT_MAX;
+	send_letter(1, "a@x.example", "b@y.example", 0);
+	wait_for("front: stored 1");
+	send_letter(2, "a@x.example", "b@z.example", 0);
+	wait_for("front: stored 2");
+	assert_int_equal(h.n_jobs, before);
+	unread = SPOOL_UNSENT_MAX - 1;
+	wait_for("courier: job");
+	wait_for("courier: job");
+	unread = SPOOL_UNSENT_MAX;
+	for (size_t i = before; i < before + 2; i++)
+		channel_send(h.courier.channel, FROM_WORKER_WANT, &(struct from_worker_want){ .job = h.jobs[i].job, .bytes = 1000 });
+	send_letter(3, "a@x.example", "b@held.example", 0);
+	wait_for("front: stored 3");
+	assert_int_equal(buf_view(&h.jobs[before].body).n + buf_view(&h.jobs[before + 1].body).n, 0);
+	unread = SPOOL_UNSENT_MAX - 1;
+	wait_for("courier: body 24 whole");
+	wait_for("courier: body 24 whole");
+	unread = 0;
+}
+
 static void a_hundred_recipients_a_job(void **state)
 {
 	(void)state;
@@ -294,6 +334,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		OPEN(recipients_of_a_destination_travel_together),
 		PREPARED(a_destination_is_not_overrun),
+		OPEN(who_reads_nothing_gets_no_more),
 		PREPARED(a_hundred_recipients_a_job),
 		OPEN(later_is_later),
 		PREPARED(what_stays_together_comes_back_together),

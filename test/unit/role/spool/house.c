@@ -85,7 +85,8 @@ static void keep_open(struct store **s)
 static fault commit(struct store *s, struct store_commit *c, size_t n, struct store_outcome *o, size_t m,
                     struct why *why)
 {
-	h.commits++;
+	if (h.commits++ == 0 && h.at_first_commit != NULL)
+		h.at_first_commit();
 	h.most_messages = n > h.most_messages ? n : h.most_messages;
 	h.most_outcomes = m > h.most_outcomes ? m : h.most_outcomes;
 	if (n > 0 && m > 0)

@@ -59,6 +59,7 @@ struct house {
 	unsigned acts;                   /* parts of an operator's action */
 	void (*at_first_act)(void);
 	unsigned commits;                /* calls of commit */
+	void (*at_first_commit)(void);
 	size_t most_messages, most_outcomes, most_both; /* in one call */
 	char socket[64];                 /* in a folder of its own, where the history is, too */
 };

@@ -123,6 +123,34 @@ static void a_long_action_lets_mail_in(void **state)
 	assert_int_equal(rows(r, 2), 1); /* it came later than the command */
 }
 
+static void send_two(void)
+{
+	send_letter(2, "a@x.example", "b@y.example", 0);
+}
+
+/* A route that holds all of a long queue decides at once, turn after turn: what comes in meanwhile is taken before the end of that. */
+static void a_queue_that_is_held_lets_mail_in(void **state)
+{
+	(void)state;
+	enum { LETTERS = 30, RCPTS = 150 };
+	static const char *to[RCPTS];
+	char id[16];
+	for (size_t i = 0; i < RCPTS; i++)
+		to[i] = "u@held.example";
+	for (unsigned i = 0; i < LETTERS; i++) {
+		snprintf(id, sizeof id, "m%u", i);
+		house_fill(id, "a@x.example", to, RCPTS, 0, -100, "x"); /* due later */
+	}
+	h.hands_off = true;
+	house_open("route {\n to held.example hold\n otherwise direct\n}\n");
+	settle_down();
+	h.commits = 0;
+	h.at_first_commit = send_two;
+	h.ahead_ms = 200 * 1000;
+	wait_for("front: stored 2");
+	assert_in_range(h.commits, 2, 3 * SPOOL_TURNS_AT_ONCE); /* before and after timers, then descriptors; 23 in all */
+}
+
 /* The list has been read; the place is wanted by others. */
 static void an_operator_who_stays_is_hung_up_on(void **state)
 {
@@ -215,6 +243,7 @@ int main(void)
 		OPEN(what_is_remembered_is_told),
 		PREPARED(a_long_list_comes_whole),
 		PREPARED(a_long_action_lets_mail_in),
+		PREPARED(a_queue_that_is_held_lets_mail_in),
 		OPEN(an_operator_who_stays_is_hung_up_on),
 		OPEN(the_operator_acts),
 		PREPARED(what_is_released_goes_past_the_routes_that_hold),
