@@ -236,9 +236,12 @@ enum pace_change pace_ended(struct pace *p, enum pace_sign sign, int64_t began_m
 	return is_over(p);
 }
 
-void pace_wake(struct pace *p)
+bool pace_wake(struct pace *p, int64_t until_ms, int64_t now_ms)
 {
+	if (p->state != PACE_RESTING || p->cut_ms > until_ms || p->not_before_ms <= now_ms)
+		return false;
 	p->not_before_ms = INT64_MIN;
+	return true;
 }
 
 /* ---- what replies mean ---- */

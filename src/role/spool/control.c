@@ -39,6 +39,9 @@ struct control_session {
 	struct store_place place;        /* of a list or an action */
 	uint64_t rows, done, offset, request;
 	int64_t told_ms;                 /* that an action goes on */
+	int64_t began_ms;                /* the request */
+	uint64_t *made_due;              /* numbers, ascending, of what had not been tried: a list by domain may tell of it twice */
+	size_t n_made_due, made_due_cap;
 	size_t unread;                   /* rows that the other end has not taken, since then */
 	int64_t unread_since_ms;
 	bool refused;
@@ -66,6 +69,7 @@ static void session_free(struct control_session *c)
 	explain_cancel(&c->explanation);
 	channel_close(&c->channel);
 	arena_free(&c->arena);
+	free(c->made_due);
 	free(c);
 }
 
@@ -313,17 +317,57 @@ static const struct { const char *done; enum operator_action action; } actions[]
 	[CONTROL_REMOVE] = { "removed", ACT_REMOVE },
 };
 
+static bool was_made_due(const struct control_session *c, uint64_t number)
+{
+	size_t from = 0, to = c->n_made_due;
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+		if (c->made_due[middle] < number)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from < c->n_made_due && c->made_due[from] == number;
+}
+
+static void note_made_due(struct control_session *c, uint64_t number)
+{
+	if (c->n_made_due == c->made_due_cap) {
+		c->made_due_cap = c->made_due_cap == 0 ? ACT_AT_ONCE : c->made_due_cap * 2;
+		c->made_due = must_resize(c->made_due, c->made_due_cap * sizeof *c->made_due);
+	}
+	c->made_due[c->n_made_due++] = number;
+}
+
+/* Without what has been made due by this command, and tried since. */
+static size_t not_yet_made_due(const struct control_session *c, struct store_rcpt *rows, size_t n)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++)
+		if (!was_made_due(c, rows[i].number))
+			rows[kept++] = rows[i];
+	return kept;
+}
+
+static void retry_did(struct control_session *c, const struct store_rcpt *r)
+{
+	shape_end_rest(c->spool, r->key, c->began_ms);
+	if (r->attempts == 0)
+		note_made_due(c, r->number);
+}
+
 static fault act(struct control_session *c, struct store_rcpt *rows, size_t n)
 {
 	struct spool *s = c->spool;
 	enum operator_action action = actions[c->verb].action;
 	bool did[ACT_AT_ONCE] = { false };
+	n = not_yet_made_due(c, rows, n);
 	record_action(s, rows, n, action);
 	TRY(s->ops->act_on(s->store, rows, n, action, spool_now_s(s), did));
 	for (size_t i = 0; i < n; i++) {
 		c->done += did[i];
 		if (did[i] && action == ACT_RETRY)
-			shape_end_rest(s, rows[i].key);
+			retry_did(c, &rows[i]);
 		if (did[i] && action == ACT_REMOVE) /* silent towards everybody but the log */
 			log_event(LOG_REMOVED, LOG_S("id", rows[i].id), LOG_S("to", rows[i].address));
 	}
@@ -437,6 +481,7 @@ static void take_request(struct control_session *c, const struct control_request
 		return;
 	}
 	c->verb = (enum control_verb)m->verb;
+	c->began_ms = loop_now_ms(s->loop);
 	c->body = (c->verb == CONTROL_SHOW || c->verb == CONTROL_REPORT || c->verb == CONTROL_BY_DOMAIN) && m->body != 0;
 	c->which = (struct store_selector){
 		.id = arena_copy(c->arena, m->id), .to = arena_copy(c->arena, m->to),

@@ -83,12 +83,11 @@ void shape_route_anew(struct spool *s)
 		s->ops->ask_again(s->store, key);
 }
 
-void shape_end_rest(struct spool *s, struct str key)
+void shape_end_rest(struct spool *s, struct str key, int64_t until_ms)
 {
 	struct destination *d = find(s, key);
-	if (d == NULL || d->pace.state != PACE_RESTING)
+	if (d == NULL || !pace_wake(&d->pace, until_ms, loop_now_ms(s->loop)))
 		return;
-	pace_wake(&d->pace);
 	if (s->store != NULL)
 		s->ops->ask_again(s->store, key);
 }

@@ -289,7 +289,7 @@ void shape_leave(struct job *j);                 /* harmless if it has none */
 void shape_note(struct job *j, enum outcome_class outcome, const struct smtp_reply *reply);
 void shape_wait(struct job *j);                  /* its recipients go back, untried; the job ends with that */
 void shape_route_anew(struct spool *s);          /* a new configuration */
-void shape_end_rest(struct spool *s, struct str key); /* an operator wants to see what happens */
+void shape_end_rest(struct spool *s, struct str key, int64_t until_ms); /* if it began until then: an operator wants to see what happens */
 void shape_init(struct spool *s);
 void shape_fini(struct spool *s);
 

@@ -118,6 +118,25 @@ static fault recall_some(struct store *s, struct str prefix, struct str after, s
 	return store_memory.recall_some(s, prefix, after, max, each, owner, n_out);
 }
 
+static fault list(struct store *s, const struct store_selector *which, struct store_place *place, struct arena *a,
+                  struct store_rcpt *out, size_t max, size_t *n_out)
+{
+	TRY(store_memory.list(s, which, place, a, out, max, n_out));
+	if (!h.tells_twice || place == NULL)
+		return OK;
+	size_t n = *n_out;
+	*n_out = 0;
+	for (size_t i = 0; i < n; i++)
+		if ((out[i].attempts > 0) == place->untried_over)
+			out[(*n_out)++] = out[i];
+	if (place->over && !place->untried_over) {
+		place->over = false;
+		place->untried_over = true;
+		place->after = 0;
+	}
+	return OK;
+}
+
 static fault act_on(struct store *s, const struct store_rcpt *rows, size_t n, enum operator_action action, int64_t now_s, bool *did)
 {
 	if (h.acts++ == 0 && h.at_first_act != NULL)
@@ -215,6 +234,7 @@ void house_prepare(void)
 	ops.recall_some = recall_some;
 	ops.glance = glance;
 	ops.space = space;
+	ops.list = list;
 	ops.act_on = act_on;
 	assert_int_equal(store_memory.open(STR_NONE, NULL, &h.store, NULL), OK);
 }

@@ -56,6 +56,7 @@ struct house {
 	struct { unsigned n; struct str prefix; uint64_t most, bytes; } trims; /* calls of trim, and the last one */
 	unsigned slices, glances;        /* calls of recall_some and glance */
 	fault (*glance)(struct store *s, uint64_t after, struct arena *a, struct store_glance *out, size_t max, size_t *n_out); /* instead */
+	bool tells_twice;                /* list: of what is untried, then of what has been tried by then */
 	unsigned acts;                   /* parts of an operator's action */
 	void (*at_first_act)(void);
 	unsigned commits;                /* calls of commit */

@@ -151,6 +151,30 @@ static void a_queue_that_is_held_lets_mail_in(void **state)
 	assert_in_range(h.commits, 2, 3 * SPOOL_TURNS_AT_ONCE); /* before and after timers, then descriptors; 23 in all */
 }
 
+/* Of a destination that goes on failing meanwhile: all are due, and counted, once, and one is tried. */
+static void a_long_retry_tries_one(void **state)
+{
+	(void)state;
+	static const char *to[100];
+	char id[16];
+	for (size_t i = 0; i < COUNT(to); i++)
+		to[i] = "u@y.example";
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(id, sizeof id, "m%02u", i);
+		house_fill(id, "a@x.example", to, COUNT(to), 0, 10, "x");
+	}
+	answer(OUTCOME_LATER, 0, "4.4.1", "Cannot connect to mx.y.example: Connection refused");
+	house_open("");
+	settle_down();
+	size_t before = h.n_jobs;
+	assert_true(before > 0);
+	h.tells_twice = true;
+	command(CONTROL_RETRY, (struct store_selector){ .domain = STR("y.example") }, false);
+	settle_down();
+	assert_true(was_heard("operator: end 0 2000 recipients due now"));
+	assert_int_equal(h.n_jobs, before + 1);
+}
+
 /* The list has been read; the place is wanted by others. */
 static void an_operator_who_stays_is_hung_up_on(void **state)
 {
@@ -244,6 +268,7 @@ int main(void)
 		PREPARED(a_long_list_comes_whole),
 		PREPARED(a_long_action_lets_mail_in),
 		PREPARED(a_queue_that_is_held_lets_mail_in),
+		PREPARED(a_long_retry_tries_one),
 		OPEN(an_operator_who_stays_is_hung_up_on),
 		OPEN(the_operator_acts),
 		PREPARED(what_is_released_goes_past_the_routes_that_hold),

@@ -192,7 +192,7 @@ static void those_that_rest_have_a_share(void **state)
 	for (unsigned i = 0; i <= SPOOL_PROBES_MAX; i++) {
 		snprintf(key, sizeof key, "mx:r%u.example", i + 1);
 		has_shown(key, PACE_TROUBLE, 1);
-		shape_end_rest(&s, str_of(key));
+		shape_end_rest(&s, str_of(key), INT64_MAX);
 		if (i >= 2)
 			give(key, 1); /* one tries */
 	}
