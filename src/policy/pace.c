@@ -241,6 +241,7 @@ bool pace_wake(struct pace *p, int64_t until_ms, int64_t now_ms)
 	if (p->state != PACE_RESTING || p->cut_ms > until_ms || p->not_before_ms <= now_ms)
 		return false;
 	p->not_before_ms = INT64_MIN;
+	p->rests -= p->rests > 0;
 	return true;
 }
 

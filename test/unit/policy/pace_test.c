@@ -113,6 +113,29 @@ static void rests_grow_and_have_an_end(void **state)
 	assert_int_equal(again_ms, now_ms + 8 + 15000); /* and the next rest is a short one */
 }
 
+/* Whoever asks again and again does not make it worse; what fails by itself does. */
+static void a_rest_that_was_ended_grows_no_longer(void **state)
+{
+	(void)state;
+	struct pace p;
+	int64_t now_ms = 100, again_ms;
+	pace_init(&p, &twenty);
+	ends(&p, PACE_TROUBLE, now_ms, now_ms);
+	for (int i = 0; i < 5; i++) {
+		assert_false(pace_wake(&p, now_ms - 1, now_ms)); /* it began later */
+		assert_true(pace_wake(&p, now_ms, now_ms));
+		assert_false(pace_wake(&p, now_ms, now_ms));
+		assert_int_equal(room(&p, 0, now_ms), 1);
+		now_ms += 10;
+		ends(&p, PACE_TROUBLE, now_ms - 5, now_ms);
+		assert_int_equal(pace_room(&p, 0, now_ms, &again_ms), 0);
+		assert_int_equal(again_ms, now_ms + PACE_REST_MS);
+	}
+	assert_false(pace_wake(&p, again_ms, again_ms)); /* it is over */
+	ends(&p, PACE_TROUBLE, again_ms, again_ms + 1);
+	assert_int_equal(room(&p, 0, again_ms + 1 + 2 * PACE_REST_MS - 1), 0);
+}
+
 static void a_rest_keeps_to_what_the_caller_bears(void **state)
 {
 	(void)state;
@@ -370,6 +393,7 @@ int main(void)
 		cmocka_unit_test(trouble_halves_once_for_what_was_under_way),
 		cmocka_unit_test(half_of_it_failing_in_a_row_is_dead),
 		cmocka_unit_test(rests_grow_and_have_an_end),
+		cmocka_unit_test(a_rest_that_was_ended_grows_no_longer),
 		cmocka_unit_test(a_rest_keeps_to_what_the_caller_bears),
 		cmocka_unit_test(refusals_of_one_recipient_are_borne),
 		cmocka_unit_test(any_answer_ends_a_rest),
