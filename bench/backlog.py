@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 import bench
@@ -18,7 +17,7 @@ import limits
 from cost import roles
 from harness.case import die_with_us, wait_until
 from harness.ports import free_port
-from servers import TOP, Sealpost, make_accounts
+from servers import TOP, Sealpost, workplace
 
 BIG = "big.backlog.test"        # half of all recipients are there
 CALLED = "called@backlog.test"  # the sender of those that come due
@@ -268,20 +267,13 @@ def main():
         raise SystemExit("backlog: it starts the server as root: make backlog as root, as in a container")
     Sealpost.program = o.program = o.program.resolve()
     o.maker = o.maker.resolve()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-backlog-", dir=o.folder))
-    folder.chmod(0o755)
     columns = {"empty": (0, 1), "single": (o.recipients, 1), "lists": (max(1, o.recipients // 1000), min(1000, o.recipients))}
-    b = Backlog(o, folder)
-    try:
-        make_accounts(folder)
+    with workplace("backlog", o.folder) as folder:
+        b = Backlog(o, folder)
         for name in o.queues.split(","):
             begin = time.monotonic()
             b.measure(name, *columns[name])
             b.say(f"{name}: {time.monotonic() - begin:.0f} s")
-    finally:
-        for kind in ("passwd", "group"):
-            subprocess.run(["umount", "-l", f"/etc/{kind}"], check=False, stderr=subprocess.DEVNULL)
-        shutil.rmtree(folder, ignore_errors=True)
     print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Linux {platform.release()}, {Waiting.version()}; load average {os.getloadavg()[0]:.1f}")
     b.tell(o.queues.split(","))
 

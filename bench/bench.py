@@ -7,11 +7,9 @@ import json
 import os
 import pathlib
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 import limits
@@ -19,7 +17,7 @@ from durable import syncs_per_message
 from harness.case import Process, die_with_us, wait_until
 from harness.certificates import Authority
 from harness.ports import free_port
-from servers import SERVERS, TOP, Sealpost, make_accounts
+from servers import SERVERS, TOP, Sealpost, workplace
 
 # Row -> what it is called, and whether more is better. A row of several is measured together.
 ROWS = {
@@ -293,10 +291,7 @@ def main():
     for name in peers:
         SERVERS[name].prepare()
     kinds = [Sealpost, *(SERVERS[name] for name in peers)]
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-bench-", dir=o.folder))
-    folder.chmod(0o755)
-    try:
-        make_accounts(folder)
+    with workplace("bench", o.folder) as folder:
         bench = Bench(o, folder)
         bench.run(kinds)
         print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}; "
@@ -305,10 +300,6 @@ def main():
         bench.table(kinds)
         if o.json:
             o.json.write_text(json.dumps([{"quantity": q, "server": s, "values": v} for (q, s), v in bench.values.items()], indent=1) + "\n")
-    finally:
-        for kind in ("passwd", "group"):
-            subprocess.run(["umount", "-l", f"/etc/{kind}"], check=False, stderr=subprocess.DEVNULL)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

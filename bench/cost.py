@@ -7,17 +7,15 @@ import collections
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import bench
 from harness.case import die_with_us, need
 from harness.ports import free_port
-from servers import TOP, Sealpost, make_accounts
+from servers import TOP, Sealpost, workplace
 
 SAMPLES_A_SECOND = 2000
 FRAME = re.compile(r"^\s*[0-9a-f]+ (?P<name>.+?)(\+0x[0-9a-f]+)? \((?P<object>[^()]*(\([^()]*\))?[^()]*)\)$")
@@ -105,15 +103,8 @@ def main():
     if os.geteuid() != 0:
         raise SystemExit("cost: it starts the server as root: make profile as root, as in a container")
     Sealpost.program = o.program = o.program.resolve()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-profile-", dir=o.folder))
-    folder.chmod(0o755)
-    try:
-        make_accounts(folder)
+    with workplace("profile", o.folder) as folder:
         cpu_s, samples = measured(o, folder)
-    finally:
-        for kind in ("passwd", "group"):
-            subprocess.run(["umount", "-l", f"/etc/{kind}"], check=False, stderr=subprocess.DEVNULL)
-        shutil.rmtree(folder, ignore_errors=True)
     if not samples:
         raise SystemExit("cost: perf has seen nothing")
 

@@ -9,11 +9,9 @@ import os
 import pathlib
 import platform
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 import bench
@@ -21,7 +19,7 @@ import limits
 from cost import roles
 from harness.case import die_with_us, wait_until
 from harness.ports import free_port
-from servers import TOP, Sealpost, make_accounts
+from servers import TOP, Sealpost, workplace
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 RECIPIENTS = (1, 10, 100, 1_000)
@@ -251,19 +249,12 @@ def main():
         print(f"growth: this machine lets a process have {hard} descriptors: {most} connections at most", file=sys.stderr)
         o.most = most
     Sealpost.program = o.program
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-growth-", dir=o.folder))
-    folder.chmod(0o755)
-    try:
-        make_accounts(folder)
+    with workplace("growth", o.folder) as folder:
         growth = Growth(o, folder)
         growth.run_axes()
         print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}; {Sealpost.version()}; {o.rounds} rounds: medians. "
               f"CPU is that of all processes of the server. Messages are of {SMALL:,} octets where nothing else is said.")
         growth.tables()
-    finally:
-        for kind in ("passwd", "group"):
-            subprocess.run(["umount", "-l", f"/etc/{kind}"], check=False, stderr=subprocess.DEVNULL)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 hold: what is accepted stays in the queue. Else it goes on to the sink at next_hop, over STARTTLS.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import pwd
 import re
 import shutil
 import subprocess
+import tempfile
 
 from harness.case import die_with_us, need, wait_until
 from harness.ports import free_ports, listens
@@ -35,6 +37,20 @@ def make_accounts(folder):
         (folder / kind).write_text(text)
         (folder / kind).chmod(0o644)
         subprocess.run(["mount", "--bind", folder / kind, f"/etc/{kind}"], check=True)
+
+
+@contextlib.contextmanager
+def workplace(name, parent):
+    """A folder that every account may enter, and those accounts; at the end both are gone."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"sealpost-{name}-", dir=parent))
+    folder.chmod(0o755)
+    try:
+        make_accounts(folder)
+        yield folder
+    finally:
+        for kind in ("passwd", "group"):
+            subprocess.run(["umount", "-l", f"/etc/{kind}"], check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Server:
