@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* role/spool/control.c -- the operator's socket: one request, rows of JSON, an end. */
-#include "role/spool/by_domain.h"
-#include "role/spool/spool.h"
+#include "role/spool/control_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,42 +14,11 @@
 enum {
 	ROWS_AT_ONCE = 100,
 	DETAILS_AT_ONCE = 10,            /* rows with a dialogue each */
-	ACT_AT_ONCE = 200,               /* recipients: with their commit, some ms */
-	TELL_MS = 5000,                  /* between two words that a long action goes on */
 	WAIT_MS = 10, PATIENCE_MS = 30000,
 	STATUS_UNAVAILABLE = 69,
 	LIST_REST_MS = 1, VERIFY_REST_MS = 2, /* between two steps: mail comes first */
 	ARENA_MAX = 64 << 20, BODY_CHUNK = 64 << 10,
 	STATUS_MAX = 1 << 20,
-};
-
-enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, REPORTING, RECALLING, BY_DOMAIN, ACTING, ASKING, EXPLAINING, ENDED };
-
-struct control_session {
-	struct link in_spool;
-	struct spool *spool;
-	struct channel *channel;
-	struct timer timer;
-	enum phase phase;
-	struct arena *arena;             /* of the request */
-	enum control_verb verb;
-	struct store_selector which;
-	bool body;
-	struct store_place place;        /* of a list or an action */
-	uint64_t rows, done, offset, request;
-	int64_t told_ms;                 /* that an action goes on */
-	int64_t began_ms;                /* the request */
-	uint64_t *made_due;              /* numbers, ascending, of what had not been tried: a list by domain may tell of it twice */
-	size_t n_made_due, made_due_cap;
-	size_t unread;                   /* rows that the other end has not taken, since then */
-	int64_t unread_since_ms;
-	bool refused;
-	struct check_round *check;
-	struct why_round *why;
-	struct report_round *report;
-	struct memories_round *recall;
-	struct domains_round *domains;
-	struct explanation *explanation;
 };
 
 static void session_free(struct control_session *c)
@@ -74,7 +42,7 @@ static void session_free(struct control_session *c)
 }
 
 /* The other end closes when it has read this; if it does not, the timer does. */
-static void end(struct control_session *c, int status, const char *text)
+void control_say_end(struct control_session *c, int status, const char *text)
 {
 	channel_send(c->channel, CONTROL_END,
 	             &(struct control_end){ .status = (uint64_t)status, .text = str_of(text) });
@@ -130,7 +98,7 @@ json_t *control_recipient(const struct store_message *m, const struct store_rcpt
 	return o;
 }
 
-static void send_json(struct control_session *c, json_t *o)
+void control_send_row(struct control_session *c, json_t *o)
 {
 	char *line = json_dumps(o, JSON_COMPACT);
 	if (line != NULL)
@@ -149,27 +117,27 @@ static fault send_rows(struct control_session *c, struct arena *a, const struct 
 		json_t *o = row_of(&m, &rows[i]);
 		if (c->verb == CONTROL_SHOW)
 			add_details(o, &m, &rows[i]);
-		send_json(c, o);
+		control_send_row(c, o);
 		c->rows++;
 	}
 	return OK;
 }
 
-static void nothing_matched(struct control_session *c)
+void control_nothing_matched(struct control_session *c)
 {
 	bool whole = c->which.id.n == 0 && c->which.to.n == 0 && c->which.from.n == 0 && c->which.user.n == 0 &&
 	             c->which.domain.n == 0 && c->which.arrived_before_s == 0;
-	end(c, 1, whole ? "the queue is empty" : "nothing in the queue matches");
+	control_say_end(c, 1, whole ? "the queue is empty" : "nothing in the queue matches");
 }
 
 static void list_over(struct control_session *c)
 {
 	if (c->rows == 0)
-		nothing_matched(c);
+		control_nothing_matched(c);
 	else if (c->body)
 		c->phase = SENDING_BODY;
 	else
-		end(c, 0, "");
+		control_say_end(c, 0, "");
 }
 
 static void list_some(struct control_session *c)
@@ -183,7 +151,7 @@ static void list_some(struct control_session *c)
 		f = send_rows(c, a, rows, n);
 	arena_free(&a);
 	if (f != OK)
-		end(c, 1, "the queue cannot be read");
+		control_say_end(c, 1, "the queue cannot be read");
 	else if (c->place.over)
 		list_over(c);
 }
@@ -195,10 +163,10 @@ static void body_some(struct control_session *c)
 	size_t n = 0;
 	fault f = s->ops->content(s->store, c->which.id, c->offset, chunk, sizeof chunk, &n);
 	if (f != OK)
-		end(c, 1, f == F_ABSENT ? "the message has just left the queue"
+		control_say_end(c, 1, f == F_ABSENT ? "the message has just left the queue"
 		                        : "the message's content in the queue is damaged");
 	else if (n == 0)
-		end(c, 0, "");
+		control_say_end(c, 0, "");
 	else
 		channel_send(c->channel, CONTROL_BODY, &(struct control_body){ .bytes = { chunk, n } });
 	c->offset += n;
@@ -211,7 +179,7 @@ static void verify_some(struct control_session *c)
 	if (c->check == NULL)
 		c->check = check_begin(c->spool, c->channel);
 	if (!check_some(c->check, &status, &last_words))
-		end(c, status, last_words.text);
+		control_say_end(c, status, last_words.text);
 }
 
 static void why_now(struct control_session *c)
@@ -219,13 +187,13 @@ static void why_now(struct control_session *c)
 	struct why last_words = { "" };
 	int status = 0;
 	if (c->why == NULL && c->spool->n_whys >= CONTROL_WHY_MAX) {
-		end(c, STATUS_UNAVAILABLE, "the history is being read for as many as at a time can be; try again in a moment");
+		control_say_end(c, STATUS_UNAVAILABLE, "the history is being read for as many as at a time can be; try again in a moment");
 		return;
 	}
 	if (c->why == NULL)
 		c->why = why_begin(c->spool, c->channel, &c->which);
 	if (!why_some(c->why, &status, &last_words))
-		end(c, status, last_words.text);
+		control_say_end(c, status, last_words.text);
 }
 
 static void report_now(struct control_session *c)
@@ -235,7 +203,7 @@ static void report_now(struct control_session *c)
 	if (c->report == NULL)
 		c->report = report_begin(c->spool, c->channel, c->which.domain, c->body);
 	if (!report_some(c->report, &status, &last_words))
-		end(c, status, last_words.text);
+		control_say_end(c, status, last_words.text);
 }
 
 static void recall_now(struct control_session *c)
@@ -245,7 +213,7 @@ static void recall_now(struct control_session *c)
 	if (c->recall == NULL)
 		c->recall = memories_begin(c->spool, c->channel, c->which.id);
 	if (!memories_some(c->recall, &status, &last_words))
-		end(c, status, last_words.text);
+		control_say_end(c, status, last_words.text);
 }
 
 static void by_domain_now(struct control_session *c)
@@ -253,13 +221,13 @@ static void by_domain_now(struct control_session *c)
 	struct why last_words = { "" };
 	int status = 0;
 	if (c->domains == NULL && c->spool->n_domains_rounds >= CONTROL_BY_DOMAIN_MAX) {
-		end(c, STATUS_UNAVAILABLE, "the queue is being counted for as many as at a time can be; try again in a moment");
+		control_say_end(c, STATUS_UNAVAILABLE, "the queue is being counted for as many as at a time can be; try again in a moment");
 		return;
 	}
 	if (c->domains == NULL)
 		c->domains = domains_begin(c->spool, c->channel, c->which.domain, c->body);
 	if (!domains_some(c->domains, &status, &last_words))
-		end(c, status, last_words.text);
+		control_say_end(c, status, last_words.text);
 }
 
 /* It keeps a place that somebody else may want. */
@@ -272,13 +240,11 @@ static bool is_stalled(struct control_session *c, int64_t now_ms)
 	return now_ms - c->unread_since_ms >= CONTROL_STALL_MS;
 }
 
-static void act_some(struct control_session *c);
-
 /* What is told, or done, a little at a time. */
 static void (*const some_of[])(struct control_session *c) = {
 	[LISTING] = list_some, [SENDING_BODY] = body_some, [VERIFYING] = verify_some, [TELLING_WHY] = why_now,
 	[REPORTING] = report_now, [RECALLING] = recall_now, [BY_DOMAIN] = by_domain_now,
-	[ACTING] = act_some,
+	[ACTING] = control_act_some,
 };
 
 /* A little at a time: a long list does not keep mail waiting, and fills no memory. */
@@ -287,7 +253,7 @@ static void go_on(void *owner)
 	struct control_session *c = owner;
 	int64_t now_ms = loop_now_ms(c->spool->loop);
 	if (c->phase == ASKING) {
-		end(c, 1, "the server did not answer in time; see its log");
+		control_say_end(c, 1, "the server did not answer in time; see its log");
 		return;
 	}
 	bool going = c->phase < COUNT(some_of) && some_of[c->phase] != NULL;
@@ -296,7 +262,7 @@ static void go_on(void *owner)
 		return;
 	}
 	if (c->spool->store == NULL) {
-		end(c, 1, "the queue's storage has failed; see the log");
+		control_say_end(c, 1, "the queue's storage has failed; see the log");
 		return;
 	}
 	if (channel_backlog(c->channel) < CONTROL_UNREAD_MAX)
@@ -305,136 +271,6 @@ static void go_on(void *owner)
 	                  : c->phase == LISTING || c->phase == SENDING_BODY ? LIST_REST_MS : VERIFY_REST_MS;
 	if (c->phase != ENDED)
 		timer_set(&c->timer, now_ms + rest_ms);
-}
-
-/* ---- actions ---- */
-
-static const struct { const char *done; enum operator_action action; } actions[] = {
-	[CONTROL_RETRY] = { "due now", ACT_RETRY },
-	[CONTROL_HOLD] = { "held", ACT_HOLD },
-	[CONTROL_RELEASE] = { "released", ACT_RELEASE },
-	[CONTROL_BOUNCE] = { "returned to the sender", ACT_REMOVE },
-	[CONTROL_REMOVE] = { "removed", ACT_REMOVE },
-};
-
-static bool was_made_due(const struct control_session *c, uint64_t number)
-{
-	size_t from = 0, to = c->n_made_due;
-	while (from < to) {
-		size_t middle = from + (to - from) / 2;
-		if (c->made_due[middle] < number)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return from < c->n_made_due && c->made_due[from] == number;
-}
-
-static void note_made_due(struct control_session *c, uint64_t number)
-{
-	if (c->n_made_due == c->made_due_cap) {
-		c->made_due_cap = c->made_due_cap == 0 ? ACT_AT_ONCE : c->made_due_cap * 2;
-		c->made_due = must_resize(c->made_due, c->made_due_cap * sizeof *c->made_due);
-	}
-	c->made_due[c->n_made_due++] = number;
-}
-
-/* Without what has been made due by this command, and tried since. */
-static size_t not_yet_made_due(const struct control_session *c, struct store_rcpt *rows, size_t n)
-{
-	size_t kept = 0;
-	for (size_t i = 0; i < n; i++)
-		if (!was_made_due(c, rows[i].number))
-			rows[kept++] = rows[i];
-	return kept;
-}
-
-static void retry_did(struct control_session *c, const struct store_rcpt *r)
-{
-	shape_end_rest(c->spool, r->key, c->began_ms);
-	if (r->attempts == 0)
-		note_made_due(c, r->number);
-}
-
-static fault act(struct control_session *c, struct store_rcpt *rows, size_t n)
-{
-	struct spool *s = c->spool;
-	enum operator_action action = actions[c->verb].action;
-	bool did[ACT_AT_ONCE] = { false };
-	n = not_yet_made_due(c, rows, n);
-	record_action(s, rows, n, action);
-	TRY(s->ops->act_on(s->store, rows, n, action, spool_now_s(s), did));
-	for (size_t i = 0; i < n; i++) {
-		c->done += did[i];
-		if (did[i] && action == ACT_RETRY)
-			retry_did(c, &rows[i]);
-		if (did[i] && action == ACT_REMOVE) /* silent towards everybody but the log */
-			log_event(LOG_REMOVED, LOG_S("id", rows[i].id), LOG_S("to", rows[i].address));
-	}
-	spool_drop_stale_jobs(s);
-	spool_turn_soon(s);
-	return OK;
-}
-
-static fault bounce(struct control_session *c, struct store_rcpt *rows, size_t n)
-{
-	struct spool *s = c->spool;
-	struct smtp_reply reply = REPLY(0, 5, 0, 0, STR("The administrator of this server has returned the message."));
-	struct why why = { "" };
-	TRY(s->ops->claim(s->store, spool_now_s(s), SPOOL_LEASE_S, rows, n, &n, &why));
-	TRY(spool_return_claimed(s, rows, n, &reply));
-	c->done += n;
-	spool_turn_now(s);
-	return s->store != NULL ? OK : F_STORE;
-}
-
-static void action_over(struct control_session *c, fault f)
-{
-	char said[160];
-	unsigned long long n = c->done;
-	if (f != OK) {
-		snprintf(said, sizeof said, "the queue's storage failed; see the log. Before that, %llu recipient%s %s", n, n == 1 ? " was" : "s were",
-		         actions[c->verb].done);
-		end(c, 1, said);
-	} else if (c->rows == 0) {
-		nothing_matched(c);
-	} else {
-		snprintf(said, sizeof said, "%llu recipient%s %s", n, n == 1 ? "" : "s", actions[c->verb].done);
-		end(c, 0, n > 0 ? said : "nothing to change: what matches is in that state, or damaged, or being delivered at this moment");
-	}
-}
-
-/* Who waits for the end hears that it goes on. */
-static void tell_progress(struct control_session *c)
-{
-	int64_t now_ms = loop_now_ms(c->spool->loop);
-	if (c->told_ms == 0)
-		c->told_ms = now_ms;
-	if (now_ms - c->told_ms < TELL_MS)
-		return;
-	c->told_ms = now_ms;
-	json_t *o = json_object();
-	json_object_set_new(o, "progress", json_true());
-	json_object_set_new(o, "recipients", json_integer((json_int_t)c->done));
-	send_json(c, o);
-}
-
-/* A part of what matches, durably; then mail has its turn. */
-static void act_some(struct control_session *c)
-{
-	struct spool *s = c->spool;
-	struct arena *a = arena_new(ARENA_MAX);
-	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ACT_AT_ONCE);
-	size_t n = 0;
-	fault f = s->ops->list(s->store, &c->which, &c->place, a, rows, ACT_AT_ONCE, &n);
-	if (f == OK && n > 0)
-		f = c->verb == CONTROL_BOUNCE ? bounce(c, rows, n) : act(c, rows, n);
-	c->rows += n;
-	if (f != OK || c->place.over)
-		action_over(c, f);
-	else
-		tell_progress(c);
-	arena_free(&a);
 }
 
 /* ---- requests ---- */
@@ -457,8 +293,8 @@ static void on_explained(void *owner, struct str story, int status, const char *
 	struct story_line line;
 	c->explanation = NULL;
 	while (story_next(&story, &line))
-		send_json(c, control_story_line(line));
-	end(c, status, text);
+		control_send_row(c, control_story_line(line));
+	control_say_end(c, status, text);
 }
 
 /* It has an end of its own. */
@@ -477,7 +313,7 @@ static void take_request(struct control_session *c, const struct control_request
 		                             "reload", "verify", "why", "explain", "report", "recall", "by-domain" };
 	struct spool *s = c->spool;
 	if (m->verb >= COUNT(verbs)) {
-		end(c, 2, "this server does not know the command: is it an older one?");
+		control_say_end(c, 2, "this server does not know the command: is it an older one?");
 		return;
 	}
 	c->verb = (enum control_verb)m->verb;
@@ -497,11 +333,11 @@ static void take_request(struct control_session *c, const struct control_request
 	} else if (c->verb == CONTROL_EXPLAIN) {
 		explain(c);
 	} else if (s->store == NULL) {
-		end(c, 1, "the queue's storage has failed; see the log");
+		control_say_end(c, 1, "the queue's storage has failed; see the log");
 	} else if (c->verb == CONTROL_SHOW && m->id.n == 0) {
-		end(c, 2, "which message? `sealpost queue list` shows the ids");
+		control_say_end(c, 2, "which message? `sealpost queue list` shows the ids");
 	} else if (c->verb == CONTROL_WHY && m->id.n == 0 && m->to.n == 0) {
-		end(c, 2, "which letter? name an id, or a recipient's address");
+		control_say_end(c, 2, "which letter? name an id, or a recipient's address");
 	} else if (c->verb == CONTROL_LIST || c->verb == CONTROL_SHOW) {
 		c->phase = LISTING;
 		go_on(c);
@@ -561,7 +397,7 @@ void control_status(struct spool *s, uint64_t request, struct str json)
 		if (c->phase != ASKING || c->verb != CONTROL_STATUS || c->request > request)
 			continue;
 		channel_send(c->channel, CONTROL_ROW, &(struct control_row){ .json = json });
-		end(c, 0, "");
+		control_say_end(c, 0, "");
 	}
 }
 
@@ -598,7 +434,7 @@ static void refuse(struct spool *s, int fd, uint32_t uid, const char *text)
 {
 	log_event(LOG_REFUSED, LOG_Z("text", text), LOG_U("uid", uid));
 	if (s->n_refusals < CONTROL_REFUSALS_MAX)
-		end(session_new(s, fd, true), STATUS_UNAVAILABLE, text);
+		control_say_end(session_new(s, fd, true), STATUS_UNAVAILABLE, text);
 	else
 		fd_close(&fd);
 }

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: ISC */
+/* role/spool/actions.c -- what an operator does to the queue: some recipients at a time, and mail goes on between. */
+#include "role/spool/control_inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+
+enum {
+	ACT_AT_ONCE = 200,               /* recipients: with their commit, some ms */
+	TELL_MS = 5000,                  /* between two words that a long action goes on */
+	ARENA_MAX = 64 << 20,
+};
+
+static const struct { const char *done; enum operator_action action; } actions[] = {
+	[CONTROL_RETRY] = { "due now", ACT_RETRY },
+	[CONTROL_HOLD] = { "held", ACT_HOLD },
+	[CONTROL_RELEASE] = { "released", ACT_RELEASE },
+	[CONTROL_BOUNCE] = { "returned to the sender", ACT_REMOVE },
+	[CONTROL_REMOVE] = { "removed", ACT_REMOVE },
+};
+
+static bool was_made_due(const struct control_session *c, uint64_t number)
+{
+	size_t from = 0, to = c->n_made_due;
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+		if (c->made_due[middle] < number)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from < c->n_made_due && c->made_due[from] == number;
+}
+
+static void note_made_due(struct control_session *c, uint64_t number)
+{
+	if (c->n_made_due == c->made_due_cap) {
+		c->made_due_cap = c->made_due_cap == 0 ? ACT_AT_ONCE : c->made_due_cap * 2;
+		c->made_due = must_resize(c->made_due, c->made_due_cap * sizeof *c->made_due);
+	}
+	c->made_due[c->n_made_due++] = number;
+}
+
+/* Without what has been made due by this command, and tried since. */
+static size_t not_yet_made_due(const struct control_session *c, struct store_rcpt *rows, size_t n)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++)
+		if (!was_made_due(c, rows[i].number))
+			rows[kept++] = rows[i];
+	return kept;
+}
+
+static void retry_did(struct control_session *c, const struct store_rcpt *r)
+{
+	shape_end_rest(c->spool, r->key, c->began_ms);
+	if (r->attempts == 0)
+		note_made_due(c, r->number);
+}
+
+static fault act(struct control_session *c, struct store_rcpt *rows, size_t n)
+{
+	struct spool *s = c->spool;
+	enum operator_action action = actions[c->verb].action;
+	bool did[ACT_AT_ONCE] = { false };
+	n = not_yet_made_due(c, rows, n);
+	record_action(s, rows, n, action);
+	TRY(s->ops->act_on(s->store, rows, n, action, spool_now_s(s), did));
+	for (size_t i = 0; i < n; i++) {
+		c->done += did[i];
+		if (did[i] && action == ACT_RETRY)
+			retry_did(c, &rows[i]);
+		if (did[i] && action == ACT_REMOVE) /* silent towards everybody but the log */
+			log_event(LOG_REMOVED, LOG_S("id", rows[i].id), LOG_S("to", rows[i].address));
+	}
+	spool_drop_stale_jobs(s);
+	spool_turn_soon(s);
+	return OK;
+}
+
+static fault bounce(struct control_session *c, struct store_rcpt *rows, size_t n)
+{
+	struct spool *s = c->spool;
+	struct smtp_reply reply = REPLY(0, 5, 0, 0, STR("The administrator of this server has returned the message."));
+	struct why why = { "" };
+	TRY(s->ops->claim(s->store, spool_now_s(s), SPOOL_LEASE_S, rows, n, &n, &why));
+	TRY(spool_return_claimed(s, rows, n, &reply));
+	c->done += n;
+	spool_turn_now(s);
+	return s->store != NULL ? OK : F_STORE;
+}
+
+static void action_over(struct control_session *c, fault f)
+{
+	char said[160];
+	unsigned long long n = c->done;
+	if (f != OK) {
+		snprintf(said, sizeof said, "the queue's storage failed; see the log. Before that, %llu recipient%s %s", n, n == 1 ? " was" : "s were",
+		         actions[c->verb].done);
+		control_say_end(c, 1, said);
+	} else if (c->rows == 0) {
+		control_nothing_matched(c);
+	} else {
+		snprintf(said, sizeof said, "%llu recipient%s %s", n, n == 1 ? "" : "s", actions[c->verb].done);
+		control_say_end(c, 0, n > 0 ? said : "nothing to change: what matches is in that state, or damaged, or being delivered at this moment");
+	}
+}
+
+/* Who waits for the end hears that it goes on. */
+static void tell_progress(struct control_session *c)
+{
+	int64_t now_ms = loop_now_ms(c->spool->loop);
+	if (c->told_ms == 0)
+		c->told_ms = now_ms;
+	if (now_ms - c->told_ms < TELL_MS)
+		return;
+	c->told_ms = now_ms;
+	json_t *o = json_object();
+	json_object_set_new(o, "progress", json_true());
+	json_object_set_new(o, "recipients", json_integer((json_int_t)c->done));
+	control_send_row(c, o);
+}
+
+/* A part of what matches, durably; then mail has its turn. */
+void control_act_some(struct control_session *c)
+{
+	struct spool *s = c->spool;
+	struct arena *a = arena_new(ARENA_MAX);
+	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ACT_AT_ONCE);
+	size_t n = 0;
+	fault f = s->ops->list(s->store, &c->which, &c->place, a, rows, ACT_AT_ONCE, &n);
+	if (f == OK && n > 0)
+		f = c->verb == CONTROL_BOUNCE ? bounce(c, rows, n) : act(c, rows, n);
+	c->rows += n;
+	if (f != OK || c->place.over)
+		action_over(c, f);
+	else
+		tell_progress(c);
+	arena_free(&a);
+}
