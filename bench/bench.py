@@ -80,7 +80,7 @@ class Bench:
         try:
             self.load(server, *options, "--duration", "1s")  # processes started, segments made, caches filled
             before = server.group.cpu_s()
-            told = self.load(server, *options, "--duration", f"{self.o.seconds}s")
+            told = self.load(server, *options, "--duration", f"{self.o.seconds}s", "--processes", self.o.clients)
             cpu = server.group.cpu_s() - before
         finally:
             server.stop()
@@ -100,7 +100,7 @@ class Bench:
         """Seconds from the first connection of the client until the sink has taken the last one, and the server's CPU seconds."""
         sink = self.sink(port, count)
         before, begin = server.group.cpu_s(), time.monotonic()
-        self.load(server, "--messages", self.o.messages, "--count", count)
+        self.load(server, "--messages", self.o.messages, "--count", count, "--processes", self.o.clients)
         wait_until(lambda: not sink.alive(), f"{count} messages at the sink behind {server.name}", patience_s=300)
         told = json.loads(sink.log().splitlines()[-1])
         assert told["messages"] == count, told
@@ -257,6 +257,7 @@ def options_of(words):
     p.add_argument("--rounds", default=5, type=int)
     p.add_argument("--seconds", default=5, type=int, help="how long each is measured")
     p.add_argument("--connections", default=50, type=int)
+    p.add_argument("--clients", default=2, type=int, help="processes of the client: one alone may be slower than the server")
     p.add_argument("--messages", default=100, type=int, help="on each connection")
     p.add_argument("--size", default=10000, type=int, help="of each message")
     p.add_argument("--idle", default=1000, type=int, help="connections of the memory row, at most")
