@@ -166,7 +166,7 @@ class Bench:
             sink.wait_for_log('"ready"')
             sink.port_tls = json.loads(sink.log().splitlines()[0])["port"]
             before = limits.cpu_s(sink.pid)
-            told = self.load(sink, *options, "--duration", f"{self.o.seconds}s")
+            told = self.load(sink, *options, "--duration", f"{self.o.seconds}s", "--processes", self.o.clients)
             cpu = limits.cpu_s(sink.pid) - before
             sink.stop()
             self.keep("sink", f"{row}.rate", told["rate"])
