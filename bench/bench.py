@@ -41,6 +41,7 @@ class Bench:
         self.tls = Authority(folder).issue("mx1.example.test", "localhost", "127.0.0.1")
         self.count = 0
         self.unsafe = []             # sentences
+        self.clients = min(2, options.connections)  # processes of the client, where a rate is measured
 
     def say(self, text):
         print(text, file=sys.stderr, flush=True)
@@ -80,7 +81,7 @@ class Bench:
         try:
             self.load(server, *options, "--duration", "1s")  # processes started, segments made, caches filled
             before = server.group.cpu_s()
-            told = self.load(server, *options, "--duration", f"{self.o.seconds}s", "--processes", self.o.clients)
+            told = self.load(server, *options, "--duration", f"{self.o.seconds}s", "--processes", self.clients)
             cpu = server.group.cpu_s() - before
         finally:
             server.stop()
@@ -100,7 +101,7 @@ class Bench:
         """Seconds from the first connection of the client until the sink has taken the last one, and the server's CPU seconds."""
         sink = self.sink(port, count)
         before, begin = server.group.cpu_s(), time.monotonic()
-        self.load(server, "--messages", self.o.messages, "--count", count, "--processes", self.o.clients)
+        self.load(server, "--messages", self.o.messages, "--count", count, "--processes", self.clients)
         wait_until(lambda: not sink.alive(), f"{count} messages at the sink behind {server.name}", patience_s=300)
         told = json.loads(sink.log().splitlines()[-1])
         assert told["messages"] == count, told
@@ -166,7 +167,7 @@ class Bench:
             sink.wait_for_log('"ready"')
             sink.port_tls = json.loads(sink.log().splitlines()[0])["port"]
             before = limits.cpu_s(sink.pid)
-            told = self.load(sink, *options, "--duration", f"{self.o.seconds}s", "--processes", self.o.clients)
+            told = self.load(sink, *options, "--duration", f"{self.o.seconds}s", "--processes", self.clients)
             cpu = limits.cpu_s(sink.pid) - before
             sink.stop()
             self.keep("sink", f"{row}.rate", told["rate"])
@@ -257,7 +258,6 @@ def options_of(words):
     p.add_argument("--rounds", default=5, type=int)
     p.add_argument("--seconds", default=5, type=int, help="how long each is measured")
     p.add_argument("--connections", default=50, type=int)
-    p.add_argument("--clients", default=2, type=int, help="processes of the client: one alone may be slower than the server")
     p.add_argument("--messages", default=100, type=int, help="on each connection")
     p.add_argument("--size", default=10000, type=int, help="of each message")
     p.add_argument("--idle", default=1000, type=int, help="connections of the memory row, at most")
