@@ -78,6 +78,9 @@ static void show_queue(json_t *roles)
 		printf("queue: %lld message%s; recipients: %lld queued, %lld being tried, %lld held; %lld MB free\n",
 		       number_in_json(role, "messages"), number_in_json(role, "messages") == 1 ? "" : "s", number_in_json(role, "queued"),
 		       number_in_json(role, "leased"), number_in_json(role, "held"), number_in_json(role, "disk_free_bytes") >> 20);
+		if (number_in_json(role, "resting") > 0 && number_in_json(role, "queued") > 0)
+			printf("queue: %lld destination%s after failures: `sealpost queue list --by domain` says which, and why\n",
+			       number_in_json(role, "resting"), number_in_json(role, "resting") == 1 ? " rests" : "s rest");
 		if (number_in_json(role, "damaged") > 0)
 			printf("queue: %lld recipient%s DAMAGED and set aside: `sealpost queue verify` tells more\n",
 			       number_in_json(role, "damaged"), number_in_json(role, "damaged") == 1 ? "" : "s");

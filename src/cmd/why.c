@@ -197,6 +197,7 @@ static void print_waiting(const json_t *o, bool alone, const struct told *told)
 	}
 	putchar('\n');
 	story_print_line("    ", "reason", text_in_json(o, "last_reply"));
+	story_print_line("    ", "waits for", text_in_json(o, "waits_for"));
 	while (alone && str_next_line(&text, &line))
 		story_print_line("    ", "", line);
 }

@@ -263,7 +263,8 @@ const struct directive conf_directives[] = {
 	{ .name = "shape", .argument = "DOMAIN ...", .type = VALUE_BLOCK, .flags = NAMED_MANY | REPEAT, .rows = shape_rows,
 	  .add = add_shape, .close = check_shape, .example = "example.org *.example.net",
 	  .help = "How much mail goes straight to the MX hosts of these domains at a time, of each of them; *.DOMAIN is what is below it. "
-	          "Of several that match, the one with the longest name counts. A relay has the same directives." },
+	          "Of several that match, the one with the longest name counts; what it leaves out is the queue's, not that of another shape. "
+	          "A relay has the same directives. sealpost queue list --by domain shows how each domain is served now." },
 	{ .name = "direct", .argument = "", .type = VALUE_BLOCK, .rows = direct_rows, AT(conf, direct), .close = check_direct,
 	  .example = "", .help = "How mail goes straight to the MX hosts of a domain." },
 	{ .name = "queue", .argument = "", .type = VALUE_BLOCK, .rows = queue_rows, AT(conf, queue), .close = check_queue, .example = "",

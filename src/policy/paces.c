@@ -22,6 +22,7 @@ static void forget(struct paces *p, struct destination *d)
 	map_remove(p->by_key, destination_key(d));
 	link_remove(&d->in_order);
 	p->n_idle--;
+	p->n_resting -= d->pace.state == PACE_RESTING;
 	pace_fini(&d->pace);
 	free(d->said);
 	free(d);
@@ -90,8 +91,10 @@ enum pace_change paces_leave(struct paces *p, struct destination *d, enum pace_s
 {
 	check(d->jobs > 0);
 	p->in_hand[d->pace.state] -= d->jobs--;
+	p->n_resting -= d->pace.state == PACE_RESTING;
 	enum pace_change change = pace_ended(&d->pace, sign, began_ms, now_ms, rest_ms_max, random);
 	p->in_hand[d->pace.state] += d->jobs;
+	p->n_resting += d->pace.state == PACE_RESTING;
 	d->used_ms = now_ms;
 	if (d->jobs == 0) {
 		list_add_last(&p->idle, &d->in_order);

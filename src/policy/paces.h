@@ -20,6 +20,8 @@
 
 enum { PACES_MAX = 100000, PACES_IDLE_MS = 60 * 60 * 1000, PACES_KEPT_MAX = 16 };
 
+enum spell { SPELL_NONE, SPELL_SAID, SPELL_COUNTED };
+
 struct destination {
 	struct link in_order;            /* of its last use, while it is idle */
 	struct pace pace;
@@ -27,6 +29,8 @@ struct destination {
 	unsigned jobs;                   /* in hand */
 	int64_t used_ms;                 /* or kept since */
 	char *said;                      /* what slowed it, one line; or NULL */
+	enum spell told;                 /* that it is slowed */
+	int64_t quiet_until_ms;          /* before that it is not told again */
 	size_t key_n;
 	char key[];
 };
@@ -36,6 +40,7 @@ struct paces {
 	struct list idle;                /* the longest first */
 	size_t n_idle;
 	unsigned in_hand[PACE_STATES];   /* jobs, by the state of their destinations */
+	size_t n_resting;                /* destinations in that state */
 };
 
 void paces_init(struct paces *p, uint64_t seed);

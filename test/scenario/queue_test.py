@@ -11,7 +11,7 @@ from harness.ports import free_port
 from harness.raw import Gone, Raw
 
 JADA = ("jada", Sealpost.PASSWORDS["jada"])
-KEYS = {"id", "sender", "recipient", "state", "attempts", "next_attempt", "arrived", "last_reply", "size"}
+KEYS = {"id", "sender", "recipient", "state", "attempts", "next_attempt", "arrived", "last_reply", "size", "waits_for"}
 
 
 class Queue(harness.Scenario):

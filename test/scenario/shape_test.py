@@ -65,6 +65,19 @@ class Shaping(harness.Scenario):
             for i in range(n):
                 client.sendmail("jada@example.test", [f"u{i}@{domain}"], letter(to=f"u{i}@{domain}").as_bytes())
 
+    def what_is_said(self, server, untried):
+        """An operator reads why nothing goes there, wherever he looks."""
+        waits = r"its destination: .+; (it rests for \d+s, then one letter tries|one letter tries whether it answers again)"
+        for row in [w for w in untried if w["state"] == "queued"]:
+            self.assertRegex(row["waits_for"], "^" + waits + "$")
+        self.assertRegex(server.queue("list", "--domain", "busy.test"), rf"\n {{17}}waits for {waits}\n")
+        self.assertRegex(server.queue("show", untried[-1]["id"]), rf"\n  waits for +{waits}\n")
+        self.assertRegex(server.command("why", untried[-1]["id"]), rf"\n +waits for +{waits}\n")
+        table = server.queue("list", "--by", "domain")
+        self.assertRegex(table, r"\n    by relay busy: ")
+        self.assertRegex(table, r"(?m)^busy\.test .* \d now, 1 allowed, 20 at most$")
+        self.assertRegex(server.command("status"), r"\nqueue: 1 destination rests after failures: `sealpost queue list --by domain`")
+
     def slowed_and_back(self, says, by_itself):
         busy = self.start(Busy(says))
         sink = self.start(Sink(lambda content: content))
@@ -79,6 +92,7 @@ class Shaping(harness.Scenario):
         self.assertLess(busy.turned_away, self.LETTERS // 2)
         untried = [w for w in waiting if w["attempts"] == 0]
         self.assertEqual(len(untried), self.LETTERS - busy.turned_away)
+        self.what_is_said(server, untried)
         # It is well again: one that tries shows it, and all that waits untried goes out at once.
         busy.says = None
         if not by_itself:

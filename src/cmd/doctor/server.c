@@ -36,7 +36,7 @@ void doctor_tell_queue(struct doctor *d, json_t *fact)
 
 static void tell_spool(struct doctor *d, const json_t *spool)
 {
-	static const char *const keys[] = { "messages", "queued", "leased", "held", "damaged", "oldest_s", "disk_free_bytes", "names_free",
+	static const char *const keys[] = { "messages", "queued", "leased", "held", "damaged", "resting", "oldest_s", "disk_free_bytes", "names_free",
 		                            "reserve_bytes", "reserve_names", NULL };
 	json_t *fact = json_object();
 	take_over(fact, spool, keys);

@@ -74,6 +74,15 @@ static void size_text(char out[16], int64_t bytes)
 		snprintf(out, 16, "%lldM", (long long)(bytes >> 20));
 }
 
+static void second_line(const char *before, struct str text)
+{
+	if (text.n == 0)
+		return;
+	printf("%17s%s", "", before);
+	print_safely(text);
+	putchar('\n');
+}
+
 static void list_row(struct queue *q, const json_t *o)
 {
 	char age[16] = "-", next[16] = "-", size[16];
@@ -94,11 +103,8 @@ static void list_row(struct queue *q, const json_t *o)
 	fputs(" -> ", stdout);
 	print_safely(text_in_json(o, "recipient"));
 	putchar('\n');
-	if (reply.n > 0) {
-		fputs("                 ", stdout);
-		print_safely(reply);
-		putchar('\n');
-	}
+	second_line("", reply);
+	second_line("waits for ", text_in_json(o, "waits_for"));
 }
 
 static void show_line(const char *name, struct str value)
@@ -143,6 +149,7 @@ static void show_row(struct queue *q, const json_t *o)
 	show_line("  destination", text_in_json(o, "destination"));
 	printf("%-14s %lld\n", "  attempts", number_in_json(o, "attempts"));
 	show_line("  next attempt", text_in_json(o, "next_attempt"));
+	show_line("  waits for", text_in_json(o, "waits_for"));
 	show_line("  lease ends", text_in_json(o, "lease_ends"));
 	show_line("  last reply", text_in_json(o, "last_reply"));
 	show_dialogue(text_in_json(o, "dialogue"));
@@ -157,25 +164,36 @@ static void span_of(char out[16], const json_t *o, const char *key, bool soon)
 		span(out, soon ? at - now : now - at);
 }
 
+/* Those to its destination, which other domains may share. */
+static void session_words(const json_t *o, char *to, size_t room)
+{
+	long long allowed = number_in_json(o, "allowed"), most = number_in_json(o, "ceiling");
+	int n = snprintf(to, room, "%lld now, %lld allowed", number_in_json(o, "sessions"), allowed);
+	if (allowed < most && n > 0 && (size_t)n < room)
+		(void)snprintf(to + n, room - (size_t)n, ", %lld at most", most);
+}
+
 static void domain_row(struct queue *q, const json_t *o)
 {
 	char oldest[16], next[16], sessions[64];
-	struct str why = text_in_json(o, "why");
+	struct str why = text_in_json(o, "why"), relay = text_in_json(o, "destination");
+	bool by_relay = str_take(&relay, STR("relay:"));
 	span_of(oldest, o, "oldest", false);
 	span_of(next, o, "next_attempt", true);
-	snprintf(sessions, sizeof sessions, "%lld/%lld/%lld", number_in_json(o, "sessions"), number_in_json(o, "allowed"),
-	         number_in_json(o, "ceiling"));
+	session_words(o, sessions, sizeof sessions);
 	if (!q->header_printed)
-		printf("%-32s %8s %7s %6s %6s %6s %9s\n", "DOMAIN", "WAITING", "IN HAND", "HELD", "OLDEST", "NEXT", "SESSIONS");
+		printf("%-32s %8s %7s %6s %6s %6s  %s\n", "DOMAIN", "WAITING", "IN HAND", "HELD", "OLDEST", "NEXT", "SESSIONS");
 	q->header_printed = true;
 	print_padded(text_in_json(o, "domain"), 33);
-	printf("%8lld %7lld %6lld %6s %6s %9s\n", number_in_json(o, "waiting"), number_in_json(o, "in_hand"),
+	printf("%8lld %7lld %6lld %6s %6s  %s\n", number_in_json(o, "waiting"), number_in_json(o, "in_hand"),
 	       number_in_json(o, "held") + number_in_json(o, "damaged"), oldest, next, sessions);
-	if (why.n > 0) {
-		fputs("    ", stdout);
-		print_safely(why);
-		putchar('\n');
-	}
+	if (!by_relay && why.n == 0)
+		return;
+	fputs(by_relay ? "    by relay " : "    ", stdout);
+	print_safely(by_relay ? relay : STR_NONE);
+	fputs(by_relay && why.n > 0 ? ": " : "", stdout);
+	print_safely(why);
+	putchar('\n');
 }
 
 /* A long action goes on: for a person who watches. */
@@ -400,9 +418,9 @@ const struct command command_queue = {
 	.name = "queue",
 	.usage = "list|show|retry|hold|release|bounce|remove|verify|backup [ID|DIR] [SELECTOR ...] [--json] [-c FILE]",
 	.summary = "show the queue, and do something about it",
-	.help = "  list              a line for each recipient that waits\n"
+	.help = "  list              a line for each recipient that waits; below it the last reply, and what keeps its destination from it\n"
 	        "  list --by domain  a line for each recipient domain, those with the most first: what waits, is being delivered, is held;\n"
-	        "                    sessions now/allowed now/at most, and why fewer are allowed. The first 20, or --all\n"
+	        "                    the sessions to its destination now, allowed now and at most, and why fewer are. The first 20, or --all\n"
 	        "  show ID           everything about one message; --body: its text, too\n"
 	        "  retry             try again now\n"
 	        "  hold, release     keep back until released. `hold` works without a running server, too\n"
@@ -420,7 +438,7 @@ const struct command command_queue = {
 	        "  --older AGE       arrived longer ago than 90s, 15m, 4h, 2d\n"
 	        "  --all             everything, where a selector is demanded; with --by domain, every domain\n"
 	        "  --json            JSON Lines: id, sender, recipient, state, attempts, next_attempt, arrived,\n"
-	        "                    last_reply, size. With --by domain: domain, waiting, in_hand, held, damaged, oldest,\n"
+	        "                    last_reply, size, waits_for. With --by domain: domain, waiting, in_hand, held, damaged, oldest,\n"
 	        "                    next_attempt, destination, sessions, allowed, ceiling, rate, rate_seconds, slowed_until, why\n"
 	        "  -c FILE           the configuration (default: " DEFAULT_CONF_PATH ")\n"
 	        "\n"

@@ -177,11 +177,18 @@ static bool sort_some(struct domains_round *r)
 
 /* ---- telling ---- */
 
+/* Its letters' own time, or that of their destination if that is later. */
+static json_t *next_of(const struct line *l, int64_t slowed_until_s)
+{
+	return l->waiting == 0 ? json_null() : date_as_json(l->next_s > slowed_until_s ? l->next_s : slowed_until_s);
+}
+
 static json_t *object_of(struct domains_round *r, const struct line *l)
 {
 	struct spool *s = r->spool;
 	struct shape_view view;
 	(void)spool_shape_of(s, l->key, &view);
+	int64_t slowed_until_s = view.wait_s > 0 ? spool_now_s(s) + view.wait_s : 0;
 	json_t *o = json_object();
 	json_object_set_new(o, "domain", text_as_json(l->domain));
 	json_object_set_new(o, "waiting", json_integer((json_int_t)l->waiting));
@@ -189,14 +196,14 @@ static json_t *object_of(struct domains_round *r, const struct line *l)
 	json_object_set_new(o, "held", json_integer((json_int_t)l->held));
 	json_object_set_new(o, "damaged", json_integer((json_int_t)l->damaged));
 	json_object_set_new(o, "oldest", date_as_json(l->oldest_s));
-	json_object_set_new(o, "next_attempt", l->waiting > 0 ? date_as_json(l->next_s) : json_null());
+	json_object_set_new(o, "next_attempt", next_of(l, slowed_until_s));
 	json_object_set_new(o, "destination", text_as_json(l->key));
 	json_object_set_new(o, "sessions", json_integer(view.in_hand));
 	json_object_set_new(o, "allowed", json_integer(view.allowance));
 	json_object_set_new(o, "ceiling", json_integer(view.ceiling));
 	json_object_set_new(o, "rate", view.rate > 0 ? json_integer((json_int_t)view.rate) : json_null());
 	json_object_set_new(o, "rate_seconds", view.rate > 0 ? json_integer(view.rate_s) : json_null());
-	json_object_set_new(o, "slowed_until", view.wait_s > 0 ? date_as_json(spool_now_s(s) + view.wait_s) : json_null());
+	json_object_set_new(o, "slowed_until", view.wait_s > 0 ? date_as_json(slowed_until_s) : json_null());
 	json_object_set_new(o, "why", json_string(view.why));
 	return o;
 }

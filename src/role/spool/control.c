@@ -59,9 +59,11 @@ static const char *state_name(enum rcpt_state state)
 	return names[state];
 }
 
-static json_t *row_of(const struct store_message *m, const struct store_rcpt *r)
+static json_t *row_of(struct spool *s, const struct store_message *m, const struct store_rcpt *r)
 {
+	char waits_for[SHAPE_WORDS_MAX];
 	json_t *o = json_object();
+	spool_waits_for(s, r, waits_for, sizeof waits_for);
 	json_object_set_new(o, "id", text_as_json(r->id));
 	json_object_set_new(o, "sender", text_as_json(m->sender));
 	json_object_set_new(o, "recipient", text_as_json(r->address));
@@ -71,6 +73,7 @@ static json_t *row_of(const struct store_message *m, const struct store_rcpt *r)
 	json_object_set_new(o, "arrived", date_as_json(m->arrived_s));
 	json_object_set_new(o, "last_reply", text_as_json(r->damaged ? STR("its envelope in the queue is damaged") : r->last_reply));
 	json_object_set_new(o, "size", json_integer((json_int_t)m->size_bytes));
+	json_object_set_new(o, "waits_for", text_as_json(str_of(waits_for)));
 	return o;
 }
 
@@ -91,9 +94,9 @@ static void add_details(json_t *o, const struct store_message *m, const struct s
 	json_object_set_new(o, "lease_ends", r->state == RCPT_LEASED ? date_as_json(r->lease_until_s) : json_null());
 }
 
-json_t *control_recipient(const struct store_message *m, const struct store_rcpt *r)
+json_t *control_recipient(struct spool *s, const struct store_message *m, const struct store_rcpt *r)
 {
-	json_t *o = row_of(m, r);
+	json_t *o = row_of(s, m, r);
 	add_details(o, m, r);
 	return o;
 }
@@ -114,7 +117,7 @@ static fault send_rows(struct control_session *c, struct arena *a, const struct 
 	for (size_t i = 0; i < n; i++) {
 		if (!str_eq(m.id, rows[i].id))
 			TRY(s->ops->message(s->store, rows[i].id, a, &m));
-		json_t *o = row_of(&m, &rows[i]);
+		json_t *o = row_of(s, &m, &rows[i]);
 		if (c->verb == CONTROL_SHOW)
 			add_details(o, &m, &rows[i]);
 		control_send_row(c, o);

@@ -24,6 +24,7 @@ enum {
 	OVERDUE_PARTS = 8,               /* ... or this part of the time until its sender hears of it */
 	OVERDUE_PER_S = 100, OVERDUE_AT_ONCE = 200,
 	SAID_PER_MINUTE = 20,
+	SPELL_MS = 10 * 60 * 1000,       /* of one destination the log hears no more often */
 	SAID_BYTES_MAX = 160,
 };
 
@@ -200,14 +201,19 @@ static struct str name_of(struct str key)
 	return str_take_until(&rest, ':', &kind) && rest.n > 0 ? rest : key;
 }
 
+/* Its rate may be used up while all its sessions are in use: that lasts longer. */
+static int64_t wait_s_of(const struct pace *p, int64_t now_ms)
+{
+	int64_t again_ms;
+	return pace_room(p, 0, now_ms, &again_ms) == 0 && again_ms > now_ms ? (again_ms - now_ms + 999) / 1000 : 0;
+}
+
 static void put_why(struct spool *s, const struct destination *d, struct shape_view *view)
 {
-	int64_t now_ms = loop_now_ms(s->loop), again_ms;
 	const struct pace *p = &d->pace;
 	const char *said = d->said != NULL ? d->said : "the last attempts failed";
-	unsigned room = pace_room(p, d->jobs, now_ms, &again_ms);
-	if (room == 0 && again_ms < INT64_MAX && again_ms > now_ms)
-		view->wait_s = (again_ms - now_ms + 999) / 1000;
+	view->wait_s = wait_s_of(p, loop_now_ms(s->loop));
+	view->rests = p->state == PACE_RESTING;
 	if (p->state == PACE_RESTING && view->wait_s > 0)
 		(void)snprintf(view->why, sizeof view->why, "%s; it rests for %llds, then one letter tries", said, (long long)view->wait_s);
 	else if (p->state == PACE_RESTING)
@@ -238,27 +244,95 @@ bool spool_shape_of(struct spool *s, struct str key, struct shape_view *out)
 	return true;
 }
 
-/* A great trouble of the network slows thousands at once: then they are counted. */
-static void tell(struct spool *s, const struct destination *d, enum pace_change change)
+/* Is there no place for it among all that is under way, whatever it is allowed? */
+static bool is_crowded_out(struct spool *s, struct str key, const struct destination *d)
 {
-	int64_t now_ms = loop_now_ms(s->loop);
+	bool is_new = d == NULL || d->pace.state == PACE_NEW;
+	if (!adapts(key))
+		return s->n_jobs >= SPOOL_JOBS_MAX;
+	return s->n_remote >= SPOOL_REMOTE_JOBS_MAX || (d != NULL && d->jobs >= share_of(s)) ||
+	       (is_new && s->paces.in_hand[PACE_NEW] >= SPOOL_NEW_JOBS_MAX);
+}
+
+static void put_in_use(const struct shape_view *view, char *to, size_t room)
+{
+	char number[24] = "";
+	if (view->allowance > 1)
+		(void)snprintf(number, sizeof number, "%u ", view->allowance);
+	(void)snprintf(to, room, "%s %ssession%s that it gets now %s in use%s%s", view->allowance == 1 ? "the one" : "all", number,
+	               view->allowance == 1 ? "" : "s", view->allowance == 1 ? "is" : "are", view->why[0] != '\0' ? "; " : "", view->why);
+}
+
+/* What keeps the next letter; false: nothing does. */
+static bool put_obstacle(struct spool *s, struct str key, const struct shape_view *view, char *to, size_t room)
+{
+	if (view->rests)
+		(void)snprintf(to, room, "%s", view->why);
+	else if (view->in_hand >= view->allowance)
+		put_in_use(view, to, room);
+	else if (view->wait_s > 0)
+		(void)snprintf(to, room, "%s", view->why);
+	else if (is_crowded_out(s, key, find(s, key)))
+		(void)snprintf(to, room, "there is no place for more just now: as much is under way in all as may be");
+	else
+		return false;
+	return true;
+}
+
+void spool_waits_for(struct spool *s, const struct store_rcpt *r, char *to, size_t room)
+{
 	struct shape_view view;
-	if (change == PACE_AS_BEFORE)
+	to[0] = '\0';
+	if (r->state != RCPT_QUEUED)
 		return;
+	(void)spool_shape_of(s, r->key, &view);
+	char why[SHAPE_WORDS_MAX];
+	if (r->next_s <= spool_now_s(s) + view.wait_s && put_obstacle(s, r->key, &view, why, sizeof why))
+		(void)snprintf(to, room, "its destination: %s", why);
+}
+
+/* A great trouble of the network slows thousands at once: then they are counted. */
+static bool may_say(struct spool *s, int64_t now_ms)
+{
 	if (now_ms - s->said_ms >= 60 * 1000) {
 		s->said_ms = now_ms;
 		s->said = 0;
 	}
-	if (s->said >= SAID_PER_MINUTE) {
+	bool may = s->said < SAID_PER_MINUTE;
+	if (may)
+		s->said++;
+	else
 		s->unsaid++;
+	return may;
+}
+
+static void say_how_it_is(struct spool *s, const struct destination *d, enum log_event event)
+{
+	struct shape_view view;
+	(void)spool_shape_of(s, destination_key(d), &view);
+	log_event(event, LOG_S("to", name_of(destination_key(d))), LOG_U("allowance", view.allowance), LOG_U("ceiling", view.ceiling),
+	          LOG_U("wait_s", view.wait_s), LOG_Z("text", view.why), LOG_U("untold", s->unsaid));
+	s->unsaid = 0;
+}
+
+/* Once for each spell; and where one follows another closely, of the first, and of one that lasts until SPELL_MS after it. */
+static void tell(struct spool *s, struct destination *d)
+{
+	int64_t now_ms = loop_now_ms(s->loop);
+	bool slow = d->pace.before > 0, told = d->told == SPELL_SAID || d->told == SPELL_COUNTED;
+	if (slow == told || (slow && now_ms < d->quiet_until_ms))
+		return;
+	if (slow) {
+		bool says = may_say(s, now_ms);
+		d->quiet_until_ms = now_ms + SPELL_MS;
+		d->told = says ? SPELL_SAID : SPELL_COUNTED;
+		if (says)
+			say_how_it_is(s, d, LOG_DESTINATION_SLOWED);
 		return;
 	}
-	s->said++;
-	(void)spool_shape_of(s, destination_key(d), &view);
-	log_event(change == PACE_SLOWED ? LOG_DESTINATION_SLOWED : LOG_DESTINATION_RECOVERED, LOG_S("to", name_of(destination_key(d))),
-	          LOG_U("allowance", view.allowance), LOG_U("ceiling", view.ceiling), LOG_U("wait_s", view.wait_s),
-	          LOG_Z("text", view.why), LOG_U("untold", s->unsaid));
-	s->unsaid = 0;
+	if (d->told == SPELL_SAID && may_say(s, now_ms))
+		say_how_it_is(s, d, LOG_DESTINATION_RECOVERED);
+	d->told = SPELL_NONE;
 }
 
 /* ---- jobs ---- */
@@ -325,9 +399,8 @@ void shape_leave(struct job *j)
 	j->destination = NULL;
 	bool failed = j->sign == PACE_TROUBLE || j->sign == PACE_SOFT;
 	uint64_t random = j->number * 0x9E3779B97F4A7C15u >> 20;
-	enum pace_change change =
-		paces_leave(&s->paces, d, j->sign, j->began_ms, now_ms, failed ? rest_ms_max(j) : PACE_REST_MS_MAX, random);
-	tell(s, d, change);
+	(void)paces_leave(&s->paces, d, j->sign, j->began_ms, now_ms, failed ? rest_ms_max(j) : PACE_REST_MS_MAX, random);
+	tell(s, d);
 	if (s->store != NULL && (room_of(s, destination_key(d), d, &again_ms) > 0 || again_ms < INT64_MAX))
 		s->ops->ask_again(s->store, destination_key(d));
 }
@@ -336,9 +409,11 @@ void shape_wait(struct job *j)
 {
 	struct spool *s = j->spool;
 	struct shape_view view;
-	char text[sizeof view.why + 40];
+	char why[SHAPE_WORDS_MAX], text[sizeof why + 60];
 	(void)spool_shape_of(s, j->key, &view);
-	(void)snprintf(text, sizeof text, "not tried now: %s", view.why[0] != '\0' ? view.why : "enough is on the way to its destination");
+	if (!put_obstacle(s, j->key, &view, why, sizeof why))
+		(void)snprintf(why, sizeof why, "it has just got room"); /* what kept it has ended */
+	(void)snprintf(text, sizeof text, "not tried now; it waits for its destination: %s", why);
 	s->overdue_left -= (int64_t)j->n_rcpts;
 	for (size_t i = 0; i < j->n_rcpts; i++)
 		verdict_wait(j, i, text);

@@ -142,7 +142,7 @@ static void status(void *role, struct buf *json_out)
 	                   "\"open\": %s, \"messages\": %llu, \"queued\": %llu, \"leased\": %llu, \"held\": %llu, \"damaged\": %llu, "
 	                   "\"content_bytes\": %llu, \"disk_bytes\": %llu, \"disk_free_bytes\": %llu, \"names_free\": %lld, \"short\": %s, "
 	                   "\"short_of\": \"%s\", "
-	                   "\"jobs\": %llu, \"reserve_bytes\": %d, \"reserve_names\": %d, \"oldest_s\": %lld, \"clock_off_s\": %lld",
+	                   "\"jobs\": %llu, \"reserve_bytes\": %d, \"reserve_names\": %d, \"oldest_s\": %lld, \"clock_off_s\": %lld, \"resting\": %llu",
 	                   open ? "true" : "false", (unsigned long long)c.messages, (unsigned long long)c.queued,
 	                   (unsigned long long)c.leased, (unsigned long long)c.held, (unsigned long long)c.damaged,
 	                   (unsigned long long)c.content_bytes,
@@ -151,7 +151,7 @@ static void status(void *role, struct buf *json_out)
 	                   s->is_short ? "true" : "false",
 	                   s->short_of_bytes ? "room" : s->short_of_names ? "inodes" : "", (unsigned long long)s->n_jobs,
 	                   SPOOL_RESERVE_BYTES, SPOOL_RESERVE_NAMES, waits && arrived_s < now_s ? (long long)(now_s - arrived_s) : 0LL,
-	                   (long long)(clock_wall_s() - now_s));
+	                   (long long)(clock_wall_s() - now_s), (unsigned long long)s->paces.n_resting);
 	check(f == OK);
 }
 

@@ -277,11 +277,15 @@ struct shape_view {
 	unsigned in_hand, allowance, ceiling; /* transactions at a time */
 	uint64_t rate;                   /* at most so many ... */
 	int64_t rate_s;                  /* ... in so many seconds; 0: no such limit */
-	int64_t wait_s;                  /* until it is given anything again; 0: nothing keeps it */
+	int64_t wait_s;                  /* until its rest is over, or its rate has room again; 0: neither keeps it */
+	bool rests;                      /* after failures, or one letter tries whether it answers again */
 	char why[300];                   /* in words, or "" */
 };
 /* key: a recipient's, as it is in the store. False: nothing is in hand, and nothing is known but its limits. */
 bool spool_shape_of(struct spool *s, struct str key, struct shape_view *out);
+enum { SHAPE_WORDS_MAX = 400 };
+/* What this letter waits for besides its own time, "its destination: ...", or "". */
+void spool_waits_for(struct spool *s, const struct store_rcpt *r, char *to, size_t room);
 struct store_room shape_room(struct spool *s);   /* for the store */
 bool shape_has_room(struct spool *s, struct str key); /* for one more, in the lease that runs */
 void shape_enter(struct job *j);                 /* it takes a place at its destination */
@@ -383,7 +387,7 @@ void control_fini(struct spool *s);
 /* All about a recipient that waits. */
 struct json_t;
 struct json_t *control_story_line(struct story_line line); /* with its kind; why.c */
-struct json_t *control_recipient(const struct store_message *m, const struct store_rcpt *r);
+struct json_t *control_recipient(struct spool *s, const struct store_message *m, const struct store_rcpt *r);
 
 /* ---- why.c ---- */
 struct why_round;

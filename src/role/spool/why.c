@@ -261,7 +261,7 @@ static fault tell_waiting(struct why_round *w)
 			f = s->ops->message(s->store, rows[i].id, a, &m);
 		if (f != OK)
 			break;
-		json_t *o = control_recipient(&m, &rows[i]);
+		json_t *o = control_recipient(s, &m, &rows[i]);
 		json_object_set_new(o, "row", json_string("queue"));
 		send_row(w, o);
 	}

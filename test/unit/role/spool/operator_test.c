@@ -20,7 +20,7 @@ static void the_operator_lists(void **state)
 	command(CONTROL_LIST, everything, false);
 	assert_true(was_heard("\"sender\":\"a@x.example\",\"recipient\":\"b@y.example\",\"state\":\"queued\",\"attempts\":1,"
 	                      "\"next_attempt\":\"20"));
-	assert_true(was_heard("\"last_reply\":\"450 4.2.1 Mail\\\"box? busy\",\"size\":24}"));
+	assert_true(was_heard("\"last_reply\":\"450 4.2.1 Mail\\\"box? busy\",\"size\":24,\"waits_for\":\"\"}"));
 	assert_true(was_heard("operator: end 0"));
 	command(CONTROL_LIST, (struct store_selector){ .domain = STR("z.example") }, false);
 	assert_true(was_heard("operator: end 1 nothing in the queue matches"));

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "role/spool/spool.h"
 #include "sys/clock.h"
@@ -134,6 +135,166 @@ static void an_operator_need_not_wait(void **state)
 	assert_int_equal(given_to_y(102), 4);
 }
 
+/* What is listed of the letters to it tells why they are not on their way. */
+static bool listed(const char *rcpt, const char *waits_for)
+{
+	char row[600];
+	buf_clear(&h.heard);
+	h.passed = 0;
+	command(CONTROL_LIST, (struct store_selector){ .to = str_of(rcpt) }, false);
+	(void)snprintf(row, sizeof row, "\"waits_for\":\"%s", waits_for);
+	return was_heard(row);
+}
+
+static void what_a_letter_waits_for_is_told(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	house_open("shape y.example {\n concurrency 2\n}\nshape v.example {\n concurrency 1\n}\nshape w.example {\n rate 1/1h\n}\n");
+	letters(1, 2, "b@y.example");
+	letters(3, 3, "c@y.example");
+	letters(4, 4, "b@v.example");
+	letters(5, 5, "c@v.example");
+	letters(6, 6, "b@w.example");
+	letters(7, 7, "c@w.example");
+	assert_int_equal(given_to_y(100), 2);
+	assert_true(listed("c@y.example", "its destination: all 2 sessions that it gets now are in use\""));
+	assert_true(listed("b@y.example", "\"")); /* on its way */
+	assert_true(listed("c@v.example", "its destination: the one session that it gets now is in use\""));
+	assert_true(listed("c@w.example", "its destination: its rate of 1 in 3600s is used up for another 3"));
+	assert_true(was_heard("\"state\":\"queued\",\"attempts\":0"));
+	is_dead(0);
+	is_dead(1);
+	assert_int_equal(given_to_y(101), 2);
+	assert_true(listed("c@y.example", "its destination: 4.4.1 Cannot connect to mx.y.example: Connection refused; it rests for 1"));
+	assert_true(listed("b@y.example", "\"")); /* that has been tried waits longer than it rests */
+}
+
+/* The value of the next such key in what was heard. */
+static struct str value_of(const char *key)
+{
+	struct str heard = buf_view(&h.heard), value;
+	size_t at;
+	if (!str_find_str(heard, str_of(key), &at))
+		fail_msg("no %s", key);
+	heard = str_from(heard, at + strlen(key) + 3);
+	assert_true(str_take_until(&heard, '"', &value));
+	return value;
+}
+
+static void the_next_time_is_when_its_destination_takes_more(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	house_open("shape y.example {\n concurrency 2\n}\n");
+	letters(1, 3, "b@y.example");
+	assert_int_equal(given_to_y(100), 2);
+	is_dead(0);
+	is_dead(1);
+	assert_int_equal(given_to_y(101), 2);
+	buf_clear(&h.heard);
+	h.passed = 0;
+	command(CONTROL_BY_DOMAIN, (struct store_selector){ .domain = STR("y.example") }, false);
+	assert_true(was_heard("\"domain\":\"y.example\",\"waiting\":3,"));
+	assert_int_equal(value_of("slowed_until").n, 20);
+	assert_true(str_eq(value_of("next_attempt"), value_of("slowed_until")));
+}
+
+/* Sessions and a rate at once: both are told, and the next time is when the rate has room. */
+static void the_rate_is_told_beside_the_sessions(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	house_open("shape y.example {\n concurrency 1\n rate 1/1h\n}\n");
+	letters(1, 1, "b@y.example");
+	letters(2, 2, "c@y.example");
+	assert_int_equal(given_to_y(100), 1);
+	assert_true(listed("c@y.example", "its destination: the one session that it gets now is in use; its rate of 1 in 3600s is used up for another"));
+}
+
+/* ---- what the log hears ---- */
+
+static int stderr_kept = -1;
+static FILE *log_file;
+
+static void log_begins(void)
+{
+	stderr_kept = dup(STDERR_FILENO);
+	log_file = tmpfile();
+	assert_true(stderr_kept >= 0 && log_file != NULL && dup2(fileno(log_file), STDERR_FILENO) >= 0);
+}
+
+/* So often since then. */
+static unsigned log_ends(const char *event)
+{
+	static char text[1 << 20];
+	unsigned times = 0;
+	(void)dup2(stderr_kept, STDERR_FILENO);
+	(void)close(stderr_kept);
+	rewind(log_file);
+	text[fread(text, 1, sizeof text - 1, log_file)] = '\0';
+	(void)fclose(log_file);
+	for (const char *at = text; (at = strstr(at, event)) != NULL; at++)
+		times++;
+	return times;
+}
+
+/* The letters to y, one after the other: minutes apart, dead or taken. */
+static void spell(unsigned number, int64_t ahead_ms, bool dead)
+{
+	char to[80], rcpt[40];
+	h.ahead_ms += (uint64_t)ahead_ms;
+	snprintf(rcpt, sizeof rcpt, "b%u@y.example", number);
+	letters(number, number, rcpt);
+	snprintf(to, sizeof to, "to b%u@y.example", number);
+	if (!was_heard(to))
+		wait_for(to);
+	(dead ? is_dead : is_taken)(h.n_jobs - 1);
+	settle_down();
+}
+
+enum { MINUTE_MS = 60 * 1000 };
+
+static void a_spell_is_told_once(void **state)
+{
+	(void)state;
+	house_open("queue {\n retry 1h\n}\n");
+	h.hands_off = true;
+	log_begins();
+	for (unsigned i = 0; i < 4; i++) { /* in eight minutes */
+		spell(2 * i + 1, MINUTE_MS, true);
+		spell(2 * i + 2, MINUTE_MS, false);
+	}
+	unsigned slowed = log_ends("destination-slowed");
+	assert_int_equal(slowed, 1);
+}
+
+/* The second one lasts: it is told, if later; so is its end. */
+static void one_that_lasts_is_told(void **state)
+{
+	(void)state;
+	house_open("queue {\n retry 1h\n}\n");
+	h.hands_off = true;
+	spell(1, MINUTE_MS, true);
+	spell(2, MINUTE_MS, false);
+	log_begins();
+	spell(3, MINUTE_MS, true); /* two minutes after the first: not yet */
+	unsigned at_once = log_ends("destination-slowed");
+	log_begins();
+	spell(4, 7 * MINUTE_MS, true);
+	unsigned just_under = log_ends("destination-slowed");
+	log_begins();
+	spell(5, 2 * MINUTE_MS, true);
+	unsigned later = log_ends("destination-slowed");
+	log_begins();
+	spell(6, 5 * MINUTE_MS, false);
+	unsigned recovered = log_ends("destination-recovered");
+	assert_int_equal(at_once, 0);
+	assert_int_equal(just_under, 0);
+	assert_int_equal(later, 1);
+	assert_int_equal(recovered, 1);
+}
+
 /* One letter alone is tried when its own time has come. */
 static void a_rest_is_no_longer_than_the_retry(void **state)
 {
@@ -178,6 +339,11 @@ int main(void)
 		PREPARED(a_rate_is_kept),
 		OPEN(a_dead_destination_is_tried_by_one),
 		OPEN(an_operator_need_not_wait),
+		PREPARED(what_a_letter_waits_for_is_told),
+		PREPARED(the_next_time_is_when_its_destination_takes_more),
+		PREPARED(the_rate_is_told_beside_the_sessions),
+		PREPARED(a_spell_is_told_once),
+		PREPARED(one_that_lasts_is_told),
 		PREPARED(a_rest_is_no_longer_than_the_retry),
 		PREPARED(who_waits_for_long_hears_of_it),
 	};
