@@ -28,7 +28,8 @@ enum job_purpose {
 
 /* JOB: route_kind and route_name as policy/route.h gives them; id the queue id; attempt counts from 1.
  * arrived_s: wall clock; tls_tag of enum tls_tag. RCPT: index within the job; address where it goes, original and orcpt for
- * DSN. RELEASE: stop as soon as possible (drain, removal); what has been handed over stays so. RESTED: the worker's jobs
+ * DSN. RELEASE: stop as soon as possible (drain, removal); what has been handed over stays so. GIVE_WAY: it has kept
+ * its place for long, and others wait: what it waits for counts as not answered, unless that is its turn at the worker. RESTED: the worker's jobs
  * have all ended. */
 #define SPOOL_TO_WORKER(MSG, U, I, S)                                                       \
 	MSG(WORKER_JOB, worker_job, U(job) U(purpose) S(id) U(route_kind) S(route_name)     \
@@ -39,6 +40,7 @@ enum job_purpose {
 	MSG(WORKER_BODY, worker_body, U(job) S(bytes))                                      \
 	MSG(WORKER_BODY_END, worker_body_end, U(job) U(whole))                              \
 	MSG(WORKER_RELEASE, worker_release, U(job))                                         \
+	MSG(WORKER_GIVE_WAY, worker_give_way, U(job))                                       \
 	MSG(WORKER_RESTED, worker_rested, U(unused))                           \
 	MSG(WORKER_REMEMBERED, worker_remembered, U(job) S(key) S(value) I(for_s))
 

@@ -67,12 +67,12 @@ static void forget_old(struct paces *p, int64_t now_ms)
 	}
 }
 
-struct destination *paces_enter(struct paces *p, struct str key, const struct pace_limits *limits, int64_t now_ms)
+struct destination *paces_enter(struct paces *p, struct str key, const struct pace_limits *limits, bool host, int64_t now_ms)
 {
 	struct destination *d = map_get(p->by_key, key);
 	if (d == NULL) {
 		d = must_alloc(sizeof *d + key.n);
-		*d = (struct destination){ .key_n = key.n };
+		*d = (struct destination){ .host = host, .key_n = key.n };
 		memcpy(d->key, key.p, key.n);
 		pace_init(&d->pace, limits);
 		map_set(p->by_key, key, d);
@@ -81,7 +81,7 @@ struct destination *paces_enter(struct paces *p, struct str key, const struct pa
 		p->n_idle--;
 	}
 	d->jobs++;
-	p->in_hand[d->pace.state]++;
+	p->in_hand[d->pace.state] += d->host;
 	pace_began(&d->pace, now_ms);
 	return d;
 }
@@ -90,10 +90,11 @@ enum pace_change paces_leave(struct paces *p, struct destination *d, enum pace_s
                              int64_t rest_ms_max, uint64_t random)
 {
 	check(d->jobs > 0);
-	p->in_hand[d->pace.state] -= d->jobs--;
+	p->in_hand[d->pace.state] -= d->host ? d->jobs : 0;
+	d->jobs--;
 	p->n_resting -= d->pace.state == PACE_RESTING;
 	enum pace_change change = pace_ended(&d->pace, sign, began_ms, now_ms, rest_ms_max, random);
-	p->in_hand[d->pace.state] += d->jobs;
+	p->in_hand[d->pace.state] += d->host ? d->jobs : 0;
 	p->n_resting += d->pace.state == PACE_RESTING;
 	d->used_ms = now_ms;
 	if (d->jobs == 0) {

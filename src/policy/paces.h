@@ -27,6 +27,7 @@ struct destination {
 	struct pace pace;
 	uint64_t generation;             /* of the configuration that its limits come from */
 	unsigned jobs;                   /* in hand */
+	bool host;                       /* there is one behind it, which may be slow or dead */
 	int64_t used_ms;                 /* or kept since */
 	char *said;                      /* what slowed it, one line; or NULL */
 	enum spell told;                 /* that it is slowed */
@@ -39,15 +40,15 @@ struct paces {
 	struct map *by_key;
 	struct list idle;                /* the longest first */
 	size_t n_idle;
-	unsigned in_hand[PACE_STATES];   /* jobs, by the state of their destinations */
+	unsigned in_hand[PACE_STATES];   /* jobs at hosts, by the state of their destinations */
 	size_t n_resting;                /* destinations in that state */
 };
 
 void paces_init(struct paces *p, uint64_t seed);
 void paces_fini(struct paces *p);
 struct destination *paces_find(const struct paces *p, struct str key); /* NULL: nothing is known */
-/* One more is in hand there; a destination that was not known gets the limits. */
-struct destination *paces_enter(struct paces *p, struct str key, const struct pace_limits *limits, int64_t now_ms);
+/* One more is in hand there; a destination that was not known gets the limits, and whether it is a host's. */
+struct destination *paces_enter(struct paces *p, struct str key, const struct pace_limits *limits, bool host, int64_t now_ms);
 /* One less, and what it has shown; see pace_ended(). */
 enum pace_change paces_leave(struct paces *p, struct destination *d, enum pace_sign sign, int64_t began_ms, int64_t now_ms,
                              int64_t rest_ms_max, uint64_t random);

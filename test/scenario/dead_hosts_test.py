@@ -29,7 +29,7 @@ def place(n, network):
 
 
 class DeadHosts(harness.Scenario):
-    def begin(self, living, others, slow=(), program=None):
+    def begin(self, living, others, slow=(), slow_s=SLOW_S, program=None):
         """living, others: numbers of destinations that answer, and of such that do not, or slowly."""
         living_at = {n: place(n, 10) for n in living}
         others_at = {n: place(n, 20) for n in others}
@@ -40,7 +40,7 @@ class DeadHosts(harness.Scenario):
         for n, address in {**living_at, **others_at}.items():
             zone.mx(f"d{n}", f"mx.d{n}.there.test").a(f"mx.d{n}", address)
         self.village = self.start(Village([*living_at.values(), *(others_at[n] for n in slow)],
-                                          {others_at[n]: SLOW_S for n in slow}))
+                                          {others_at[n]: slow_s for n in slow}))
         self.start(BlackHole())
         self.start(zones)
         self.server = self.start(Sealpost(
@@ -92,6 +92,22 @@ class DeadHosts(harness.Scenario):
         self.assertEqual(sum(self.village.taken.values()), LETTERS * len(living))
         self.assertEqual(self.gave_up(), [])
         self.server.expect_dead = True  # else each of them would be waited for
+        self.server.kill()
+
+    @unittest.skipUnless(FULL, "make shaping")
+    def test_tarpits_give_way(self):
+        """More than there are places for new destinations; a letter to each takes them four minutes and more."""
+        living, tarpits = range(2000, 2001), range(2000)
+        self.begin(living, tarpits, slow=tarpits, slow_s=50)
+        self.send(*tarpits[:1000])
+        self.send(*tarpits[1000:])
+        harness.wait_until(lambda: sum(row["state"] == "leased" for row in self.server.queue_list()) >= 1500, "all the places taken")
+        began = time.monotonic()
+        self.send(*living)
+        harness.wait_until(lambda: self.living_have(1), "the letter for the living")
+        print(f"2000 tarpits before it: {time.monotonic() - began:.0f} s")
+        self.assertEqual(sum(self.village.taken.values()), 1)
+        self.server.expect_dead = True
         self.server.kill()
 
     @unittest.skipUnless(FULL, "make shaping")

@@ -207,6 +207,8 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 		job_body_ends(j, ((const struct worker_body_end *)msg)->whole != 0);
 	} else if (kind == WORKER_RELEASE) {
 		job_release(j);
+	} else if (kind == WORKER_GIVE_WAY) {
+		job_give_way(j);
 	}
 }
 

@@ -144,6 +144,7 @@ struct job {
 	struct job_rcpt *rcpts;
 	size_t n_rcpts, rcpts_room, rcpt_bytes;
 	bool going, released;
+	unsigned gave_way;        /* so often */
 
 	/* how: copied from the configuration */
 	uint64_t generation;      /* which one that was */
@@ -238,6 +239,7 @@ void job_go(struct job *j);
 void job_take_body(struct job *j, struct str bytes);
 void job_body_ends(struct job *j, bool whole);
 void job_release(struct job *j);
+void job_give_way(struct job *j);                 /* it takes long, and others wait for its place */
 void job_free(struct job *j);                     /* says nothing to the spool */
 void job_next(struct job *j);                     /* the target at j->at, or the end */
 void job_targets_known(struct job *j);
@@ -274,6 +276,7 @@ void publish_wish(const struct job *j, const struct target *t, struct tls_wish *
 /* visit.c */
 bool visit_start(struct job *j, const struct target *t, struct passing *why_out); /* false: not now */
 void visit_give_up(struct visit *v, int64_t after_ms); /* nobody answers, and others wait */
+void visit_give_way(struct visit *v, int64_t after_ms); /* that, for an attempt that has lasted so long */
 void visit_put_ip(const struct target *t, char ip[64]);
 void visit_free(struct visit *v);                 /* the connection is dropped */
 void visit_keeper_says(struct courier *c, unsigned kind, const void *msg);

@@ -6,6 +6,7 @@
  * content has left sends the job to the next target (RFC 5321 5.1). Once content has left there is no other target: the
  * spool hands it out once.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -207,7 +208,7 @@ static void pass_by(struct job *j, const struct target *t, const struct passing 
 void job_next(struct job *j)
 {
 	struct courier *c = j->courier;
-	bool late = loop_now_ms(c->loop) - j->began_ms > COURIER_TARGETS_MS;
+	bool late = loop_now_ms(c->loop) - j->began_ms > COURIER_TARGETS_MS || j->gave_way > 1;
 	struct passing why;
 	j->held = j->in_txn = false;
 	if (j->purpose == JOB_EXPLAIN)
@@ -430,4 +431,27 @@ void job_release(struct job *j)
 	if (j->body_said)
 		return;
 	courier_job_over(j);
+}
+
+/* Who waits for his turn here waits for nobody outside: door.h and knock.h see to that. One more host is tried. */
+void job_give_way(struct job *j)
+{
+	int64_t after_ms = loop_now_ms(j->courier->loop) - j->began_ms;
+	char text[160];
+	if (j->visit == NULL && j->open_asks == 0)
+		return;
+	j->gave_way++;
+	if (j->visit != NULL && !j->body_begun) {
+		visit_give_way(j->visit, after_ms);
+		return;
+	}
+	(void)snprintf(text, sizeof text, "%s: after %lld seconds this message makes room for others",
+	               j->visit != NULL ? "The server has not taken it yet" : "What the DNS says of its domain has not come yet",
+	               (long long)after_ms / 1000);
+	struct smtp_reply why = REPLY(0, 4, 4, j->visit != NULL ? 2 : 3, str_of(text));
+	if (j->visit != NULL) {
+		tell_host_failed(j, j->visit, &why);
+		evidence_failed(j, j->visit, &why);
+	}
+	job_fail_all(j, OUTCOME_LATER, &why);
 }

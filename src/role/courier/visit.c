@@ -218,6 +218,14 @@ void visit_give_up(struct visit *v, int64_t after_ms)
 		fail_words(v, (struct status){ 4, 4, 1 }, false, "Cannot connect to %.*s: %s", detail);
 }
 
+void visit_give_way(struct visit *v, int64_t after_ms)
+{
+	char detail[100];
+	(void)snprintf(detail, sizeof detail, "after %lld seconds this message makes room for others", (long long)after_ms / 1000);
+	fail_words(v, (struct status){ 4, 4, v->connected ? 2 : 1 }, false,
+	           v->connected ? "%.*s takes too long: %s" : "Cannot connect to %.*s: %s", detail);
+}
+
 void visit_unix_connected(struct courier *c, uint64_t request, int fd, const char *error)
 {
 	static const struct endpoint nowhere = { .kind = ENDPOINT_UNIX };

@@ -159,7 +159,7 @@ void spool_job_send(struct job *j)
 	if (c == NULL || j->sent || j->worker->resting || !knows_all(j) || !spool_worker_takes_more(j->worker))
 		return;
 	j->sent = true;
-	j->began_ms = loop_now_ms(j->spool->loop);
+	j->began_ms = j->since_ms = loop_now_ms(j->spool->loop);
 	const struct store_message *m = &j->message;
 	unsigned attempts = j->n_rcpts > 0 ? j->rcpts[0].facts.attempts : 0;
 	struct worker_job msg = { .job = j->number, .purpose = j->purpose, .id = m->id, .route_kind = j->route.kind,
@@ -427,6 +427,8 @@ void spool_schedule(struct spool *s)
 	}
 	if (f == F_STORE)
 		spool_store_failed(s, why.text[0] != '\0' ? why.text : "the queue cannot be read");
-	else
+	else {
 		wait_for_next(s);
+		yield_watch(s);
+	}
 }

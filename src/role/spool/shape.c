@@ -171,6 +171,7 @@ static struct store_grant grant(void *owner, struct str key)
 			s->probes++;
 		} else {
 			g.messages = 0;
+			yield_probes_wanted(s);
 			again_ms = now_ms + PROBE_AGAIN_MS + (int64_t)(map_hash((uint64_t)now_ms, key) % (2 * PROBE_AGAIN_MS));
 		}
 	}
@@ -343,9 +344,9 @@ void shape_enter(struct job *j)
 	struct pace_limits limits = limits_of(s, j->key);
 	(void)find(s, j->key);
 	j->began_ms = loop_now_ms(s->loop);
-	j->destination = paces_enter(&s->paces, j->key, &limits, j->began_ms);
-	j->destination->generation = s->generation;
 	j->remote = adapts(j->key);
+	j->destination = paces_enter(&s->paces, j->key, &limits, j->remote, j->began_ms);
+	j->destination->generation = s->generation;
 	s->n_remote += j->remote;
 }
 
@@ -423,6 +424,7 @@ void shape_wait(struct job *j)
 void shape_init(struct spool *s)
 {
 	paces_init(&s->paces, random_u64());
+	yield_init(s);
 	s->share = SPOOL_JOBS_MAX;
 	s->overdue_left = OVERDUE_AT_ONCE;
 	s->overdue_ms = s->said_ms = loop_now_ms(s->loop);
@@ -430,5 +432,6 @@ void shape_init(struct spool *s)
 
 void shape_fini(struct spool *s)
 {
+	yield_fini(s);
 	paces_fini(&s->paces);
 }

@@ -19,6 +19,11 @@ enum {
 	SPOOL_PROBES_MAX = 250,          /* at those that rest */
 	SPOOL_UNSHARED_MAX = SPOOL_JOBS_MAX - 1000, /* remote ones: with more of them, what is left of the places is for many, ... */
 	SPOOL_SHARE_PARTS = 64,          /* ... and one destination has at most this part of it, but always one */
+	SPOOL_PATIENCE_MS = 60 * 1000,   /* while others wait, an attempt keeps its place for so long, ... */
+	SPOOL_PATIENCE_BYTES_PER_MS = 4, /* ... and longer by the content it has fetched, at this rate; ... */
+	SPOOL_PATIENCE_END_MS = 3 * 60 * 1000, /* ... and so much longer for the last word of the host, ... */
+	SPOOL_HURRIED_MAX = 2,          /* ... but only in the first attempts at a letter: in others as long as the standards allow */
+	SPOOL_GIVE_WAY_MAX = 25,         /* in a second */
 	SPOOL_UNSENT_MAX = 16 << 20,     /* octets that a worker has not read: then it gets neither jobs nor content ... */
 	SPOOL_UNSENT_LOOK_MS = 20,       /* ... for so long at a time */
 };

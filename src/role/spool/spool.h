@@ -11,6 +11,7 @@
  *     record.c    what is committed becomes history   why.c       all that is known of a letter
  *     explain.c   what would be done with a letter?   observe.c   what courier and resolver have learned
  *     recall.c    that, for the operator              shape.c     how much each destination is given
+ *     yield.c     who has kept a place for long gives way
  *     by_domain.h how much waits for each domain
  *
  * Everything that finishes within one turn of the loop (messages, outcomes, the notices they cause) is committed
@@ -112,6 +113,7 @@ struct job {
 	bool remote;                     /* counted in n_remote */
 	enum pace_sign sign;             /* what its recipients have shown so far */
 	int64_t began_ms;
+	int64_t since_ms;                /* it has kept its place without a word of ours: yield.c */
 	bool waits;                      /* its destination gets nothing now: it goes back, untried */
 	struct job_rcpt { struct store_rcpt facts; bool reported; } *rcpts;
 	size_t n_rcpts;
@@ -189,6 +191,9 @@ struct spool {
 	unsigned probes;                 /* granted in the lease that runs, to destinations that rest */
 	unsigned share;                  /* in that lease: what one destination may have in hand at most */
 	int64_t overdue_left, overdue_ms; /* recipients that may be looked at only because they have waited so long; since when */
+	int64_t probes_wanted_until_ms;  /* yield.c: until then more destinations that rest want to be tried than may */
+	struct timer crowd;              /* who has kept his place for long? ... */
+	bool looks;                      /* ... it runs */
 	unsigned said, unsaid;           /* about destinations, in this minute; unsaid: in those before, too */
 	int64_t said_ms;
 	struct list verdicts;
@@ -296,6 +301,12 @@ void shape_route_anew(struct spool *s);          /* a new configuration */
 void shape_end_rest(struct spool *s, struct str key, int64_t until_ms); /* if it began until then: an operator wants to see what happens */
 void shape_init(struct spool *s);
 void shape_fini(struct spool *s);
+
+/* ---- yield.c ---- */
+void yield_watch(struct spool *s);               /* after each lease: does anything wait for a place? */
+void yield_probes_wanted(struct spool *s);       /* more destinations that rest are to be tried than may be at a time */
+void yield_init(struct spool *s);
+void yield_fini(struct spool *s);
 
 /* ---- work.c ---- */
 void spool_worker_link(struct spool *s, enum worker_kind kind, int fd);

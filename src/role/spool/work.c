@@ -25,6 +25,7 @@ bool spool_worker_takes_more(struct worker *w)
 static void end_content(struct job *j, bool whole)
 {
 	j->content_over = true;
+	j->since_ms = loop_now_ms(j->spool->loop);
 	channel_send(j->worker->channel, WORKER_BODY_END, &(struct worker_body_end){ .job = j->number, .whole = whole });
 }
 

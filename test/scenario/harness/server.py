@@ -7,7 +7,6 @@ import hmac
 import json
 import os
 import pathlib
-import select
 import signal
 import socket
 import subprocess
@@ -157,8 +156,11 @@ control {self.control}
         """The next time that the service manager would hear this word."""
         def told():
             assert self.process.alive(), f"{self.name} ended with {self.process.popen.returncode}:\n{self.log()}"
-            ready, _, _ = select.select([self.notify], [], [], 0.2)
-            return ready and state in self.notify.recv(4096).decode()
+            self.notify.settimeout(0.2)
+            try:
+                return state in self.notify.recv(4096).decode()
+            except TimeoutError:
+                return False
         wait_until(told, f"{state} from {self.name}")
 
     def wait_ready(self):

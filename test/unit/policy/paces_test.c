@@ -20,7 +20,7 @@ static struct str key(char text[32], unsigned i)
 static void visit(struct paces *p, unsigned i, enum pace_sign sign, int64_t now_ms)
 {
 	char text[32];
-	struct destination *d = paces_enter(p, key(text, i), &twenty, now_ms);
+	struct destination *d = paces_enter(p, key(text, i), &twenty, true, now_ms);
 	(void)paces_leave(p, d, sign, now_ms, now_ms + 1, INT32_MAX, 200);
 }
 
@@ -30,9 +30,9 @@ static void what_is_in_hand_is_counted_by_state(void **state)
 	struct paces p;
 	char text[32];
 	paces_init(&p, 1);
-	struct destination *d = paces_enter(&p, key(text, 1), &twenty, 5);
-	assert_ptr_equal(paces_enter(&p, key(text, 1), &twenty, 5), d);
-	struct destination *e = paces_enter(&p, key(text, 2), &twenty, 5);
+	struct destination *d = paces_enter(&p, key(text, 1), &twenty, true, 5);
+	assert_ptr_equal(paces_enter(&p, key(text, 1), &twenty, true, 5), d);
+	struct destination *e = paces_enter(&p, key(text, 2), &twenty, true, 5);
 	assert_int_equal(p.in_hand[PACE_NEW], 3);
 	(void)paces_leave(&p, d, PACE_GOOD, 5, 6, INT32_MAX, 200);
 	assert_int_equal(p.in_hand[PACE_NEW], 1);
@@ -51,7 +51,7 @@ static void so_many_are_remembered_and_no_more(void **state)
 	struct paces p;
 	char text[32];
 	paces_init(&p, 1);
-	struct destination *busy = paces_enter(&p, key(text, 0), &twenty, 0);
+	struct destination *busy = paces_enter(&p, key(text, 0), &twenty, true, 0);
 	for (unsigned i = 1; i <= PACES_MAX; i++)
 		visit(&p, i, PACE_TROUBLE, i);
 	assert_int_equal(p.n_idle, PACES_MAX);
@@ -90,7 +90,7 @@ static void what_counts_a_rate_is_kept_until_that_is_free(void **state)
 	struct destination *d;
 	int64_t again_ms;
 	paces_init(&p, 1);
-	d = paces_enter(&p, STR("mx:slow.example"), &one_a_day, 0);
+	d = paces_enter(&p, STR("mx:slow.example"), &one_a_day, true, 0);
 	(void)paces_leave(&p, d, PACE_GOOD, 0, 1, INT32_MAX, 200);
 	for (unsigned i = 0; i <= PACES_MAX; i++)
 		visit(&p, i, PACE_GOOD, 2);
@@ -113,7 +113,7 @@ static void rates_do_not_make_room_for_more(void **state)
 	char text[32];
 	paces_init(&p, 1);
 	for (unsigned i = 0; i < PACES_MAX + 100; i++) {
-		struct destination *d = paces_enter(&p, key(text, i), &one, 0);
+		struct destination *d = paces_enter(&p, key(text, i), &one, true, 0);
 		(void)paces_leave(&p, d, PACE_GOOD, 0, 1, INT32_MAX, 200);
 	}
 	assert_int_equal(p.n_idle, PACES_MAX);

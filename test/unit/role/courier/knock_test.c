@@ -224,6 +224,98 @@ static void who_waits_is_given_back(void **state)
 		world_run(&w);
 }
 
+/* ---- who gives way ---- */
+
+static void give_way(unsigned job)
+{
+	channel_send(w.spool, WORKER_GIVE_WAY, &(struct worker_give_way){ .job = job });
+}
+
+/* The first hosts are silent from this command on, and the letter has come as far as that at the first one. */
+static void stuck_at(const char *command, unsigned hosts)
+{
+	begin("MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;MX y.example 20 mx2.y.example;A mx2.y.example 127.0.0.2;"
+	      "MX y.example 30 mx3.y.example;A mx3.y.example 127.0.0.3");
+	for (unsigned i = 0; i < hosts; i++)
+		w.peers[i].script.silent_at = command;
+	world_send(&w, &to_b);
+	while (!was_said(0, command))
+		world_run(&w);
+	ahead_ms += 60 * SECOND_MS;
+}
+
+static void who_takes_long_gives_way_to_the_next_host(void **state)
+{
+	(void)state;
+	stuck_at("MAIL", 1);
+	give_way(1);
+	wait_for_done(1);
+	expect(1, "done 250 2.0.0 Ok|");
+	assert_true(str_eq(buf_view(&w.last_host), STR("mx2.y.example")));
+	expect_told("makes room for others");
+}
+
+/* The other hosts may be as slow. */
+static void only_one_more_host_is_tried(void **state)
+{
+	(void)state;
+	stuck_at("MAIL", 2);
+	give_way(1);
+	while (!was_said(1, "MAIL"))
+		world_run(&w);
+	ahead_ms += 60 * SECOND_MS;
+	give_way(1);
+	wait_for_done(1);
+	expect(1, "later 0 4.4.2 mx2.y.example takes too long: after 12");
+	assert_int_equal(w.peers[2].connections, 0);
+}
+
+/* Another host might take a second copy at once. */
+static void what_has_left_goes_to_no_other_host(void **state)
+{
+	(void)state;
+	begin(two_mx);
+	w.peers[0].script.silent_at_dot = true;
+	world_send(&w, &to_b);
+	while (w.peers[0].letters == 0)
+		world_run(&w);
+	give_way(1);
+	wait_for_done(1);
+	expect(1, "later 0 4.4.2 The server has not taken it yet: after ");
+	assert_int_equal(w.peers[1].connections, 0);
+	expect_told("makes room for others");
+}
+
+static void who_waits_for_the_dns_gives_way(void **state)
+{
+	(void)state;
+	begin("MX y.example silent");
+	world_send(&w, &to_b);
+	while (w.unanswered == 0)
+		world_run(&w);
+	give_way(1);
+	wait_for_done(1);
+	expect(1, "later 0 4.4.3 What the DNS says of its domain has not come yet: after ");
+}
+
+/* That is no time that anybody outside takes. */
+static void who_waits_for_his_turn_keeps_it(void **state)
+{
+	(void)state;
+	begin(one_mx);
+	w.peers[0].script.mute = true;
+	for (int i = 0; i < 2; i++)
+		world_send(&w, &to_b);
+	while (w.peers[0].connections == 0)
+		world_run(&w);
+	give_way(2);
+	send_last();
+	wait_for_done(1);
+	peer_greet(&w.peers[0]);
+	wait_for_done(3);
+	expect(2, "done 250 2.0.0 Ok|");
+}
+
 /* ---- many of them ---- */
 
 struct mutes { struct acceptor *acceptor; uint16_t port; int fds[2 * DOORS_KNOCKS_MAX]; size_t n, stop_at; };
@@ -343,6 +435,11 @@ int main(void)
 		TEST(who_has_waited_too_long_for_anything_says_so),
 		TEST(who_is_released_lets_the_next_in),
 		TEST(who_waits_is_given_back),
+		TEST(who_takes_long_gives_way_to_the_next_host),
+		TEST(only_one_more_host_is_tried),
+		TEST(what_has_left_goes_to_no_other_host),
+		TEST(who_waits_for_the_dns_gives_way),
+		TEST(who_waits_for_his_turn_keeps_it),
 		TEST(the_crowd_shortens_patience),
 		TEST(questions_are_bounded),
 	};

@@ -82,6 +82,8 @@ static void end_of_letter(struct call *c)
 	c->peer->letters++;
 	if (s->hang_up_at_dot)
 		c->closing = true;
+	if (s->silent_at_dot)
+		loop_stop(c->peer->world->loop);
 	if (s->hang_up_at_dot || s->silent_at_dot)
 		return;
 	for (unsigned i = 0; s->finals[0] != NULL && i < c->taken; i++)
@@ -108,6 +110,10 @@ static void take_command(struct call *c, struct str line)
 	const struct peer_script *s = &c->peer->script;
 	const char *ehlo = or(s->ehlo, "");
 	assert_ok(buf_addf(&c->peer->said, "%.*s\r\n", STR_ARG(line)));
+	if (s->silent_at != NULL && str_starts(line, str_of(s->silent_at))) {
+		loop_stop(c->peer->world->loop);
+		return;
+	}
 	if (str_starts(line, STR("EHLO")) || str_starts(line, STR("LHLO"))) {
 		say_ehlo(c, c->tls != NULL ? or(s->ehlo_tls, ehlo) : ehlo);
 	} else if (str_starts(line, STR("STARTTLS")) && s->starttls != NULL) {

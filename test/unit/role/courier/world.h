@@ -29,6 +29,7 @@ struct peer_script {
 	bool hang_up_at_dot;     /* closes in place of the final reply */
 	bool silent_at_dot;      /* never gives the final reply */
 	bool mute;               /* says nothing before peer_greet() */
+	const char *silent_at;   /* never answers this command */
 };
 
 struct peer {

@@ -5,14 +5,60 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <unistd.h>
+#include <uv.h>
+
 #include "role/spool/spool.h"
 #include "sys/clock.h"
+
+static uint64_t now_ms = 1000 * 1000; /* passes only as tests say */
+
+uint64_t __wrap_uv_now(const uv_loop_t *loop);
+uint64_t __wrap_uv_now(const uv_loop_t *loop)
+{
+	(void)loop;
+	return now_ms;
+}
 
 static struct conf conf = { .queue.destination_concurrency = 20, .queue.retry.give_up_s = 5 * 86400 };
 static struct spool s;
 static struct job in_hand[SPOOL_JOBS_MAX];
 static size_t n_in_hand;
 static struct arena *arena;
+static struct worker courier;
+static struct channel *far_end;
+static unsigned told[SPOOL_JOBS_MAX], n_told; /* to give way */
+
+static void on_told(void *owner, unsigned kind, const void *msg, int fd)
+{
+	(void)owner;
+	assert_int_equal(fd, -1);
+	if (kind == WORKER_RELEASE) /* the end of what was said */
+		loop_stop(s.loop);
+	else if (kind == WORKER_GIVE_WAY)
+		told[n_told++] = (unsigned)((const struct worker_give_way *)msg)->job;
+}
+
+static void on_nothing(void *owner, const char *reason)
+{
+	(void)owner;
+	(void)reason;
+}
+
+static void on_due(void *owner)
+{
+	(void)owner;
+}
+
+static void link_courier(void)
+{
+	static const struct channel_handler handler = { on_told, on_nothing };
+	int fds[2];
+	assert_ok(socket_pair(fds));
+	courier = (struct worker){ .spool = &s, .kind = WORKER_COURIER };
+	courier.channel = channel_new(s.loop, fds[0], &worker_to_spool, &spool_to_worker, &handler, NULL);
+	far_end = channel_new(s.loop, fds[1], &spool_to_worker, &worker_to_spool, &handler, NULL);
+}
 
 static int setup(void **state)
 {
@@ -20,7 +66,13 @@ static int setup(void **state)
 	s = (struct spool){ .conf = &conf, .ops = &store_memory, .loop = loop_new() };
 	s.queue_ms = clock_wall_ms();
 	s.clock_ms = loop_now_ms(s.loop);
+	list_init(&s.jobs);
+	list_init(&s.verdicts);
+	timer_init(&s.due, s.loop, on_due, NULL);
+	s.tours[OBSERVER_COURIER].told = true;
 	shape_init(&s);
+	link_courier();
+	n_told = 0;
 	assert_ok(store_memory.open(STR_NONE, NULL, &s.store, NULL));
 	arena = arena_new(64 << 20);
 	return 0;
@@ -30,6 +82,7 @@ static void leave(struct job *j, enum pace_sign sign)
 {
 	j->sign = sign;
 	shape_leave(j);
+	link_remove(&j->in_spool);
 	s.n_jobs--;
 }
 
@@ -40,6 +93,9 @@ static int teardown(void **state)
 		leave(&in_hand[--n_in_hand], PACE_NOTHING);
 	assert_int_equal(s.n_jobs, 0);
 	assert_int_equal(s.n_remote, 0);
+	timer_clear(&s.due);
+	channel_close(&courier.channel);
+	channel_close(&far_end);
 	shape_fini(&s);
 	store_memory.close(&s.store);
 	loop_free(&s.loop);
@@ -52,8 +108,11 @@ static void give(const char *key, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct job *j = &in_hand[n_in_hand++];
-		*j = (struct job){ .spool = &s, .key = arena_copy(arena, str_of(key)) };
+		*j = (struct job){ .spool = &s, .key = arena_copy(arena, str_of(key)), .worker = &courier, .number = n_in_hand };
 		shape_enter(j);
+		list_add_last(&s.jobs, &j->in_spool);
+		spool_job_send(j);
+		assert_true(j->sent);
 		s.n_jobs++;
 	}
 }
@@ -209,6 +268,169 @@ static void all_together_have_an_end(void **state)
 	assert_given("maildir:here", 0, "", 0);
 }
 
+/* Folders count with none of these. */
+static void folders_are_not_new(void **state)
+{
+	(void)state;
+	letters("mx:new.example", 5);
+	give("maildir:there", SPOOL_NEW_JOBS_MAX);
+	assert_given("mx:new.example", 5, "", 0);
+}
+
+static void a_crowd_begins_with_one_each(void **state)
+{
+	(void)state;
+	letters("mx:a.example", 9);
+	give("mx:silent.example", SPOOL_NEW_CROWD - 1);
+	assert_given("mx:a.example", 5, "", 0);
+	give("mx:silent.example", 1);
+	letters("mx:b.example", 9);
+	assert_given("", 0, "mx:b.example", 1);
+}
+
+/* ---- who gives way ---- */
+
+/* So much time passes, and then the places are looked at. How many have been told to give way by then? */
+static unsigned told_after(uint64_t ms)
+{
+	spool_schedule(&s);
+	for (uint64_t step = 500; ms > 0; ms -= step) {
+		step = step < ms ? step : ms;
+		now_ms += step;
+		channel_send(courier.channel, WORKER_RELEASE, &(struct worker_release){ 0 });
+		loop_run(s.loop);
+	}
+	return n_told;
+}
+
+static void who_has_kept_a_place_for_long_gives_way(void **state)
+{
+	(void)state;
+	give("mx:tarpit.example", SPOOL_NEW_JOBS_MAX);
+	assert_int_equal(told_after(SPOOL_PATIENCE_MS + 5000), 0); /* nobody waits */
+	letters("mx:new.example", 1);
+	assert_given("mx:new.example", 0, "", 0);
+	assert_int_equal(told_after(1500), SPOOL_GIVE_WAY_MAX);
+	assert_int_equal(told[0], 1); /* the oldest */
+	assert_int_equal(told[SPOOL_GIVE_WAY_MAX - 1], SPOOL_GIVE_WAY_MAX);
+	assert_int_equal(told_after(1000), 2 * SPOOL_GIVE_WAY_MAX);
+	assert_int_equal(told[SPOOL_GIVE_WAY_MAX], SPOOL_GIVE_WAY_MAX + 1);
+	/* One of them did: the letter takes its place, and the others keep theirs. */
+	leave(&in_hand[--n_in_hand], PACE_TROUBLE);
+	assert_given("mx:new.example", 1, "", 0);
+	assert_int_equal(told_after(5000), 2 * SPOOL_GIVE_WAY_MAX);
+}
+
+static void patience_has_a_length(void **state)
+{
+	(void)state;
+	give("mx:tarpit.example", SPOOL_NEW_JOBS_MAX);
+	in_hand[0].offset = 5000 * SPOOL_PATIENCE_BYTES_PER_MS; /* reads slowly */
+	for (size_t i = 1; i < SPOOL_NEW_JOBS_MAX; i++)
+		in_hand[i].since_ms += i == 1 ? 0 : 1000 * 1000;
+	letters("mx:new.example", 1);
+	assert_given("mx:new.example", 0, "", 0);
+	assert_int_equal(told_after(SPOOL_PATIENCE_MS - 1000), 0);
+	assert_int_equal(told_after(2000), 1);
+	assert_int_equal(told[0], 2);
+	assert_int_equal(told_after(2500), 1);
+	assert_int_equal(told_after(3000), 2);
+	assert_int_equal(told[1], 1);
+}
+
+/* A second copy is worse than a late one, and the worse the more often. */
+static void the_last_word_is_waited_for(void **state)
+{
+	(void)state;
+	static struct job_rcpt fresh, old = { .facts.attempts = SPOOL_HURRIED_MAX };
+	give("mx:tarpit.example", SPOOL_NEW_JOBS_MAX);
+	for (size_t i = 0; i < SPOOL_NEW_JOBS_MAX; i++) {
+		struct job *j = &in_hand[i];
+		j->content_over = true;
+		j->rcpts = i == 7 ? &fresh : &old;
+		j->n_rcpts = 1;
+	}
+	letters("mx:new.example", 1);
+	assert_given("mx:new.example", 0, "", 0);
+	assert_int_equal(told_after(SPOOL_PATIENCE_END_MS - 1000), 0);
+	assert_int_equal(told_after(2500), 1);
+	assert_int_equal(told[0], 8);
+	assert_int_equal(told_after(10 * 60 * 1000), 4); /* that one, again and again */
+}
+
+/* The places of all hosts may be kept as well, and those of the ones that rest. */
+static void known_ones_give_way_too(void **state)
+{
+	(void)state;
+	has_shown("mx:busy.example", PACE_GOOD, 1);
+	has_shown("mx:y.example", PACE_GOOD, 1);
+	give("maildir:there", 1);
+	give("mx:busy.example", SPOOL_REMOTE_JOBS_MAX);
+	letters("mx:y.example", 1);
+	assert_given("mx:y.example", 0, "", 0);
+	assert_int_equal(told_after(SPOOL_PATIENCE_MS + 1500), 2 * SPOOL_GIVE_WAY_MAX);
+	assert_int_equal(told[0], 2);
+}
+
+static void those_that_rest_give_way_too(void **state)
+{
+	(void)state;
+	has_shown("mx:y.example", PACE_GOOD, 1);
+	give("mx:y.example", 10);
+	for (unsigned i = 0; i <= SPOOL_PROBES_MAX; i++) {
+		char key[40];
+		snprintf(key, sizeof key, "mx:r%u.example", i);
+		has_shown(key, PACE_TROUBLE, 1);
+		shape_end_rest(&s, str_of(key), INT64_MAX);
+		if (i > 0)
+			give(key, 1);
+	}
+	letters("mx:r0.example", 1);
+	assert_int_equal(told_after(SPOOL_PATIENCE_MS), 0);
+	assert_given("mx:r0.example", 0, "", 0);
+	assert_int_equal(told_after(1500), SPOOL_GIVE_WAY_MAX);
+	assert_int_equal(told[0], 11);
+}
+
+/* ---- what is said of it ---- */
+
+static unsigned times(const char *text, const char *what)
+{
+	unsigned n = 0;
+	for (; (text = strstr(text, what)) != NULL; text++)
+		n++;
+	return n;
+}
+
+/* A great trouble of the network slows thousands at once. */
+static void the_log_counts_what_it_does_not_tell(void **state)
+{
+	(void)state;
+	static char got[65536];
+	enum { TOLD = 20, UNTOLD = 3 };
+	int ends[2], before = dup(2);
+	char key[40];
+	now_ms += 60 * 1000; /* a new minute */
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(dup2(ends[1], 2), 2);
+	for (unsigned i = 0; i < TOLD + UNTOLD; i++) {
+		snprintf(key, sizeof key, "mx:r%u.example", i);
+		has_shown(key, PACE_TROUBLE, 1);
+	}
+	now_ms += 60 * 1000;
+	has_shown("mx:last.example", PACE_TROUBLE, 1);
+	assert_int_equal(dup2(before, 2), 2);
+	close(before);
+	close(ends[1]);
+	ssize_t n = read(ends[0], got, sizeof got - 1);
+	close(ends[0]);
+	assert_true(n > 0);
+	got[n] = '\0';
+	assert_int_equal(times(got, "destination-slowed"), TOLD + 1);
+	assert_int_equal(times(got, "untold=0"), TOLD);
+	assert_non_null(strstr(strstr(got, "to=last.example"), "untold=3"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -221,6 +443,14 @@ int main(void)
 		TEST(new_ones_have_a_share),
 		TEST(those_that_rest_have_a_share),
 		TEST(all_together_have_an_end),
+		TEST(folders_are_not_new),
+		TEST(a_crowd_begins_with_one_each),
+		TEST(who_has_kept_a_place_for_long_gives_way),
+		TEST(patience_has_a_length),
+		TEST(the_last_word_is_waited_for),
+		TEST(known_ones_give_way_too),
+		TEST(those_that_rest_give_way_too),
+		TEST(the_log_counts_what_it_does_not_tell),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
