@@ -13,6 +13,7 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/log.h"
+#include "sys/process.h"
 
 enum { CA_BYTES_MAX = 4 << 20 };
 
@@ -176,6 +177,22 @@ static void on_renew(void *owner)
 			channel_send(c->spool, FROM_WORKER_RENEW, &(struct from_worker_renew){ .job = j->number });
 	}
 	timer_set(&c->renew, loop_now_ms(c->loop) + COURIER_RENEW_MS);
+}
+
+/* ---- memory ---- */
+
+/* A burst leaves the heap full of holes between what stays: their pages go back when it is over, and now and then while it lasts. */
+static void on_trim(void *owner)
+{
+	((struct courier *)owner)->will_trim = false;
+	process_trim_memory();
+}
+
+void courier_trim_soon(struct courier *c)
+{
+	if (!c->will_trim)
+		timer_set(&c->trim, loop_now_ms(c->loop) + COURIER_TRIM_MS);
+	c->will_trim = true;
 }
 
 /* ---- the arrows ---- */
@@ -345,6 +362,7 @@ static void on_free(void *role)
 		visit_free(LIST_FIRST(&c->visits, struct visit, in_courier));
 	timer_clear(&c->renew);
 	timer_clear(&c->grace);
+	timer_clear(&c->trim);
 	knock_fini(c);
 	channel_close(&c->spool);
 	channel_close(&c->keeper);
@@ -386,6 +404,7 @@ struct role_base *courier_start(struct loop *loop, int control_fd)
 	knock_init(c);
 	timer_init(&c->renew, loop, on_renew, c);
 	timer_init(&c->grace, loop, on_grace, c);
+	timer_init(&c->trim, loop, on_trim, c);
 	timer_set(&c->renew, loop_now_ms(loop) + COURIER_RENEW_MS);
 	c->base = role_base_new(loop, control_fd, &hooks, c);
 	return c->base;

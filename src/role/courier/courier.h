@@ -43,6 +43,7 @@ enum {
 	COURIER_VISITS_MAX = 1500,       /* connections at a time, kept ones and DOORS_KNOCKS_MAX included */
 	COURIER_KEPT_MAX = 100,
 	COURIER_KEPT_MS = 30 * 1000,
+	COURIER_TRIM_MS = 5 * 1000,      /* after a connection has ended: until what is free in the heap goes back */
 	COURIER_LETTERS_PER_VISIT = 100,
 	COURIER_RENEW_MS = 15 * 1000,
 	COURIER_LOOKUP_MS = 120 * 1000,  /* for all names of one job */
@@ -81,8 +82,8 @@ struct courier {
 	size_t n_trusts;
 	struct map *seen, *shapes;           /* memory.c's: by domain, by host */
 	struct later more;                   /* something has ended: who waits may go on */
-	struct timer renew, grace, haste;
-	bool in_haste;                   /* the timer runs */
+	struct timer renew, grace, haste, trim;
+	bool in_haste, will_trim;        /* the timer runs */
 	bool draining, rested;           /* rested: the spool has heard the last of us */
 	uint64_t n_attempts;
 };
@@ -308,6 +309,7 @@ void evidence_send(struct job *j);                 /* what the spool does not ha
 
 /* courier.c */
 void courier_job_over(struct job *j);             /* frees it; somebody who waits may go on */
+void courier_trim_soon(struct courier *c);        /* something large is gone */
 struct trust *trust_hold(struct trust *t);
 void trust_drop(struct trust *t);
 struct trust *courier_trust(struct courier *c, struct str ca_path);

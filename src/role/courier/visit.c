@@ -44,6 +44,7 @@ void visit_free(struct visit *v)
 	str_release(&v->host);
 	free(v);
 	knock_soon(c);
+	courier_trim_soon(c);
 }
 
 static void fail(struct visit *v, const struct smtp_reply *why, bool tls)

@@ -26,6 +26,15 @@ uint64_t __wrap_uv_now(const uv_loop_t *loop)
 	return __real_uv_now(loop) + ahead_ms;
 }
 
+static unsigned trims;
+
+void __wrap_process_trim_memory(void);
+void __wrap_process_trim_memory(void)
+{
+	trims++;
+	loop_stop(w.loop);
+}
+
 static void begin(const char *zone)
 {
 	w.zone = zone;
@@ -316,6 +325,30 @@ static void who_waits_for_his_turn_keeps_it(void **state)
 	expect(2, "done 250 2.0.0 Ok|");
 }
 
+/* ---- memory ---- */
+
+static void what_a_burst_leaves_goes_back(void **state)
+{
+	(void)state;
+	begin(one_mx);
+	w.peers[0].script.hang_up_after = true;
+	trims = 0;
+	for (unsigned i = 0; i < 10; i++)
+		world_send(&w, &to_b);
+	wait_for_done(10);
+	assert_int_equal(trims, 0);
+	ahead_ms += COURIER_TRIM_MS;
+	while (trims == 0)
+		world_run(&w);
+	ahead_ms += 10 * COURIER_TRIM_MS; /* nothing has ended since */
+	send_last();
+	wait_for_done(11);
+	assert_int_equal(trims, 1);
+	ahead_ms += COURIER_TRIM_MS;
+	while (trims == 1)
+		world_run(&w);
+}
+
 /* ---- many of them ---- */
 
 struct mutes { struct acceptor *acceptor; uint16_t port; int fds[2 * DOORS_KNOCKS_MAX]; size_t n, stop_at; };
@@ -440,6 +473,7 @@ int main(void)
 		TEST(what_has_left_goes_to_no_other_host),
 		TEST(who_waits_for_the_dns_gives_way),
 		TEST(who_waits_for_his_turn_keeps_it),
+		TEST(what_a_burst_leaves_goes_back),
 		TEST(the_crowd_shortens_patience),
 		TEST(questions_are_bounded),
 	};
