@@ -36,6 +36,7 @@ enum {
 	CONTROL_UNREAD_MAX = 256 << 10,  /* bytes of rows that nobody has read: then no more are made */
 	CONTROL_IDLE_MS = 5000,          /* from the connection to the command */
 	CONTROL_STALL_MS = 30000,        /* of rows that nobody reads, or an END */
+	CONTROL_GIVES_WAY_MS = 2000,     /* the same, where all places are taken and another command comes */
 };
 
 enum control_verb {

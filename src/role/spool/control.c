@@ -47,7 +47,54 @@ void control_say_end(struct control_session *c, int status, const char *text)
 	channel_send(c->channel, CONTROL_END,
 	             &(struct control_end){ .status = (uint64_t)status, .text = str_of(text) });
 	c->phase = ENDED;
-	timer_set(&c->timer, loop_now_ms(c->spool->loop) + (c->refused ? CONTROL_IDLE_MS : CONTROL_STALL_MS));
+	c->unread_since_ms = loop_now_ms(c->spool->loop);
+	timer_set(&c->timer, c->unread_since_ms + (c->refused ? CONTROL_IDLE_MS : CONTROL_STALL_MS));
+}
+
+/* ---- who keeps a place ---- */
+
+/* For how long it has waited for its reader, who has taken nothing in that time. */
+static int64_t waits_ms(struct control_session *c)
+{
+	size_t unread = channel_backlog(c->channel);
+	int64_t now_ms = loop_now_ms(c->spool->loop);
+	bool waits = c->phase == ENDED || unread >= CONTROL_UNREAD_MAX;
+	if (!waits || unread != c->unread)
+		c->unread_since_ms = now_ms;
+	c->unread = unread;
+	return waits ? now_ms - c->unread_since_ms : 0;
+}
+
+static bool has_any(const struct control_session *c)
+{
+	return !c->refused;
+}
+
+static bool has_a_why(const struct control_session *c)
+{
+	return c->why != NULL;
+}
+
+static bool has_domains(const struct control_session *c)
+{
+	return c->domains != NULL;
+}
+
+/* Somebody wants such a place: of those who read nothing, the one who has done so for longest loses his. */
+static void take_a_place(struct spool *s, bool (*has_one)(const struct control_session *c))
+{
+	struct control_session *longest = NULL;
+	int64_t longest_ms = CONTROL_GIVES_WAY_MS - 1;
+	LIST_EACH(l, &s->controls) {
+		struct control_session *c = LIST_MEMBER(l, struct control_session, in_spool);
+		int64_t ms = has_one(c) ? waits_ms(c) : 0;
+		if (ms > longest_ms) {
+			longest = c;
+			longest_ms = ms;
+		}
+	}
+	if (longest != NULL)
+		session_free(longest);
 }
 
 /* ---- rows ---- */
@@ -189,6 +236,8 @@ static void why_now(struct control_session *c)
 {
 	struct why last_words = { "" };
 	int status = 0;
+	if (c->why == NULL && c->spool->n_whys >= CONTROL_WHY_MAX)
+		take_a_place(c->spool, has_a_why);
 	if (c->why == NULL && c->spool->n_whys >= CONTROL_WHY_MAX) {
 		control_say_end(c, STATUS_UNAVAILABLE, "the history is being read for as many as at a time can be; try again in a moment");
 		return;
@@ -223,6 +272,8 @@ static void by_domain_now(struct control_session *c)
 {
 	struct why last_words = { "" };
 	int status = 0;
+	if (c->domains == NULL && c->spool->n_domains_rounds >= CONTROL_BY_DOMAIN_MAX)
+		take_a_place(c->spool, has_domains);
 	if (c->domains == NULL && c->spool->n_domains_rounds >= CONTROL_BY_DOMAIN_MAX) {
 		control_say_end(c, STATUS_UNAVAILABLE, "the queue is being counted for as many as at a time can be; try again in a moment");
 		return;
@@ -233,15 +284,6 @@ static void by_domain_now(struct control_session *c)
 		control_say_end(c, status, last_words.text);
 }
 
-/* It keeps a place that somebody else may want. */
-static bool is_stalled(struct control_session *c, int64_t now_ms)
-{
-	size_t unread = channel_backlog(c->channel);
-	if (unread < CONTROL_UNREAD_MAX || unread != c->unread)
-		c->unread_since_ms = now_ms;
-	c->unread = unread;
-	return now_ms - c->unread_since_ms >= CONTROL_STALL_MS;
-}
 
 /* What is told, or done, a little at a time. */
 static void (*const some_of[])(struct control_session *c) = {
@@ -260,7 +302,7 @@ static void go_on(void *owner)
 		return;
 	}
 	bool going = c->phase < COUNT(some_of) && some_of[c->phase] != NULL;
-	if (!going || is_stalled(c, now_ms)) {
+	if (!going || waits_ms(c) >= CONTROL_STALL_MS) {
 		session_free(c);
 		return;
 	}
@@ -411,7 +453,8 @@ void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str err
 		return;
 	channel_send(c->channel, CONTROL_END, &(struct control_end){ .status = ok ? 0 : 1, .text = errors });
 	c->phase = ENDED;
-	timer_set(&c->timer, loop_now_ms(s->loop) + CONTROL_STALL_MS);
+	c->unread_since_ms = loop_now_ms(s->loop);
+	timer_set(&c->timer, c->unread_since_ms + CONTROL_STALL_MS);
 }
 
 /* ---- connections ---- */
@@ -446,6 +489,8 @@ static void admit(struct spool *s, int fd)
 {
 	uint32_t uid = 0, pid = 0;
 	bool may = socket_peer_user(fd, &uid, &pid) == OK && (uid == 0 || uid == process_user() || uid == s->control_owner);
+	if (may && s->n_controls >= CONTROL_SESSIONS_MAX)
+		take_a_place(s, has_any);
 	if (!may)
 		refuse(s, fd, uid, "only root and the server's own user (run-as) may command it");
 	else if (s->n_controls >= CONTROL_SESSIONS_MAX)

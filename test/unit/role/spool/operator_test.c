@@ -188,6 +188,47 @@ static void an_operator_who_stays_is_hung_up_on(void **state)
 	wait_for("operator: closed");
 }
 
+/* All places are taken by such as have their answer and stay. */
+static void who_reads_nothing_gives_way(void **state)
+{
+	(void)state;
+	static const char refused[] = "operator: end 69 the server is answering as many commands as it does at a time";
+	struct channel *readers[CONTROL_SESSIONS_MAX];
+	for (size_t i = 0; i < COUNT(readers); i++) {
+		command_begin(CONTROL_LIST, everything, false);
+		channel_pause(h.operator.channel, true);
+		readers[i] = h.operator.channel;
+		h.operator.channel = NULL;
+		settle_down();
+	}
+	command(CONTROL_LIST, everything, false);
+	assert_true(was_heard(refused));
+	h.ahead_ms += CONTROL_GIVES_WAY_MS - 1000;
+	buf_clear(&h.heard);
+	h.passed = 0;
+	command(CONTROL_LIST, everything, false);
+	assert_true(was_heard(refused));
+	h.ahead_ms += 1000;
+	command(CONTROL_LIST, everything, false);
+	assert_true(was_heard("operator: end 1 the queue is empty"));
+	settle_down();
+	/* It was the first one, and nobody else. */
+	channel_close(&h.operator.channel);
+	h.operator.channel = readers[0];
+	channel_pause(readers[0], false);
+	wait_for("operator: closed");
+	for (size_t i = 1; i < COUNT(readers); i++) {
+		buf_clear(&h.heard);
+		h.passed = 0;
+		h.operator.channel = readers[i];
+		channel_pause(readers[i], false);
+		wait_for("operator: end");
+		settle_down();
+		assert_false(was_heard("operator: closed"));
+		channel_close(&h.operator.channel);
+	}
+}
+
 static void the_operator_acts(void **state)
 {
 	(void)state;
@@ -270,6 +311,7 @@ int main(void)
 		PREPARED(a_queue_that_is_held_lets_mail_in),
 		PREPARED(a_long_retry_tries_one),
 		OPEN(an_operator_who_stays_is_hung_up_on),
+		OPEN(who_reads_nothing_gives_way),
 		OPEN(the_operator_acts),
 		PREPARED(what_is_released_goes_past_the_routes_that_hold),
 		OPEN(removing_stops_the_worker),
