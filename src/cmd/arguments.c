@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/fault.h"
 #include "cmd/say.h"
 #include "sys/file.h"
 #include "sys/socket.h"
@@ -14,6 +13,12 @@ static int no_option(const struct command *c, const char *last)
 	const char letter[] = { '-', (char)optopt, '\0' };
 	bool is_long = optopt == 0 || (strncmp(last, "--", 2) == 0 && strchr(last, '=') != NULL);
 	return arguments_wrong(c, "there is no option %s", is_long ? last : letter);
+}
+
+/* getopt takes the next word, whatever it is. */
+static bool has_swallowed(char **argv)
+{
+	return optarg != NULL && optind > 1 && optarg == argv[optind - 1] && argument_is_option(optarg, true);
 }
 
 int arguments_take(const struct command *c, int argc, char **argv, const char *letters, const struct option *options,
@@ -29,7 +34,11 @@ int arguments_take(const struct command *c, int argc, char **argv, const char *l
 			status = arguments_wrong(c, "%s wants a value", argv[optind - 1]);
 		else if (letter == '?')
 			status = no_option(c, argv[optind - 1]);
-		else
+		else if (has_swallowed(argv)) {
+			struct why wrong;
+			argument_missing(&wrong, argv[optind - 2], optarg);
+			status = arguments_wrong(c, "%s", wrong.text);
+		} else
 			status = take(owner, letter);
 	return status;
 }

@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "cmd/arguments.h"
 #include "cmd/options.h"
 #include "cmd/running_conf.h"
 #include "cmd/say.h"
 #include "sys/channel.h"
+#include "sys/process.h"
 #include "sys/socket.h"
 
-enum { PATIENCE_MS = 60000 };
+enum { PATIENCE_MS = 60000, STOP_PATIENCE_MS = 10000 };
 
 /* ---- where the server is ---- */
 
@@ -40,7 +42,7 @@ struct conversation {
 	const struct control_answers *answers;
 	struct timer limit;
 	int status;
-	bool over;
+	bool over, stopping;
 };
 
 static void give_up(struct conversation *c, const char *text)
@@ -70,7 +72,7 @@ static void on_answer(void *owner, unsigned kind, const void *msg, int fd)
 	fd_close(&fd);
 	if (c->over)
 		return;
-	timer_set(&c->limit, loop_now_ms(c->loop) + PATIENCE_MS);
+	timer_set(&c->limit, loop_now_ms(c->loop) + (c->stopping ? STOP_PATIENCE_MS : PATIENCE_MS));
 	if (kind == CONTROL_ROW)
 		c->answers->row(c->answers->owner, ((const struct control_row *)msg)->json);
 	else if (kind == CONTROL_BODY && c->answers->body != NULL)
@@ -85,9 +87,38 @@ static void on_closed(void *owner, const char *reason)
 	give_up(owner, "the server closed the connection without an answer: its log may say why");
 }
 
+static void stopped_untold(struct conversation *c)
+{
+	give_up(c, "stopped: the server has not said how far it came; `sealpost queue list` shows what is left");
+	c->status = CONTROL_STATUS_STOPPED;
+}
+
 static void on_limit(void *owner)
 {
-	give_up(owner, "the server does not answer");
+	struct conversation *c = owner;
+	if (c->stopping)
+		stopped_untold(c);
+	else
+		give_up(c, "the server does not answer");
+}
+
+bool control_is_action(uint64_t verb)
+{
+	return verb == CONTROL_RETRY || verb == CONTROL_HOLD || verb == CONTROL_RELEASE || verb == CONTROL_BOUNCE || verb == CONTROL_REMOVE;
+}
+
+static void on_signal(void *owner, enum signal_kind which)
+{
+	struct conversation *c = owner;
+	(void)which; /* whoever hangs up means it, too */
+	if (c->stopping) {
+		stopped_untold(c);
+		return;
+	}
+	c->stopping = true;
+	channel_send(c->channel, CONTROL_REQUEST, &(struct control_request){ .verb = CONTROL_STOP });
+	say(stderr, "stopping: what has not been done yet is left as it is");
+	timer_set(&c->limit, loop_now_ms(c->loop) + STOP_PATIENCE_MS);
 }
 
 int control_converse(int fd, const struct control_request *request, const struct control_answers *answers)
@@ -97,6 +128,8 @@ int control_converse(int fd, const struct control_request *request, const struct
 	c.channel = channel_new(c.loop, fd, &from_control, &to_control, &handler, &c);
 	timer_init(&c.limit, c.loop, on_limit, &c);
 	timer_set(&c.limit, loop_now_ms(c.loop) + PATIENCE_MS);
+	if (control_is_action(request->verb))
+		signals_watch(c.loop, on_signal, &c);
 	channel_send(c.channel, CONTROL_REQUEST, request);
 	loop_run(c.loop);
 	timer_clear(&c.limit);
@@ -163,10 +196,10 @@ int common_option(int argc, char **argv, int at, struct common_options *out)
 		out->json = 1;
 		return 1;
 	}
-	if (strcmp(argv[at], "-c") != 0)
-		return 0;
-	if (at + 1 >= argc)
-		return -1;
-	out->conf_path = argv[at + 1];
-	return 2;
+	return arguments_value(argc, argv, at, "-c", false, &out->conf_path, &out->wrong);
+}
+
+const char *common_wrong(const struct common_options *o, const char *expected)
+{
+	return o->wrong.text[0] != '\0' ? o->wrong.text : expected;
 }

@@ -23,6 +23,10 @@ struct control_answers {
 
 int control_command(const char *conf_path, const struct control_request *request, const struct control_answers *answers);
 
+/* Does it change the queue, in parts? Such a one that SIGINT or SIGTERM interrupts is stopped by the server, which says how far it came;
+ * a second one does not wait for that. */
+bool control_is_action(uint64_t verb);
+
 /* The two halves of it. The configuration is read and the server called: 0, or an exit status and why_out. *conf_out is the
  * caller's even where no server answers; NULL if it could not be read whole, which a server that runs may answer all the same. */
 int control_call(const char *conf_path, struct conf **conf_out, int *fd_out, struct why *why_out);
@@ -32,8 +36,10 @@ int control_converse(int fd, const struct control_request *request, const struct
 void print_safely(struct str text);
 void print_padded(struct str text, int width); /* the same, in a column of so many characters */
 
-/* Options that these commands share: returns how many words were taken, 0 if it is none, -1 if its value is missing. */
-struct common_options { const char *conf_path; int json; };
+/* Options that these commands share: returns how many words were taken, 0 if it is none, -1 if its value is missing; wrong says so. */
+struct common_options { const char *conf_path; int json; struct why wrong; };
 int common_option(int argc, char **argv, int at, struct common_options *out);
+/* What common_option has found wrong, or this. */
+const char *common_wrong(const struct common_options *o, const char *expected);
 
 #endif

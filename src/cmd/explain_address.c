@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/arguments.h"
 #include "cmd/command.h"
 #include "cmd/control_client.h"
 #include "cmd/options.h"
@@ -23,19 +24,18 @@ static void on_row(void *owner, struct str json)
 
 int explain_address(int argc, char **argv)
 {
-	struct explain e = { .common = { DEFAULT_CONF_PATH, 0 } };
+	struct explain e = { .common = { .conf_path = DEFAULT_CONF_PATH } };
 	const char *to = NULL, *from = "";
 	for (int i = 1; i < argc;) {
 		int n = common_option(argc, argv, i, &e.common);
-		if (n == 0 && strcmp(argv[i], "--from") == 0 && i + 1 < argc) {
-			from = argv[i + 1];
-			n = 2;
-		} else if (n == 0 && argv[i][0] != '-' && to == NULL) {
+		if (n == 0)
+			n = arguments_value(argc, argv, i, "--from", true, &from, &e.common.wrong);
+		if (n == 0 && argv[i][0] != '-' && to == NULL) {
 			to = argv[i];
 			n = 1;
 		}
 		if (n <= 0)
-			return command_usage(&command_explain, "with an address: expected --from ADDRESS, --json or -c FILE");
+			return command_usage(&command_explain, common_wrong(&e.common, "with an address: expected --from ADDRESS, --json or -c FILE"));
 		i += n;
 	}
 	struct control_request request = { .verb = CONTROL_EXPLAIN, .to = str_of(to), .from = str_of(strcmp(from, "<>") == 0 ? "" : from) };

@@ -56,11 +56,11 @@ static void say_no_more(void *owner, int status, struct str text)
 
 static int run(int argc, char **argv)
 {
-	struct common_options common = { DEFAULT_CONF_PATH, 0 };
+	struct common_options common = { .conf_path = DEFAULT_CONF_PATH };
 	for (int i = 1; i < argc;) {
 		int n = common_option(argc, argv, i, &common);
 		if (n <= 0 || common.json)
-			return command_usage(&command_reload, "expected -c FILE or nothing");
+			return command_usage(&command_reload, common_wrong(&common, "expected -c FILE or nothing"));
 		i += n;
 	}
 	struct control_request request = { .verb = CONTROL_RELOAD };

@@ -174,11 +174,11 @@ static void on_row(void *owner, struct str json)
 
 static int run(int argc, char **argv)
 {
-	struct common_options common = { DEFAULT_CONF_PATH, 0 };
+	struct common_options common = { .conf_path = DEFAULT_CONF_PATH };
 	for (int i = 1; i < argc;) {
 		int n = common_option(argc, argv, i, &common);
 		if (n <= 0)
-			return command_usage(&command_status, "expected -c FILE or --json");
+			return command_usage(&command_status, common_wrong(&common, "expected -c FILE or --json"));
 		i += n;
 	}
 	struct control_request request = { .verb = CONTROL_STATUS };

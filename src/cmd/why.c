@@ -244,9 +244,10 @@ static void finish(struct why_command *w)
 
 static int run(int argc, char **argv)
 {
-	struct why_command w = { .common = { DEFAULT_CONF_PATH, 0 }, .by_key = map_new(0) };
+	struct why_command w = { .common = { .conf_path = DEFAULT_CONF_PATH }, .by_key = map_new(0) };
 	struct control_request request = { .verb = CONTROL_WHY };
 	const char *what = NULL, *wrong = NULL;
+	struct why no_id;
 	list_init(&w.letters);
 	for (int i = 1; i < argc && wrong == NULL;) {
 		int n = common_option(argc, argv, i, &w.common);
@@ -255,11 +256,16 @@ static int run(int argc, char **argv)
 			n = 1;
 		}
 		if (n <= 0)
-			wrong = "one ID or ADDRESS, --json or -c FILE is expected";
+			wrong = common_wrong(&w.common, "one ID or ADDRESS, --json or -c FILE is expected");
 		i += n;
 	}
 	if (wrong == NULL && (what == NULL || what[0] == '\0'))
 		wrong = "which letter? name the ID that its 250 reply, the log and `queue list` show, or a recipient's address";
+	if (wrong == NULL && strchr(what, '@') == NULL && strchr(what, '.') != NULL) {
+		(void)why_say(&no_id, F_SYNTAX, "\"%.100s\" is neither an ID nor an address; what waits for a domain: `sealpost queue list --domain %.200s`",
+		              what, what);
+		wrong = no_id.text;
+	}
 	if (wrong != NULL) {
 		map_free(&w.by_key);
 		return command_usage(&command_why, wrong);

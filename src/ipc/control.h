@@ -5,6 +5,9 @@
  * One REQUEST per connection; ROWs (a JSON object each) and then END, whose status is the command's
  * exit status and whose text, if any, is for the person.
  *
+ * RETRY, HOLD, RELEASE, BOUNCE and REMOVE have rows of their progress ("progress", recipients so far), and a last one (action,
+ * recipients, complete). A second request, STOP, ends them where they are; other requests have nothing to stop.
+ *
  * VERIFY's rows are findings (id, text, set_aside), and now and then its progress (messages, bytes, and of how many);
  * the last is the sum.
  *
@@ -39,10 +42,12 @@ enum {
 	CONTROL_GIVES_WAY_MS = 2000,     /* the same, where all places are taken and another command comes */
 };
 
+enum { CONTROL_STATUS_STOPPED = 130 }; /* of an END: as a program's that Ctrl-C has ended */
+
 enum control_verb {
 	CONTROL_LIST, CONTROL_SHOW, CONTROL_RETRY, CONTROL_HOLD, CONTROL_RELEASE, CONTROL_BOUNCE,
 	CONTROL_REMOVE, CONTROL_STATUS, CONTROL_RELOAD, CONTROL_VERIFY, CONTROL_WHY, CONTROL_EXPLAIN,
-	CONTROL_REPORT, CONTROL_RECALL, CONTROL_BY_DOMAIN,
+	CONTROL_REPORT, CONTROL_RECALL, CONTROL_BY_DOMAIN, CONTROL_STOP,
 };
 
 /* Empty selectors select everything; older_s is an age in seconds, 0 for any. body: show the content,

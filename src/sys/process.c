@@ -151,6 +151,11 @@ bool process_has_terminal(void)
 	return isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
 }
 
+bool process_errors_have_terminal(void)
+{
+	return isatty(STDERR_FILENO) == 1;
+}
+
 fault user_find(const char *name, uint32_t *uid_out, uint32_t *gid_out)
 {
 	struct passwd entry, *found = NULL;

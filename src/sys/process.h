@@ -55,6 +55,7 @@ void process_hide_memory(void);
 bool process_lock_memory(void);
 unsigned process_cores(void);
 bool process_has_terminal(void); /* a person sits at standard input and output */
+bool process_errors_have_terminal(void); /* a person reads standard error */
 /* Standard error goes to this file from now on, for this process and those it starts. */
 MUST_USE fault process_errors_to(const char *path, struct why *why);
 void process_trim_memory(void);    /* what lies free in the heap goes back to the kernel, page by page */

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: ISC
 """What is kept, and what an operator can do with it."""
+import json
 import os
 import signal
+import subprocess
 
 import harness
 from harness import Authority, Sealpost, letter, wait_until
@@ -12,6 +14,12 @@ from harness.raw import Gone, Raw
 
 JADA = ("jada", Sealpost.PASSWORDS["jada"])
 KEYS = {"id", "sender", "recipient", "state", "attempts", "next_attempt", "arrived", "last_reply", "size", "waits_for"}
+
+
+def catches(pid, number):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        caught = next(line.split()[1] for line in status if line.startswith("SigCgt"))
+    return int(caught, 16) >> (number - 1) & 1
 
 
 class Queue(harness.Scenario):
@@ -68,6 +76,41 @@ class Queue(harness.Scenario):
         status = server.command("status")
         for word in ("front", "spool", "keeper", "courier", "porter", "resolver"):
             self.assertIn(word, status)
+
+    def test_what_was_done_as_json(self):
+        server = self.start(Sealpost(self.folder))
+        self.send(server, "one@there.test", "two@there.test")
+        wait_until(lambda: len(server.queue_list()) == 2, "two recipients")
+        for words, status, recipients in ((("hold", "--all"), 0, 0), (("remove", "--to", "nobody@there.test"), 1, 0),
+                                          (("remove", "--all"), 0, 2)):
+            with self.subTest(words):
+                self.assertEqual(json.loads(server.queue(*words, "--json", status=status)),
+                                 {"action": words[0], "recipients": recipients, "complete": True})
+
+    def test_ctrl_c_leaves_the_rest(self):
+        server = self.start(Sealpost(self.folder))
+        with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
+            for i in range(6):
+                client.mail("jada@example.test", *(f"u{i}.{j}@there.test" for j in range(500)))
+                self.assertEqual(client.data(letter(to="u@there.test").as_bytes())[0], 250)
+        wait_until(lambda: "3000 held" in server.command("status"), "3000 recipients held")
+        spool = server.roles()["spool"]
+        os.kill(spool, signal.SIGSTOP)  # until both the command and its end are there
+        try:
+            command = subprocess.Popen([server.program, "queue", "remove", "--all", "--json", "-c", server.conf], text=True,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.addCleanup(command.kill)
+            wait_until(lambda: catches(command.pid, signal.SIGINT), "the command to listen to Ctrl-C")
+            command.send_signal(signal.SIGINT)
+            self.assertIn("stopping: what has not been done yet is left as it is", command.stderr.readline())
+        finally:
+            os.kill(spool, signal.SIGCONT)
+        out, err = command.communicate(timeout=60)
+        self.assertEqual(command.returncode, 130, err)
+        done, left = json.loads(out), len(server.queue_list())
+        self.assertEqual((done["action"], done["complete"], done["recipients"]), ("remove", False, 3000 - left))
+        self.assertGreater(left, 0)
+        self.assertIn(f"stopped: {3000 - left} recipients removed, the rest was left as it is", err)
 
     def test_hold_release_retry(self):
         authority = Authority(self.folder)

@@ -33,7 +33,7 @@ static int open_conf(struct doctor *d)
 
 static int run(int argc, char **argv)
 {
-	struct common_options common = { DEFAULT_CONF_PATH, 0 };
+	struct common_options common = { .conf_path = DEFAULT_CONF_PATH };
 	struct doctor d = { .now_s = clock_wall_s() };
 	for (int i = 1; i < argc;) {
 		int n = common_option(argc, argv, i, &common);
@@ -42,7 +42,7 @@ static int run(int argc, char **argv)
 			n = 1;
 		}
 		if (n <= 0)
-			return command_usage(&command_doctor, "expected --json, --seen or -c FILE");
+			return command_usage(&command_doctor, common_wrong(&common, "expected --json, --seen or -c FILE"));
 		i += n;
 	}
 	d.conf_path = common.conf_path;

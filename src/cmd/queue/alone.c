@@ -66,7 +66,9 @@ static int hold_alone(const struct conf *conf, const struct control_request *req
 		say(stderr, "sealpost: %s", why.text[0] != '\0' ? why.text : "the queue cannot be changed");
 		return 1;
 	}
-	if (!json)
+	if (json)
+		printf("{\"action\":\"hold\",\"recipients\":%" PRIu64 ",\"complete\":true}\n", n);
+	else
 		printf("no server runs: %" PRIu64 " recipient%s held in the queue itself\n", n, n == 1 ? "" : "s");
 	return n > 0 ? 0 : 1;
 }

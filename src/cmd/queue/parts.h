@@ -1,15 +1,27 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * cmd/queue/parts.h -- the parts of `sealpost queue` that look at the queue's files themselves.
+ * cmd/queue/parts.h -- the parts of `sealpost queue`: what was asked for, and what looks at the queue's files itself.
  *
  * Errors   None returned: the result is an exit status. What is said to a person goes to standard output and error.
- * Tests    test/scenario/queue_verify_test.py, queue_backup_test.py
+ * Tests    test/unit/cmd/queue_test.py, test/scenario/queue_test.py, queue_verify_test.py, queue_backup_test.py
  */
 #ifndef CMD_QUEUE_PARTS_H
 #define CMD_QUEUE_PARTS_H
 
 #include "cmd/control_client.h"
 #include "store/store.h"
+
+/* What was asked for. */
+struct queue_request {
+	struct common_options common;
+	struct control_request request;
+	bool everything;                 /* --all */
+	bool backup;                     /* the second word is a directory */
+	bool by_domain;
+};
+
+/* The words of the command line, --help aside. 0, or 2: what is wrong with them has been said. */
+int queue_understand(int argc, char **argv, struct queue_request *out);
 
 /* Is all that lies in the queue what was accepted? Through the server that runs, or without one. 0, 1 if something was found. */
 int queue_verify(const struct common_options *options);

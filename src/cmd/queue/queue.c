@@ -14,27 +14,15 @@
 #include "cmd/options.h"
 #include "cmd/queue/parts.h"
 #include "cmd/say.h"
-#include "conf/trouble.h"
-#include "conf/value.h"
 #include "mail/json.h"
 #include "sys/process.h"
 
 enum { BODY_MAX = 256 << 20 };
 
 struct queue {
-	struct common_options common;
-	struct control_request request;
-	bool everything;                 /* --all */
-	bool backup;                     /* the second word is a directory */
-	bool by_domain;
+	struct queue_request asked;
 	bool header_printed;
 	struct buf body;                 /* with --json, where it becomes one line */
-};
-
-static const struct { const char *name; enum control_verb verb; bool needs_which; } verbs[] = {
-	{ "list", CONTROL_LIST, false },     { "show", CONTROL_SHOW, true },      { "retry", CONTROL_RETRY, false },
-	{ "hold", CONTROL_HOLD, true },      { "release", CONTROL_RELEASE, true }, { "bounce", CONTROL_BOUNCE, true },
-	{ "remove", CONTROL_REMOVE, true },  { "verify", CONTROL_VERIFY, false },
 };
 
 /* ---- rows for people ---- */
@@ -196,36 +184,34 @@ static void domain_row(struct queue *q, const json_t *o)
 	putchar('\n');
 }
 
-/* A long action goes on: for a person who watches. */
-static void show_progress(struct str json)
+/* A long action goes on: for a person who watches. The last row is the result, for a program; a person reads it in words. */
+static void action_row(struct queue *q, struct str json)
 {
-	if (!process_has_terminal())
-		return;
 	json_t *o = json_loadb(json.p, json.n, 0, NULL);
-	fprintf(stderr, "%lld recipients so far\n", number_in_json(o, "recipients"));
+	if (!json_is_true(json_object_get(o, "progress"))) {
+		if (q->asked.common.json)
+			say_json(json);
+	} else if (process_errors_have_terminal()) {
+		fprintf(stderr, "%lld recipients so far; Ctrl-C leaves the rest as it is\n", number_in_json(o, "recipients"));
+	}
 	json_decref(o);
-}
-
-static bool is_action(uint64_t verb)
-{
-	return verb == CONTROL_RETRY || verb == CONTROL_HOLD || verb == CONTROL_RELEASE || verb == CONTROL_BOUNCE || verb == CONTROL_REMOVE;
 }
 
 static void on_row(void *owner, struct str json)
 {
 	struct queue *q = owner;
-	if (is_action(q->request.verb)) {
-		show_progress(json);
+	if (control_is_action(q->asked.request.verb)) {
+		action_row(q, json);
 		return;
 	}
-	if (q->common.json) {
+	if (q->asked.common.json) {
 		say_json(json);
 		return;
 	}
 	json_t *o = json_loadb(json.p, json.n, 0, NULL);
-	if (q->request.verb == CONTROL_BY_DOMAIN)
+	if (q->asked.request.verb == CONTROL_BY_DOMAIN)
 		domain_row(q, o);
-	else if (q->request.verb == CONTROL_SHOW)
+	else if (q->asked.request.verb == CONTROL_SHOW)
 		show_row(q, o);
 	else
 		list_row(q, o);
@@ -237,12 +223,12 @@ static void on_row(void *owner, struct str json)
 static void on_body(void *owner, struct str bytes)
 {
 	struct queue *q = owner;
-	if (!q->common.json) {
+	if (!q->asked.common.json) {
 		if (buf_view(&q->body).n == 0)
 			putchar('\n');
 		fwrite(bytes.p, 1, bytes.n, stdout);
 	}
-	if ((q->common.json || buf_view(&q->body).n == 0) && buf_add(&q->body, bytes) != OK)
+	if ((q->asked.common.json || buf_view(&q->body).n == 0) && buf_add(&q->body, bytes) != OK)
 		fprintf(stderr, "sealpost queue: the message is too large for --json\n");
 }
 
@@ -258,158 +244,41 @@ static void body_as_json(struct queue *q)
 static void on_end(void *owner, int status, struct str text)
 {
 	struct queue *q = owner;
-	if (q->common.json && buf_view(&q->body).n > 0)
+	if (q->asked.common.json && buf_view(&q->body).n > 0)
 		body_as_json(q);
 	if (text.n == 0)
 		return;
-	bool lists = q->request.verb == CONTROL_LIST || q->request.verb == CONTROL_BY_DOMAIN;
-	bool news = status == 0 || (lists && !q->common.json);
-	if (!q->common.json || status != 0)
+	bool lists = q->asked.request.verb == CONTROL_LIST || q->asked.request.verb == CONTROL_BY_DOMAIN;
+	bool news = status == 0 || (lists && !q->asked.common.json);
+	if (!q->asked.common.json || status != 0)
 		say(news ? stdout : stderr, "%.*s", STR_ARG(text));
 }
 
-/* ---- options ---- */
+/* ---- what is done ---- */
 
-static int take_selector(struct queue *q, const char *name, const char *value)
+static int ask(struct queue *q)
 {
-	struct control_request *r = &q->request;
-	int64_t older_s;
-	if (strcmp(name, "--to") == 0)
-		r->to = str_of(value);
-	else if (strcmp(name, "--from") == 0)
-		r->from = value[0] != '\0' ? str_of(value) : STR("<>");
-	else if (strcmp(name, "--user") == 0)
-		r->user = str_of(value);
-	else if (strcmp(name, "--domain") == 0)
-		r->domain = str_of(value);
-	else if (strcmp(name, "--older") == 0 && value_duration(str_of(value), &older_s))
-		r->older_s = (uint64_t)older_s;
-	else
-		return -1;
-	return 2;
-}
-
-static bool is_selector(const char *word)
-{
-	static const char *const names[] = { "--to", "--from", "--user", "--domain", "--older" };
-	for (size_t i = 0; i < COUNT(names); i++)
-		if (strcmp(word, names[i]) == 0)
-			return true;
-	return false;
-}
-
-static int take_word(struct queue *q, int *words, const char *word)
-{
-	if (++*words == 2)
-		q->request.id = str_of(word);
-	if (*words == 1 && strcmp(word, "backup") == 0) {
-		q->backup = true;
-		return 1;
-	}
-	for (size_t i = 0; *words == 1 && i < COUNT(verbs); i++)
-		if (strcmp(word, verbs[i].name) == 0) {
-			q->request.verb = (uint64_t)verbs[i].verb;
-			return 1;
-		}
-	return *words == 2 ? 1 : -1;
-}
-
-/* How many words this option took; -1: it is wrong. */
-static int take_option(struct queue *q, int argc, char **argv, int at, int *words)
-{
-	int n = common_option(argc, argv, at, &q->common);
-	if (n != 0)
-		return n;
-	if (is_selector(argv[at]))
-		return at + 1 < argc ? take_selector(q, argv[at], argv[at + 1]) : -1;
-	if (strcmp(argv[at], "--body") == 0) {
-		q->request.body = 1;
-		return 1;
-	}
-	if (strcmp(argv[at], "--by") == 0 && at + 1 < argc && strcmp(argv[at + 1], "domain") == 0) {
-		q->by_domain = true;
-		return 2;
-	}
-	if (strcmp(argv[at], "--all") == 0) {
-		q->everything = true;
-		return 1;
-	}
-	return argv[at][0] == '-' ? -1 : take_word(q, words, argv[at]);
-}
-
-static bool names_something(const struct queue *q)
-{
-	const struct control_request *r = &q->request;
-	return r->id.n + r->to.n + r->from.n + r->user.n + r->domain.n > 0 || r->older_s > 0;
-}
-
-/* NULL: --by domain stands where it belongs. */
-static const char *by_domain_misused(struct queue *q)
-{
-	struct control_request *r = &q->request;
-	if (!q->by_domain)
-		return NULL;
-	if (q->backup || r->verb != CONTROL_LIST)
-		return "--by domain goes with `list`";
-	if (r->id.n + r->to.n + r->from.n + r->user.n > 0 || r->older_s > 0)
-		return "--by domain counts whole domains: --domain is the only selector that it takes";
-	r->verb = CONTROL_BY_DOMAIN;
-	r->body = q->everything;
-	return NULL;
-}
-
-static struct str nearest_verb(const char *word)
-{
-	struct str known[COUNT(verbs) + 1];
-	for (size_t i = 0; i < COUNT(verbs); i++)
-		known[i] = str_of(verbs[i].name);
-	known[COUNT(verbs)] = STR("backup");
-	return nearest_word(str_of(word), known, COUNT(known));
-}
-
-static int refuse(const char *word, bool is_verb)
-{
-	char text[256];
-	struct str near = is_verb ? nearest_verb(word) : STR_NONE;
-	if (near.n > 0)
-		snprintf(text, sizeof text, "there is no \"%.100s\"; did you mean \"%.*s\"?", word, STR_ARG(near));
-	else
-		snprintf(text, sizeof text, "\"%.100s\" is not understood here, or its value is missing or wrong", word);
-	return command_usage(&command_queue, text);
+	const struct queue_request *asked = &q->asked;
+	struct control_answers answers = { on_row, on_body, on_end, q };
+	if (asked->backup)
+		return queue_backup(&asked->common, asked->request.id);
+	if (asked->request.verb == CONTROL_VERIFY)
+		return queue_verify(&asked->common);
+	return asked->request.verb == CONTROL_HOLD ? queue_hold(&asked->common, &asked->request, &answers)
+	                                           : control_command(asked->common.conf_path, &asked->request, &answers);
 }
 
 static int run(int argc, char **argv)
 {
-	struct queue q = { .common = { DEFAULT_CONF_PATH, 0 } };
-	int words = 0;
-	for (int i = 1; i < argc;) {
+	struct queue q = { .asked.common.conf_path = DEFAULT_CONF_PATH };
+	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "--help") == 0) /* also after the verb */
 			return command_help(&command_queue);
-		int n = take_option(&q, argc, argv, i, &words);
-		if (n < 0)
-			return refuse(argv[i], words == 1 && argv[i][0] != '-');
-		i += n;
-	}
-	if (words == 0)
-		return command_usage(&command_queue, "what? list, show, retry, hold, release, bounce, remove, verify or backup");
-	const char *misused = by_domain_misused(&q);
-	if (misused != NULL)
-		return command_usage(&command_queue, misused);
-	if (q.backup)
-		return q.request.id.n > 0 ? queue_backup(&q.common, q.request.id)
-		                          : command_usage(&command_queue, "backup to which directory? it is made, or must be empty");
-	if (q.request.verb == CONTROL_VERIFY)
-		return !names_something(&q) ? queue_verify(&q.common)
-		                            : command_usage(&command_queue, "verify looks at the whole queue: no ID, no selector");
-	if (q.request.verb == CONTROL_SHOW && q.request.id.n == 0)
-		return command_usage(&command_queue, "show which message? name its ID");
-	for (size_t i = 0; i < COUNT(verbs); i++)
-		if ((uint64_t)verbs[i].verb == q.request.verb && verbs[i].needs_which && !names_something(&q) && !q.everything)
-			return command_usage(&command_queue, "which? name an ID or a selector, or say --all");
+	int status = queue_understand(argc, argv, &q.asked);
+	if (status != 0)
+		return status;
 	buf_init(&q.body, BODY_MAX);
-	struct control_answers answers = { on_row, on_body, on_end, &q };
-	int status = q.request.verb == CONTROL_HOLD ? queue_hold(&q.common, &q.request, &answers)
-	                                            : control_command(q.common.conf_path, &q.request, &answers);
+	status = ask(&q);
 	buf_fini(&q.body);
 	return status;
 }
@@ -442,7 +311,11 @@ const struct command command_queue = {
 	        "                    next_attempt, destination, sessions, allowed, ceiling, rate, rate_seconds, slowed_until, why\n"
 	        "  -c FILE           the configuration (default: " DEFAULT_CONF_PATH ")\n"
 	        "\n"
-	        "Several selectors must all match. Exit status 0; 1 if nothing matched; 69 if no server answers.\n",
+	        "A selector is given once; several must all match. An option's value that begins with \"--\" is given as --to=--value.\n"
+	        "retry, hold, release, bounce and remove print with --json what was done: action, recipients, complete. Ctrl-C leaves what\n"
+	        "has not been done yet as it is, and tells how far they came.\n"
+	        "\n"
+	        "Exit status 0; 1 if nothing matched; 69 if no server answers; 130 if Ctrl-C has ended it.\n",
 	.example = "  sealpost queue list --domain example.net --older 1h\n"
 	           "  sealpost queue list --by domain\n"
 	           "  sealpost queue retry --to jada@example.net\n",

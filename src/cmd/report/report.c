@@ -4,29 +4,44 @@
 
 #include <string.h>
 
+#include "base/arena.h"
+#include "cmd/arguments.h"
 #include "cmd/command.h"
 #include "cmd/control_client.h"
 #include "cmd/options.h"
+#include "mail/address.h"
+
+enum { ARENA_BYTES_MAX = 64 << 10 };
+
+static bool is_domain(struct str domain)
+{
+	struct arena *a = arena_new(ARENA_BYTES_MAX);
+	struct str ascii;
+	bool is = domain_to_ascii(domain, a, &ascii) == OK && domain_is_valid(ascii);
+	arena_free(&a);
+	return is;
+}
 
 static int run(int argc, char **argv)
 {
-	struct common_options common = { DEFAULT_CONF_PATH, 0 };
+	struct common_options common = { .conf_path = DEFAULT_CONF_PATH };
 	const char *domain = NULL, *received = NULL;
 	for (int i = 1; i < argc;) {
 		int n = common_option(argc, argv, i, &common);
 		if (n == 0 && argv[i][0] != '-' && domain == NULL) {
 			domain = argv[i];
 			n = 1;
-		} else if (n == 0 && strcmp(argv[i], "--received") == 0 && i + 1 < argc && received == NULL) {
-			received = argv[i + 1];
-			n = 2;
+		} else if (n == 0 && received == NULL) {
+			n = arguments_value(argc, argv, i, "--received", false, &received, &common.wrong);
 		}
 		if (n <= 0)
-			return command_usage(&command_report, "one DOMAIN or --received FILE|MAILDIR, --json or -c FILE is expected");
+			return command_usage(&command_report, common_wrong(&common, "one DOMAIN or --received FILE|MAILDIR, --json or -c FILE is expected"));
 		i += n;
 	}
 	if (received != NULL && domain != NULL)
 		return command_usage(&command_report, "either a DOMAIN, or --received: it sums the reports on all domains");
+	if (domain != NULL && !is_domain(str_of(domain)))
+		return arguments_wrong(&command_report, "\"%.200s\" is no domain: example.org is one", domain);
 	if (received != NULL)
 		return report_received(received, common.json != 0);
 	return report_waiting(common.conf_path, str_of(domain), common.json != 0);

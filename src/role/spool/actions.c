@@ -9,16 +9,16 @@
 
 enum {
 	ACT_AT_ONCE = 200,               /* recipients: with their commit, some ms */
-	TELL_MS = 5000,                  /* between two words that a long action goes on */
+	TELL_MS = 2000,                  /* between two words that a long action goes on */
 	ARENA_MAX = 64 << 20,
 };
 
-static const struct { const char *done; enum operator_action action; } actions[] = {
-	[CONTROL_RETRY] = { "due now", ACT_RETRY },
-	[CONTROL_HOLD] = { "held", ACT_HOLD },
-	[CONTROL_RELEASE] = { "released", ACT_RELEASE },
-	[CONTROL_BOUNCE] = { "returned to the sender", ACT_REMOVE },
-	[CONTROL_REMOVE] = { "removed", ACT_REMOVE },
+static const struct { const char *name, *done; enum operator_action action; } actions[] = {
+	[CONTROL_RETRY] = { "retry", "due now", ACT_RETRY },
+	[CONTROL_HOLD] = { "hold", "held", ACT_HOLD },
+	[CONTROL_RELEASE] = { "release", "released", ACT_RELEASE },
+	[CONTROL_BOUNCE] = { "bounce", "returned to the sender", ACT_REMOVE },
+	[CONTROL_REMOVE] = { "remove", "removed", ACT_REMOVE },
 };
 
 static bool was_made_due(const struct control_session *c, uint64_t number)
@@ -92,14 +92,27 @@ static fault bounce(struct control_session *c, struct store_rcpt *rows, size_t n
 	return s->store != NULL ? OK : F_STORE;
 }
 
+static void send_result(struct control_session *c, bool complete)
+{
+	json_t *o = json_object();
+	json_object_set_new(o, "action", json_string(actions[c->verb].name));
+	json_object_set_new(o, "recipients", json_integer((json_int_t)c->done));
+	json_object_set_new(o, "complete", json_boolean(complete));
+	control_send_row(c, o);
+}
+
 static void action_over(struct control_session *c, fault f)
 {
 	char said[160];
 	unsigned long long n = c->done;
+	send_result(c, f == OK && c->place.over);
 	if (f != OK) {
 		snprintf(said, sizeof said, "the queue's storage failed; see the log. Before that, %llu recipient%s %s", n, n == 1 ? " was" : "s were",
 		         actions[c->verb].done);
 		control_say_end(c, 1, said);
+	} else if (!c->place.over) {
+		snprintf(said, sizeof said, "stopped: %llu recipient%s %s, the rest was left as it is", n, n == 1 ? "" : "s", actions[c->verb].done);
+		control_say_end(c, CONTROL_STATUS_STOPPED, said);
 	} else if (c->rows == 0) {
 		control_nothing_matched(c);
 	} else {
@@ -113,7 +126,7 @@ static void tell_progress(struct control_session *c)
 {
 	int64_t now_ms = loop_now_ms(c->spool->loop);
 	if (c->told_ms == 0)
-		c->told_ms = now_ms;
+		c->told_ms = c->began_ms;
 	if (now_ms - c->told_ms < TELL_MS)
 		return;
 	c->told_ms = now_ms;
@@ -127,6 +140,10 @@ static void tell_progress(struct control_session *c)
 void control_act_some(struct control_session *c)
 {
 	struct spool *s = c->spool;
+	if (c->stop) {
+		action_over(c, OK);
+		return;
+	}
 	struct arena *a = arena_new(ARENA_MAX);
 	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ACT_AT_ONCE);
 	size_t n = 0;

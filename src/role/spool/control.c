@@ -355,7 +355,7 @@ static void explain(struct control_session *c)
 static void take_request(struct control_session *c, const struct control_request *m)
 {
 	static const char *const verbs[] = { "list", "show", "retry", "hold", "release", "bounce", "remove", "status",
-		                             "reload", "verify", "why", "explain", "report", "recall", "by-domain" };
+		                             "reload", "verify", "why", "explain", "report", "recall", "by-domain", "stop" };
 	struct spool *s = c->spool;
 	if (m->verb >= COUNT(verbs)) {
 		control_say_end(c, 2, "this server does not know the command: is it an older one?");
@@ -373,7 +373,9 @@ static void take_request(struct control_session *c, const struct control_request
 	log_event(LOG_CONTROL, LOG_Z("verb", verbs[c->verb]), LOG_S("id", m->id), LOG_S("to", m->to),
 	          LOG_S("from", m->from), LOG_S("user", m->user), LOG_S("domain", m->domain),
 	          LOG_U("older_s", m->older_s));
-	if (c->verb == CONTROL_STATUS || c->verb == CONTROL_RELOAD) {
+	if (c->verb == CONTROL_STOP) {
+		control_say_end(c, 2, "there is nothing to stop");
+	} else if (c->verb == CONTROL_STATUS || c->verb == CONTROL_RELOAD) {
 		ask_supervisor(c);
 	} else if (c->verb == CONTROL_EXPLAIN) {
 		explain(c);
@@ -414,6 +416,8 @@ static void on_control(void *owner, unsigned kind, const void *msg, int fd)
 	fd_close(&fd);
 	if (c->phase == AWAITING)
 		take_request(c, msg);
+	else if (((const struct control_request *)msg)->verb == CONTROL_STOP)
+		c->stop = true;
 }
 
 static void on_closed(void *owner, const char *reason)

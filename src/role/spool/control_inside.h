@@ -25,6 +25,7 @@ struct control_session {
 	enum control_verb verb;
 	struct store_selector which;
 	bool body;
+	bool stop;                       /* an action ends where it is */
 	struct store_place place;        /* of a list or an action */
 	uint64_t rows, done, offset, request;
 	int64_t told_ms;                 /* that an action goes on */

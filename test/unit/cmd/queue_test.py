@@ -37,6 +37,54 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.run_it("status", "now")[0], 2)
         self.assertEqual(self.run_it("reload", "--json")[0], 2)
 
+    def says(self, text, *words):
+        with self.subTest(words):
+            status, out, err = self.run_it(*words)
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn(text, err)
+
+    def test_a_selector_is_given_once(self):
+        for name in ("--to", "--from", "--user", "--domain"):
+            self.says(f"{name} is given twice", "queue", "remove", name, "a@b.example" if name != "--domain" else "b.example", name, "c")
+        self.says("--older is given twice", "queue", "list", "--older", "1h", "--older=2h")
+        self.says("one ID at a time", "queue", "remove", "abc", "def")
+
+    def test_no_option_is_another_ones_value(self):
+        for words in (["queue", "list", "--to"], ["queue", "remove", "--from"], ["queue", "list", "--user"], ["queue", "list", "--domain"],
+                      ["queue", "list", "--older"], ["explain", "a@b.example", "--from"]):
+            self.says(f"{words[-1]} wants a value, and --json looks like an option; a value that begins so is given as "
+                      f"{words[-1]}=--json", *words, "--json")
+            self.says(f"{words[-1]} wants a value", *words)
+        for words in (["queue", "list"], ["why", "abc"], ["status"], ["reload"], ["doctor"], ["report"], ["explain", "a@b.example"]):
+            self.says("-c wants a value, and --json looks like an option; a file that is called so is ./--json", *words, "-c", "--json")
+            self.says("-c wants a value", *words, "-c")
+        self.says("--domain wants a value, and -x looks", "queue", "list", "--domain", "-x")
+        self.says("--received wants a value, and --json looks", "report", "--received", "--json")
+        self.says("--server wants a value, and --to looks", "send", "--server", "--to", "a@b.example")
+        self.says("--days wants a value, and --json looks", "probe", "b.example", "--days", "--json")
+        for words in (["--to", "-x@b.example"], ["--to=--x@b.example"], ["--domain=-x"], ["--from="], ["--from", ""], ["--older=1h"]):
+            with self.subTest(words):  # then a server is asked
+                self.assertEqual(self.run_it("queue", "list", *words, "-c", str(self.conf))[0], 69)
+
+    def test_what_was_meant(self):
+        for words in (["dead.example"], ["@dead.example"], ["--domain", "@dead.example"], ["--to", "dead.example"]):
+            self.says("did you mean --domain dead.example?", "queue", "remove", *words)
+        for words in (["--to", "@dead.example"], ["--to", "*@dead.example"]):
+            self.says("for all recipients of a domain: --domain dead.example", "queue", "remove", *words)
+        for words in (["*.dead.example"], ["--domain", "*.dead.example"], ["*"]):
+            self.says("`sealpost queue list --by domain` shows them all", "queue", "remove", *words)
+        self.says("did you mean it with --to, or with --from?", "queue", "remove", "a@dead.example")
+        self.says("for an address there are --to and --from", "queue", "remove", "--domain", "a@dead.example")
+        self.says("did you mean --domain?", "queue", "list", "--domian", "dead.example")
+        self.says("--to, --from, --user, --domain, --older, --by domain", "queue", "list", "--zzzzzzzz")
+        self.says("counted --by domain, not by \"sender\"", "queue", "list", "--by", "sender")
+        self.says("such as 90s, 15m, 4h or 2d, not \"soon\"", "queue", "list", "--older", "soon")
+        self.says("there is --all", "queue", "remove", "--to", "")
+        self.says("list, show, retry, hold, release, bounce, remove, verify and backup are", "queue", "zzzzzzzz")
+        self.says("`sealpost queue list --domain dead.example`", "why", "dead.example")
+        for domain in ("b ad", "a..b", "-", "*.b.example", "jada@b.example"):
+            self.says("is no domain" if domain != "-" else "expected", "report", domain)
+
     def test_a_slip_of_the_pen(self):
         for words, meant in ((["queue", "lst"], "list"), (["queue", "backpu", "x"], "backup"), (["queue", "relase", "--all"], "release"),
                              (["queu", "list"], "queue"), (["exlpain"], "explain"), (["--vers"], None), (["rol"], None),

@@ -123,6 +123,67 @@ static void a_long_action_lets_mail_in(void **state)
 	assert_int_equal(rows(r, 2), 1); /* it came later than the command */
 }
 
+static void say_stop(void)
+{
+	h.ahead_ms += 3000;
+	channel_send(h.operator.channel, CONTROL_REQUEST, &(struct control_request){ .verb = CONTROL_STOP });
+}
+
+static void say_nothing(void)
+{
+	h.ahead_ms += 3000;
+}
+
+static void fill_1500(void)
+{
+	static const char *to[150];
+	char id[16];
+	for (size_t i = 0; i < COUNT(to); i++)
+		to[i] = "u@held.example";
+	for (unsigned i = 0; i < 10; i++) {
+		snprintf(id, sizeof id, "m%u", i);
+		house_fill(id, "a@x.example", to, 150, 0, 10, "x");
+	}
+	house_open("route {\n to held.example hold\n otherwise direct\n}\n");
+	settle_down();
+}
+
+/* It ends where it is, and says where that is. */
+static void a_long_action_can_be_stopped(void **state)
+{
+	(void)state;
+	fill_1500();
+	h.at_first_act = say_stop;
+	command(CONTROL_REMOVE, (struct store_selector){ .domain = STR("held.example") }, false);
+	static struct store_rcpt r[1501];
+	char said[120];
+	size_t left = rows(r, 1501);
+	assert_in_range(left, 900, 1300);
+	snprintf(said, sizeof said, "operator: row {\"action\":\"remove\",\"recipients\":%zu,\"complete\":false}\n", 1500 - left);
+	assert_true(was_heard(said));
+	snprintf(said, sizeof said, "operator: end 130 stopped: %zu recipients removed, the rest was left as it is\n", 1500 - left);
+	assert_true(was_heard(said));
+	command(CONTROL_STOP, everything, false);
+	assert_true(was_heard("operator: end 2 there is nothing to stop"));
+}
+
+static void a_long_action_tells_how_far_it_is(void **state)
+{
+	(void)state;
+	fill_1500();
+	h.at_first_act = say_nothing;
+	command(CONTROL_HOLD, (struct store_selector){ .domain = STR("held.example") }, false);
+	assert_true(was_heard("operator: row {\"action\":\"hold\",\"recipients\":0,\"complete\":true}\n"));
+	h.acts = 0;
+	h.at_first_act = say_nothing;
+	command(CONTROL_RELEASE, (struct store_selector){ .domain = STR("held.example") }, false);
+	assert_true(was_heard("operator: row {\"progress\":true,\"recipients\":"));
+	assert_true(was_heard("operator: row {\"action\":\"release\",\"recipients\":1500,\"complete\":true}\n"));
+	command(CONTROL_REMOVE, (struct store_selector){ .id = STR("none") }, false);
+	assert_true(was_heard("operator: row {\"action\":\"remove\",\"recipients\":0,\"complete\":true}\n"));
+	assert_true(was_heard("operator: end 1 nothing in the queue matches"));
+}
+
 static void send_two(void)
 {
 	send_letter(2, "a@x.example", "b@y.example", 0);
@@ -308,6 +369,8 @@ int main(void)
 		OPEN(what_is_remembered_is_told),
 		PREPARED(a_long_list_comes_whole),
 		PREPARED(a_long_action_lets_mail_in),
+		PREPARED(a_long_action_can_be_stopped),
+		PREPARED(a_long_action_tells_how_far_it_is),
 		PREPARED(a_queue_that_is_held_lets_mail_in),
 		PREPARED(a_long_retry_tries_one),
 		OPEN(an_operator_who_stays_is_hung_up_on),

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: ISC */
+/* cmd/arguments_value.c -- an option and its value, for commands that go through their words themselves. */
+#include "cmd/arguments.h"
+
+#include <string.h>
+
+bool argument_is_option(const char *word, bool may_dash)
+{
+	return word[0] == '-' && word[1] != '\0' && (word[1] == '-' || !may_dash);
+}
+
+void argument_missing(struct why *wrong, const char *name, const char *next)
+{
+	if (next == NULL)
+		(void)why_say(wrong, F_SYNTAX, "%s wants a value", name);
+	else if (name[1] == '-')
+		(void)why_say(wrong, F_SYNTAX, "%s wants a value, and %.100s looks like an option; a value that begins so is given as %s=%.100s", name,
+		              next, name, next);
+	else
+		(void)why_say(wrong, F_SYNTAX, "%s wants a value, and %.100s looks like an option; a file that is called so is ./%.100s", name, next, next);
+}
+
+int arguments_value(int argc, char **argv, int at, const char *name, bool may_dash, const char **value_out, struct why *wrong)
+{
+	size_t n = strlen(name);
+	if (name[1] == '-' && strncmp(argv[at], name, n) == 0 && argv[at][n] == '=') {
+		*value_out = argv[at] + n + 1;
+		return 1;
+	}
+	if (strcmp(argv[at], name) != 0)
+		return 0;
+	const char *next = at + 1 < argc ? argv[at + 1] : NULL;
+	if (next == NULL || argument_is_option(next, may_dash)) {
+		argument_missing(wrong, name, next);
+		return -1;
+	}
+	*value_out = next;
+	return 2;
+}
