@@ -100,11 +100,44 @@ void smtp_server_refuse(struct smtp_server *s, enum smtp_say what)
 		smtp_server_say(s, what);
 }
 
-struct smtp_event *smtp_server_push(struct smtp_server *s, enum smtp_event_kind kind)
+void smtp_server_push(struct smtp_server *s, enum smtp_event_kind kind)
 {
 	check(s->n_events < COUNT(s->events));
-	struct smtp_event *e = &s->events[s->n_events++];
-	*e = (struct smtp_event){ .kind = kind };
+	s->events[s->n_events++] = (unsigned char)kind;
+}
+
+static bool is_waiting(const struct smtp_server *s, enum smtp_event_kind kind)
+{
+	return memchr(s->events, (int)kind, s->n_events) != NULL;
+}
+
+/* Ten thousand idle sessions shall not each have room for several long ones: no two that say something wait together. */
+struct smtp_event *smtp_server_tell(struct smtp_server *s, enum smtp_event_kind kind)
+{
+	check(!is_waiting(s, s->told.kind));
+	smtp_server_push(s, kind);
+	s->told = (struct smtp_event){ .kind = kind };
+	return &s->told;
+}
+
+void smtp_server_pass_on(struct smtp_server *s, struct str bytes)
+{
+	if (bytes.n == 0)
+		return;
+	check(!is_waiting(s, SMTP_BODY));
+	smtp_server_push(s, SMTP_BODY);
+	s->piece = bytes;
+}
+
+static struct smtp_event take_event(struct smtp_server *s)
+{
+	struct smtp_event e = { .kind = (enum smtp_event_kind)s->events[0] };
+	if (e.kind == SMTP_BODY)
+		e.u.body = s->piece;
+	else if (e.kind == s->told.kind)
+		e = s->told;
+	s->n_events--;
+	memmove(&s->events[0], &s->events[1], s->n_events * sizeof s->events[0]);
 	return e;
 }
 
@@ -137,7 +170,7 @@ void smtp_server_reset(struct smtp_server *s, bool tell)
 	s->rcpts = 0;
 	s->chunked = false;
 	if (tell)
-		(void)smtp_server_push(s, SMTP_RESET);
+		smtp_server_push(s, SMTP_RESET);
 }
 
 static void greeting(struct smtp_server *s)
@@ -159,7 +192,7 @@ static bool strange_beginning(struct smtp_server *s)
 	if (in.n == 0)
 		return false;
 	if (!s->heard && !s->tls && in.p[0] == 0x16) {
-		smtp_server_push(s, SMTP_WRONG_PROTOCOL)->u.protocol = SMTP_PROTOCOL_TLS;
+		smtp_server_tell(s, SMTP_WRONG_PROTOCOL)->u.protocol = SMTP_PROTOCOL_TLS;
 		smtp_server_end(s, SAY_NOT_TLS_PORT);
 		return true;
 	}
@@ -220,7 +253,7 @@ static void expire(struct smtp_server *s)
 	if (s->now_ms < smtp_server_deadline_ms(s))
 		return;
 	bool content = s->phase == PHASE_DATA || s->phase == PHASE_CHUNK || s->state == SMTP_IN_BDAT;
-	(void)smtp_server_push(s, SMTP_TIMED_OUT);
+	smtp_server_push(s, SMTP_TIMED_OUT);
 	smtp_server_end(s, content ? SAY_TOO_SLOW : session_is_over(s) ? SAY_SESSION_OVER : SAY_TIMED_OUT);
 }
 
@@ -281,9 +314,7 @@ bool smtp_server_next(struct smtp_server *s, struct smtp_event *out)
 		if (s->n_events == 0)
 			return false;
 	}
-	*out = s->events[0];
-	s->n_events--;
-	memmove(&s->events[0], &s->events[1], s->n_events * sizeof s->events[0]);
+	*out = take_event(s);
 	return true;
 }
 

@@ -20,19 +20,13 @@ static void lose(struct smtp_server *s, enum smtp_say why)
 	s->content.lost = true;
 	s->lost_say = why;
 	if (why == SAY_BARE_IN_TEXT)
-		(void)smtp_server_push(s, SMTP_SMUGGLING);
-	(void)smtp_server_push(s, SMTP_RESET);
+		smtp_server_push(s, SMTP_SMUGGLING);
+	smtp_server_push(s, SMTP_RESET);
 }
 
 static enum smtp_say why_lost(enum content_result result)
 {
 	return result == CONTENT_BARE ? SAY_BARE_IN_TEXT : result == CONTENT_LONG_LINE ? SAY_TEXT_LINE : SAY_NOTHING;
-}
-
-static void pass_on(struct smtp_server *s, struct str bytes)
-{
-	if (bytes.n > 0)
-		smtp_server_push(s, SMTP_BODY)->u.body = bytes;
 }
 
 /* As many pieces of content as lie in a row, the stuffed dots between them squeezed out: an event for each line
@@ -77,7 +71,7 @@ static enum content_result take_content(struct smtp_server *s, struct str *in)
 		uint64_t over = s->content.bytes - max;
 		out.n = over < out.n ? out.n - (size_t)over : 0;
 	}
-	pass_on(s, out);
+	smtp_server_pass_on(s, out);
 	if (too_big)
 		lose(s, SAY_TOO_BIG);
 	else if (why_lost(result) != SAY_NOTHING)
@@ -87,7 +81,7 @@ static enum content_result take_content(struct smtp_server *s, struct str *in)
 
 static void ask_end(struct smtp_server *s)
 {
-	struct smtp_event *e = smtp_server_push(s, SMTP_BODY_END);
+	struct smtp_event *e = smtp_server_tell(s, SMTP_BODY_END);
 	e->u.end.size_bytes = s->content.bytes;
 	e->u.end.body = s->content.eight_bit ? BODY_8BIT : s->mail.body;
 	e->u.end.answers_due = s->answers_due = s->conf.lmtp ? s->rcpts : 1;
@@ -143,7 +137,7 @@ static bool end_chunk(struct smtp_server *s)
 	struct str out;
 	if (!s->chunk_refused && s->chunk_last) {
 		enum content_result result = content_finish(&s->content, &out);
-		pass_on(s, out);
+		smtp_server_pass_on(s, out);
 		if (result != CONTENT_BARE) {
 			ask_end(s);
 			return true;

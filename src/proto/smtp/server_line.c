@@ -8,7 +8,7 @@
 
 static void smuggling(struct smtp_server *s)
 {
-	(void)smtp_server_push(s, SMTP_SMUGGLING);
+	smtp_server_push(s, SMTP_SMUGGLING);
 }
 
 /* A login does not outlive a line that is none. */
@@ -16,7 +16,7 @@ static void leave_auth(struct smtp_server *s)
 {
 	if (s->phase != PHASE_AUTH)
 		return;
-	(void)smtp_server_push(s, SMTP_AUTH_CANCELLED);
+	smtp_server_push(s, SMTP_AUTH_CANCELLED);
 	s->phase = PHASE_COMMAND;
 }
 
@@ -105,7 +105,7 @@ static void command_hello(struct smtp_server *s, struct str argument, bool exten
 	}
 	if (smtp_server_idles(s))
 		return;
-	struct smtp_event *e = smtp_server_push(s, SMTP_HELLO);
+	struct smtp_event *e = smtp_server_tell(s, SMTP_HELLO);
 	e->u.hello.name = name;
 	e->u.hello.extended = extended;
 	smtp_server_ask(s, extended ? ASKED_EHLO : ASKED_HELO);
@@ -118,7 +118,7 @@ static void command_starttls(struct smtp_server *s)
 	} else if (!s->conf.starttls) {
 		smtp_server_refuse(s, SAY_NO_TLS);
 	} else {
-		(void)smtp_server_push(s, SMTP_STARTTLS);
+		smtp_server_push(s, SMTP_STARTTLS);
 		smtp_server_ask(s, ASKED_STARTTLS);
 	}
 }
@@ -146,7 +146,7 @@ static void command_auth(struct smtp_server *s, struct str argument)
 		smtp_server_refuse(s, wrong);
 		return;
 	}
-	*smtp_server_push(s, SMTP_AUTH) = e;
+	*smtp_server_tell(s, SMTP_AUTH) = e;
 	smtp_server_ask(s, ASKED_AUTH);
 }
 
@@ -173,7 +173,7 @@ static void command_mail(struct smtp_server *s, struct str argument)
 	}
 	s->mail.smtputf8 = e.u.mail.params.smtputf8;
 	s->mail.body = e.u.mail.params.body;
-	*smtp_server_push(s, SMTP_MAIL) = e;
+	*smtp_server_tell(s, SMTP_MAIL) = e;
 	smtp_server_ask(s, ASKED_MAIL);
 }
 
@@ -188,7 +188,7 @@ static void command_rcpt(struct smtp_server *s, struct str argument)
 	} else if (s->rcpts >= s->conf.rcpts_max) {
 		smtp_server_say(s, SAY_TOO_MANY_RCPTS); /* the client's good right to try: no error */
 	} else {
-		*smtp_server_push(s, SMTP_RCPT) = e;
+		*smtp_server_tell(s, SMTP_RCPT) = e;
 		smtp_server_ask(s, ASKED_RCPT);
 	}
 }
@@ -196,7 +196,7 @@ static void command_rcpt(struct smtp_server *s, struct str argument)
 static void ask_begin(struct smtp_server *s, bool chunked)
 {
 	s->chunked = chunked;
-	smtp_server_push(s, SMTP_DATA_BEGIN)->u.begin.chunked = chunked;
+	smtp_server_tell(s, SMTP_DATA_BEGIN)->u.begin.chunked = chunked;
 	smtp_server_ask(s, ASKED_BEGIN);
 }
 
@@ -279,7 +279,7 @@ static void run(struct smtp_server *s, const struct smtp_command *c, struct str 
 		smtp_server_refuse(s, SAY_NO_EXPN);
 		break;
 	case VERB_QUIT:
-		(void)smtp_server_push(s, SMTP_QUIT);
+		smtp_server_push(s, SMTP_QUIT);
 		smtp_server_end(s, SAY_BYE);
 		break;
 	case VERB_BDAT:
@@ -300,7 +300,7 @@ static void command_line(struct smtp_server *s, struct str line, size_t whole)
 		smuggling(s);
 
 	if (c->verb == VERB_HTTP) {
-		smtp_server_push(s, SMTP_WRONG_PROTOCOL)->u.protocol = SMTP_PROTOCOL_HTTP;
+		smtp_server_tell(s, SMTP_WRONG_PROTOCOL)->u.protocol = SMTP_PROTOCOL_HTTP;
 		smtp_server_end(s, SAY_NOT_HTTP);
 		return;
 	}
@@ -339,7 +339,7 @@ static void auth_line(struct smtp_server *s, struct str line)
 {
 	s->must_wait = true;
 	if (smtp_server_input(s).n > 0) {
-		(void)smtp_server_push(s, SMTP_AUTH_CANCELLED);
+		smtp_server_push(s, SMTP_AUTH_CANCELLED);
 		smtp_server_end(s, SAY_TOO_EARLY);
 		return;
 	}
@@ -350,7 +350,7 @@ static void auth_line(struct smtp_server *s, struct str line)
 		smtp_server_refuse(s, wrong);
 		return;
 	}
-	smtp_server_push(s, SMTP_AUTH_STEP)->u.response = response;
+	smtp_server_tell(s, SMTP_AUTH_STEP)->u.response = response;
 	smtp_server_ask(s, ASKED_AUTH);
 }
 

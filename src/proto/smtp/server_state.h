@@ -39,8 +39,10 @@ struct smtp_server {
 	enum smtp_state state;
 	enum smtp_question asked;
 	size_t answers_due;
-	struct smtp_event events[4]; /* not yet taken */
+	unsigned char events[4]; /* the kinds of those not yet taken ... */
 	size_t n_events;
+	struct smtp_event told; /* ... what the one among them says that says anything, and has its kind ... */
+	struct str piece;       /* ... but for a BODY: that may come together with its end */
 
 	int64_t now_ms, started_ms, since_ms, data_since_ms;
 	int64_t pace_since_ms;  /* since then, pace_bytes of the message have come */
@@ -73,7 +75,9 @@ void smtp_server_put(struct smtp_server *s, struct smtp_reply reply);
 void smtp_server_say(struct smtp_server *s, enum smtp_say what);
 void smtp_server_refuse(struct smtp_server *s, enum smtp_say what); /* say, and count it as an error */
 void smtp_server_end(struct smtp_server *s, enum smtp_say last_word); /* SAY_NOTHING: in silence */
-struct smtp_event *smtp_server_push(struct smtp_server *s, enum smtp_event_kind kind);
+void smtp_server_push(struct smtp_server *s, enum smtp_event_kind kind); /* one that says nothing */
+struct smtp_event *smtp_server_tell(struct smtp_server *s, enum smtp_event_kind kind); /* any other, but BODY: to be filled */
+void smtp_server_pass_on(struct smtp_server *s, struct str bytes); /* BODY */
 void smtp_server_ask(struct smtp_server *s, enum smtp_question question);
 void smtp_server_reset(struct smtp_server *s, bool tell);
 bool smtp_server_idles(struct smtp_server *s); /* counts; true if that was one too many, and the session has ended */
