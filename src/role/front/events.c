@@ -216,7 +216,6 @@ void session_ask_again(struct session *s)
 static void mail(struct session *s, const struct smtp_event *e)
 {
 	struct front *f = s->front;
-	struct intake *l = &s->letter;
 	if (f->spool == NULL) {
 		smtp_server_answer(s->smtp, LATER_REPLY);
 		return;
@@ -225,14 +224,12 @@ static void mail(struct session *s, const struct smtp_event *e)
 		smtp_server_answer(s->smtp, no_room(s));
 		return;
 	}
-	intake_reset(s);
-	l->arena = arena_new(ENVELOPE_BYTES_MAX);
+	struct intake *l = intake_new(s);
 	bool kept = keep_address(l->arena, &e->u.mail.address, &l->sender);
 	check(kept); /* an address and its ENVID, in a megabyte */
 	l->sender_text = address_text(&l->sender, l->arena);
 	l->params = e->u.mail.params;
 	l->params.envid = arena_copy(l->arena, e->u.mail.params.envid);
-	l->last_rcpt = &l->rcpts;
 	if (!sender_is_judged(s) || address_is_null(&l->sender)) {
 		smtp_server_answer_ok(s->smtp);
 		return;
@@ -263,12 +260,12 @@ static void on_sender(struct front *f, const struct keeper_sender *m)
 		session_pump(s);
 	} else if (m->allowed == 1) {
 		if (!s->sender_asked_before)
-			session_keep_own(s, s->letter.sender_text);
+			session_keep_own(s, s->letter->sender_text);
 		smtp_server_answer_ok(s->smtp);
 		session_pump(s);
 	} else {
 		struct smtp_reply no = REPLY(553, 5, 7, 1, STR("This sender address is not yours"));
-		refused(s, "MAIL", s->letter.sender_text, no);
+		refused(s, "MAIL", s->letter->sender_text, no);
 		answer_client(s, no);
 	}
 }
@@ -278,16 +275,16 @@ static void on_sender(struct front *f, const struct keeper_sender *m)
 /* The domain of the recipient in hand as the configuration has it; STR_NONE: there is none, or it is not valid. */
 static struct str asked_domain(const struct session *s)
 {
-	const struct address *a = &s->letter.asked_address;
+	const struct address *a = &s->letter->asked_address;
 	struct str ascii = a->domain;
-	return a->literal || domain_to_ascii(a->domain, s->letter.arena, &ascii) == OK ? ascii : STR_NONE;
+	return a->literal || domain_to_ascii(a->domain, s->letter->arena, &ascii) == OK ? ascii : STR_NONE;
 }
 
 static void rcpt_remote(struct session *s);
 
 static void rcpt(struct session *s, const struct smtp_event *e)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	struct rcpt *r = arena_try_alloc(l->arena, sizeof *r);
 	struct str text = address_text(&e->u.rcpt.address, l->arena);
 	struct str orcpt = arena_try_copy(l->arena, e->u.rcpt.params.orcpt);
@@ -314,7 +311,7 @@ static void rcpt(struct session *s, const struct smtp_event *e)
 
 static bool add_target(struct session *s, struct str address)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	struct target *t = arena_try_alloc(l->arena, sizeof *t);
 	struct str copy = arena_try_copy(l->arena, address);
 	if (t == NULL || copy.p == NULL)
@@ -328,12 +325,12 @@ static void on_target(struct front *f, const struct keeper_rcpt_target *m)
 {
 	struct session *s = session_that_asked(f, m->request);
 	if (s != NULL && s->asked == ASK_RCPT && !add_target(s, m->address))
-		s->letter.too_many_targets = true;
+		s->letter->too_many_targets = true;
 }
 
 static void rcpt_taken(struct session *s)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	if (l->too_many_targets || (l->asked_rcpt->targets == NULL && !add_target(s, l->asked_rcpt->original))) {
 		l->too_many_targets = false;
 		answer_client(s, REPLY(452, 4, 5, 3, STR("Too many recipients for one message")));
@@ -361,14 +358,14 @@ static void rcpt_refused(struct session *s, struct smtp_reply reply)
 		reply = REPLY(421, 4, 7, 0, STR("Too many recipients that are not here: closing, try again later"));
 	if (n > REFUSALS_FREE)
 		delay_ms = (n - REFUSALS_FREE) * REFUSALS_DELAY_MS;
-	refused(s, "RCPT", s->letter.asked_rcpt->original, reply);
+	refused(s, "RCPT", s->letter->asked_rcpt->original, reply);
 	answer_later(s, reply, delay_ms < REFUSALS_DELAY_MAX_MS ? delay_ms : REFUSALS_DELAY_MAX_MS);
 }
 
 /* Not our domain: whoever may relay gets the route's decision. */
 static void rcpt_remote(struct session *s)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	if (!may_relay(s)) {
 		rcpt_refused(s, REPLY(550, 5, 7, 1,
 		                      STR("Relaying is not allowed here: log in at port 465 or 587 to send mail onwards")));
@@ -394,8 +391,8 @@ static void rcpt_verify(struct session *s)
 		answer_client(s, LATER_REPLY);
 		return;
 	}
-	struct front_verify m = { .request = session_ask(s, ASK_VERIFY), .address = s->letter.asked_rcpt->original,
-		                  .sender = s->letter.sender_text };
+	struct front_verify m = { .request = session_ask(s, ASK_VERIFY), .address = s->letter->asked_rcpt->original,
+		                  .sender = s->letter->sender_text };
 	channel_send(f->spool, FRONT_VERIFY, &m);
 }
 

@@ -250,7 +250,7 @@ static void all_in_vain(struct front *f, bool keeper)
 			continue;
 		if (keeper)
 			session_ask_again(s);
-		if (!keeper && s->letter.txn != 0) {
+		if (!keeper && s->letter != NULL && s->letter->txn != 0) {
 			intake_spool_lost(s);
 			session_pump(s);
 		} else if (keeper ? of_keeper : s->asked == ASK_VERIFY) {

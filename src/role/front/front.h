@@ -185,8 +185,9 @@ enum intake_phase {
 	INTAKE_REFUSED,    /* the rest is read and dropped; `refusal` is the answer at the end */
 };
 
+/* From MAIL to the end of its letter: an idle session has none. */
 struct intake {
-	struct arena *arena;            /* envelope; NULL between two transactions */
+	struct arena *arena;            /* envelope */
 	struct address sender;
 	struct str sender_text;
 	struct mail_params params;
@@ -279,7 +280,7 @@ struct session {
 	int64_t late_until_ms;
 	struct smtp_reply late_reply;   /* its text is kept */
 
-	struct intake letter;
+	struct intake *letter;          /* NULL between two transactions */
 };
 
 /* front.c */
@@ -344,6 +345,7 @@ void session_ask_again(struct session *s);                     /* it may no long
 struct smtp_reply front_reply(uint64_t code, struct str status, struct str text); /* a neighbour's words */
 
 /* intake.c */
+struct intake *intake_new(struct session *s);   /* for a transaction that begins; what was there goes, as with: */
 void intake_reset(struct session *s);           /* tells the spool, forgets everything */
 void intake_begin(struct session *s);           /* DATA_BEGIN */
 bool intake_takes_more(const struct session *s);

@@ -6,6 +6,7 @@
  * message may be refused for it. The rest passes through. The client's 250 is the spool's STORED.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -29,35 +30,47 @@ static bool is_submission(const struct session *s)
 
 /* ---- the end of a letter ---- */
 
+struct intake *intake_new(struct session *s)
+{
+	intake_reset(s);
+	s->letter = NEW(struct intake);
+	s->letter->arena = arena_new(ENVELOPE_BYTES_MAX);
+	s->letter->last_rcpt = &s->letter->rcpts;
+	return s->letter;
+}
+
 static void forget(struct session *s)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
+	s->letter = NULL;
 	if (l->txn != 0)
 		(void)map_remove_u64(s->front->asks, l->txn);
 	buf_fini(&l->header);
 	str_release(&l->refusal.text);
 	arena_free(&l->arena);
-	*l = (struct intake){ 0 };
+	free(l);
 }
 
 /* Whatever the spool has of it is void. */
 void intake_reset(struct session *s)
 {
-	if (s->letter.txn != 0 && s->front->spool != NULL)
-		channel_send(s->front->spool, FRONT_ABORT, &(struct front_abort){ .txn = s->letter.txn });
+	if (s->letter == NULL)
+		return;
+	if (s->letter->txn != 0 && s->front->spool != NULL)
+		channel_send(s->front->spool, FRONT_ABORT, &(struct front_abort){ .txn = s->letter->txn });
 	forget(s);
 }
 
 static void answer_all(struct session *s, struct smtp_reply reply)
 {
-	for (size_t n = s->letter.answers_due; n > 0; n--)
+	for (size_t n = s->letter->answers_due; n > 0; n--)
 		smtp_server_answer(s->smtp, reply);
 }
 
 /* The rest of the message is read to its end, which is when the client listens. */
 void intake_refuse(struct session *s, struct smtp_reply reply)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	log_event(LOG_REFUSED, LOG_U("connection", s->number), LOG_S("client", s->client), LOG_S("user", s->user),
 	          LOG_S("from", l->sender_text), LOG_U("code", reply.code), LOG_S("reason", reply.text));
 	if (l->phase == INTAKE_NONE) { /* DATA waits for its answer */
@@ -89,13 +102,13 @@ static struct str with_word(const struct session *s)
 {
 	/* Who has used STARTTLS has said EHLO, though HELO may have followed: RFC 3848 knows no "SMTPS". */
 	return trace_with(s->kind == LISTEN_LMTP, s->extended || s->tls != NULL, s->tls != NULL,
-	                  smtp_server_logged_in(s->smtp), s->letter.params.smtputf8);
+	                  smtp_server_logged_in(s->smtp), s->letter->params.smtputf8);
 }
 
 /* RFC 3461 5.2.7.3 (c): who is expanded to several is told of at once, and success no more of those. */
 static void send_rcpt(struct session *s, const struct rcpt *r)
 {
-	struct front_rcpt m = { .txn = s->letter.txn, .original = r->original, .notify = r->notify, .orcpt = r->orcpt };
+	struct front_rcpt m = { .txn = s->letter->txn, .original = r->original, .notify = r->notify, .orcpt = r->orcpt };
 	bool several = r->targets != NULL && r->targets->next != NULL;
 	if (several && (r->notify & NOTIFY_SUCCESS) != 0) {
 		m.address = r->original;
@@ -113,7 +126,7 @@ static void send_rcpt(struct session *s, const struct rcpt *r)
 
 static void send_envelope(struct session *s)
 {
-	const struct intake *l = &s->letter;
+	const struct intake *l = s->letter;
 	struct front_begin begin = {
 		.txn = l->txn,
 		.sender = l->sender_text,
@@ -136,7 +149,7 @@ static void send_envelope(struct session *s)
 void intake_begin(struct session *s)
 {
 	struct front *f = s->front;
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	if (f->spool == NULL) {
 		intake_refuse(s, REPLY(451, 4, 3, 0, STR(LATER_TEXT)));
 		return;
@@ -155,7 +168,7 @@ void intake_begin(struct session *s)
 
 static void send_chunk(struct session *s, struct str bytes)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	l->sent_bytes += bytes.n;
 	l->ahead_bytes += bytes.n;
 	while (bytes.n > 0) {
@@ -169,13 +182,13 @@ static void send_chunk(struct session *s, struct str bytes)
 static bool is_stalled(const struct session *s)
 {
 	const struct front *f = s->front;
-	return s->letter.txn != 0 && f->spool != NULL && channel_backlog(f->spool) >= FRONT_UNSENT_MAX;
+	return s->letter != NULL && s->letter->txn != 0 && f->spool != NULL && channel_backlog(f->spool) >= FRONT_UNSENT_MAX;
 }
 
 bool intake_takes_more(const struct session *s)
 {
-	const struct intake *l = &s->letter;
-	return l->phase != INTAKE_CHECKING && l->ahead_bytes <= AHEAD_BYTES_MAX && !is_stalled(s);
+	const struct intake *l = s->letter;
+	return l == NULL || (l->phase != INTAKE_CHECKING && l->ahead_bytes <= AHEAD_BYTES_MAX && !is_stalled(s));
 }
 
 /* The spool owes an answer only to whom it has read from: the others look by themselves. */
@@ -208,7 +221,7 @@ void intake_go_on(void *front)
 
 static void finish(struct session *s)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	struct front_finish m = { .txn = l->txn, .size_bytes = l->sent_bytes, .body = l->body,
 	                          .tls_tag = l->params.tls_tag };
 	/* The answer comes under the letter's own number. */
@@ -222,7 +235,7 @@ static void finish(struct session *s)
 
 static fault put_received(struct session *s, struct buf *out)
 {
-	const struct intake *l = &s->letter;
+	const struct intake *l = s->letter;
 	int64_t wall_s = clock_wall_s();
 	struct trace_facts facts = {
 		.helo = s->helo,
@@ -261,7 +274,7 @@ static fault put_missing(struct session *s, const struct header_facts *facts, st
 /* What goes before the message, then the message so far. */
 static void send_header(struct session *s)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	struct header_facts facts;
 	struct buf prefix;
 	header_facts_read(buf_view(&l->header), &facts);
@@ -284,7 +297,7 @@ static void send_header(struct session *s)
 
 static void ask_next_sender(struct session *s)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	while (l->checked < l->n_checks && session_owns(s, l->checks[l->checked]))
 		l->checked++;
 	if (l->checked == l->n_checks) {
@@ -303,7 +316,7 @@ static void ask_next_sender(struct session *s)
 
 void intake_sender_judged(struct session *s, bool allowed)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	l->checked++;
 	if (allowed)
 		ask_next_sender(s);
@@ -314,7 +327,7 @@ void intake_sender_judged(struct session *s, bool allowed)
 /* Appends the addresses of one field to the checks. A bare name is one of our own domain. */
 static fault take_senders(struct session *s, struct str value)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	struct address found[FROM_ADDRESSES_MAX];
 	size_t n;
 	TRY(header_addresses(value, l->arena, found, FROM_ADDRESSES_MAX, &n));
@@ -355,7 +368,7 @@ static bool had_it_already(const struct session *s, const struct header_facts *f
 {
 	if (facts->delivered_tos == 0 || is_submission(s))
 		return false;
-	for (const struct rcpt *r = s->letter.rcpts; r != NULL; r = r->next)
+	for (const struct rcpt *r = s->letter->rcpts; r != NULL; r = r->next)
 		for (const struct target *t = r->targets; t != NULL; t = t->next)
 			if (!header_was_delivered_to(block, t->address))
 				return false;
@@ -372,7 +385,7 @@ static void take_tag(struct intake *l, const struct header_facts *facts)
 /* The header block is whole, or the message has ended within it. */
 static void header_whole(struct session *s)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	struct header_facts facts;
 	struct str block = str_sub(buf_view(&l->header), 0, l->header_bytes);
 	header_facts_read(block, &facts);
@@ -409,7 +422,7 @@ static bool find_end(const struct intake *l, size_t before, size_t *length)
 
 void intake_body(struct session *s, struct str bytes)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	if (l->phase == INTAKE_BODY)
 		send_chunk(s, bytes);
 	if (l->phase != INTAKE_HEADER)
@@ -426,7 +439,7 @@ void intake_body(struct session *s, struct str bytes)
 
 void intake_end(struct session *s, const struct smtp_event *e)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	l->ended = true;
 	l->body = e->u.end.body;
 	l->answers_due = e->u.end.answers_due;
@@ -445,7 +458,7 @@ void intake_end(struct session *s, const struct smtp_event *e)
 
 static void begun(struct session *s, const struct spool_begun *m)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	if (s->asked != ASK_BEGIN)
 		return;
 	s->asked = ASK_NOTHING; /* the number stays with the letter */
@@ -457,13 +470,13 @@ static void begun(struct session *s, const struct spool_begun *m)
 
 static void taken(struct session *s, uint64_t bytes)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	l->ahead_bytes -= bytes < l->ahead_bytes ? bytes : l->ahead_bytes;
 }
 
 static void stored(struct session *s)
 {
-	struct intake *l = &s->letter;
+	struct intake *l = s->letter;
 	char text[96];
 	if (s->asked != ASK_FINISH)
 		return;
@@ -482,9 +495,9 @@ static void spool_refused(struct session *s, const struct spool_refused *m)
 	struct smtp_reply reply = front_reply(m->code, m->status, m->text);
 	if (s->asked == ASK_BEGIN || s->asked == ASK_FINISH)
 		s->asked = ASK_NOTHING;
-	(void)map_remove_u64(s->front->asks, s->letter.txn);
-	s->letter.txn = 0; /* the spool has forgotten it already */
-	s->letter.ahead_bytes = 0;
+	(void)map_remove_u64(s->front->asks, s->letter->txn);
+	s->letter->txn = 0; /* the spool has forgotten it already */
+	s->letter->ahead_bytes = 0;
 	if (s->asked == ASK_HEADER_SENDER)
 		session_forget_ask(s);
 	intake_refuse(s, reply);
@@ -494,7 +507,7 @@ void intake_on_spool(struct front *f, unsigned kind, const void *msg)
 {
 	uint64_t txn = *(const uint64_t *)msg; /* the first field of all four */
 	struct session *s = session_that_asked(f, txn);
-	if (s == NULL || s->letter.txn != txn)
+	if (s == NULL || s->letter == NULL || s->letter->txn != txn)
 		return;
 	switch (kind) {
 	case SPOOL_BEGUN:
@@ -518,8 +531,8 @@ void intake_on_spool(struct front *f, unsigned kind, const void *msg)
 /* The spool is gone, and with it whatever it had not stored. */
 void intake_spool_lost(struct session *s)
 {
-	struct intake *l = &s->letter;
-	if (l->txn == 0)
+	struct intake *l = s->letter;
+	if (l == NULL || l->txn == 0)
 		return;
 	if (s->asked == ASK_BEGIN || s->asked == ASK_FINISH || s->asked == ASK_HEADER_SENDER)
 		session_forget_ask(s);
