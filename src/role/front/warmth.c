@@ -47,6 +47,7 @@ static void keep_half(struct session *s)
 
 static void drop_half(struct session *s)
 {
+	check(s != NULL); /* there are more than may be */
 	if (s->held_back || link_used(&s->in_stalled) || s->asked != ASK_NOTHING) { /* it waits for us, not we for it */
 		leave(s);
 		return;
