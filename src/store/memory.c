@@ -282,6 +282,12 @@ static struct note *note_to_go(struct store *s, struct str prefix, uint64_t *n_o
 	return first;
 }
 
+static bool memory_rest(struct store *s)
+{
+	(void)s;
+	return false;
+}
+
 static fault memory_trim(struct store *s, struct str prefix, uint64_t most, uint64_t bytes_max, uint64_t *gone_out)
 {
 	uint64_t n, bytes;
@@ -378,6 +384,7 @@ const struct store_ops store_memory = {
 	.glance = memory_glance,
 	.space = memory_space,
 	.tidy = memory_tidy,
+	.rest = memory_rest,
 	.trim = memory_trim,
 	.remember = memory_remember,
 	.recall = memory_recall,

@@ -244,6 +244,7 @@ fault sqlite_commit(struct store *s, struct store_commit *commits, size_t n_comm
 /* ---- sqlite_tidy.c ---- */
 
 fault sqlite_tidy(struct store *s, bool *more_out, struct why *why);
+bool  sqlite_rest(struct store *s);
 
 /* ---- sqlite_verify.c ---- */
 

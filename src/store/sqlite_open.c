@@ -451,6 +451,7 @@ const struct store_ops store_sqlite = {
 	.glance = sqlite_glance,
 	.space = sqlite_space,
 	.tidy = sqlite_tidy,
+	.rest = sqlite_rest,
 	.trim = sqlite_trim,
 	.remember = sqlite_remember,
 	.recall = sqlite_recall,

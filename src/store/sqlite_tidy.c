@@ -8,6 +8,7 @@
 enum {
 	MOVE_BYTES = 512 << 10,          /* copied in one step */
 	MOVE_MESSAGES = 256,
+	REST_BYTES = 1 << 20,            /* of pages that have been read or written: fewer may stay */
 };
 
 /* Copies what lies in marked segments of this message; the new list goes to `moved`, false if nothing moved. */
@@ -133,4 +134,13 @@ fault sqlite_tidy(struct store *s, bool *more_out, struct why *why)
 		return OK;
 	*more_out = true;
 	return move_step(s, why);
+}
+
+/* A burst fills SQLite's cache, and nothing else would ever empty it. The pages are in the kernel's as well. */
+bool sqlite_rest(struct store *s)
+{
+	int bytes = 0, most = 0;
+	if (sqlite3_db_status(s->db, SQLITE_DBSTATUS_CACHE_USED, &bytes, &most, 0) != SQLITE_OK || bytes < REST_BYTES)
+		return false;
+	return sqlite3_db_release_memory(s->db) == SQLITE_OK;
 }

@@ -228,6 +228,8 @@ struct store_ops {
 	/* Small work between turns: prepare, recycle and compact content files. Never more than a few ms;
 	 * *more_out says that there is more of it. */
 	fault (*tidy)(struct store *s, bool *more_out, struct why *why);
+	/* Nothing is being done: gives back the memory of what can be read again. True if it was worth it: the heap has holes then. */
+	bool (*rest)(struct store *s);
 
 	/* Of the observations whose keys begin with prefix, keeps no more than both limits allow; what expires first goes first. bytes: of
 	 * keys and values. */

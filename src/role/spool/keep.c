@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "sys/clock.h"
+#include "sys/process.h"
 
 enum {
 	REOPEN_MS = 2000, TIDY_MS = 20, LOOK_MS = 2000,
@@ -245,6 +246,14 @@ bool spool_has_room(struct spool *s, uint64_t more)
 	return !s->is_short || (s->bytes_free >= SPOOL_RESERVE_BYTES / 2 && s->names_free >= SPOOL_RESERVE_NAMES / 2);
 }
 
+/* After a burst, or a walk through all that waits. */
+static void rest(struct spool *s)
+{
+	if (!s->is_busy && s->store != NULL && s->ops->rest(s->store))
+		process_trim_memory();
+	s->is_busy = false;
+}
+
 static void look(void *owner)
 {
 	struct spool *s = owner;
@@ -259,6 +268,7 @@ static void look(void *owner)
 		s->commit_failed = false;
 		spool_turn_soon(s);
 	}
+	rest(s);
 	want_tidy(s);
 	timer_set(&s->minute, loop_now_ms(s->loop) + LOOK_MS);
 }

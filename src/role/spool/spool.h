@@ -203,6 +203,7 @@ struct spool {
 	int64_t turned_ms;               /* ... as far as the clock tells */
 	struct timer due, minute, tidy, reopen, grace, breath;
 	bool commit_failed;              /* wait a little before the next attempt */
+	bool is_busy;                    /* something has been committed since the last look */
 
 	int64_t queue_ms, clock_ms;      /* keep.c: the queue's time, and the monotonic time of that */
 	bool clock_told;

@@ -192,6 +192,7 @@ static void commit(struct turn *t)
 {
 	struct spool *s = t->s;
 	struct why why = { "" };
+	s->is_busy = true;
 	fault f = s->ops->commit(s->store, t->commits, t->n_txns + t->n_notices, t->outcomes, t->n_verdicts, &why);
 	if (f == F_STORE) {
 		spool_store_failed(s, why.text);

@@ -287,6 +287,30 @@ static void the_living_survive_tidying(void **state)
 	assert_true(counts(f).disk_bytes <= 6 * SEGMENT);
 }
 
+/* What a burst leaves in a cache is given back once, and no letter with it. */
+static void rest_forgets_no_letter(void **state)
+{
+	struct fixture *f = *state;
+	enum { N = 600 };
+	static char ids[N][16];
+	static struct store_commit c[N];
+	struct store_rcpt r = rcpt_to("b@y", "y", NOW);
+	struct str helo = pattern(f, 3000, 1);
+	for (unsigned i = 0; i < N; i++) {
+		snprintf(ids[i], sizeof ids[i], "m%u", i);
+		c[i] = (struct store_commit){ .draft = draft_of(f, pattern(f, 10, i)),
+			                      .message = { .id = str_of(ids[i]), .helo = helo }, .rcpts = &r, .n_rcpts = 1 };
+	}
+	assert_false(f->ops->rest(f->store)); /* there is nothing that would be worth it */
+	assert_int_equal(f->ops->commit(f->store, c, N, NULL, 0, NULL), OK);
+	assert_int_equal(f->ops->rest(f->store), f->ops == &store_sqlite); /* whose cache has 1.8 MB of it */
+	assert_false(f->ops->rest(f->store));
+	for (unsigned i = 0; i < N; i += 100)
+		assert_true(str_eq(content_of(f, ids[i], 10), pattern(f, 10, i)));
+	struct store_rcpt out[N];
+	assert_int_equal(lease(f, NOW, out, N), N);
+}
+
 int main(void)
 {
 	static const struct contract_case cases[] = {
@@ -302,6 +326,7 @@ int main(void)
 		CASE(observations_are_trimmed),
 		CASE(observations_go_along_with_the_clock),
 		CASE(the_living_survive_tidying),
+		CASE(rest_forgets_no_letter),
 	};
 	return contract_run(cases, COUNT(cases));
 }
