@@ -155,6 +155,12 @@ static fault glance(struct store *s, uint64_t after, struct arena *a, struct sto
 	return (h.glance != NULL ? h.glance : store_memory.glance)(s, after, a, out, max, n_out);
 }
 
+static bool rest(struct store *s)
+{
+	h.rests++;
+	return store_memory.rest(s);
+}
+
 static fault space(struct store *s, uint64_t *bytes, uint64_t *names)
 {
 	(void)s;
@@ -234,6 +240,7 @@ void house_prepare(void)
 	ops.recall_some = recall_some;
 	ops.glance = glance;
 	ops.space = space;
+	ops.rest = rest;
 	ops.list = list;
 	ops.act_on = act_on;
 	assert_int_equal(store_memory.open(STR_NONE, NULL, &h.store, NULL), OK);

@@ -59,7 +59,7 @@ struct house {
 	bool tells_twice;                /* list: of what is untried, then of what has been tried by then */
 	unsigned acts;                   /* parts of an operator's action */
 	void (*at_first_act)(void);
-	unsigned commits;                /* calls of commit */
+	unsigned commits, rests;         /* calls of commit and rest */
 	void (*at_first_commit)(void);
 	size_t most_messages, most_outcomes, most_both; /* in one call */
 	char socket[64];                 /* in a folder of its own, where the history is, too */

@@ -50,6 +50,34 @@ static void the_queues_time_is_the_wall_clocks(void **state)
 	arena_free(&a);
 }
 
+/* Timers that are due fire before what is asked then is answered. */
+static void a_moment_passes(void)
+{
+	for (int i = 0; i < 2; i++) {
+		h.passed = buf_view(&h.heard).n;
+		channel_send(h.supervisor.channel, TO_ROLE_ASK_STATUS, &(struct to_role_ask_status){ .request = 1 });
+		wait_for("supervisor: status");
+	}
+}
+
+/* The store gives back what a burst needed, but not in the middle of it. */
+static void it_rests_when_nothing_is_stored(void **state)
+{
+	(void)state;
+	enum { LOOK_MS = 2000 };
+	h.hands_off = true;
+	for (uint64_t i = 1; i <= 3; i++) {
+		send_letter(i, "a@x.example", "b@y.example", 0);
+		wait_for(i == 1 ? "front: stored 1" : i == 2 ? "front: stored 2" : "front: stored 3");
+		h.ahead_ms += LOOK_MS;
+		a_moment_passes();
+	}
+	assert_int_equal(h.rests, 0);
+	h.ahead_ms += LOOK_MS;
+	a_moment_passes();
+	assert_int_equal(h.rests, 1);
+}
+
 static void ask_to_verify(uint64_t request, const char *address)
 {
 	channel_send(h.front.channel, FRONT_VERIFY,
@@ -206,6 +234,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		OPEN(a_clock_that_jumps_expires_nothing),
 		OPEN(the_queues_time_is_the_wall_clocks),
+		OPEN(it_rests_when_nothing_is_stored),
 		OPEN(recipients_are_verified_once),
 		OPEN(observations_come_back),
 		OPEN(a_worker_rests),
