@@ -33,18 +33,29 @@ static const char schema[] =
 	" attempts INTEGER NOT NULL DEFAULT 0, next_s INTEGER NOT NULL, last_reply TEXT NOT NULL DEFAULT '',"
 	" last_dialogue TEXT NOT NULL DEFAULT '', delay_warned INTEGER NOT NULL DEFAULT 0,"
 	" sum INTEGER NOT NULL, state_sum INTEGER NOT NULL);"
-	"CREATE INDEX rcpt_due ON rcpt(destination, next_s) WHERE held=0;"
 	"CREATE TABLE observation(key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_s INTEGER NOT NULL) WITHOUT ROWID;";
 
 static const char view[] =
-	"CREATE INDEX rcpt_aside ON rcpt(number) WHERE held>1;"
 	"CREATE VIEW queue AS SELECT m.id, m.sender, r.address AS recipient,"
 	" CASE r.held WHEN 0 THEN 'queued' WHEN 1 THEN 'held' ELSE 'damaged' END AS state, r.attempts,"
 	" datetime(r.next_s,'unixepoch') AS next_attempt, datetime(m.arrived_s,'unixepoch') AS arrived,"
 	" r.destination, r.last_reply, m.size_bytes AS size FROM rcpt r JOIN message m ON m.number=r.number>>20;";
 
-/* Format 3 had no index of domains. */
-static const char domains[] = "CREATE INDEX rcpt_domain ON rcpt(" DOMAIN_OF_RCPT ") WHERE attempts>0;";
+/* Older formats had not all of them, and an administrator may have dropped one. */
+static const char indexes[] =
+	"CREATE INDEX IF NOT EXISTS rcpt_due ON rcpt(destination, next_s) WHERE held=0;"
+	"CREATE INDEX IF NOT EXISTS rcpt_aside ON rcpt(number) WHERE held>1;"
+	"CREATE INDEX IF NOT EXISTS rcpt_domain ON rcpt(" DOMAIN_OF_RCPT ") WHERE attempts>0;";
+
+/* What the tables of each format have at least. */
+static const struct { int64_t since; const char *text; } needs[] = {
+	{ 1, "SELECT key,value FROM meta" },
+	{ 1, "SELECT key,value,expires_s FROM observation" },
+	{ 1, "SELECT number,id,sender,arrived_s,size_bytes,body,smtputf8,ret,envid,client,helo,user,protocol,tls,extents FROM message" },
+	{ 1, "SELECT number,address,original,orcpt,notify,destination,held,attempts,next_s,last_reply,last_dialogue,delay_warned FROM rcpt" },
+	{ 2, "SELECT m.sum,r.sum,r.state_sum FROM message m, rcpt r" },
+	{ 3, "SELECT tls_tag FROM message" },
+};
 
 /* Format 2 knew no tag of TLS. Its checksums are made anew only where they were right: what was damaged stays so. */
 #define FORMAT_2_SUM "checksum(number,id,sender,arrived_s,size_bytes,body,smtputf8,ret,envid,client,helo,user,protocol,tls,extents)"
@@ -141,6 +152,23 @@ static fault check_is_empty(struct store *s, const char *path, struct why *why)
 	return tables > 0 ? is_foreign(path, why) : check_is_new(s, path, false, why);
 }
 
+/* The mark is ours: so are the tables, or else somebody has used it for his own. */
+static fault check_tables(struct store *s, const char *path, int64_t format, struct why *why)
+{
+	for (size_t i = 0; i < COUNT(needs); i++) {
+		sqlite3_stmt *st = NULL;
+		if (needs[i].since > format)
+			continue;
+		int rc = sqlite3_prepare_v2(s->db, needs[i].text, -1, &st, NULL);
+		sqlite3_finalize(st);
+		if ((rc & 0xff) == SQLITE_ERROR)
+			return why_say(why, F_STORE, "%s/queue.db has not the tables of a Sealpost queue (%s): nothing in it was changed. "
+			                             "Put queue.db back from a backup, or name another directory", path, sqlite3_errmsg(s->db));
+		TRY(sql_fault(s, rc, why));
+	}
+	return OK;
+}
+
 /* Only what this program knows is opened, and nothing of the rest is touched. */
 static fault check_format(struct store *s, const char *path, int64_t *format_out, struct why *why)
 {
@@ -153,14 +181,14 @@ static fault check_format(struct store *s, const char *path, int64_t *format_out
 		               "one. Start that one, or name another directory", path, (int)*format_out, FORMAT);
 	if (*format_out < 0 || (*format_out > 0 && application != APPLICATION))
 		return is_foreign(path, why);
-	return *format_out == 0 ? check_is_empty(s, path, why) : OK;
+	return *format_out == 0 ? check_is_empty(s, path, why) : check_tables(s, path, *format_out, why);
 }
 
 static fault make_tables(struct store *s, int64_t format, struct why *why)
 {
 	char end[128];
 	if (format == FORMAT)
-		return OK;
+		return run_text(s, indexes, why);
 	TRY(run_text(s, "BEGIN IMMEDIATE", why));
 	if (format < 2) {
 		TRY(run_text(s, format == 0 ? schema : from_format_1, why));
@@ -168,7 +196,7 @@ static fault make_tables(struct store *s, int64_t format, struct why *why)
 	}
 	if (format > 0 && format < 3)
 		TRY(run_text(s, from_format_2, why));
-	TRY(run_text(s, domains, why));
+	TRY(run_text(s, indexes, why));
 	snprintf(end, sizeof end, "PRAGMA user_version=%d; PRAGMA application_id=%d; COMMIT", FORMAT, APPLICATION);
 	return run_text(s, end, why);
 }

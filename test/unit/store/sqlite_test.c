@@ -304,6 +304,65 @@ static void what_another_program_has_made_is_refused(void **state)
 	run_sql(f, "CREATE TABLE meta(a)"); /* there was none */
 }
 
+static struct str database(struct fixture *f)
+{
+	char path[128];
+	static char bytes[1 << 20];
+	snprintf(path, sizeof path, "%s/queue.db", f->queue);
+	FILE *file = fopen(path, "r");
+	size_t n = fread(bytes, 1, sizeof bytes, file);
+	fclose(file);
+	return (struct str){ bytes, n };
+}
+
+/* Whatever format it says it has. */
+static void tables_of_others_under_our_mark_are_left_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct why why = { "" };
+	char path[128], text[200];
+	ops->close(&f->store);
+	for (int format = 1; format <= 4; format++) {
+		snprintf(path, sizeof path, "%s/queue.db", f->queue);
+		(void)remove(path);
+		snprintf(text, sizeof text, "CREATE TABLE message(number, a); CREATE TABLE meta(key, value); PRAGMA user_version=%d;"
+		                            "PRAGMA application_id=%d", format, 0x53504f51);
+		run_sql(f, text);
+		struct str before = str_keep(database(f));
+		assert_int_equal(try_open(f, &why), F_STORE);
+		assert_non_null(strstr(why.text, "not the tables of a Sealpost queue"));
+		assert_true(str_eq(database(f), before));
+		str_release(&before);
+	}
+}
+
+/* An administrator has dropped it, or a repair has left it out. */
+static void an_index_that_is_missing_is_made(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const names[] = { "rcpt_due", "rcpt_aside", "rcpt_domain" };
+	struct store_selector which = { .domain = STR("y.example") };
+	struct store_rcpt r;
+	char text[100];
+	assert_int_equal(put_text(f, "m1", STR("x")), OK);
+	for (size_t i = 0; i < COUNT(names); i++) {
+		ops->close(&f->store);
+		snprintf(text, sizeof text, "DROP INDEX %s", names[i]);
+		run_sql(f, text);
+		reopen(f);
+		struct store_place place = { 0 };
+		size_t n = 0;
+		for (size_t some; !place.over; n += some)
+			assert_int_equal(ops->list(f->store, &which, &place, f->arena, &r, 1, &some), OK);
+		assert_int_equal(n, 1);
+		ops->close(&f->store);
+		snprintf(text, sizeof text, "SELECT 1 FROM rcpt INDEXED BY %s WHERE %s", names[i],
+		         i == 0 ? "held=0" : i == 1 ? "held>1" : "attempts>0");
+		run_sql(f, text);
+		reopen(f);
+	}
+}
+
 static void a_newer_format_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -483,6 +542,8 @@ int main(void)
 		TEST(two_cannot_share_a_queue),
 		TEST(only_the_owner_may_look),
 		TEST(what_another_program_has_made_is_refused),
+		TEST(tables_of_others_under_our_mark_are_left_alone),
+		TEST(an_index_that_is_missing_is_made),
 		TEST(a_newer_format_is_refused),
 		TEST(a_queue_elsewhere_cannot_be_made),
 		TEST(opening_says_that_it_gets_on),
