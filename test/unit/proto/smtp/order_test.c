@@ -12,301 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "order_model.h"
 #include "proto/smtp/server.h"
 #include "proto/smtp/server_state.h" /* to compare states, not to change them */
 
-enum { SIZE_BYTES_MAX = 12, RCPTS_MAX = 2, CHUNK = 4 };
-
-/* ---- what a client may say ---- */
-
-enum what {
-	EHLO, EHLO_NO, EHLO_BAD, HELO, HELO_NO, STARTTLS, STARTTLS_NO, STARTTLS_BAD, AUTH, AUTH_NO, AUTH_STAR, AUTH_BAD,
-	MAIL, MAIL_UTF8, MAIL_TLS, MAIL_NO, MAIL_UTF8_NO, MAIL_TLS_NO, MAIL_BAD, MAIL_BIG, RCPT, RCPT_UTF8, RCPT_NO, RCPT_BAD, DATA, DATA_NO,
-	DATA_END_NO, DATA_BARE, DATA_BIG, DATA_BAD, BDAT, BDAT_NO, BDAT_LAST, BDAT_EMPTY, BDAT_END_NO, BDAT_BARE, BDAT_BARE_LAST, BDAT_BIG, BDAT_HUGE, BDAT_BAD,
-	RSET, RSET_BAD, NOOP, HELP, VRFY, VRFY_BAD, EXPN, UNKNOWN, BARE_LF, CONTROL, LONG, QUIT, WHATS,
-};
-
-enum { NEVER = -1 }; /* nobody asks the owner something that he would refuse here */
-
-/* In `text` a "|" waits for a 334 or 354. `no` is the question that the owner answers with no. */
-static const struct step { const char *text; int no; } steps[WHATS] = {
-	[EHLO] = { "EHLO a.example\r\n", NEVER },
-	[EHLO_NO] = { "EHLO a.example\r\n", SMTP_HELLO },
-	[EHLO_BAD] = { "EHLO a b\r\n", NEVER },
-	[HELO] = { "HELO a.example\r\n", NEVER },
-	[HELO_NO] = { "HELO a.example\r\n", SMTP_HELLO },
-	[STARTTLS] = { "STARTTLS\r\n", NEVER },
-	[STARTTLS_NO] = { "STARTTLS\r\n", SMTP_STARTTLS },
-	[STARTTLS_BAD] = { "STARTTLS now\r\n", NEVER },
-	[AUTH] = { "AUTH PLAIN AGEAYg==\r\n", NEVER },
-	[AUTH_NO] = { "AUTH PLAIN AGEAYg==\r\n", SMTP_AUTH },
-	[AUTH_STAR] = { "AUTH PLAIN\r\n|*\r\n", NEVER },
-	[AUTH_BAD] = { "AUTH PLAIN %\r\n", NEVER },
-	[MAIL] = { "MAIL FROM:<a@x.example>\r\n", NEVER },
-	[MAIL_UTF8] = { "MAIL FROM:<a@x.example> SMTPUTF8 BODY=8BITMIME RET=HDRS ENVID=e\r\n", NEVER },
-	[MAIL_TLS] = { "MAIL FROM:<a@x.example> REQUIRETLS\r\n", NEVER },
-	[MAIL_TLS_NO] = { "MAIL FROM:<a@x.example> REQUIRETLS\r\n", SMTP_MAIL },
-	[MAIL_NO] = { "MAIL FROM:<a@x.example>\r\n", SMTP_MAIL },
-	[MAIL_UTF8_NO] = { "MAIL FROM:<a@x.example> SMTPUTF8 BODY=8BITMIME\r\n", SMTP_MAIL },
-	[MAIL_BAD] = { "MAIL FROM:<a@x.example\r\n", NEVER },
-	[MAIL_BIG] = { "MAIL FROM:<a@x.example> SIZE=13\r\n", NEVER },
-	[RCPT] = { "RCPT TO:<b@y.example>\r\n", NEVER },
-	[RCPT_UTF8] = { "RCPT TO:<\xc3\xa4@y.example>\r\n", NEVER },
-	[RCPT_NO] = { "RCPT TO:<b@y.example>\r\n", SMTP_RCPT },
-	[RCPT_BAD] = { "RCPT TO:<@a,@b:c@y.example>\r\n", NEVER },
-	[DATA] = { "DATA\r\n|hi\r\n.\r\n", NEVER },
-	[DATA_NO] = { "DATA\r\n", SMTP_DATA_BEGIN },
-	[DATA_END_NO] = { "DATA\r\n|hi\r\n.\r\n", SMTP_BODY_END },
-	[DATA_BARE] = { "DATA\r\n|a\n.\r\nb\r\n.\r\n", NEVER },
-	[DATA_BIG] = { "DATA\r\n|0123456789a\r\n.\r\n", NEVER },
-	[DATA_BAD] = { "DATA now\r\n", NEVER },
-	[BDAT] = { "BDAT 4\r\nok\r\n", NEVER },
-	[BDAT_NO] = { "BDAT 4\r\nok\r\n", SMTP_DATA_BEGIN },
-	[BDAT_LAST] = { "BDAT 4 LAST\r\nok\r\n", NEVER },
-	[BDAT_EMPTY] = { "BDAT 0 LAST\r\n", NEVER },
-	[BDAT_END_NO] = { "BDAT 0 LAST\r\n", SMTP_BODY_END },
-	[BDAT_BARE] = { "BDAT 4\r\na\nb\n", NEVER },
-	[BDAT_BARE_LAST] = { "BDAT 2 LAST\r\na\r", NEVER },
-	[BDAT_BIG] = { "BDAT 13\r\nRSET\r\nNOOP\r\n.", NEVER },
-	[BDAT_HUGE] = { "BDAT 18446744073709551616\r\n", NEVER },
-	[BDAT_BAD] = { "BDAT x\r\n", NEVER },
-	[RSET] = { "RSET\r\n", NEVER },
-	[RSET_BAD] = { "RSET all\r\n", NEVER },
-	[NOOP] = { "NOOP\r\n", NEVER },
-	[HELP] = { "HELP\r\n", NEVER },
-	[VRFY] = { "VRFY \xc3\xbc@x\r\n", NEVER },
-	[VRFY_BAD] = { "VRFY\r\n", NEVER },
-	[EXPN] = { "EXPN staff\r\n", NEVER },
-	[UNKNOWN] = { "XYZZY\r\n", NEVER },
-	[BARE_LF] = { "RSET\nRSET\r\n", NEVER },
-	[CONTROL] = { "RSET \x07\r\n", NEVER },
-	[LONG] = { NULL, NEVER },
-	[QUIT] = { "QUIT\r\n", NEVER },
-};
-
-/* ---- the model ---- */
-
-enum hello { HELLO_NONE, HELLO_OLD, HELLO_EXTENDED };
-enum transaction { NO_MAIL, HAS_SENDER, HAS_RCPTS, HAS_CHUNKS };
-
-struct conf { const char *name; bool lmtp, starttls, tls_required, auth_required, tls, mechanisms, requiretls; };
-
-struct model {
-	bool tls, logged_in, utf8, ended;
-	enum hello hello;
-	enum transaction at;
-	unsigned rcpts, bytes;
-};
-
-static const struct conf *conf;
-
-static void no_mail(struct model *m)
-{
-	m->at = NO_MAIL;
-	m->rcpts = m->bytes = 0;
-	m->utf8 = false;
-}
-
-static int done(struct model *m, int code)
-{
-	no_mail(m);
-	return code;
-}
-
-static int ends(struct model *m, int code)
-{
-	m->ended = true;
-	return code;
-}
-
-/* What comes before a command's own rules; 0: go on. */
-static int not_here(const struct model *m, bool guarded)
-{
-	if (m->hello == HELLO_NONE)
-		return 503;
-	if (guarded && ((conf->tls_required && !m->tls) || (conf->auth_required && !m->logged_in)))
-		return 530;
-	return 0;
-}
-
-/* RFC 3030 2: what is mixed with BDAT is refused, and the transaction is gone. */
-static int mixed(struct model *m)
-{
-	return done(m, 503);
-}
-
-static int model_hello(struct model *m, enum what what)
-{
-	if (conf->lmtp && (what == HELO || what == HELO_NO))
-		return 500;
-	if (what == EHLO_BAD)
-		return 501;
-	if (what == EHLO_NO || what == HELO_NO)
-		return 550; /* RFC 5321 4.1.4: it stays in the state that it was in */
-	no_mail(m);
-	m->hello = what == HELO ? HELLO_OLD : HELLO_EXTENDED;
-	return 250;
-}
-
-static int model_starttls(struct model *m, enum what what)
-{
-	if (what == STARTTLS_BAD)
-		return 501;
-	if (not_here(m, false) != 0)
-		return 503;
-	if (m->at == HAS_CHUNKS)
-		return mixed(m);
-	if (m->tls)
-		return 503;
-	if (!conf->starttls)
-		return 502;
-	if (what == STARTTLS_NO)
-		return 454;
-	*m = (struct model){ .tls = true };
-	return 220;
-}
-
-static int model_auth(struct model *m, enum what what)
-{
-	if (not_here(m, false) != 0)
-		return 503;
-	if (m->at != NO_MAIL)
-		return m->at == HAS_CHUNKS ? mixed(m) : 503;
-	if (!conf->mechanisms)
-		return 502;
-	if (!m->tls)
-		return conf->tls_required ? 530 : 538;
-	if (m->logged_in)
-		return 503;
-	if (what == AUTH_NO)
-		return 535;
-	if (what != AUTH)
-		return 501;
-	m->logged_in = true;
-	return 235;
-}
-
-static int model_mail(struct model *m, enum what what)
-{
-	int no = not_here(m, true);
-	if (no != 0)
-		return no;
-	if (m->at != NO_MAIL)
-		return m->at == HAS_CHUNKS ? mixed(m) : 503;
-	if (what == MAIL_BAD)
-		return 501;
-	if (what != MAIL && what != MAIL_NO && m->hello != HELLO_EXTENDED)
-		return 555;
-	if ((what == MAIL_TLS || what == MAIL_TLS_NO) && (!m->tls || !conf->requiretls))
-		return 555; /* RFC 8689 2: only where it is offered */
-	if (what == MAIL_BIG)
-		return 552;
-	if (what == MAIL_NO || what == MAIL_UTF8_NO || what == MAIL_TLS_NO)
-		return 550;
-	m->at = HAS_SENDER;
-	m->utf8 = what == MAIL_UTF8;
-	return 250;
-}
-
-static int model_rcpt(struct model *m, enum what what)
-{
-	int no = not_here(m, true);
-	if (no != 0)
-		return no;
-	if (m->at == NO_MAIL)
-		return 503;
-	if (m->at == HAS_CHUNKS)
-		return mixed(m);
-	if (what == RCPT_BAD)
-		return 501;
-	if (what == RCPT_UTF8 && !m->utf8)
-		return 553;
-	if (m->rcpts == RCPTS_MAX)
-		return 452;
-	if (what == RCPT_NO)
-		return 550;
-	m->at = HAS_RCPTS;
-	m->rcpts++;
-	return 250;
-}
-
-static int model_data(struct model *m, enum what what)
-{
-	if (what == DATA_BAD)
-		return 501;
-	int no = not_here(m, true);
-	if (no != 0)
-		return no;
-	if (m->at == HAS_CHUNKS)
-		return mixed(m);
-	if (m->at != HAS_RCPTS)
-		return 503;
-	if (what == DATA)
-		return done(m, 250);
-	no_mail(m);
-	return what == DATA_BARE ? ends(m, 550) : what == DATA_BIG ? 552 : 550;
-}
-
-static int model_bdat(struct model *m, enum what what)
-{
-	static const unsigned octets[WHATS] = { [BDAT] = 4, [BDAT_NO] = 4, [BDAT_LAST] = 4, [BDAT_BARE] = 4, [BDAT_BARE_LAST] = 2, [BDAT_BIG] = 13 };
-	bool last = what == BDAT_LAST || what == BDAT_EMPTY || what == BDAT_END_NO || what == BDAT_BARE_LAST;
-	if (what == BDAT_BAD || what == BDAT_HUGE)
-		return ends(m, 501); /* where its octets end, nobody knows */
-	int no = not_here(m, true);
-	if (no == 0 && m->at != HAS_RCPTS && m->at != HAS_CHUNKS)
-		no = 503;
-	if (no != 0)
-		return no;
-	if (m->bytes + octets[what] > SIZE_BYTES_MAX)
-		return done(m, 552);
-	if ((what == BDAT_NO && m->at == HAS_RCPTS) || what == BDAT_BARE || what == BDAT_BARE_LAST || what == BDAT_END_NO)
-		return done(m, 550);
-	if (last)
-		return done(m, 250);
-	m->at = HAS_CHUNKS;
-	m->bytes += octets[what];
-	return 250;
-}
-
-static int model_other(struct model *m, enum what what)
-{
-	switch (what) {
-	case RSET:
-		return done(m, 250);
-	case RSET_BAD:
-	case VRFY_BAD:
-		return 501;
-	case VRFY:
-		return (conf->tls_required && !m->tls) || (conf->auth_required && !m->logged_in) ? 530 : 252;
-	case NOOP:
-		return 250;
-	case HELP:
-		return 214;
-	case EXPN:
-		return 502;
-	case QUIT:
-		return ends(m, 221);
-	default:
-		return 500;
-	}
-}
-
-/* The code of the last reply; 0: none. */
-static int model_take(struct model *m, enum what what)
-{
-	return what <= HELO_NO        ? model_hello(m, what)
-	       : what <= STARTTLS_BAD ? model_starttls(m, what)
-	       : what <= AUTH_BAD     ? model_auth(m, what)
-	       : what <= MAIL_BIG     ? model_mail(m, what)
-	       : what <= RCPT_BAD     ? model_rcpt(m, what)
-	       : what <= DATA_BAD     ? model_data(m, what)
-	       : what <= BDAT_BAD     ? model_bdat(m, what)
-	                              : model_other(m, what);
-}
-
 /* ---- the core, and an owner who sees to it that what he is asked makes sense ---- */
 
+static const struct conf *conf;
 static struct smtp_server *server;
 static struct { bool in_mail, open; unsigned rcpts, answers; } owner;
 
@@ -543,7 +255,7 @@ static size_t walk(void)
 	size_t taken = 0;
 	memset(places, 0, sizeof places);
 	n_places = 1;
-	places[0] = (struct place){ .model = { .tls = conf->tls }, .from = -1 };
+	places[0] = (struct place){ .model = { .conf = conf, .tls = conf->tls }, .from = -1 };
 	go_to(0);
 	(void)state_of_core(places[0].core);
 	for (size_t i = 0; i < n_places; i++)
@@ -580,7 +292,7 @@ static void test_attack_10_long_sessions(void **state)
 	uint64_t chance = 20;
 	for (unsigned session = 0; session < 400; session++) {
 		conf = &confs[session % COUNT(confs)];
-		struct model m = { .tls = conf->tls };
+		struct model m = { .conf = conf, .tls = conf->tls };
 		new_server();
 		for (unsigned i = 0; i < 200 && !m.ended; i++) {
 			chance = chance * 6364136223846793005u + 1442695040888963407u;
@@ -623,7 +335,7 @@ static void test_attack_10_groups(void **state)
 	buf_init(&group, 4096);
 	for (unsigned round = 0; round < 2000; round++) {
 		conf = &confs[round % 4]; /* LMTP answers more than once */
-		struct model m = { .tls = conf->tls };
+		struct model m = { .conf = conf, .tls = conf->tls };
 		int expected[8];
 		new_server();
 		(void)model_take(&m, EHLO);
