@@ -34,8 +34,11 @@ static bool was_made_due(const struct control_session *c, uint64_t number)
 	return from < c->n_made_due && c->made_due[from] == number;
 }
 
+/* Beyond the limit they are counted twice, and made due once more. */
 static void note_made_due(struct control_session *c, uint64_t number)
 {
+	if (c->which.domain.n == 0 || c->n_made_due == RETRY_NOTED_MAX)
+		return;
 	if (c->n_made_due == c->made_due_cap) {
 		c->made_due_cap = c->made_due_cap == 0 ? ACT_AT_ONCE : c->made_due_cap * 2;
 		c->made_due = must_resize(c->made_due, c->made_due_cap * sizeof *c->made_due);

@@ -2,6 +2,7 @@
 /*
  * role/spool/control_inside.h -- one operator and his request: what control.c (who asks, what is told) and actions.c (what is done) share.
  *
+ * Limits   the first enum below; docs/LIMITS.md lists it.
  * Owns     control_send_row takes the object over.
  * Tests    test/unit/role/spool/operator_test.c
  */
@@ -12,6 +13,8 @@
 
 #include "role/spool/by_domain.h"
 #include "role/spool/spool.h"
+
+enum { RETRY_NOTED_MAX = 1 << 14 };   /* recipients of a domain who are not told of twice */
 
 enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, REPORTING, RECALLING, BY_DOMAIN, ACTING, ASKING, EXPLAINING, ENDED };
 

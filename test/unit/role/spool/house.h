@@ -57,6 +57,7 @@ struct house {
 	unsigned slices, glances;        /* calls of recall_some and glance */
 	fault (*glance)(struct store *s, uint64_t after, struct arena *a, struct store_glance *out, size_t max, size_t *n_out); /* instead */
 	bool tells_twice;                /* list: of what is untried, then of what has been tried by then */
+	unsigned made_up;                /* list: so many who have not been tried, and then the same, who have; nothing is done to them */
 	unsigned acts;                   /* parts of an operator's action */
 	void (*at_first_act)(void);
 	unsigned commits, rests;         /* calls of commit and rest */

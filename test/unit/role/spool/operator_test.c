@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "role/spool/spool.h"
+#include "role/spool/control_inside.h"
 
 static void the_operator_lists(void **state)
 {
@@ -290,6 +290,27 @@ static void who_reads_nothing_gives_way(void **state)
 	}
 }
 
+static void expect_made_due(struct store_selector which, unsigned n)
+{
+	char end[80];
+	(void)snprintf(end, sizeof end, "operator: end 0 %u recipients due now", n);
+	command(CONTROL_RETRY, which, false);
+	assert_true(was_heard(end));
+}
+
+/* A list by domain may tell of one twice who is tried meanwhile; other lists do not. */
+static void so_many_are_counted_once(void **state)
+{
+	(void)state;
+	house_open("queue {\n history none\n}\n");
+	h.made_up = RETRY_NOTED_MAX;
+	expect_made_due((struct store_selector){ .domain = STR("y.example") }, RETRY_NOTED_MAX);
+	h.made_up = RETRY_NOTED_MAX + 1;
+	expect_made_due((struct store_selector){ .domain = STR("y.example") }, RETRY_NOTED_MAX + 2);
+	h.made_up = 1;
+	expect_made_due(everything, 2);
+}
+
 static void the_operator_acts(void **state)
 {
 	(void)state;
@@ -375,6 +396,7 @@ int main(void)
 		PREPARED(a_long_retry_tries_one),
 		OPEN(an_operator_who_stays_is_hung_up_on),
 		OPEN(who_reads_nothing_gives_way),
+		PREPARED(so_many_are_counted_once),
 		OPEN(the_operator_acts),
 		PREPARED(what_is_released_goes_past_the_routes_that_hold),
 		OPEN(removing_stops_the_worker),
