@@ -109,7 +109,7 @@ void warmth_cool(void *front)
 	struct session *s;
 	while ((s = LIST_FIRST(&f->warm, struct session, in_warm)) != NULL && s->warm_ms + FRONT_WARM_MS <= now)
 		cool(s);
-	while (f->n_halves > FRONT_HALF_MAX)
-		drop_half(LIST_FIRST(&f->halves, struct session, in_warm));
+	while (f->n_halves > FRONT_HALF_MAX && (s = LIST_FIRST(&f->halves, struct session, in_warm)) != NULL)
+		drop_half(s);
 	set_timer(f);
 }
