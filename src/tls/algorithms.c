@@ -3,15 +3,17 @@
  * tls/algorithms.c -- OpenSSL's default provider, with those algorithms only that TLS here has a use for.
  *
  * For each certificate that a peer shows, OpenSSL copies its list of all algorithms, some three hundred, and looks through all
- * decoders, more than ninety. That costs a client more than the key exchange. So ciphers and decoders are few here; all else
- * passes through unchanged. A certificate's key (SubjectPublicKeyInfo) is all that is ever decoded: what reads the files
- * of private keys works in OpenSSL's ordinary context.
+ * decoders, more than ninety. That costs a client more than the key exchange. For each use of a key, several in a handshake, it
+ * goes through the names of all algorithms, those of its older interface too. So there are few of each here; kinds of algorithms
+ * that are not named below pass through unchanged. A certificate's key (SubjectPublicKeyInfo) is all that is ever decoded: what
+ * reads the files of private keys works in OpenSSL's ordinary context.
  *
  * The default provider itself is loaded in a context of its own behind ours, where its algorithms find each other.
  */
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <string.h>
 
@@ -20,14 +22,20 @@
 
 enum { FEW_MAX = 48 };
 
-/* Of an operation that is not in this table, all. */
+/* Of an operation that is not in this table, all. HMAC is a key and a signature too: so OpenSSL protects TLS 1.2 with CBC. */
 static const struct rule {
 	int operation;
-	const char *names[6];      /* how the names of those that stay begin; none: all, unless ... */
+	const char *names[6];      /* how the names of those that stay begin, unless ... */
 	const char *property;      /* ... they lack this */
 } rules[] = {
 	{ OSSL_OP_CIPHER, { "AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305", "AES-128-CBC", "AES-256-CBC" }, NULL },
-	{ OSSL_OP_DECODER, { NULL }, "structure=SubjectPublicKeyInfo" },
+	{ OSSL_OP_DIGEST, { "SHA1", "SHA2-", "MD5" }, NULL },
+	{ OSSL_OP_MAC, { "HMAC" }, NULL },
+	{ OSSL_OP_KDF, { "HKDF", "TLS1" }, NULL },
+	{ OSSL_OP_KEYMGMT, { "RSA", "EC", "ED", "X25519", "ML-", "HMAC" }, NULL },
+	{ OSSL_OP_KEYEXCH, { "ECDH", "X25519" }, NULL },
+	{ OSSL_OP_SIGNATURE, { "RSA", "EC", "ED", "ML-", "HMAC" }, NULL },
+	{ OSSL_OP_DECODER, { "RSA", "EC", "ED", "ML-" }, "structure=SubjectPublicKeyInfo" },
 };
 
 /* Made once per process, by tls_begin, as the library's context is. */
@@ -125,4 +133,19 @@ int tls_algorithms_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
 	*provider = OSSL_PROVIDER_get0_provider_ctx(behind.all);
 	*out = functions;
 	return 1;
+}
+
+/* By these it also knows a cipher's number and the digest of a certificate's signature. */
+bool tls_few_older_names(void)
+{
+	const EVP_CIPHER *const ciphers[] = {
+		EVP_aes_128_gcm(), EVP_aes_256_gcm(), EVP_chacha20_poly1305(), EVP_aes_128_cbc(), EVP_aes_256_cbc(),
+	};
+	const EVP_MD *const digests[] = { EVP_md5(), EVP_md5_sha1(), EVP_sha1(), EVP_sha224(), EVP_sha256(), EVP_sha384(), EVP_sha512() };
+	bool done = OPENSSL_init_crypto(OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS, NULL) == 1;
+	for (size_t i = 0; i < COUNT(ciphers); i++)
+		done = done && EVP_add_cipher(ciphers[i]) == 1;
+	for (size_t i = 0; i < COUNT(digests); i++)
+		done = done && EVP_add_digest(digests[i]) == 1;
+	return done;
 }

@@ -406,6 +406,8 @@ fault tls_begin(struct why *why)
 {
 	if (library != NULL)
 		return OK;
+	if (!tls_few_older_names())
+		return why_say(why, F_TLS, "OpenSSL does not begin");
 	/* The configuration file is read now: a confined role could not open it later. */
 	(void)OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, NULL);
 	library = OSSL_LIB_CTX_new();

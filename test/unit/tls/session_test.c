@@ -5,7 +5,6 @@
 #include "place.h"
 
 #include <openssl/core_names.h>
-#include <openssl/decoder.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -283,38 +282,6 @@ static void the_private_part_is_nowhere(void **state)
 	buf_fini(&pem);
 }
 
-/* What is left out of OpenSSL's algorithms is nothing that our rules ask for. */
-static void no_cipher_and_no_group_is_missing(void **state)
-{
-	SSL_CTX *ours = SSL_CTX_new_ex(tls_library(), NULL, TLS_method()), *whole = SSL_CTX_new(TLS_method());
-	(void)state;
-	assert_int_equal(tls_knows_post_quantum(ours), tls_knows_post_quantum(whole));
-	assert_true(tls_context_rules(ours, true) && tls_context_rules(whole, true));
-	STACK_OF(SSL_CIPHER) *a = SSL_CTX_get_ciphers(ours), *b = SSL_CTX_get_ciphers(whole);
-	assert_true(sk_SSL_CIPHER_num(a) > 10);
-	assert_int_equal(sk_SSL_CIPHER_num(a), sk_SSL_CIPHER_num(b));
-	for (int i = 0; i < sk_SSL_CIPHER_num(a); i++)
-		assert_string_equal(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(a, i)), SSL_CIPHER_get_name(sk_SSL_CIPHER_value(b, i)));
-	SSL_CTX_free(ours);
-	SSL_CTX_free(whole);
-}
-
-static void count(OSSL_DECODER *decoder, void *n)
-{
-	(void)decoder;
-	++*(size_t *)n;
-}
-
-/* OpenSSL goes through all of them for each certificate of a peer. */
-static void decoders_are_few(void **state)
-{
-	size_t n = 0, of_whole = 0;
-	(void)state;
-	OSSL_DECODER_do_all_provided(tls_library(), count, &n);
-	OSSL_DECODER_do_all_provided(NULL, count, &of_whole);
-	assert_true(n > 0 && n < of_whole / 2);
-}
-
 static void tls_is_recognised_on_a_plain_port(void **state)
 {
 	(void)state;
@@ -360,8 +327,6 @@ int main(void)
 		cmocka_unit_test(a_damaged_chain_is_refused),
 		cmocka_unit_test(a_dead_keeper_fails_cleanly),
 		cmocka_unit_test(the_private_part_is_nowhere),
-		cmocka_unit_test(no_cipher_and_no_group_is_missing),
-		cmocka_unit_test(decoders_are_few),
 		cmocka_unit_test(tls_is_recognised_on_a_plain_port),
 	};
 	return cmocka_run_group_tests_name("tls/session", tests, place_setup, place_teardown);
