@@ -109,6 +109,22 @@ static bool choose(size_t rule)
 	return true;
 }
 
+static OSSL_ALGORITHM *few_named(int operation, const char *name)
+{
+	OSSL_ALGORITHM *a = behind.few[rule_of(operation)];
+	while (a->algorithm_names != NULL && strncmp(a->algorithm_names, name, strlen(name)) != 0)
+		a++;
+	return a;
+}
+
+static void hasten(OSSL_LIB_CTX *room)
+{
+	OSSL_ALGORITHM *keys = few_named(OSSL_OP_KEYMGMT, "X25519:"), *exchange = few_named(OSSL_OP_KEYEXCH, "X25519:");
+	if (keys->implementation != NULL && exchange->implementation != NULL)
+		keys->implementation = x25519_functions(room, OSSL_PROVIDER_get0_provider_ctx(behind.all), keys->implementation,
+		                                        exchange->implementation);
+}
+
 int tls_algorithms_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **provider)
 {
 	static const OSSL_DISPATCH functions[] = {
@@ -130,6 +146,7 @@ int tls_algorithms_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
 		ready = choose(i);
 	if (!ready)
 		return 0;
+	hasten(room);
 	*provider = OSSL_PROVIDER_get0_provider_ctx(behind.all);
 	*out = functions;
 	return 1;

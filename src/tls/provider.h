@@ -32,6 +32,12 @@ int tls_algorithms_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
 /* Before anything else of OpenSSL; later it changes nothing. False: out of memory. */
 bool tls_few_older_names(void);
 
+/* x25519.c: what the default provider can do with such keys, with a faster way to a new one where there is one. Once per process:
+ * room is the context of that provider, which lasts. */
+const OSSL_DISPATCH *x25519_functions(OSSL_LIB_CTX *room, void *provider, const OSSL_DISPATCH *keys, const OSSL_DISPATCH *exchange);
+/* RFC 7748 6.1: the public part of a secret one. Once x25519_functions has been called. */
+bool x25519_public_of(unsigned char secret[32], unsigned char out[32]);
+
 /* SHA-256 of the SubjectPublicKeyInfo: how keeper and contexts name a key. */
 bool tls_key_id(X509 *leaf, unsigned char out[32]);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What is left of OpenSSL's algorithms. */
+/* What is left of OpenSSL's algorithms, and new keys for X25519 that are made in another way than it would. */
 #include "unit.h"
 
 #include <openssl/decoder.h>
@@ -117,12 +117,117 @@ static void certificates_of_all_kinds_can_be_verified(void **state)
 	}
 }
 
+/* ---- X25519 ---- */
+
+static EVP_PKEY *new_key(OSSL_LIB_CTX *ctx)
+{
+	EVP_PKEY *key = EVP_PKEY_Q_keygen(ctx, NULL, "X25519");
+	assert_non_null(key);
+	return key;
+}
+
+static void parts_of(EVP_PKEY *key, unsigned char secret[32], unsigned char public[32])
+{
+	size_t a = 32, b = 32;
+	assert_true(EVP_PKEY_get_raw_private_key(key, secret, &a) == 1 && EVP_PKEY_get_raw_public_key(key, public, &b) == 1);
+	assert_true(a == 32 && b == 32);
+}
+
+/* RFC 7748 6.1. */
+static void public_parts_are_those_of_the_rfc(void **state)
+{
+	static const struct { unsigned char secret[32], public[32]; } vectors[] = {
+		{ { 0x77, 0x07, 0x6d, 0x0a, 0x73, 0x18, 0xa5, 0x7d, 0x3c, 0x16, 0xc1, 0x72, 0x51, 0xb2, 0x66, 0x45,
+		    0xdf, 0x4c, 0x2f, 0x87, 0xeb, 0xc0, 0x99, 0x2a, 0xb1, 0x77, 0xfb, 0xa5, 0x1d, 0xb9, 0x2c, 0x2a },
+		  { 0x85, 0x20, 0xf0, 0x09, 0x89, 0x30, 0xa7, 0x54, 0x74, 0x8b, 0x7d, 0xdc, 0xb4, 0x3e, 0xf7, 0x5a,
+		    0x0d, 0xbf, 0x3a, 0x0d, 0x26, 0x38, 0x1a, 0xf4, 0xeb, 0xa4, 0xa9, 0x8e, 0xaa, 0x9b, 0x4e, 0x6a } },
+		{ { 0x5d, 0xab, 0x08, 0x7e, 0x62, 0x4a, 0x8a, 0x4b, 0x79, 0xe1, 0x7f, 0x8b, 0x83, 0x80, 0x0e, 0xe6,
+		    0x6f, 0x3b, 0xb1, 0x29, 0x26, 0x18, 0xb6, 0xfd, 0x1c, 0x2f, 0x8b, 0x27, 0xff, 0x88, 0xe0, 0xeb },
+		  { 0xde, 0x9e, 0xdb, 0x7d, 0x7b, 0x7d, 0xc1, 0xb4, 0xd3, 0x5b, 0x61, 0xc2, 0xec, 0xe4, 0x35, 0x37,
+		    0x3f, 0x83, 0x43, 0xc8, 0x5b, 0x78, 0x67, 0x4d, 0xad, 0xfc, 0x7e, 0x14, 0x6f, 0x88, 0x2b, 0x4f } },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(vectors); i++) {
+		unsigned char secret[32], public[32];
+		memcpy(secret, vectors[i].secret, sizeof secret);
+		assert_true(x25519_public_of(secret, public));
+		assert_memory_equal(public, vectors[i].public, sizeof public);
+	}
+}
+
+static void new_keys_are_those_that_openssl_would_make(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 200; i++) {
+		unsigned char secret[32], public[32], another[32], secret_there[32], public_there[32];
+		EVP_PKEY *key = new_key(tls_library()), *next = new_key(tls_library());
+		parts_of(key, secret, public);
+		assert_true((secret[0] & 7) == 0 && (secret[31] & 0xc0) == 0x40); /* RFC 7748 5 */
+		EVP_PKEY *there = EVP_PKEY_new_raw_private_key_ex(NULL, "X25519", NULL, secret, sizeof secret);
+		parts_of(there, secret_there, public_there);
+		assert_memory_equal(public, public_there, sizeof public);
+		parts_of(next, another, public);
+		assert_memory_not_equal(secret, another, sizeof secret);
+		EVP_PKEY_free(key);
+		EVP_PKEY_free(next);
+		EVP_PKEY_free(there);
+	}
+}
+
+static void shared_secret(OSSL_LIB_CTX *ctx, EVP_PKEY *own, EVP_PKEY *peer, unsigned char out[32])
+{
+	size_t n = 32;
+	EVP_PKEY_CTX *d = EVP_PKEY_CTX_new_from_pkey(ctx, own, NULL);
+	assert_true(EVP_PKEY_derive_init(d) == 1 && EVP_PKEY_derive_set_peer(d, peer) == 1 && EVP_PKEY_derive(d, out, &n) == 1);
+	assert_int_equal(n, 32);
+	EVP_PKEY_CTX_free(d);
+}
+
+static void new_keys_agree_with_others(void **state)
+{
+	unsigned char secret[32], public[32], here[32], there[32];
+	EVP_PKEY *ours = new_key(tls_library()), *theirs = new_key(NULL);
+	(void)state;
+	parts_of(theirs, secret, public);
+	EVP_PKEY *peer = EVP_PKEY_new_raw_public_key_ex(tls_library(), "X25519", NULL, public, sizeof public);
+	shared_secret(tls_library(), ours, peer, here);
+	parts_of(ours, secret, public);
+	EVP_PKEY *back = EVP_PKEY_new_raw_public_key_ex(NULL, "X25519", NULL, public, sizeof public);
+	shared_secret(NULL, theirs, back, there);
+	assert_memory_equal(here, there, sizeof here);
+	EVP_PKEY_free(ours);
+	EVP_PKEY_free(theirs);
+	EVP_PKEY_free(peer);
+	EVP_PKEY_free(back);
+}
+
+/* A name of another group is refused; parameters alone are an empty key, that takes a peer's public part. */
+static void keys_are_made_for_one_group_only(void **state)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(tls_library(), "X25519", NULL);
+	EVP_PKEY *empty = NULL;
+	unsigned char public[32] = { 9 };
+	size_t n = 0;
+	(void)state;
+	assert_true(EVP_PKEY_keygen_init(ctx) == 1 && EVP_PKEY_CTX_set_group_name(ctx, "x25519") == 1);
+	assert_int_not_equal(EVP_PKEY_CTX_set_group_name(ctx, "x448"), 1);
+	assert_true(EVP_PKEY_paramgen_init(ctx) == 1 && EVP_PKEY_generate(ctx, &empty) == 1);
+	assert_int_not_equal(EVP_PKEY_get_raw_public_key(empty, public, &n), 1);
+	assert_int_equal(EVP_PKEY_set1_encoded_public_key(empty, public, sizeof public), 1);
+	EVP_PKEY_free(empty);
+	EVP_PKEY_CTX_free(ctx);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_cipher_and_no_group_is_missing),
 		cmocka_unit_test(what_is_gone_through_is_little),
 		cmocka_unit_test(certificates_of_all_kinds_can_be_verified),
+		cmocka_unit_test(public_parts_are_those_of_the_rfc),
+		cmocka_unit_test(new_keys_are_those_that_openssl_would_make),
+		cmocka_unit_test(new_keys_agree_with_others),
+		cmocka_unit_test(keys_are_made_for_one_group_only),
 	};
 	return cmocka_run_group_tests_name("tls/algorithms", tests, setup, NULL);
 }
