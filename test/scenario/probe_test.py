@@ -169,6 +169,20 @@ class Probe(harness.Scenario):
             self.assertEqual(self.kind("tlsrpt")[0]["text"], "the record cannot be had")
             self.assertEqual(found["no-tlsrpt", one.name]["weight"], "weak")
 
+    def test_a_machine_that_cannot_validate_does_not_blame_the_domain(self):
+        net = self.net = Internet(self)
+        one = net.domain("one")
+        one.host(net.certificate("right", one.mx), tlsa=(3, 1, 1))
+        self.begin()
+        middle = self.start(DnsMiddle(net.zones.port))
+        middle.on_all(dns_middle.strip)
+        found = self.probe(one.name, "--resolve", middle.server, status=0)
+        self.assertEqual(found["no-validation", one.name]["weight"], "advice")
+        self.assertIn("That is not the domain's fault", found["no-validation", one.name]["text"])
+        self.assertEqual(found.get(("mx-lookup", one.name)), None)
+        self.assertEqual(self.kind("mx")[0]["hosts"], one.mx)
+        self.assertEqual([weight["what"] for weight in found.values() if "mx" in weight["what"]], [])
+
 
 if __name__ == "__main__":
     harness.main()

@@ -10,6 +10,7 @@
 #include "cmd/command.h"
 #include "cmd/options.h"
 #include "cmd/say.h"
+#include "dns/servers.h"
 #include "mail/address.h"
 #include "role/supervisor/load.h"
 
@@ -191,6 +192,19 @@ static fault read_sources(const struct options *o, struct arena *a, struct sourc
 	return OK;
 }
 
+/* Where signatures do not come to this machine, or its clock is wrong, every signed zone would look broken. */
+static fault test_validation(struct probe *p, struct dns_options *dns, struct why *why)
+{
+	struct dns_answer a = probe_ask(p, DNS_TXT, dns_anchor_owner(dns->trust_anchor));
+	if (a.result == DNS_FAILED || (a.result != DNS_BOGUS && a.secure))
+		return OK;
+	p->validates = false;
+	p->no_signatures = a.result == DNS_BOGUS ? a.text : STR("the answer is not signed");
+	dns->trust_anchor = STR_NONE;
+	dns_free(&p->dns);
+	return dns_new(p->loop, dns, &p->dns, why);
+}
+
 static fault begin(struct probe *p, const struct options *o, struct why *why)
 {
 	struct sources s = { .n_servers = 0 };
@@ -201,6 +215,8 @@ static fault begin(struct probe *p, const struct options *o, struct why *why)
 		                   .trust_anchor = s.anchor, .patience_ms = p->patience_ms };
 	p->validates = s.anchor.n > 0;
 	TRY(dns_new(p->loop, &dns, &p->dns, why));
+	if (p->validates)
+		TRY(test_validation(p, &dns, why));
 	p->tls = tls_client_new(&(struct tls_client_options){ .ca_pem = s.ca }, why);
 	if (p->tls == NULL)
 		return F_SYNTAX;
@@ -222,7 +238,11 @@ static void end(struct probe *p)
 
 static void look(struct probe *p, const struct probe_host *target)
 {
-	if (!p->validates)
+	if (p->no_signatures.n > 0)
+		probe_find(p, FINDING_ADVICE, "no-validation", target->name, "this machine cannot validate DNSSEC (%.*s): the name servers that it asks "
+		           "strip signatures, or its clock is wrong. That is not the domain's fault; DANE cannot be looked at: ask another server with "
+		           "--resolve", STR_ARG(p->no_signatures));
+	else if (!p->validates)
 		probe_find(p, FINDING_ADVICE, "no-validation", target->name, "there is no trust anchor of the DNS on this machine, so DANE cannot be "
 		           "looked at: install the root's (dns-root-data), or give --trust-anchor");
 	if (target->is_address || target->port > 0 || !probe_domain(p, target->name))

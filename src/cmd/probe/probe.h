@@ -31,7 +31,8 @@ struct probe {
 	struct dns *dns;
 	struct https *https;             /* NULL: there are no anchors to trust */
 	struct tls_client *tls;
-	bool validates;                  /* there is a trust anchor of the DNS */
+	bool validates;                  /* there is a trust anchor of the DNS, and signatures come */
+	struct str no_signatures;        /* else: why they do not; "" if there is no anchor */
 	bool json;
 	int64_t days, patience_ms;
 	struct findings findings;
