@@ -250,17 +250,30 @@ class Backlog(bench.Bench):
             print("| " + " | ".join(text.ljust(w) for text, w in zip(line, widths)) + " |")
 
 
+QUEUES = ("empty", "single", "lists")
+
+
+def queues(text):
+    """The names in it, each of which there is."""
+    names = text.split(",")
+    for name in names:
+        if name not in QUEUES:
+            raise argparse.ArgumentTypeError(f"there is no queue {name!r}: {', '.join(QUEUES)} are")
+    return names
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--recipients", default=1_000_000, type=int, help="that wait")
-    p.add_argument("--domains", default=100_000, type=int)
+    p.add_argument("--domains", default=100_000, type=int, help="of those recipients")
     p.add_argument("--count", default=5_000, type=int, help="messages that are accepted, or relayed")
-    p.add_argument("--queues", default="empty,single,lists", help="of these; single: messages of one recipient, lists: of a thousand")
-    p.add_argument("--program", default=TOP / "build/sealpost", type=pathlib.Path)
-    p.add_argument("--maker", default=TOP / "build-backlog/bench/backlog", type=pathlib.Path)
-    p.add_argument("--connections", default=20, type=int)
-    p.add_argument("--size", default=2_000, type=int)
-    p.add_argument("--folder", default="/var/tmp")
+    p.add_argument("--queues", default=",".join(QUEUES), type=queues,
+                   help="of these; empty: nothing waits, single: messages of one recipient, lists: of a thousand (default: %(default)s)")
+    p.add_argument("--program", default=TOP / "build/sealpost", type=pathlib.Path, help="the server (default: build/sealpost)")
+    p.add_argument("--maker", default=TOP / "build-backlog/bench/backlog", type=pathlib.Path, help="what makes queues, as `make backlog` builds it")
+    p.add_argument("--connections", default=20, type=int, help="of the clients that hand messages in, at a time")
+    p.add_argument("--size", default=2_000, type=int, help="of each message that is handed in: bytes")
+    p.add_argument("--folder", default="/var/tmp", help="where the queues are made, which take a few GB")
     o = p.parse_args()
     o.messages = 100
     if os.geteuid() != 0:
@@ -270,12 +283,12 @@ def main():
     columns = {"empty": (0, 1), "single": (o.recipients, 1), "lists": (max(1, o.recipients // 1000), min(1000, o.recipients))}
     with workplace("backlog", o.folder) as folder:
         b = Backlog(o, folder)
-        for name in o.queues.split(","):
+        for name in o.queues:
             begin = time.monotonic()
             b.measure(name, *columns[name])
             b.say(f"{name}: {time.monotonic() - begin:.0f} s")
     print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Linux {platform.release()}, {Waiting.version()}; load average {os.getloadavg()[0]:.1f}")
-    b.tell(o.queues.split(","))
+    b.tell(o.queues)
 
 
 if __name__ == "__main__":

@@ -270,6 +270,8 @@ static int run(int argc, char **argv)
 	}
 	try_house_init(&t->house, directory, (unsigned)base);
 	int status = try_it(t);
+	if (status == 0 && try_house_remove(&t->house))
+		printf("\nIts folder is gone again: `sealpost try DIR` keeps one.\n");
 	try_house_fini(&t->house);
 	free(t);
 	return status;
@@ -281,7 +283,8 @@ const struct command command_try = {
 	.summary = "the whole server on loopback, and one sealed letter through it, each step shown",
 	.help = "  --once          end after the letter has arrived (as without a terminal)\n"
 	        "  --port-base N   ports N+465, N+587 and N+525 (N is 2000)\n"
-	        "  DIR             where certificate, user, queue and mail go (a new folder below /tmp)\n"
+	        "  DIR             where certificate, user, queue and mail go (a new folder below /tmp, which\n"
+	        "                  is removed at the end if all went well)\n"
 	        "\n"
 	        "Exit status 0 says that the letter arrived.\n",
 	.example = "  sealpost try --once\n",

@@ -17,7 +17,7 @@
 
 #define TRY_DOMAIN "sealpost.test"
 
-enum { PEM_BYTES_MAX = 64 << 10, LETTER_BYTES_MAX = 8 << 10 };
+enum { PEM_BYTES_MAX = 64 << 10, LETTER_BYTES_MAX = 8 << 10, FOLDERS_DEEP = 8 };
 
 /* Lower-case letters and digits without those that look alike. */
 static void random_word(char *to, size_t n)
@@ -36,7 +36,7 @@ void try_house_init(struct try_house *h, const char *directory, unsigned port_ba
 	char word[16];
 	*h = (struct try_house){
 		.port_submissions = port_base + 465, .port_submission = port_base + 587, .port_mx = port_base + 525,
-		.user = "jada",
+		.user = "jada", .is_named = directory != NULL,
 	};
 	random_word(word, 8);
 	if (directory != NULL)
@@ -279,4 +279,35 @@ bool try_house_find(const struct try_house *h, char *path, size_t room)
 	directory_close(&d);
 	fd_close(&fd);
 	return found;
+}
+
+/* ---- and it is gone ---- */
+
+static void remove_all(int at, const char *path, unsigned depth)
+{
+	struct str name;
+	int fd = -1;
+	if (depth == 0 || directory_open(at, path, &fd, NULL) != OK) {
+		(void)!file_remove(at, path);
+		return;
+	}
+	struct directory_reader *d = directory_read(fd);
+	while (d != NULL && directory_next(d, &name)) {
+		char text[512];
+		if (name.n < sizeof text) {
+			(void)snprintf(text, sizeof text, "%.*s", STR_ARG(name));
+			remove_all(fd, text, depth - 1);
+		}
+	}
+	directory_close(&d);
+	fd_close(&fd);
+	(void)!directory_remove(at, path);
+}
+
+bool try_house_remove(const struct try_house *h)
+{
+	if (h->is_named)
+		return false;
+	remove_all(FILE_CWD, h->directory, FOLDERS_DEEP);
+	return true;
 }

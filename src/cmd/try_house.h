@@ -13,6 +13,7 @@
 
 struct try_house {
 	char directory[1024];
+	bool is_named;           /* by whoever called: it stays */
 	unsigned port_submissions, port_submission, port_mx;
 	const char *user;        /* the login name and local part */
 	char address[64], password[32];
@@ -29,5 +30,8 @@ MUST_USE fault try_house_build(struct try_house *h, struct why *why);
 
 /* The path of the letter, once it is in the Maildir. */
 bool try_house_find(const struct try_house *h, char *path, size_t room);
+
+/* The folder and all that is in it, unless it was named. False: it stays. */
+bool try_house_remove(const struct try_house *h);
 
 #endif

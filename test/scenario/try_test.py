@@ -53,6 +53,21 @@ def letter_arrives(sealpost, folder):
     return done.stdout
 
 
+def an_own_folder_is_removed(sealpost):
+    done = run(sealpost, "--port-base", str(free_base()))  # without a terminal it ends by itself
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = pathlib.Path(re.search(r"^(/tmp/sealpost-try-\w+),$", done.stdout, re.M).group(1))
+    assert "Its folder is gone again" in done.stdout and not made.exists(), done.stdout
+    base = free_base()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", base + 465))
+        s.listen()
+        done = run(sealpost, "--port-base", str(base))
+    made = pathlib.Path(re.search(r"^(/tmp/sealpost-try-\w+),$", done.stdout, re.M).group(1))
+    assert done.returncode != 0 and (made / "sealpost.log").exists(), done.stdout  # it tells why
+    shutil.rmtree(made)
+
+
 def taken_port_is_told(sealpost, folder):
     base = free_base()
     with socket.socket() as s:
@@ -77,6 +92,8 @@ def main():
     try:
         print(letter_arrives(sealpost, folder))
         letter_arrives(sealpost, folder)  # a second time in the same folder finds its own letter
+        assert pathlib.Path(folder, "sealpost.conf").exists()
+        an_own_folder_is_removed(sealpost)
         taken_port_is_told(sealpost, folder)
         closed_folder_is_told(sealpost, folder)
         done = run(sealpost, "--nonsense")

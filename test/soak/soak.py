@@ -28,6 +28,7 @@ from ledger import Journal, Ledger, read
 KILLED = ("front", "front2", "spool", "keeper", "resolver", "courier", "porter")
 TELL_EVERY_S = 15
 REST_S = 40
+STOPPED = 130  # the status of who was ended by Ctrl-C
 
 
 def options_of(words):
@@ -69,6 +70,7 @@ class Soak:
     def fork(self, function, *arguments):
         def begin():
             die_with_us()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us
             function(*arguments)
         process = multiprocessing.Process(target=begin, daemon=True)
         process.start()
@@ -299,6 +301,9 @@ def main():
             soak.load()
             soak.end()
             status = soak.verdict()
+        except KeyboardInterrupt:
+            say("\nsoak: stopped by Ctrl-C: nothing is judged")
+            status = STOPPED
         except BaseException:
             if soak.house.process:
                 say("".join(list(soak.house.log_lines())[-40:]))
@@ -307,7 +312,7 @@ def main():
             for process in soak.processes:
                 process.kill()
     finally:
-        if o.keep or status != 0:
+        if o.keep or status not in (0, STOPPED):
             say(f"journals and logs: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -315,4 +320,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before it began, or while it was stopped
+        sys.exit(STOPPED)
