@@ -8,10 +8,11 @@
 #include "policy/users.h"
 #include "proto/sasl/credential.h"
 #include "role/supervisor/load.h"
+#include "sys/file.h"
 #include "sys/process.h"
 #include "tls/certificate.h"
 
-enum { FILE_BYTES_MAX = 64 << 20, DAY_S = 86400, DAYS_LEFT_FEW = 14 };
+enum { FILE_BYTES_MAX = 64 << 20, DAY_S = 86400, DAYS_LEFT_FEW = 14, MODE_BITS = 07777, OTHERS = 077 };
 
 struct checking {
 	const struct conf *conf;
@@ -176,6 +177,17 @@ static void check_account(struct checking *c, struct str name, const char *direc
 		            "is installed, `useradd --system` everywhere), or name another one with %s", directive, SHOWN(name), directive);
 }
 
+/* The spool would refuse it, and the server not start. */
+static void check_queue(struct checking *c)
+{
+	struct str directory = c->conf->queue.directory;
+	struct path_facts facts;
+	if (directory.n > 0 && path_facts(arena_copy(c->arena, directory).p, &facts) == OK && facts.is_directory && (facts.mode & OTHERS) != 0)
+		report_line(c->report, false, (struct conf_place){ c->texts[0].name.p, 0, 0 }, STR_NONE,
+		            "the queue's directory %.*s is open to others (mode %o), and the server does not start with it: chmod 700 %.*s",
+		            SHOWN(directory), facts.mode & MODE_BITS, SHOWN(directory));
+}
+
 void check_files(const struct conf *conf, const struct conf_text *texts, size_t n, int64_t now_s, struct arena *a,
                  struct conf_report *report, struct checked *out)
 {
@@ -195,6 +207,7 @@ void check_files(const struct conf *conf, const struct conf_text *texts, size_t 
 	check_certificates(&c);
 	check_tables(&c);
 	mail_roots_look(conf, on_mail_root, &c);
+	check_queue(&c);
 	if (process_is_root()) {
 		bool maildirs = false;
 		for (size_t i = 0; i < conf->n_domains; i++)

@@ -44,6 +44,7 @@ static fault read_all(const char *path, struct conf **out, struct conf_report *r
 
 fault running_conf(const char *path, const char *program, struct conf **out, bool *whole_out, struct why *why)
 {
+	static bool said;
 	struct conf_report report;
 	char trouble[1000] = "";
 	*out = NULL;
@@ -55,7 +56,9 @@ fault running_conf(const char *path, const char *program, struct conf **out, boo
 		conf_free(out);
 		f = why_say(why, F_SYNTAX, "%s", trouble);
 	} else if (f == OK && !*whole_out) {
-		say(stderr, "%s: %s; going on with what can be read of it", program, trouble);
+		if (!said) /* once, however often a command asks */
+			say(stderr, "%s: %s; what can be read of it is enough to reach the server", program, trouble);
+		said = true;
 	}
 	conf_report_fini(&report);
 	return f;

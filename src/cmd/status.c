@@ -20,6 +20,8 @@ static void put(const char *before, struct str text, const char *after)
 	fputs(after, stdout);
 }
 
+static void put_members(const json_t *o);
+
 static void put_value(const json_t *v)
 {
 	if (json_is_string(v))
@@ -28,22 +30,38 @@ static void put_value(const json_t *v)
 		printf("%lld", (long long)json_integer_value(v));
 	else if (json_is_boolean(v))
 		fputs(json_is_true(v) ? "yes" : "no", stdout);
-	else if (v != NULL && !json_is_null(v)) {
-		char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-		print_safely(str_of(text));
-		free(text);
-	} else {
-		putchar('-');
+	else if (json_is_object(v))
+		put_members(v);
+	else
+		putchar('-'); /* a list has a table of its own */
+}
+
+/* "(known=3 failing=0)" */
+static void put_members(const json_t *o)
+{
+	const char *key, *before = "(";
+	json_t *v;
+	json_object_foreach((json_t *)(uintptr_t)o, key, v) {
+		printf("%s%s=", before, key);
+		put_value(v);
+		before = " ";
 	}
+	fputs(before[0] == ' ' ? ")" : "-", stdout);
 }
 
 static bool is_shown_already(const char *key)
 {
-	static const char *const shown[] = { "role", "instance", "pid", "ready", "restarts", "confinement", "short_of" };
+	static const char *const shown[] = { "role", "instance", "pid", "ready", "restarts", "confinement", "short_of", "certificates" };
 	for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
 		if (strcmp(key, shown[i]) == 0)
 			return true;
 	return false;
+}
+
+/* Whole sentences stand in lines of their own. */
+static bool is_sentence(const json_t *v)
+{
+	return json_is_string(v) && strchr(json_string_value(v), ' ') != NULL;
 }
 
 /* A line for each role: what every role has, then what it tells of itself. */
@@ -59,12 +77,18 @@ static void show_roles(json_t *roles)
 		       json_is_true(json_object_get(role, "ready")) ? "yes" : "no",
 		       number_in_json(role, "restarts"));
 		json_object_foreach(role, key, v) {
-			if (is_shown_already(key))
+			if (is_shown_already(key) || is_sentence(v))
 				continue;
 			printf(" %s=", key);
 			put_value(v);
 		}
 		putchar('\n');
+		json_object_foreach(role, key, v)
+			if (!is_shown_already(key) && is_sentence(v)) {
+				printf("%36s%s: ", "", key);
+				put_value(v);
+				putchar('\n');
+			}
 	}
 }
 

@@ -147,6 +147,16 @@ mail-user nobody
         self.assertRegex(sealpost("check", "-c", str(path))[2], f"warning: nobody, who owns the mail, may not pass {below}, .*: chmod o.x {below}")
         mail.chmod(0o777)
 
+    def test_a_queue_that_is_open_to_others(self):
+        queue = self.dir / "spool"
+        queue.mkdir(mode=0o700)
+        more = f"queue {{\n\tdirectory {queue}\n}}\n"
+        self.assertEqual(self.check(more=more)[0], 0)
+        queue.chmod(0o755)
+        status, _, err = self.check(more=more)
+        self.assertEqual(status, 1)
+        self.assertIn(f"the queue's directory {queue} is open to others (mode 755), and the server does not start with it: chmod 700 {queue}", err)
+
     def test_expires_soon(self):
         status, _, err = self.check(cert="soon")
         self.assertEqual(status, 0, err)

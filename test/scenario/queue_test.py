@@ -74,8 +74,9 @@ class Queue(harness.Scenario):
         self.assertEqual(server.queue_list(), [])
         self.assertEqual(server.queue("list", "--json", status=None).strip(), "")
         status = server.command("status")
-        for word in ("front", "spool", "keeper", "courier", "porter", "resolver"):
+        for word in ("front", "spool", "keeper", "courier", "porter", "resolver", " policies=(known=0 enforced=0 "):
             self.assertIn(word, status)
+        self.assertNotRegex(status, r'[{\[]"')  # JSON is for programs
 
     def test_what_was_done_as_json(self):
         server = self.start(Sealpost(self.folder))

@@ -8,27 +8,36 @@
 #include "cmd/command.h"
 #include "cmd/control_client.h"
 #include "cmd/options.h"
+#include "cmd/running_conf.h"
 #include "cmd/say.h"
 #include "sys/clock.h"
 
 enum { ARENA_BYTES_MAX = 1 << 30 };
 
+/* One that is being edited is looked at as far as it goes. */
 static int open_conf(struct doctor *d)
 {
 	struct conf_report report;
 	struct why why = { "" };
-	if (conf_load(d->conf_path, &d->texts, &why) != OK) {
-		say(stderr, "sealpost doctor: %s", why.text);
+	bool whole;
+	if (conf_load(d->conf_path, &d->texts, &d->unread) != OK) {
+		d->half = true;
+		if (running_conf(d->conf_path, "sealpost doctor", &d->conf, &whole, &why) == OK)
+			return 0;
+		say(stderr, "sealpost doctor: %s", d->unread.text);
 		return EXIT_CONFIGURATION;
 	}
 	conf_report_init(&report);
-	fault f = conf_read(d->texts->items, d->texts->n, &d->conf, &report);
-	if (f != OK) {
+	d->half = conf_read_some(d->texts->items, d->texts->n, &d->conf, &report) != OK;
+	if (d->conf == NULL) {
 		say_lines(stderr, buf_view(&report.text));
 		say(stderr, "sealpost doctor: %s has errors: mend them first", d->conf_path);
+	} else if (d->half) {
+		say(stderr, "sealpost doctor: %s has %u error%s; going on with what can be read of it", d->conf_path, report.errors,
+		    report.errors == 1 ? "" : "s");
 	}
 	conf_report_fini(&report);
-	return f == OK ? 0 : EXIT_CONFIGURATION;
+	return d->conf != NULL ? 0 : EXIT_CONFIGURATION;
 }
 
 static int run(int argc, char **argv)
@@ -58,6 +67,8 @@ static int run(int argc, char **argv)
 		else if (d.read_s > 0)
 			doctor_changes(&d);
 		status = findings_tell(&d.findings, d.json);
+		if (d.half)
+			status = EXIT_CONFIGURATION;
 	}
 	findings_fini(&d.findings);
 	conf_free(&d.conf);
@@ -78,7 +89,7 @@ const struct command command_doctor = {
 	        "  -c FILE   the configuration (default: " DEFAULT_CONF_PATH ")\n"
 	        "\n"
 	        "Exit status, for monitoring: 0 nothing needs mending, 1 something does, or the server does not run,\n"
-	        "2 usage, 78 the configuration cannot be used. Advice alone leaves it at 0.\n",
+	        "2 usage, 78 the configuration has errors: then what can be read of it is looked at. Advice alone leaves it at 0.\n",
 	.example = "  sealpost doctor\n"
 	           "  sealpost doctor --json | grep '\"weight\":\"broken\"'\n",
 	.run = run,

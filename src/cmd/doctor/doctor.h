@@ -25,6 +25,8 @@ struct doctor {
 	const char *conf_path;
 	struct conf_texts *texts;
 	struct conf *conf;
+	bool half;                       /* the configuration has errors: conf is what can be read of it; texts may be NULL */
+	struct why unread;               /* texts are NULL: why */
 	int64_t now_s;
 	int64_t read_s;                  /* when the running server has read its configuration */
 	bool json, seen;                 /* seen: list what each domain has shown */

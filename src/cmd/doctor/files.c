@@ -26,8 +26,10 @@ static void look_at_configuration(struct doctor *d)
 	struct checked checked = { .users = 0 };
 	size_t names = 0;
 	conf_report_init(&report);
-	struct conf *again = NULL; /* for its warnings */
-	if (conf_read(d->texts->items, d->texts->n, &again, &report) == OK)
+	struct conf *again = NULL; /* for its errors and warnings */
+	if (d->texts == NULL)
+		findings_add(&d->findings, FINDING_BROKEN, "configuration", STR_NONE, "%s", d->unread.text);
+	else if (conf_read(d->texts->items, d->texts->n, &again, &report) == OK)
 		check_files(d->conf, d->texts->items, d->texts->n, d->now_s, d->arena, &report, &checked);
 	conf_free(&again);
 	for (size_t i = 0; i < d->conf->n_domains; i++)
@@ -120,7 +122,7 @@ void doctor_changes(struct doctor *d)
 {
 	const struct conf_file *files;
 	size_t n = conf_files(d->conf, &files);
-	for (size_t i = 0; i < d->texts->n; i++)
+	for (size_t i = 0; d->texts != NULL && i < d->texts->n; i++)
 		look_whether_changed(d, d->texts->items[i].name);
 	for (size_t i = 0; i < n; i++)
 		look_whether_changed(d, files[i].path);
@@ -191,7 +193,7 @@ void doctor_files(struct doctor *d)
 	look_at_configuration(d);
 	list_exceptions(d);
 	for (size_t i = 0; i < d->conf->n_tls; i++)
-		for (size_t j = 0; j < d->conf->tls[i].certs.n; j++)
+		for (size_t j = 0; j < d->conf->tls[i].certs.n && j < d->conf->tls[i].keys.n; j++)
 			list_certificate(d, d->conf->tls[i].certs.items[j], d->conf->tls[i].keys.items[j]);
 	look_at_keys(d);
 	look_at_anchors(d);
@@ -243,7 +245,7 @@ static void look_at_queue_directory(struct doctor *d)
 	struct path_facts facts;
 	uint64_t bytes = 0, names = 0;
 	int fd = -1;
-	if (directory.n >= sizeof path)
+	if (directory.n == 0 || directory.n >= sizeof path)
 		return;
 	(void)snprintf(path, sizeof path, "%.*s", STR_ARG(directory));
 	fault f = path_facts(path, &facts);
