@@ -107,6 +107,7 @@ static void commit(struct role_base *b, uint64_t generation)
 	fault f = generation == b->coming && b->n_texts > 0 ? apply(b, &why)
 	                                  : why_say(&why, F_STATE, "the configuration did not arrive");
 	forget_texts(b);
+	process_trim_memory(); /* what the last configuration had, and what was read for this one, leaves holes */
 	if (f == OK) {
 		channel_send(b->control, FROM_ROLE_READY, &(struct from_role_ready){ .generation = generation });
 		return;
