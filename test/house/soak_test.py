@@ -7,12 +7,31 @@ import unittest
 
 import hops
 import watch
-from ledger import Journal, Ledger, read
+from ledger import Journal, Ledger, judge_bursts, read
 from letters import compose, notice, whole
 
 HOP, BOX = "a-1.0@good.test", "sam@example.test"
 OFFERED = [(1.0, "offered", ["a-1", f"{HOP},{BOX}"]), (1.1, "accepted", ["a-1"])]
 ARRIVED = [(2.0, "taken", ["a-1", HOP, "1.9"]), (2.0, "taken", ["a-1", BOX, "2.0"])]
+
+
+class Bursts(unittest.TestCase):
+    @staticmethod
+    def came(*recipients):
+        return [(1.0, "taken", ["burst", f"{recipient}@bulk.test", "0.9"]) for recipient in recipients]
+
+    def test_right(self):
+        self.assertEqual(judge_bursts(self.came("r1-1", "r2-1", "r2-1", "r1-2"), {1: (2, 0), 2: (0, 1)}), (3, []))
+
+    def test_another_one_twice_covers_no_loss(self):
+        _, troubles = judge_bursts(self.came("r1-1", "r1-1"), {1: (2, 0)})
+        self.assertEqual(troubles, ["in burst 1 2 letters were accepted, of 0 nobody knows, and 1 different ones came"])
+        _, troubles = judge_bursts(self.came("r1-1", "r2-1", "r1-2"), {1: (1, 0), 2: (2, 0)})
+        self.assertEqual(len(troubles), 2)
+
+    def test_what_nobody_sent(self):
+        self.assertEqual(len(judge_bursts(self.came("r1-3"), {})[1]), 1)
+        self.assertEqual(len(judge_bursts([(1.0, "torn", ["what-came-to-r1-1", "0.9"])], {})[1]), 1)
 
 
 class Accounts(unittest.TestCase):

@@ -45,6 +45,21 @@ def read(folder):
     return sorted(rows, key=lambda row: row[0])
 
 
+def judge_bursts(rows, told):
+    """(different letters that came, troubles). told: {burst: (letters that were accepted, letters of which nobody knows)}"""
+    came, troubles = collections.defaultdict(set), []
+    for _, word, rest in rows:
+        if word == "torn":
+            troubles.append(f"{rest[0]} is not whole")
+        elif word == "taken":
+            came[int(rest[1].partition("@")[0].partition("-")[2])].add(rest[1])
+    for burst, (accepted, unknown) in told.items():
+        if not accepted <= len(came[burst]) <= accepted + unknown:
+            troubles.append(f"in burst {burst} {accepted} letters were accepted, of {unknown} nobody knows, and {len(came[burst])} different ones came")
+    troubles += [f"burst {burst}, which never was, has {len(letters)} letters" for burst, letters in came.items() if burst not in told]
+    return sum(map(len, came.values())), troubles
+
+
 class Ledger:
     """queued: (id, recipient) of what is still in the queue at the end."""
 

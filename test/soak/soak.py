@@ -23,7 +23,7 @@ import watch
 from harness.case import LIBC, PR_SET_CHILD_SUBREAPER, SANITIZER_MARKS, die_with_us, need_root
 from harness.network import own_network
 from house import PASSWORD, USERS, Bulk, House, make_accounts
-from ledger import Journal, Ledger, read
+from ledger import Journal, Ledger, judge_bursts, read
 
 KILLED = ("front", "front2", "spool", "keeper", "resolver", "courier", "porter")
 TELL_EVERY_S = 15
@@ -61,6 +61,8 @@ class Soak:
         self.o, self.folder, self.chance = o, folder, random.Random(o.seed)
         self.journals = folder / "journals"
         self.journals.mkdir()
+        self.burst_journals = folder / "bursts"
+        self.burst_journals.mkdir()
         self.journal = Journal(self.journals, "main")
         self.house = House(folder, o.program, o.give_up)
         self.calm, self.done, self.ending = (multiprocessing.Value("b", 0), multiprocessing.Event(), multiprocessing.Event())
@@ -80,11 +82,12 @@ class Soak:
     def start(self):
         house, o = self.house, self.o
         house.start()
-        self.bulk = Bulk(house, self.folder)
-        ready = multiprocessing.Event()
+        self.bulk = Bulk(house)
+        ready, ready_too = multiprocessing.Event(), multiprocessing.Event()
         tls = house.authority.issue("hop.test", file="hop")
+        self.bursts = self.fork(hops.serve_bursts, self.burst_journals, house.hops["bulk"], tls, self.calm, o.seed, ready_too)
         self.hops = self.fork(hops.serve, self.journals, house.hops, tls, self.calm, o.hang, o.seed, ready)
-        assert ready.wait(60), "the next hops did not start"
+        assert ready.wait(60) and ready_too.wait(60), "the next hops did not start"
         self.boxes = self.fork(boxes.serve, self.journals, house.mail, self.done)
         self.rest = watch.sample(house)
         self.watch = watch.Watch(house, min(watch.PAUSE_S, o.minutes))
@@ -161,7 +164,7 @@ class Soak:
     def tell(self):
         last = self.watch.samples[-1] if self.watch.samples else self.rest
         say(f"{time.monotonic() - self.begun:5.0f} s: {sum(self.tally):,} letters accepted or refused, {sum(self.killed.values())} roles killed, "
-            f"{self.house.reloads} reloads, {self.bulk.bursts} bursts; "
+            f"{self.house.reloads} reloads, {len(self.bulk.told)} bursts; "
             + ", ".join(f"{role} {kb / 1024:.1f}" for role, kb in sorted(last.own_kb.items())) + f" MB; queue {last.queue_kb / 1024:.0f} MB")
 
     # -- the end -------------------------------------------------------------------------------------
@@ -198,7 +201,8 @@ class Soak:
         queued = self.queued(self.drain())
         self.watch.stop()
         self.hops.kill()  # who is kept for later letters is let go of as well
-        self.took, troubles = self.bulk.end()
+        self.bursts.kill()
+        self.took, troubles = judge_bursts(read(self.burst_journals), self.bulk.told)
         self.troubles += troubles
         self.troubles += self.come_to_rest()
         self.read_log()
@@ -267,12 +271,12 @@ class Soak:
     def verdict(self):
         c = self.counts
         say(f"\n{self.o.minutes:g} minutes, seed {self.o.seed}: {sum(self.tally):,} letters of honest clients, and {self.bulk.accepted:,} in "
-            f"{self.bulk.bursts} bursts; {sum(self.killed.values())} roles killed, {self.house.reloads} reloads")
+            f"{len(self.bulk.told)} bursts; {sum(self.killed.values())} roles killed, {self.house.reloads} reloads")
         say(f"recipients accepted: {c['accepted']:,}; delivered {c['taken']:,}, delivered to a hop that cut off its 250 {c['cut']:,}, "
             f"returned to the sender {c['returned']:,}, still queued {c['queued']:,}, lost {c['LOST']:,}")
         say("beside that: " + (", ".join(f"{word} {n:,}" for word, n in sorted(c.items())
                                          if word not in ("accepted", "taken", "cut", "returned", "queued", "LOST")) or "nothing"))
-        say(f"bursts: {self.bulk.accepted:,} accepted, {self.bulk.open:,} without a 250; {self.took:,} at the sink\n")
+        say(f"bursts: {self.bulk.accepted:,} accepted, {self.bulk.open:,} without a 250; {self.took:,} different ones at the next hop\n")
         self.table()
         if c["accepted"] == 0 or c["taken"] == 0:
             self.troubles.append("nothing was accepted or delivered: this run says nothing")
