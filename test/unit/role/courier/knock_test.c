@@ -27,12 +27,14 @@ uint64_t __wrap_uv_now(const uv_loop_t *loop)
 }
 
 static unsigned trims;
+static bool wants_trims;
 
 void __wrap_process_trim_memory(void);
 void __wrap_process_trim_memory(void)
 {
 	trims++;
-	loop_stop(w.loop);
+	if (wants_trims)
+		loop_stop(w.loop);
 }
 
 static void begin(const char *zone)
@@ -332,7 +334,8 @@ static void what_a_burst_leaves_goes_back(void **state)
 	(void)state;
 	begin(one_mx);
 	w.peers[0].script.hang_up_after = true;
-	trims = 0;
+	trims = 0; /* there was one when it was configured */
+	wants_trims = true;
 	for (unsigned i = 0; i < 10; i++)
 		world_send(&w, &to_b);
 	wait_for_done(10);
@@ -347,6 +350,7 @@ static void what_a_burst_leaves_goes_back(void **state)
 	ahead_ms += COURIER_TRIM_MS;
 	while (trims == 1)
 		world_run(&w);
+	wants_trims = false;
 }
 
 /* ---- many of them ---- */
