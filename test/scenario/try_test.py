@@ -10,6 +10,8 @@ import socket
 import subprocess
 import tempfile
 
+from harness.case import die_with_us, wait_until
+
 STEPS = ["server", "TCP", "TLS", "verified", "AUTH", "MAIL", "RCPT", "DATA", "reply", "delivered", "Maildir", "header"]
 
 
@@ -85,8 +87,66 @@ def closed_folder_is_told(sealpost, folder):
     assert done.returncode == 1 and "chmod o+x" in done.stderr, done.stdout + done.stderr
 
 
+def the_example_can_be_tried(sealpost):
+    """etc/examples/test.conf, with what test.sh makes: as an ordinary user, DNSSEC validated, and a letter arrives."""
+    examples = pathlib.Path(__file__).resolve().parents[2] / "etc/examples"
+    whole = pathlib.Path(tempfile.mkdtemp(prefix="sealpost-example-test-"))
+    whole.chmod(0o711)
+    folder, program = whole / "house", whole / "sealpost"
+    folder.mkdir()
+    shutil.copy(sealpost, program)
+    user = {}
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+        user = {"user": 65534, "group": 65534, "extra_groups": []}
+    base = free_base()
+    conf = (examples / "test.conf").read_text().replace("/tmp/sealpost-test", str(folder))
+    for port, offset in ((":2525", 525), (":2465", 465), (":5353", 587)):
+        assert port in conf
+        conf = conf.replace(port, f":{base + offset}")
+    (whole / "test.conf").write_text(conf)
+    environment = {**os.environ, "FOLDER": str(folder), "PORT": str(base + 587), "SEALPOST": str(program)}
+
+    def call(*words, status=0):
+        done = subprocess.run([program, *words], capture_output=True, text=True, timeout=60, env=environment, **user)
+        assert status is None or done.returncode == status, (words, done.stdout, done.stderr)
+        return done.stdout
+
+    running = []
+
+    def start(*words, **more):
+        log = open(whole / f"log{len(running)}", "w+", encoding="utf-8")
+        running.append((subprocess.Popen(words, stdout=log, stderr=log, env=environment, preexec_fn=die_with_us, **user, **more), log))
+
+    def logs():
+        return "".join(pathlib.Path(log.name).read_text() for _, log in running)
+
+    try:
+        with open(examples / "test.sh", encoding="utf-8") as script:
+            start("sh", "-s", stdin=script)
+        wait_until(lambda: "nsd started" in logs(), "the zone of the example")
+        call("check", "-c", whole / "test.conf")
+        start(program, "serve", "-c", whole / "test.conf")
+        wait_until(lambda: '"dnssec": "validates"' in (told := call("status", "--json", "-c", whole / "test.conf", status=None))
+                   or '"dnssec":"validates"' in told, "validated answers")
+        (whole / "letter").write_text("Subject: tried\n\nhello\n")
+        call("send", "--server", f"localhost:{base + 465}", "--ca", folder / "ca.pem", "--user", "jada", "--password-file",
+             folder / "password", "--from", "jada@test.example", "--to", "jada@test.example", whole / "letter")
+        wait_until(lambda: list(folder.glob("mail/jada/new/*")), "the letter")
+    except BaseException:
+        print(logs())
+        raise
+    finally:
+        for process, log in reversed(running):
+            process.terminate()
+            process.wait(60)
+            log.close()
+        shutil.rmtree(whole)
+
+
 def main():
     sealpost = os.environ["SEALPOST"]
+    the_example_can_be_tried(sealpost)
     folder = tempfile.mkdtemp(prefix="sealpost-try-test-")
     os.chmod(folder, 0o711)  # the roles run under another account
     try:
