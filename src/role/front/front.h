@@ -250,6 +250,7 @@ struct session {
 	int64_t stuck_since_ms;         /* output that the client does not read; 0: none */
 	size_t stuck_sent;              /* since then */
 	bool pumping, again;
+	bool readable;                  /* the stream has told so, and was not read to its end since */
 	bool held_back;                 /* by a slow spool: the client cannot go on */
 	bool said_all;                  /* lingers, and nothing is left to send */
 	size_t discarded;

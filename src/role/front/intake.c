@@ -286,9 +286,11 @@ static void send_header(struct session *s)
 	if (f == OK && s->kind == LISTEN_LOCAL && facts.broken_line == 1)
 		f = buf_add(&prefix, STR("\r\n"));
 	check(f == OK); /* every part of it is capped by mail/trace.h */
+	bool together = buf_add(&prefix, buf_view(&l->header)) == OK;
 	send_chunk(s, buf_view(&prefix));
+	if (!together)
+		send_chunk(s, buf_view(&l->header));
 	buf_fini(&prefix);
-	send_chunk(s, buf_view(&l->header));
 	buf_fini(&l->header);
 	l->phase = INTAKE_BODY;
 	if (l->ended)
@@ -406,9 +408,9 @@ static void header_whole(struct session *s)
 		ask_next_sender(s);
 }
 
-static bool find_end(const struct intake *l, size_t before, size_t *length)
+/* before: so much of it had no end in it. */
+static bool find_end(struct str block, size_t before, size_t *length)
 {
-	struct str block = buf_view(&l->header);
 	size_t from = before > 3 ? before - 3 : 0, at;
 	if (str_starts(block, STR("\r\n"))) {
 		*length = 2;
@@ -427,14 +429,23 @@ void intake_body(struct session *s, struct str bytes)
 		send_chunk(s, bytes);
 	if (l->phase != INTAKE_HEADER)
 		return;
-	size_t before = buf_view(&l->header).n;
-	fault f = buf_add(&l->header, bytes);
+	/* Mostly the block lies whole in the first piece: then what follows it is not copied. */
+	size_t before = buf_view(&l->header).n, used = bytes.n;
+	bool whole = before == 0 && find_end(bytes, 0, &used);
+	fault f = buf_add(&l->header, str_sub(bytes, 0, used));
 	check(f == OK); /* never over its ceiling before, and room for one more piece */
-	bool whole = find_end(l, before, &l->header_bytes);
+	l->header_bytes = used;
+	whole = whole || find_end(buf_view(&l->header), before, &l->header_bytes);
 	if ((whole ? l->header_bytes : buf_view(&l->header).n) > HEADER_BYTES_MAX)
 		intake_refuse(s, REPLY(552, 5, 3, 4, STR("The message's header is too big")));
 	else if (whole)
 		header_whole(s);
+	bytes = str_from(bytes, used);
+	if (l->phase == INTAKE_BODY && bytes.n > 0)
+		send_chunk(s, bytes);
+	else if (l->phase == INTAKE_CHECKING)
+		f = buf_add(&l->header, bytes);
+	check(f == OK);
 }
 
 void intake_end(struct session *s, const struct smtp_event *e)
@@ -515,6 +526,8 @@ void intake_on_spool(struct front *f, unsigned kind, const void *msg)
 		break;
 	case SPOOL_TAKEN:
 		taken(s, ((const struct spool_taken *)msg)->bytes);
+		if (!s->held_back)
+			return; /* nothing has waited for it */
 		break;
 	case SPOOL_STORED:
 		stored(s);

@@ -412,9 +412,8 @@ static void turn(struct session *s)
 			stream_shutdown(s->stream);
 		}
 	}
-	bool more = true;
-	for (int i = 0; i < READS_A_TURN && more && !s->again && s->phase != SESSION_GONE && may_read(s); i++) {
-		if (!read_stream(s, &more))
+	for (int i = 0; i < READS_A_TURN && s->readable && !s->again && s->phase != SESSION_GONE && may_read(s); i++) {
+		if (!read_stream(s, &s->readable))
 			break;
 		if (s->phase == SESSION_SPEAKS)
 			speak(s);
@@ -475,8 +474,9 @@ void session_pump(struct session *s)
 
 static void on_stream(void *owner, enum stream_event event)
 {
-	(void)event;
-	session_pump(owner);
+	struct session *s = owner;
+	s->readable |= event == STREAM_READABLE;
+	session_pump(s);
 }
 
 void session_too_slow(struct session *s)
@@ -542,6 +542,7 @@ void session_new(struct front *f, const struct listener *at, int fd, const struc
 	s->kind = f->conf->listeners[at->index].kind;
 	s->listener = at->index;
 	s->number = ++f->next_number;
+	s->readable = true; /* a hello comes along with the connection */
 	s->who = who;
 	buf_init_secret(&s->in, IN_BYTES_MAX);
 	buf_init(&s->cipher, IN_BYTES_MAX);
