@@ -64,12 +64,13 @@ struct arena *smtp_server_words(struct smtp_server *s)
 /* What the last event pointed to may go now. An idle session keeps no buffers. */
 static void release(struct smtp_server *s)
 {
-	if (s->used > 0)
+	bool in_content = s->phase == PHASE_DATA || s->phase == PHASE_CHUNK;
+	if (!in_content && s->used == buf_view(&s->in).n)
+		buf_fini(&s->in); /* overwritten once, not as what is dropped and again as what is freed */
+	else if (s->used > 0)
 		buf_drop(&s->in, s->used);
 	s->used = 0;
 	arena_free(&s->words);
-	if (s->phase != PHASE_DATA && s->phase != PHASE_CHUNK)
-		buf_shrink(&s->in);
 }
 
 void smtp_server_put(struct smtp_server *s, struct smtp_reply reply)
