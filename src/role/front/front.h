@@ -251,6 +251,7 @@ struct session {
 	size_t stuck_sent;              /* since then */
 	bool pumping, again;
 	bool readable;                  /* the stream has told so, and was not read to its end since */
+	bool sealed;                    /* TLS was fed, and has not given all that was in it since */
 	bool held_back;                 /* by a slow spool: the client cannot go on */
 	bool said_all;                  /* lingers, and nothing is left to send */
 	size_t discarded;

@@ -245,6 +245,7 @@ static void take_cipher(struct session *s, struct str bytes)
 {
 	size_t used = 0;
 	fault f = tls_feed(s->tls, bytes, &used);
+	s->sealed = true;
 	if (f == OK && buf_add(&s->cipher, str_from(bytes, used)) != OK)
 		f = F_LIMIT;
 	if (s->phase == SESSION_SHAKES && (f != OK || tls_state(s->tls) == TLS_BROKEN))
@@ -285,23 +286,26 @@ static bool read_stream(struct session *s, bool *more_out)
 		return false;
 	}
 	*more_out = n == sizeof s->front->scratch; /* what comes meanwhile is told of again */
-	if (s->tls != NULL)
+	bool clear = s->tls == NULL;
+	if (!clear)
 		warmth_touch(s);
 	session_take(s, (struct str){ s->front->scratch, n });
-	explicit_bzero(s->front->scratch, n); /* on a port without TLS a password may have come by */
+	if (clear)
+		explicit_bzero(s->front->scratch, n); /* on a port without TLS a password may have come by */
 	return true;
 }
 
-/* Clear text out of TLS. True if there was some. */
+/* Clear text out of TLS. True if there was some. Whatever a neighbour answers, we come by here: OpenSSL is not asked in vain. */
 static bool open_sealed(struct session *s)
 {
 	size_t n = 0;
-	if (s->tls == NULL || s->phase != SESSION_SPEAKS)
+	if (!s->sealed || s->phase != SESSION_SPEAKS)
 		return false;
 	if (tls_read(s->tls, s->front->scratch, sizeof s->front->scratch, &n) != OK) {
 		session_abandon(s);
 		return false;
 	}
+	s->sealed = n == sizeof s->front->scratch; /* no record is as long: the next one waits in cipher until we feed it */
 	if (n > 0) {
 		take_clear(s, (struct str){ s->front->scratch, n });
 		explicit_bzero(s->front->scratch, n); /* a password may have come by */
@@ -329,6 +333,7 @@ static bool take_kept(struct session *s)
 	if (s->phase == SESSION_GONE || kept.n == 0 || s->tls == NULL)
 		return false;
 	size_t used = 0;
+	s->sealed = true;
 	if (tls_feed(s->tls, kept, &used) != OK) {
 		session_abandon(s);
 		return false;
