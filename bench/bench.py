@@ -41,7 +41,11 @@ class Bench:
         self.tls = Authority(folder).issue("mx1.example.test", "localhost", "127.0.0.1")
         self.count = 0
         self.unsafe = []             # sentences
-        self.clients = min(2, options.connections)  # processes of the client, where a rate is measured
+
+    @property
+    def clients(self):
+        """Processes of the client, where a rate is measured."""
+        return min(2, self.o.connections)
 
     def say(self, text):
         print(text, file=sys.stderr, flush=True)
