@@ -134,7 +134,7 @@ class Growth(bench.Bench):
     def axis_connections(self, n):
         """All stand before anything is counted, and all send as long as it is: what handshakes cost is not in it."""
         with self.running() as server:
-            warm_up = 2 + n / self.o.handshakes
+            warm_up = 5 + n / self.o.handshakes  # a busy machine needs a while for the first of them, too
             words = self.load_words(server, "--connections", n, "--messages", 10 ** 9, "--opening", 50, "--warm-up", f"{warm_up:.0f}s",
                                     "--duration", f"{self.o.seconds + 1}s")
             with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_us) as loading:
