@@ -323,7 +323,7 @@ struct tls *tls_accept(struct tls_server *s)
 	return t;
 }
 
-void tls_use_tickets(struct tls *t, const struct tls_tickets *tickets, const char *listener)
+void tls_use_tickets(struct tls *t, struct tls_tickets *tickets, const char *listener)
 {
 	if (t->ssl == NULL || !tickets_any(tickets))
 		return;

@@ -31,7 +31,7 @@ struct tls {
 	struct tls_shown *shown;  /* the same in words, once somebody wants to know */
 	char *error;
 	struct tls_server *server;
-	const struct tls_tickets *tickets;
+	struct tls_tickets *tickets;
 	const char *listener;     /* whose tickets */
 	struct tls_client *of_client;
 };

@@ -12,14 +12,24 @@
 #include "sys/secret.h"
 #include "tls/provider.h"
 
-enum { TICKET_LIFE_S = 6 * 3600 };
+enum { TICKET_LIFE_S = 6 * 3600, KEPT_MAX = 16, KEPT_LISTENER_MAX = 16 };
+
+struct ticket_key { unsigned char name[16], cipher[32], mac[32]; };
+
+/* A key as it was derived, and what it was derived from. */
+struct kept_key {
+	unsigned seed;
+	char listener[KEPT_LISTENER_MAX];
+	unsigned char certificates[32];
+	struct ticket_key key;
+};
 
 struct tls_tickets {
 	unsigned n;
 	unsigned char seeds[2][TLS_TICKET_SEED_BYTES];   /* the present one first */
+	struct kept_key kept[KEPT_MAX];                  /* of these seeds */
+	unsigned n_kept, next;                           /* next: the one that goes for a new one */
 };
-
-struct ticket_key { unsigned char name[16], cipher[32], mac[32]; };
 
 struct tls_tickets *tls_tickets_new(void)
 {
@@ -85,6 +95,42 @@ static bool derive(const struct ticket_binding *b, unsigned seed, struct ticket_
 	return done;
 }
 
+static struct kept_key *kept_for(const struct ticket_binding *b, unsigned seed)
+{
+	for (unsigned i = 0; i < b->seeds->n_kept; i++) {
+		struct kept_key *k = &b->seeds->kept[i];
+		if (k->seed == seed && strcmp(k->listener, b->listener) == 0 &&
+		    memcmp(k->certificates, b->certificates, sizeof(k->certificates)) == 0)
+			return k;
+	}
+	return NULL;
+}
+
+/* Few listeners and certificates have most of the clients: for them, each key is derived once. */
+static bool key_of(const struct ticket_binding *b, unsigned seed, struct ticket_key *out)
+{
+	struct tls_tickets *t = b->seeds;
+	const struct kept_key *had = kept_for(b, seed);
+	if (had != NULL) {
+		*out = had->key;
+		return true;
+	}
+	size_t n = strlen(b->listener) + 1;
+	if (!derive(b, seed, out))
+		return false;
+	if (n > KEPT_LISTENER_MAX)
+		return true;
+	struct kept_key *k = &t->kept[t->next];
+	t->next = (t->next + 1) % KEPT_MAX;
+	if (t->n_kept < KEPT_MAX)
+		t->n_kept++;
+	k->seed = seed;
+	k->key = *out;
+	memcpy(k->listener, b->listener, n);
+	memcpy(k->certificates, b->certificates, sizeof(k->certificates));
+	return true;
+}
+
 static bool start(struct ticket_key *key, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, bool sealing)
 {
 	char digest[] = "SHA256";
@@ -106,7 +152,7 @@ enum { TICKET_FAILURE = -1, TICKET_UNKNOWN = 0, TICKET_GOES = 1, TICKET_GOES_AND
 static int seal(const struct ticket_binding *b, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
 	struct ticket_key key;
-	bool done = derive(b, 0, &key) && RAND_bytes_ex(tls_library(), iv, 16, 0) == 1 && start(&key, iv, cipher, mac, true);
+	bool done = key_of(b, 0, &key) && RAND_bytes_ex(tls_library(), iv, 16, 0) == 1 && start(&key, iv, cipher, mac, true);
 	memcpy(name, key.name, sizeof(key.name));
 	OPENSSL_cleanse(&key, sizeof(key));
 	return done ? TICKET_GOES : TICKET_FAILURE;
@@ -118,7 +164,7 @@ static int open_sealed(const struct ticket_binding *b, const unsigned char name[
 	int result = TICKET_UNKNOWN;
 	for (unsigned i = 0; i < b->seeds->n && result == TICKET_UNKNOWN; i++) {
 		struct ticket_key key;
-		if (!derive(b, i, &key))
+		if (!key_of(b, i, &key))
 			result = TICKET_FAILURE;
 		else if (CRYPTO_memcmp(name, key.name, sizeof(key.name)) == 0)
 			result = !start(&key, iv, cipher, mac, false) ? TICKET_FAILURE : i == 0 ? TICKET_GOES : TICKET_GOES_AND_RENEW;

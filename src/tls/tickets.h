@@ -5,7 +5,7 @@
  * A seed is TLS_TICKET_SEED_BYTES of the keeper's randomness. The key of a ticket is derived from it, from the kind of
  * listener and from the certificates behind the name that the client asked for, so a ticket is nothing to another
  * listener or another certificate, and any front with the seed can open it. Two seeds are in use, the present one and the
- * one before it; tickets are sealed with the former.
+ * one before it; tickets are sealed with the former. Keys that were derived are kept beside the seeds, and go with them.
  *
  * Only TLS 1.3 has tickets, and resumes with a fresh key exchange (psk_dhe_ke): whoever learns a seed later cannot read what was
  * said. In TLS 1.2 the ticket holds all that the session's secrecy hangs on.
@@ -22,7 +22,7 @@
 
 /* What a session's tickets are bound to; without seeds there are none. */
 struct ticket_binding {
-	const struct tls_tickets *seeds;
+	struct tls_tickets *seeds;
 	const char *listener;
 	const unsigned char *certificates;   /* 32 bytes */
 };

@@ -78,7 +78,7 @@ enum tls_state { TLS_SHAKING, TLS_OPEN, TLS_ENDED, TLS_BROKEN };
 
 struct tls *tls_accept(struct tls_server *s);
 /* Right after tls_accept: this session may resume, and be resumed, at a listener of this kind (a name that lasts). */
-void tls_use_tickets(struct tls *t, const struct tls_tickets *tickets, const char *listener);
+void tls_use_tickets(struct tls *t, struct tls_tickets *tickets, const char *listener);
 /* name: SNI and, when verifying, the name that the certificate must carry. */
 struct tls *tls_connect(struct tls_client *c, struct str name);
 

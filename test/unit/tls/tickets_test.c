@@ -8,6 +8,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -206,6 +207,46 @@ static void a_new_keeper_forgets_the_old_ones(void **state)
 	SSL_SESSION_free(session);
 }
 
+/* RFC 5077 4: a ticket begins with the name of its key. */
+static bool have_one_key(const SSL_SESSION *a, const SSL_SESSION *b)
+{
+	const unsigned char *p, *q;
+	size_t n, m;
+	SSL_SESSION_get0_ticket(a, &p, &n);
+	SSL_SESSION_get0_ticket(b, &q, &m);
+	assert_true(n > 16 && m > 16);
+	return memcmp(p, q, 16) == 0;
+}
+
+/* More than there is room for keys to be kept: who comes again is known, by his own listener alone. */
+static void many_listeners_have_a_key_each(void **state)
+{
+	enum { LISTENERS = 20 };
+	struct place *p = *state;
+	SSL_SESSION *sessions[LISTENERS];
+	char names[LISTENERS][40];
+	for (int i = 0; i < LISTENERS; i++) {
+		(void)snprintf(names[i], sizeof names[i], i % 2 == 0 ? "listener %d" : "a listener with a long name, %d", i);
+		sessions[i] = first_visit((struct visit){ .front = &p->one, .listener = names[i] });
+		for (int k = 0; k < i; k++)
+			assert_false(have_one_key(sessions[k], sessions[i]));
+	}
+	for (int i = 0; i < LISTENERS; i++) {
+		assert_true(resumes(sessions[i], (struct visit){ .front = &p->one, .listener = names[i] }));
+		assert_true(resumes(sessions[i], (struct visit){ .front = &p->two, .listener = names[i] }));
+		assert_false(resumes(sessions[i], (struct visit){ .front = &p->one, .listener = names[(i + 1) % LISTENERS] }));
+		assert_false(resumes(sessions[i], (struct visit){ .front = &p->one, .listener = names[(i + 2) % LISTENERS] }));
+		SSL_SESSION *later = first_visit((struct visit){ .front = &p->one, .listener = names[i] });
+		SSL_SESSION *other = first_visit((struct visit){ .front = &p->one, .listener = names[i], .name = "other.example.org" });
+		assert_true(have_one_key(sessions[i], later));
+		assert_false(have_one_key(later, other));
+		SSL_SESSION_free(later);
+		SSL_SESSION_free(other);
+	}
+	for (int i = 0; i < LISTENERS; i++)
+		SSL_SESSION_free(sessions[i]);
+}
+
 static void attack_42_a_ticket_is_nothing_to_another_listener_or_certificate(void **state)
 {
 	struct place *p = *state;
@@ -374,6 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_ticket_is_good_at_any_front),
 		TEST(a_ticket_lasts_for_two_seeds),
+		TEST(many_listeners_have_a_key_each),
 		TEST(a_new_keeper_forgets_the_old_ones),
 		TEST(attack_42_a_ticket_is_nothing_to_another_listener_or_certificate),
 		TEST(attack_42_no_seed_is_empty),
