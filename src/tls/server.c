@@ -200,6 +200,7 @@ static struct block *block_new(struct tls_server *s)
 	b->ctx = SSL_CTX_new_ex(tls_library(), NULL, TLS_server_method());
 	check(b->ctx != NULL);
 	SSL_CTX_set_security_level(b->ctx, 2);
+	(void)SSL_CTX_set_mode(b->ctx, SSL_MODE_NO_AUTO_CHAIN); /* what the file lacks, OpenSSL would look for in each handshake */
 	bool ruled = tls_context_rules(b->ctx, s->for_mx) && SSL_CTX_set_num_tickets(b->ctx, 0) == 1 &&
 	             SSL_CTX_set_session_id_context(b->ctx, session_context, sizeof(session_context) - 1) == 1;
 	check(ruled);

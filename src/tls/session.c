@@ -392,13 +392,16 @@ void tls_facts(const struct tls *t, struct tls_facts *out)
 	out->peer = str_of(t->peer);
 }
 
+/* RFC 9266 4.2: not unique without the extended master secret. */
+bool tls_can_bind(const struct tls *t)
+{
+	return t->state == TLS_OPEN && (SSL_version(t->ssl) >= TLS1_3_VERSION || SSL_get_extms_support(t->ssl) == 1);
+}
+
 fault tls_channel_binding(const struct tls *t, unsigned char out[32])
 {
 	static const char label[] = "EXPORTER-Channel-Binding";
-	if (t->state != TLS_OPEN)
-		return F_STATE;
-	/* RFC 9266 4.2: not unique without the extended master secret. */
-	if (SSL_version(t->ssl) < TLS1_3_VERSION && SSL_get_extms_support(t->ssl) != 1)
+	if (!tls_can_bind(t))
 		return F_STATE;
 	if (SSL_export_keying_material(t->ssl, out, 32, label, sizeof(label) - 1, (const unsigned char *)"", 0, 1) != 1) {
 		ERR_clear_error();

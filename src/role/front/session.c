@@ -181,7 +181,6 @@ void session_expect_tls(struct session *s)
 static void shaken(struct session *s)
 {
 	struct tls_facts facts;
-	unsigned char binding[32];
 	char text[160];
 	tls_facts(s->tls, &facts);
 	(void)snprintf(text, sizeof text, "%.*s %.*s%s%.*s", STR_ARG(facts.version),
@@ -191,7 +190,7 @@ static void shaken(struct session *s)
 	          LOG_S("tls", s->tls_text), LOG_S("sni", facts.sni));
 	turn_over(s);
 	s->phase = SESSION_SPEAKS;
-	smtp_server_tls_started(s->smtp, tls_channel_binding(s->tls, binding) == OK);
+	smtp_server_tls_started(s->smtp, tls_can_bind(s->tls));
 	smtp_server_greet(s->smtp); /* harmless after STARTTLS: nobody is greeted twice */
 }
 
