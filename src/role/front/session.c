@@ -18,6 +18,7 @@
 enum {
 	READS_A_TURN = 8,
 	OUTPUT_BYTES_HIGH = 64 << 10,
+	LAST_WORDS_BYTES = 1024,
 	IN_BYTES_MAX = FRONT_READ_BYTES + (32 << 10),
 	DISCARD_BYTES_MAX = 1 << 20,
 	USERS_BYTES_MAX = 16 << 10,
@@ -380,11 +381,23 @@ static void begin_tls(struct session *s)
 	session_expect_tls(s);
 }
 
+/* The last reply, if no more than that is left to be said, and close_notify behind it in the same packet. */
+static bool takes_leave(struct session *s)
+{
+	if (s->tls == NULL || !smtp_server_done(s->smtp) || tls_output(s->tls).n > 0 ||
+	    smtp_server_output(s->smtp).n > LAST_WORDS_BYTES)
+		return false;
+	seal(s);
+	if (s->phase == SESSION_SPEAKS && smtp_server_output(s->smtp).n == 0)
+		session_linger(s);
+	return s->phase != SESSION_SPEAKS;
+}
+
 static void speak(struct session *s)
 {
 	for (bool moved = true; moved && s->phase == SESSION_SPEAKS;) {
 		moved = drain_events(s);
-		if (s->phase != SESSION_SPEAKS)
+		if (s->phase != SESSION_SPEAKS || takes_leave(s))
 			return;
 		moved |= flush(s);
 		if (s->phase != SESSION_SPEAKS)
