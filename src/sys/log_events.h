@@ -39,7 +39,7 @@
 	EVENT(LOG_DELIVERED, "delivered", INFO, "A recipient is finished: in the mailbox or with the next server.") \
 	EVENT(LOG_EXPANDED, "expanded", INFO, "A recipient stood for several others; the sender, who asked, is told so.") \
 	EVENT(LOG_DEFERRED, "deferred", INFO, "A recipient waits: the reason and the next try.")   \
-	EVENT(LOG_DESTINATION_SLOWED, "destination-slowed", WARN, "A destination gets fewer letters at a time, or none for a while: what it said, what it gets now; the others in a crowd are counted.") \
+	EVENT(LOG_DESTINATION_SLOWED, "destination-slowed", WARN, "A destination gets fewer letters at a time, or none for a while: what it said, what it gets now. Once in ten minutes; the others in a crowd are counted.") \
 	EVENT(LOG_DESTINATION_RECOVERED, "destination-recovered", INFO, "A destination that was slowed takes as much as before.") \
 	EVENT(LOG_BOUNCED, "bounced", INFO, "A recipient failed for good; the sender is told.")    \
 	EVENT(LOG_NOTICE, "notice", INFO, "A notice for a sender is in the queue: what became of a message.") \

@@ -209,6 +209,18 @@ static int64_t wait_s_of(const struct pace *p, int64_t now_ms)
 	return pace_room(p, 0, now_ms, &again_ms) == 0 && again_ms > now_ms ? (again_ms - now_ms + 999) / 1000 : 0;
 }
 
+/* As the configuration writes it: 1h, 90s. */
+static struct span { char text[24]; } span_of(int64_t s)
+{
+	static const struct { int64_t s; char unit; } units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+	struct span out;
+	size_t i = 0;
+	while (i + 1 < COUNT(units) && (s == 0 || s % units[i].s != 0))
+		i++;
+	(void)snprintf(out.text, sizeof out.text, "%lld%c", (long long)(s / units[i].s), units[i].unit);
+	return out;
+}
+
 static void put_why(struct spool *s, const struct destination *d, struct shape_view *view)
 {
 	const struct pace *p = &d->pace;
@@ -220,8 +232,8 @@ static void put_why(struct spool *s, const struct destination *d, struct shape_v
 	else if (p->state == PACE_RESTING)
 		(void)snprintf(view->why, sizeof view->why, "%s; one letter tries whether it answers again", said);
 	else if (view->wait_s > 0)
-		(void)snprintf(view->why, sizeof view->why, "its rate of %llu in %llds is used up for another %llds", (unsigned long long)view->rate,
-		               (long long)view->rate_s, (long long)view->wait_s);
+		(void)snprintf(view->why, sizeof view->why, "its rate of %llu/%s is used up for another %llds", (unsigned long long)view->rate,
+		               span_of(view->rate_s).text, (long long)view->wait_s);
 	else if (p->before > 0)
 		(void)snprintf(view->why, sizeof view->why, "it was slowed: %s", said);
 }

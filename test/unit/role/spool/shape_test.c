@@ -161,7 +161,7 @@ static void what_a_letter_waits_for_is_told(void **state)
 	assert_true(listed("c@y.example", "its destination: all 2 sessions that it gets now are in use\""));
 	assert_true(listed("b@y.example", "\"")); /* on its way */
 	assert_true(listed("c@v.example", "its destination: the one session that it gets now is in use\""));
-	assert_true(listed("c@w.example", "its destination: its rate of 1 in 3600s is used up for another 3"));
+	assert_true(listed("c@w.example", "its destination: its rate of 1/1h is used up for another 3"));
 	assert_true(was_heard("\"state\":\"queued\",\"attempts\":0"));
 	is_dead(0);
 	is_dead(1);
@@ -209,7 +209,7 @@ static void the_rate_is_told_beside_the_sessions(void **state)
 	letters(1, 1, "b@y.example");
 	letters(2, 2, "c@y.example");
 	assert_int_equal(given_to_y(100), 1);
-	assert_true(listed("c@y.example", "its destination: the one session that it gets now is in use; its rate of 1 in 3600s is used up for another"));
+	assert_true(listed("c@y.example", "its destination: the one session that it gets now is in use; its rate of 1/1h is used up for another"));
 }
 
 /* ---- what the log hears ---- */
