@@ -86,14 +86,14 @@ struct destination *paces_enter(struct paces *p, struct str key, const struct pa
 	return d;
 }
 
-enum pace_change paces_leave(struct paces *p, struct destination *d, enum pace_sign sign, int64_t began_ms, int64_t now_ms,
-                             int64_t rest_ms_max, uint64_t random)
+void paces_leave(struct paces *p, struct destination *d, enum pace_sign sign, int64_t began_ms, int64_t now_ms, int64_t rest_ms_max,
+                 uint64_t random)
 {
 	check(d->jobs > 0);
 	p->in_hand[d->pace.state] -= d->host ? d->jobs : 0;
 	d->jobs--;
 	p->n_resting -= d->pace.state == PACE_RESTING;
-	enum pace_change change = pace_ended(&d->pace, sign, began_ms, now_ms, rest_ms_max, random);
+	(void)pace_ended(&d->pace, sign, began_ms, now_ms, rest_ms_max, random);
 	p->in_hand[d->pace.state] += d->host ? d->jobs : 0;
 	p->n_resting += d->pace.state == PACE_RESTING;
 	d->used_ms = now_ms;
@@ -102,5 +102,4 @@ enum pace_change paces_leave(struct paces *p, struct destination *d, enum pace_s
 		p->n_idle++;
 		forget_old(p, now_ms);
 	}
-	return change;
 }

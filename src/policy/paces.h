@@ -20,6 +20,7 @@
 
 enum { PACES_MAX = 100000, PACES_IDLE_MS = 60 * 60 * 1000, PACES_KEPT_MAX = 16 };
 
+/* What the log has heard of a time in which a destination gets less: nothing, that it began, or a number that it is one of. */
 enum spell { SPELL_NONE, SPELL_SAID, SPELL_COUNTED };
 
 struct destination {
@@ -30,7 +31,7 @@ struct destination {
 	bool host;                       /* there is one behind it, which may be slow or dead */
 	int64_t used_ms;                 /* or kept since */
 	char *said;                      /* what slowed it, one line; or NULL */
-	enum spell told;                 /* that it is slowed */
+	enum spell told;                 /* of the one that lasts; the role's, as is: */
 	int64_t quiet_until_ms;          /* before that it is not told again */
 	size_t key_n;
 	char key[];
@@ -50,8 +51,8 @@ struct destination *paces_find(const struct paces *p, struct str key); /* NULL: 
 /* One more is in hand there; a destination that was not known gets the limits, and whether it is a host's. */
 struct destination *paces_enter(struct paces *p, struct str key, const struct pace_limits *limits, bool host, int64_t now_ms);
 /* One less, and what it has shown; see pace_ended(). */
-enum pace_change paces_leave(struct paces *p, struct destination *d, enum pace_sign sign, int64_t began_ms, int64_t now_ms,
-                             int64_t rest_ms_max, uint64_t random);
+void paces_leave(struct paces *p, struct destination *d, enum pace_sign sign, int64_t began_ms, int64_t now_ms, int64_t rest_ms_max,
+                 uint64_t random);
 struct str destination_key(const struct destination *d);
 
 #endif

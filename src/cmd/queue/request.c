@@ -120,7 +120,7 @@ static fault take_verb(struct words *w, const char *word)
 	return no(w, "there is no \"%.100s\": list, show, retry, hold, release, bounce, remove, verify and backup are", word);
 }
 
-/* Ids are letters and digits. */
+/* An ID is letters and digits: with an "@", a dot or a "*" something else was meant. */
 static fault take_id(struct words *w, const char *word)
 {
 	const char *at = strrchr(word, '@');

@@ -8,6 +8,8 @@
  *     letter_name.c   what its file is called
  *
  * Limits   LETTERS_MAX letters open at once over all jobs, a descriptor each.
+ * Owns     A job its arena, which has its texts and recipients; a recipient its place and its letter, until rcpt_close.
+ * Tests    test/unit/role/porter/
  */
 #ifndef ROLE_PORTER_PORTER_H
 #define ROLE_PORTER_PORTER_H

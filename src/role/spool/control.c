@@ -284,7 +284,6 @@ static void by_domain_now(struct control_session *c)
 		control_say_end(c, status, last_words.text);
 }
 
-
 /* What is told, or done, a little at a time. */
 static void (*const some_of[])(struct control_session *c) = {
 	[LISTING] = list_some, [SENDING_BODY] = body_some, [VERIFYING] = verify_some, [TELLING_WHY] = why_now,

@@ -425,9 +425,9 @@ void spool_schedule(struct spool *s)
 		/* What routes decide at once is committed before more of it is leased: a reload may refuse a whole queue. */
 		more = f == OK && n > 0 && s->n_jobs < SPOOL_JOBS_MAX && list_empty(&s->verdicts);
 	}
-	if (f == F_STORE)
+	if (f == F_STORE) {
 		spool_store_failed(s, why.text[0] != '\0' ? why.text : "the queue cannot be read");
-	else {
+	} else {
 		wait_for_next(s);
 		yield_watch(s);
 	}

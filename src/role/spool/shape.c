@@ -332,7 +332,7 @@ static void say_how_it_is(struct spool *s, const struct destination *d, enum log
 static void tell(struct spool *s, struct destination *d)
 {
 	int64_t now_ms = loop_now_ms(s->loop);
-	bool slow = d->pace.before > 0, told = d->told == SPELL_SAID || d->told == SPELL_COUNTED;
+	bool slow = d->pace.before > 0, told = d->told != SPELL_NONE;
 	if (slow == told || (slow && now_ms < d->quiet_until_ms))
 		return;
 	if (slow) {
@@ -412,7 +412,7 @@ void shape_leave(struct job *j)
 	j->destination = NULL;
 	bool failed = j->sign == PACE_TROUBLE || j->sign == PACE_SOFT;
 	uint64_t random = j->number * 0x9E3779B97F4A7C15u >> 20;
-	(void)paces_leave(&s->paces, d, j->sign, j->began_ms, now_ms, failed ? rest_ms_max(j) : PACE_REST_MS_MAX, random);
+	paces_leave(&s->paces, d, j->sign, j->began_ms, now_ms, failed ? rest_ms_max(j) : PACE_REST_MS_MAX, random);
 	tell(s, d);
 	if (s->store != NULL && (room_of(s, destination_key(d), d, &again_ms) > 0 || again_ms < INT64_MAX))
 		s->ops->ask_again(s->store, destination_key(d));

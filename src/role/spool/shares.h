@@ -22,7 +22,7 @@ enum {
 	SPOOL_PATIENCE_MS = 60 * 1000,   /* while others wait, an attempt keeps its place for so long, ... */
 	SPOOL_PATIENCE_BYTES_PER_MS = 4, /* ... and longer by the content it has fetched, at this rate; ... */
 	SPOOL_PATIENCE_END_MS = 3 * 60 * 1000, /* ... and so much longer for the last word of the host, ... */
-	SPOOL_HURRIED_MAX = 2,          /* ... but only in the first attempts at a letter: in others as long as the standards allow */
+	SPOOL_HURRIED_MAX = 2,           /* ... but only in the first attempts at a letter: in others as long as the standards allow */
 	SPOOL_GIVE_WAY_MAX = 25,         /* in a second */
 	SPOOL_UNSENT_MAX = 16 << 20,     /* octets that a worker has not read: then it gets neither jobs nor content ... */
 	SPOOL_UNSENT_LOOK_MS = 20,       /* ... for so long at a time */

@@ -289,7 +289,7 @@ struct shape_view {
 };
 /* key: a recipient's, as it is in the store. False: nothing is in hand, and nothing is known but its limits. */
 bool spool_shape_of(struct spool *s, struct str key, struct shape_view *out);
-enum { SHAPE_WORDS_MAX = 400 };
+enum { SHAPE_WORDS_MAX = 400 };                  /* octets that it may take, with its NUL: */
 /* What this letter waits for besides its own time, "its destination: ...", or "". */
 void spool_waits_for(struct spool *s, const struct store_rcpt *r, char *to, size_t room);
 struct store_room shape_room(struct spool *s);   /* for the store */

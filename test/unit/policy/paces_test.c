@@ -21,7 +21,7 @@ static void visit(struct paces *p, unsigned i, enum pace_sign sign, int64_t now_
 {
 	char text[32];
 	struct destination *d = paces_enter(p, key(text, i), &twenty, true, now_ms);
-	(void)paces_leave(p, d, sign, now_ms, now_ms + 1, INT32_MAX, 200);
+	paces_leave(p, d, sign, now_ms, now_ms + 1, INT32_MAX, 200);
 }
 
 static void what_is_in_hand_is_counted_by_state(void **state)
@@ -34,11 +34,11 @@ static void what_is_in_hand_is_counted_by_state(void **state)
 	assert_ptr_equal(paces_enter(&p, key(text, 1), &twenty, true, 5), d);
 	struct destination *e = paces_enter(&p, key(text, 2), &twenty, true, 5);
 	assert_int_equal(p.in_hand[PACE_NEW], 3);
-	(void)paces_leave(&p, d, PACE_GOOD, 5, 6, INT32_MAX, 200);
+	paces_leave(&p, d, PACE_GOOD, 5, 6, INT32_MAX, 200);
 	assert_int_equal(p.in_hand[PACE_NEW], 1);
 	assert_int_equal(p.in_hand[PACE_PROVEN], 1);
-	(void)paces_leave(&p, e, PACE_TROUBLE, 5, 6, INT32_MAX, 200);
-	(void)paces_leave(&p, d, PACE_GOOD, 5, 6, INT32_MAX, 200);
+	paces_leave(&p, e, PACE_TROUBLE, 5, 6, INT32_MAX, 200);
+	paces_leave(&p, d, PACE_GOOD, 5, 6, INT32_MAX, 200);
 	for (int i = 0; i < PACE_STATES; i++)
 		assert_int_equal(p.in_hand[i], 0);
 	assert_int_equal(p.n_idle, 2);
@@ -61,7 +61,7 @@ static void so_many_are_remembered_and_no_more(void **state)
 	assert_null(paces_find(&p, key(text, 1)));     /* idle for longest */
 	assert_non_null(paces_find(&p, key(text, 2)));
 	assert_ptr_equal(paces_find(&p, key(text, 0)), busy); /* what has something in hand stays */
-	(void)paces_leave(&p, busy, PACE_GOOD, 0, PACES_MAX + 9, INT32_MAX, 200);
+	paces_leave(&p, busy, PACE_GOOD, 0, PACES_MAX + 9, INT32_MAX, 200);
 	paces_fini(&p);
 }
 
@@ -91,7 +91,7 @@ static void what_counts_a_rate_is_kept_until_that_is_free(void **state)
 	int64_t again_ms;
 	paces_init(&p, 1);
 	d = paces_enter(&p, STR("mx:slow.example"), &one_a_day, true, 0);
-	(void)paces_leave(&p, d, PACE_GOOD, 0, 1, INT32_MAX, 200);
+	paces_leave(&p, d, PACE_GOOD, 0, 1, INT32_MAX, 200);
 	for (unsigned i = 0; i <= PACES_MAX; i++)
 		visit(&p, i, PACE_GOOD, 2);
 	for (unsigned hour = 1; hour < 24; hour++)
@@ -114,7 +114,7 @@ static void rates_do_not_make_room_for_more(void **state)
 	paces_init(&p, 1);
 	for (unsigned i = 0; i < PACES_MAX + 100; i++) {
 		struct destination *d = paces_enter(&p, key(text, i), &one, true, 0);
-		(void)paces_leave(&p, d, PACE_GOOD, 0, 1, INT32_MAX, 200);
+		paces_leave(&p, d, PACE_GOOD, 0, 1, INT32_MAX, 200);
 	}
 	assert_int_equal(p.n_idle, PACES_MAX);
 	paces_fini(&p);
