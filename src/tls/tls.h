@@ -178,8 +178,9 @@ struct tls_certificate_facts {
 };
 bool tls_chain(struct tls *t, size_t i, struct tls_certificate_facts *out);
 
-/* RFC 9266: 32 bytes; F_STATE where the binding would not be unique (TLS 1.2 without RFC 7627): that alone costs little to ask. */
+/* RFC 9266: is there a binding that is unique? Not in TLS 1.2 without RFC 7627. It costs little to ask. */
 bool tls_can_bind(const struct tls *t);
+/* That binding, 32 bytes; F_STATE where there is none. */
 MUST_USE fault tls_channel_binding(const struct tls *t, unsigned char out[32]);
 
 /* Is this the beginning of a TLS record? To recognise TLS on a plain port. */

@@ -39,10 +39,10 @@ struct smtp_server {
 	enum smtp_state state;
 	enum smtp_question asked;
 	size_t answers_due;
-	unsigned char events[4]; /* the kinds of those not yet taken ... */
+	unsigned char events[4]; /* the kinds of those not yet taken, the first of them first */
 	size_t n_events;
-	struct smtp_event told; /* ... what the one among them says that says anything, and has its kind ... */
-	struct str piece;       /* ... but for a BODY: that may come together with its end */
+	struct smtp_event told; /* what one of them says: the one of this kind, as no other says anything ... */
+	struct str piece;       /* ... but BODY, which may wait together with BODY_END: what that says */
 
 	int64_t now_ms, started_ms, since_ms, data_since_ms;
 	int64_t pace_since_ms;  /* since then, pace_bytes of the message have come */
