@@ -99,20 +99,25 @@ static void send_one(void)
 	send_letter(1, "a@x.example", "b@held.example", 0);
 }
 
+static void fill_1500(void)
+{
+	static const char *to[150];
+	char id[16];
+	for (size_t i = 0; i < COUNT(to); i++)
+		to[i] = "u@held.example";
+	for (unsigned i = 0; i < 10; i++) {
+		snprintf(id, sizeof id, "m%u", i);
+		house_fill(id, "a@x.example", to, COUNT(to), 0, 10, "x");
+	}
+	house_open("route {\n to held.example hold\n otherwise direct\n}\n");
+	settle_down();
+}
+
 /* In parts: what comes in meanwhile is taken before the action has ended. */
 static void a_long_action_lets_mail_in(void **state)
 {
 	(void)state;
-	static const char *to[150];
-	char id[16];
-	for (size_t i = 0; i < 150; i++)
-		to[i] = "u@held.example";
-	for (unsigned i = 0; i < 10; i++) {
-		snprintf(id, sizeof id, "m%u", i);
-		house_fill(id, "a@x.example", to, 150, 0, 10, "x");
-	}
-	house_open("route {\n to held.example hold\n otherwise direct\n}\n");
-	settle_down();
+	fill_1500();
 	h.hands_off = true;
 	h.at_first_act = send_one;
 	command_begin(CONTROL_REMOVE, (struct store_selector){ .domain = STR("held.example") }, false);
@@ -123,29 +128,15 @@ static void a_long_action_lets_mail_in(void **state)
 	assert_int_equal(rows(r, 2), 1); /* it came later than the command */
 }
 
+static void let_time_pass(void)
+{
+	h.ahead_ms += 3000; /* more than lies between two words of progress */
+}
+
 static void say_stop(void)
 {
-	h.ahead_ms += 3000;
+	let_time_pass();
 	channel_send(h.operator.channel, CONTROL_REQUEST, &(struct control_request){ .verb = CONTROL_STOP });
-}
-
-static void say_nothing(void)
-{
-	h.ahead_ms += 3000;
-}
-
-static void fill_1500(void)
-{
-	static const char *to[150];
-	char id[16];
-	for (size_t i = 0; i < COUNT(to); i++)
-		to[i] = "u@held.example";
-	for (unsigned i = 0; i < 10; i++) {
-		snprintf(id, sizeof id, "m%u", i);
-		house_fill(id, "a@x.example", to, 150, 0, 10, "x");
-	}
-	house_open("route {\n to held.example hold\n otherwise direct\n}\n");
-	settle_down();
 }
 
 /* It ends where it is, and says where that is. */
@@ -171,11 +162,11 @@ static void a_long_action_tells_how_far_it_is(void **state)
 {
 	(void)state;
 	fill_1500();
-	h.at_first_act = say_nothing;
+	h.at_first_act = let_time_pass;
 	command(CONTROL_HOLD, (struct store_selector){ .domain = STR("held.example") }, false);
 	assert_true(was_heard("operator: row {\"action\":\"hold\",\"recipients\":0,\"complete\":true}\n"));
 	h.acts = 0;
-	h.at_first_act = say_nothing;
+	h.at_first_act = let_time_pass;
 	command(CONTROL_RELEASE, (struct store_selector){ .domain = STR("held.example") }, false);
 	assert_true(was_heard("operator: row {\"progress\":true,\"recipients\":"));
 	assert_true(was_heard("operator: row {\"action\":\"release\",\"recipients\":1500,\"complete\":true}\n"));
