@@ -5,23 +5,23 @@
 
 help:
 	@echo "make run      install what is missing, build, send a sealed letter through the whole server"
-	@echo "make test     install what is missing, build with sanitizers, run every test"
+	@echo "make test     install what is missing, build with sanitizers, run every test (TESTS=\"--suite unit\")"
 	@echo "make build    build/sealpost, optimised and hardened"
 	@echo "make install  DESTDIR= PREFIX=/usr/local"
 	@echo "make coverage which lines of the parsers the tests run"
 	@echo "make crash    cut the power at every operation of the store, try every state (CRASH_SEEDS=4)"
 	@echo "make fuzz     run every fuzz target for FUZZ_SECONDS (60) each"
-	@echo "make idle     ten thousand idle TLS connections: what they cost, what others notice"
+	@echo "make idle     ten thousand idle TLS connections: what they cost, what others notice (IDLE_CONNECTIONS=10000)"
 	@echo "make shaping  half of a thousand destinations never answer: at what rate the others get their letters (root; DEAD_HOSTS_LETTERS=20)"
-	@echo "make inject   kill and fail every process at each of its system calls (an hour; see test/inject/README.md)"
-	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; test/powercut/README.md)"
+	@echo "make inject   kill and fail every process at each of its system calls (an hour; INJECT=\"--role spool --seconds 600\"; test/inject/README.md)"
+	@echo "make powercut cut the power of a real server on ext4, xfs and btrfs (root; POWERCUT=\"--file-systems ext4 --cuts 20\"; test/powercut/README.md)"
 	@echo "make soak     half an hour of mixed load with roles killed: all accounted for, memory steady (root; SOAK=\"--minutes 30 --seed N\"; test/soak/README.md)"
 	@echo "make testssl  testssl.sh against every port of a running server (see docs/SECURITY.md)"
 	@echo "make bench    beside Postfix and others: how fast, at what cost (root; BENCH=\"--short\"; bench/README.md)"
 	@echo "make growth   what a message costs by fronts, size, recipients and connections (root; GROWTH=\"--short\"; bench/README.md)"
 	@echo "make backlog  a queue in which a million wait beside an empty one (root, minutes; BACKLOG=\"--recipients 20000 --queues empty,single\"; bench/README.md)"
 	@echo "make profile  where a message's time goes, by role, library, system call and function (root; PROFILE=\"--row accept\"; docs/PERFORMANCE.md)"
-	@echo "make timing   do refused logins tell which users there are? (minutes; see test/timing/README.md)"
+	@echo "make timing   do refused logins tell which users there are? (minutes; TIMING=\"--users 300\"; test/timing/README.md)"
 
 run: build
 	build/sealpost try
