@@ -21,7 +21,7 @@ enum {
 	ASK_AGAIN_S = 60,                /* where enough is in hand: the end of that brings it sooner */
 	PROBE_AGAIN_MS = 5000,           /* while enough others are probed; up to three times that */
 	OVERDUE_S_MAX = 3600,            /* how long a letter waits unseen, ... */
-	OVERDUE_PARTS = 8,               /* ... or this part of the time until its sender hears of it */
+	OVERDUE_PARTS = 8,               /* ... or this part of the time until its sender hears of it, or it is given up */
 	OVERDUE_PER_S = 100, OVERDUE_AT_ONCE = 200,
 	SAID_PER_MINUTE = 20,
 	SPELL_MS = 10 * 60 * 1000,       /* of one destination the log hears no more often */
@@ -74,12 +74,26 @@ static struct destination *find(struct spool *s, struct str key)
 	return d;
 }
 
+/* Of all `give-up` that the configuration has; several domains with their own may lie behind one relay. */
+static int64_t shortest_give_up_s(const struct conf *conf)
+{
+	int64_t s = conf->queue.retry.give_up_s;
+	for (size_t i = 0; i < conf->n_relays; i++)
+		if (conf->relays[i].retry.give_up_s > 0 && conf->relays[i].retry.give_up_s < s)
+			s = conf->relays[i].retry.give_up_s;
+	for (size_t i = 0; i < conf->n_domains; i++)
+		if (conf->domains[i].retry.give_up_s > 0 && conf->domains[i].retry.give_up_s < s)
+			s = conf->domains[i].retry.give_up_s;
+	return s;
+}
+
 void shape_route_anew(struct spool *s)
 {
 	struct str key;
 	void *d;
 	size_t at = 0;
 	s->generation++;
+	s->give_up_shortest_s = shortest_give_up_s(s->conf);
 	while (s->store != NULL && map_each(s->paces.by_key, &at, &key, &d))
 		s->ops->ask_again(s->store, key);
 }
@@ -135,9 +149,13 @@ static unsigned share_of(const struct spool *s)
 	return s->n_remote <= SPOOL_UNSHARED_MAX ? SPOOL_JOBS_MAX : part > 1 ? part : 1;
 }
 
-static int64_t overdue_after_s(const struct conf *conf)
+/* Only mail to the MX of others knows no `give-up` but the queue's. */
+static int64_t overdue_after_s(const struct spool *spool, struct str key)
 {
-	int64_t s = conf->queue.retry.give_up_s / OVERDUE_PARTS, warning_s = conf->queue.delay_warning_s / OVERDUE_PARTS;
+	const struct conf_queue *queue = &spool->conf->queue;
+	struct str name;
+	int64_t s = (is_kind(key, "mx", &name) ? queue->retry.give_up_s : spool->give_up_shortest_s) / OVERDUE_PARTS;
+	int64_t warning_s = queue->delay_warning_s / OVERDUE_PARTS;
 	s = warning_s > 0 && warning_s < s ? warning_s : s;
 	return s < 1 ? 1 : s > OVERDUE_S_MAX ? OVERDUE_S_MAX : s;
 }
@@ -178,7 +196,7 @@ static struct store_grant grant(void *owner, struct str key)
 	if (again_ms < now_ms + ASK_AGAIN_S * 1000)
 		g.not_before_s = now_s + (again_ms - now_ms + 999) / 1000;
 	if (may_see_overdue(s))
-		g.overdue_s = now_s - overdue_after_s(s->conf);
+		g.overdue_s = now_s - overdue_after_s(s, key);
 	return g;
 }
 

@@ -190,6 +190,7 @@ struct spool {
 	uint64_t generation;             /* of the configuration */
 	unsigned probes;                 /* granted in the lease that runs, to destinations that rest */
 	unsigned share;                  /* in that lease: what one destination may have in hand at most */
+	int64_t give_up_shortest_s;      /* of the configuration */
 	int64_t overdue_left, overdue_ms; /* recipients that may be looked at only because they have waited so long; since when */
 	int64_t probes_wanted_until_ms;  /* yield.c: until then more destinations that rest want to be tried than may */
 	struct timer crowd;              /* who has kept his place for long? ... */

@@ -70,6 +70,7 @@ static int setup(void **state)
 	timer_init(&s.due, s.loop, on_due, NULL);
 	s.tours[OBSERVER_COURIER].told = true;
 	shape_init(&s);
+	shape_route_anew(&s);
 	link_courier();
 	n_told = 0;
 	assert_ok(store_memory.open(STR_NONE, NULL, &s.store, NULL));
@@ -402,6 +403,30 @@ static unsigned times(const char *text, const char *what)
 }
 
 /* A great trouble of the network slows thousands at once. */
+/* A letter that nobody tries is looked at well before its own `give-up`, be it the queue's, a relay's or a domain's. */
+static void the_overdue_are_seen_before_they_are_given_up(void **state)
+{
+	(void)state;
+	struct conf_relay relays[] = { { .retry = { .give_up_s = 0 } }, { .retry = { .give_up_s = 160 } } };
+	struct conf_domain domains[] = { { .retry = { .give_up_s = 80 } } };
+	struct conf own = { .queue.destination_concurrency = 20, .queue.retry.give_up_s = 800, .relays = relays, .n_relays = 2 };
+	static const struct { size_t domains; int64_t warning_s, relay_s, mx_s; } cases[] = {
+		{ 0, 0, 20, 100 }, { 1, 0, 10, 100 }, { 1, 240, 10, 30 }, { 0, 80, 10, 10 },
+	};
+	own.domains = domains;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		own.n_domains = cases[i].domains;
+		own.queue.delay_warning_s = cases[i].warning_s;
+		s.conf = &own;
+		shape_route_anew(&s);
+		struct store_room room = shape_room(&s);
+		assert_int_equal(room.grant(&s, STR("relay:dead")).overdue_s, spool_now_s(&s) - cases[i].relay_s);
+		assert_int_equal(room.grant(&s, STR("lmtp:127.0.0.1:24")).overdue_s, spool_now_s(&s) - cases[i].relay_s);
+		assert_int_equal(room.grant(&s, STR("mx:dead.example")).overdue_s, spool_now_s(&s) - cases[i].mx_s);
+	}
+	s.conf = &conf;
+}
+
 static void the_log_counts_what_it_does_not_tell(void **state)
 {
 	(void)state;
@@ -450,6 +475,7 @@ int main(void)
 		TEST(known_ones_give_way_too),
 		TEST(those_that_rest_give_way_too),
 		TEST(the_log_counts_what_it_does_not_tell),
+		TEST(the_overdue_are_seen_before_they_are_given_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
