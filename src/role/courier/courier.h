@@ -243,7 +243,6 @@ void job_release(struct job *j);
 void job_give_way(struct job *j);                 /* it takes long, and others wait for its place */
 void job_free(struct job *j);                     /* says nothing to the spool */
 void job_next(struct job *j);                     /* the target at j->at, or the end */
-void job_targets_known(struct job *j);
 void job_fail_all(struct job *j, enum outcome_class outcome, const struct smtp_reply *why); /* and it is over */
 void job_begin_letter(struct job *j);             /* the visit is ready for a transaction */
 void job_explained(struct job *j);                /* the same: as far as that an explanation would get; the visit is free again */
@@ -262,7 +261,6 @@ void targets_answer(struct courier *c, unsigned kind, const void *msg); /* from 
 void targets_resolver_gone(struct courier *c);
 void targets_forget(struct job *j);
 void targets_ask(struct job *j, enum dns_kind kind, struct str name, size_t host);
-void targets_ask_policy(struct job *j, struct str domain);
 void targets_policy_unknown(struct job *j, struct str text);
 void targets_too_much(struct job *j, struct str name);  /* there is no room for what is said of it: the letter waits */
 

@@ -41,13 +41,15 @@ static void look_soon(struct courier *c)
 
 static void say_shut(const struct door *d, struct str host, int64_t now_ms, struct passing *out)
 {
-	char until[60] = "another message tries it now";
+	char until[60] = "another message tries it now", ago[40] = "a moment ago";
 	int64_t shut_ms = door_shut_for_ms(d, now_ms);
 	if (shut_ms > 0)
 		(void)snprintf(until, sizeof until, "is left alone for another %lld s", (long long)(shut_ms + 999) / 1000);
+	if (now_ms - d->silent_ms >= 1000)
+		(void)snprintf(ago, sizeof ago, "%lld s ago", (long long)(now_ms - d->silent_ms) / 1000);
 	out->status = (struct status){ 4, 4, 1 };
-	(void)snprintf(out->words, sizeof out->words, "Not connected to %.*s: it did not answer %lld s ago, and %s",
-	               STR_ARG(str_sub(host, 0, 255)), (long long)(now_ms - d->silent_ms) / 1000, until);
+	(void)snprintf(out->words, sizeof out->words, "Not connected to %.*s: it did not answer %s, and %s", STR_ARG(str_sub(host, 0, 255)), ago,
+	               until);
 }
 
 static bool has_waited_long(const struct job *j, int64_t now_ms)

@@ -20,11 +20,13 @@ static const size_t no_host = SIZE_MAX;
 
 /* ---- asking ---- */
 
+static void all_is_known(struct job *j);
+
 static void one_ask_less(struct job *j)
 {
 	if (--j->open_asks == 0) {
 		timer_clear(&j->lookup_timer);
-		job_targets_known(j);
+		all_is_known(j);
 	}
 }
 
@@ -70,7 +72,7 @@ void targets_too_much(struct job *j, struct str name)
 }
 
 /* Without a resolver the question for the MX records fails, and with it the job. */
-void targets_ask_policy(struct job *j, struct str domain)
+static void ask_policy(struct job *j, struct str domain)
 {
 	struct courier *c = j->courier;
 	if (c->resolver == NULL)
@@ -202,7 +204,7 @@ void targets_find(struct job *j)
 		add_literal(j, name);
 	} else {
 		targets_ask(j, DNS_MX, name, no_host);
-		targets_ask_policy(j, name);
+		ask_policy(j, name);
 	}
 	one_ask_less(j);
 }
@@ -516,7 +518,7 @@ static void no_target(struct job *j)
 	job_fail_all(j, OUTCOME_NEVER, &why);
 }
 
-void job_targets_known(struct job *j)
+static void all_is_known(struct job *j)
 {
 	if (j->direct && !j->allow_loopback && j->plan.n_hosts > 0)
 		drop_ourselves(j);

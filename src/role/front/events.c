@@ -201,7 +201,7 @@ bool session_owns(const struct session *s, struct str address)
 	return s->own_sender.n > 0 && str_eq(s->own_sender, address);
 }
 
-void session_keep_own(struct session *s, struct str address)
+static void keep_own(struct session *s, struct str address)
 {
 	str_release(&s->own_sender);
 	s->own_sender = str_keep(address);
@@ -260,7 +260,7 @@ static void on_sender(struct front *f, const struct keeper_sender *m)
 		session_pump(s);
 	} else if (m->allowed == 1) {
 		if (!s->sender_asked_before)
-			session_keep_own(s, s->letter->sender_text);
+			keep_own(s, s->letter->sender_text);
 		smtp_server_answer_ok(s->smtp);
 		session_pump(s);
 	} else {

@@ -342,7 +342,6 @@ void session_drop_asks(struct session *s);                     /* answers still 
 void session_forget_ask(struct session *s);                    /* it has been answered */
 struct session *session_that_asked(struct front *f, uint64_t number);
 bool session_owns(const struct session *s, struct str address); /* the keeper has said so */
-void session_keep_own(struct session *s, struct str address);  /* it has just */
 void session_ask_again(struct session *s);                     /* it may no longer say so */
 struct smtp_reply front_reply(uint64_t code, struct str status, struct str text); /* a neighbour's words */
 

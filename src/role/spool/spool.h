@@ -331,7 +331,6 @@ void verdict_again(struct job *j, size_t index, const char *text); /* there was 
 void verdict_wait(struct job *j, size_t index, const char *text);  /* that, and behind those that are due now */
 void verdict_hold(struct job *j, size_t index, const char *text);
 void verdict_expanded(struct job *j, size_t index); /* there is nothing to deliver, but to tell */
-void verdict_damaged(struct job *j, size_t index, const char *text);
 void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply); /* to the sender, now */
 void verdict_free(struct verdict *v);
 

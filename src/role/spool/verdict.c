@@ -148,10 +148,20 @@ static void make_done(struct verdict *v, bool next_hop_notifies)
 	v->notice = local ? DSN_DELIVERED : DSN_RELAYED;
 }
 
+static struct verdict *keep_back(struct job *j, size_t index, enum settle_kind kind, const char *text)
+{
+	struct smtp_reply reply = REPLY(0, 0, 0, 0, str_of(text));
+	struct verdict *v = verdict_new(j, index, kind, LOG_HELD);
+	keep_reply(v, &reply);
+	v->next_s = v->rcpt->next_s;
+	return v;
+}
+
 void verdict_on_outcome(struct job *j, size_t index, const struct outcome_facts *o)
 {
 	if (j->damaged && o->class != OUTCOME_DONE) {
-		verdict_damaged(j, index, "its content in the queue is damaged");
+		/* Set aside: the log has it as `held` like all that waits for a person, after `queue-damaged`. */
+		(void)keep_back(j, index, SETTLE_DAMAGED, "its content in the queue is damaged");
 		return;
 	}
 	struct verdict *v = verdict_new(j, index, SETTLE_DONE, LOG_DELIVERED);
@@ -204,24 +214,9 @@ void verdict_wait(struct job *j, size_t index, const char *text)
 	v->counts = false;
 }
 
-static struct verdict *keep_back(struct job *j, size_t index, enum settle_kind kind, const char *text)
-{
-	struct smtp_reply reply = REPLY(0, 0, 0, 0, str_of(text));
-	struct verdict *v = verdict_new(j, index, kind, LOG_HELD);
-	keep_reply(v, &reply);
-	v->next_s = v->rcpt->next_s;
-	return v;
-}
-
 void verdict_hold(struct job *j, size_t index, const char *text)
 {
 	(void)keep_back(j, index, SETTLE_HELD, text);
-}
-
-/* Set aside: the log has it as `held` like all that waits for a person, after `queue-damaged`. */
-void verdict_damaged(struct job *j, size_t index, const char *text)
-{
-	(void)keep_back(j, index, SETTLE_DAMAGED, text);
 }
 
 void verdict_expanded(struct job *j, size_t index)

@@ -94,7 +94,7 @@ static void nobody_waits_twice_for_the_silent(void **state)
 	wait_for_done(4);
 	assert_int_equal(w.peers[0].connections, 1);
 	expect(1, "later 0 4.4.2 ");
-	static const char words[] = "later 0 4.4.1 Not connected to mx.y.example: it did not answer 0 s ago, and is left alone for another 10 s|";
+	static const char words[] = "later 0 4.4.1 Not connected to mx.y.example: it did not answer a moment ago, and is left alone for another 10 s|";
 	expect(2, words);
 	expect(3, words);
 	expect_told("connection=\"none: it did not answer a moment ago\"");
@@ -128,7 +128,7 @@ static void the_next_host_is_tried_at_once(void **state)
 	expect(2, "done 250 2.0.0 Ok|");
 	assert_true(str_eq(buf_view(&w.last_host), STR("mx2.y.example")));
 	assert_int_equal(w.peers[0].connections, 1);
-	expect_told("did not answer 0 s ago");
+	expect_told("did not answer a moment ago");
 }
 
 /* Who is asked how it would be now looks, and what he finds counts for all. */
