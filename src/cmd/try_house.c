@@ -283,31 +283,32 @@ bool try_house_find(const struct try_house *h, char *path, size_t room)
 
 /* ---- and it is gone ---- */
 
-static void remove_all(int at, const char *path, unsigned depth)
+/* No link is followed: mail and queue belong to other accounts, and whoever calls may be root. */
+static void empty_folder(int folder, unsigned depth)
 {
 	struct str name;
-	int fd = -1;
-	if (depth == 0 || directory_open(at, path, &fd, NULL) != OK) {
-		(void)!file_remove(at, path);
-		return;
-	}
-	struct directory_reader *d = directory_read(fd);
+	struct directory_reader *d = directory_read(folder);
 	while (d != NULL && directory_next(d, &name)) {
 		char text[512];
-		if (name.n < sizeof text) {
-			(void)snprintf(text, sizeof text, "%.*s", STR_ARG(name));
-			remove_all(fd, text, depth - 1);
-		}
+		int fd = -1;
+		if (name.n >= sizeof text)
+			continue;
+		(void)snprintf(text, sizeof text, "%.*s", STR_ARG(name));
+		if (depth > 0 && directory_open_beneath(folder, text, &fd) == OK)
+			empty_folder(fd, depth - 1);
+		fd_close(&fd);
+		if (directory_remove(folder, text) != OK)
+			(void)!file_remove(folder, text);
 	}
 	directory_close(&d);
-	fd_close(&fd);
-	(void)!directory_remove(at, path);
 }
 
 bool try_house_remove(const struct try_house *h)
 {
-	if (h->is_named)
+	int fd = -1;
+	if (h->is_named || directory_open(FILE_CWD, h->directory, &fd, NULL) != OK)
 		return false;
-	remove_all(FILE_CWD, h->directory, FOLDERS_DEEP);
-	return true;
+	empty_folder(fd, FOLDERS_DEEP);
+	fd_close(&fd);
+	return directory_remove(FILE_CWD, h->directory) == OK;
 }

@@ -4,7 +4,7 @@
  *
  *     DIR/sealpost.conf  tls/ca.pem cert.pem key.pem  users  password  mail/  spool/  control.sock
  *
- * Tests    test/scenario/try_test.py
+ * Tests    test/unit/cmd/try_house_test.c, test/scenario/try_test.py
  */
 #ifndef CMD_TRY_HOUSE_H
 #define CMD_TRY_HOUSE_H
@@ -31,7 +31,7 @@ MUST_USE fault try_house_build(struct try_house *h, struct why *why);
 /* The path of the letter, once it is in the Maildir. */
 bool try_house_find(const struct try_house *h, char *path, size_t room);
 
-/* The folder and all that is in it, unless it was named. False: it stays. */
+/* The folder and all that is in it, unless it was named; links in it are removed, never followed. False: it stays, or some of it. */
 bool try_house_remove(const struct try_house *h);
 
 #endif
