@@ -66,7 +66,7 @@ install: build
 	meson install -C build --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 clean:
-	rm -rf build build-test build-clang build-crash build-fuzz build-coverage build-powercut build-backlog
+	rm -rf build build-test build-clang build-crash build-fuzz build-coverage build-powercut build-backlog build-profile
 
 # Every state after a power cut at every operation, and every failure of the disk; test/sim/README.md says more. No sanitizers: make
 # test runs a part with them.

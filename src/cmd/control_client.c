@@ -199,7 +199,9 @@ int common_option(int argc, char **argv, int at, struct common_options *out)
 	return arguments_value(argc, argv, at, "-c", false, &out->conf_path, &out->wrong);
 }
 
-const char *common_wrong(const struct common_options *o, const char *expected)
+const char *common_wrong(struct common_options *o, const char *word, const char *expected)
 {
-	return o->wrong.text[0] != '\0' ? o->wrong.text : expected;
+	if (o->wrong.text[0] == '\0')
+		(void)why_say(&o->wrong, F_SYNTAX, "\"%.100s\" has no place here: %s", word, expected);
+	return o->wrong.text;
 }

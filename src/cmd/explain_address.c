@@ -35,7 +35,7 @@ int explain_address(int argc, char **argv)
 			n = 1;
 		}
 		if (n <= 0)
-			return command_usage(&command_explain, common_wrong(&e.common, "with an address: expected --from ADDRESS, --json or -c FILE"));
+			return command_usage(&command_explain, common_wrong(&e.common, argv[i], "with an address expected --from ADDRESS, --json or -c FILE"));
 		i += n;
 	}
 	struct control_request request = { .verb = CONTROL_EXPLAIN, .to = str_of(to), .from = str_of(strcmp(from, "<>") == 0 ? "" : from) };

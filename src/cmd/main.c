@@ -33,14 +33,15 @@ static const struct command *const commands[] = {
 
 int command_help(const struct command *c)
 {
-	printf("usage: sealpost %s %s\n\n%s\n\n%s\nexample:\n%s", c->name, c->usage, c->summary, c->help, c->example);
+	printf("usage: sealpost %s%s%s\n\n%s\n\n%s\nexample:\n%s", c->name, c->usage[0] != '\0' ? " " : "", c->usage, c->summary, c->help,
+	       c->example);
 	return 0;
 }
 
 int command_usage(const struct command *c, const char *wrong)
 {
-	fprintf(stderr, "sealpost %s: %s\nusage: sealpost %s %s\nTry `sealpost %s --help`.\n", c->name, wrong, c->name,
-	        c->usage, c->name);
+	fprintf(stderr, "sealpost %s: %s\nusage: sealpost %s%s%s\nTry `sealpost %s --help`.\n", c->name, wrong, c->name,
+	        c->usage[0] != '\0' ? " " : "", c->usage, c->name);
 	return 2;
 }
 

@@ -60,7 +60,7 @@ static int run(int argc, char **argv)
 	for (int i = 1; i < argc;) {
 		int n = common_option(argc, argv, i, &common);
 		if (n <= 0 || common.json)
-			return command_usage(&command_reload, common_wrong(&common, "expected -c FILE or nothing"));
+			return command_usage(&command_reload, common_wrong(&common, argv[i], "expected -c FILE or nothing"));
 		i += n;
 	}
 	struct control_request request = { .verb = CONTROL_RELOAD };

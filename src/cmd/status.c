@@ -202,7 +202,7 @@ static int run(int argc, char **argv)
 	for (int i = 1; i < argc;) {
 		int n = common_option(argc, argv, i, &common);
 		if (n <= 0)
-			return command_usage(&command_status, common_wrong(&common, "expected -c FILE or --json"));
+			return command_usage(&command_status, common_wrong(&common, argv[i], "expected -c FILE or --json"));
 		i += n;
 	}
 	struct control_request request = { .verb = CONTROL_STATUS };

@@ -98,7 +98,9 @@ static void show_letter(struct attempt *t, const char *path)
 		inside = str_starts_nocase(line, STR("Received:")) ||
 		         (inside && (line.p[0] == ' ' || line.p[0] == '\t'));
 		if (inside) {
-			say(stdout, "  %-10s %.*s", shown ? "" : "header", STR_ARG(line));
+			while (shown && line.n > 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
+				line = str_from(line, 1);
+			say(stdout, "  %-10s %s%.*s", shown ? "" : "header", shown ? "    " : "", STR_ARG(line));
 			shown = true;
 		}
 	}

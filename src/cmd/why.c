@@ -256,7 +256,7 @@ static int run(int argc, char **argv)
 			n = 1;
 		}
 		if (n <= 0)
-			wrong = common_wrong(&w.common, "one ID or ADDRESS, --json or -c FILE is expected");
+			wrong = common_wrong(&w.common, argv[i], "one ID or ADDRESS, --json or -c FILE is expected");
 		i += n;
 	}
 	if (wrong == NULL && (what == NULL || what[0] == '\0'))

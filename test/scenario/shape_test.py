@@ -68,7 +68,7 @@ class Shaping(harness.Scenario):
 
     def what_is_said(self, server, untried):
         """An operator reads why nothing goes there, wherever he looks."""
-        waits = r"its destination: .+; (it rests for \d+s, then one letter tries|one letter tries whether it answers again)"
+        waits = r"its destination: .+; (it rests for \d+s, then one letter tries|its next letter tries, alone, whether it answers again)"
         for row in [w for w in untried if w["state"] == "queued"]:
             self.assertRegex(row["waits_for"], "^" + waits + "$")
         self.assertRegex(server.queue("list", "--domain", "busy.test"), rf"\n {{17}}waits for {waits}\n")

@@ -51,7 +51,7 @@ static int run(int argc, char **argv)
 			n = 1;
 		}
 		if (n <= 0)
-			return command_usage(&command_doctor, common_wrong(&common, "expected --json, --seen or -c FILE"));
+			return command_usage(&command_doctor, common_wrong(&common, argv[i], "expected --json, --seen or -c FILE"));
 		i += n;
 	}
 	d.conf_path = common.conf_path;

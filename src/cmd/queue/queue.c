@@ -134,7 +134,8 @@ static void show_row(struct queue *q, const json_t *o)
 	if (!str_eq(text_in_json(o, "original_recipient"), text_in_json(o, "recipient")))
 		show_line("  given as", text_in_json(o, "original_recipient"));
 	show_line("  state", text_in_json(o, "state"));
-	show_line("  destination", text_in_json(o, "destination"));
+	if (!str_eq(text_in_json(o, "destination"), STR("hold:"))) /* a route holds it: it has none */
+		show_line("  destination", text_in_json(o, "destination"));
 	printf("%-14s %lld\n", "  attempts", number_in_json(o, "attempts"));
 	show_line("  next attempt", text_in_json(o, "next_attempt"));
 	show_line("  waits for", text_in_json(o, "waits_for"));
@@ -155,6 +156,10 @@ static void span_of(char out[16], const json_t *o, const char *key, bool soon)
 /* Those to its destination, which other domains may share. */
 static void session_words(const json_t *o, char *to, size_t room)
 {
+	if (json_is_null(json_object_get(o, "sessions"))) {
+		(void)snprintf(to, room, "-");
+		return;
+	}
 	long long allowed = number_in_json(o, "allowed"), most = number_in_json(o, "ceiling");
 	int n = snprintf(to, room, "%lld now, %lld allowed", number_in_json(o, "sessions"), allowed);
 	if (allowed < most && n > 0 && (size_t)n < room)

@@ -221,6 +221,8 @@ static const char *misused(struct words *w)
 			(void)no(w, "%s wants something: an empty one would select everything, for which there is --all", selectors[i].name);
 			return w->wrong.text;
 		}
+	if (q->request.body && (q->backup || q->request.verb != CONTROL_SHOW))
+		return "--body goes with `show ID`";
 	const char *by_domain = by_domain_misused(q);
 	if (by_domain != NULL)
 		return by_domain;

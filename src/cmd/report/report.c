@@ -35,7 +35,8 @@ static int run(int argc, char **argv)
 			n = arguments_value(argc, argv, i, "--received", false, &received, &common.wrong);
 		}
 		if (n <= 0)
-			return command_usage(&command_report, common_wrong(&common, "one DOMAIN or --received FILE|MAILDIR, --json or -c FILE is expected"));
+			return command_usage(&command_report, common_wrong(&common, argv[i],
+			                                                   "one DOMAIN or --received FILE|MAILDIR, --json or -c FILE is expected"));
 		i += n;
 	}
 	if (received != NULL && domain != NULL)

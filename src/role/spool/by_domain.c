@@ -86,13 +86,20 @@ static struct line *line_new(struct domains_round *r, struct str domain)
 	return l;
 }
 
+/* What a route holds has no destination, and what was released only once it has been in hand. */
+static bool is_nowhere(struct str key)
+{
+	return key.n == 0 || str_eq(key, STR(STORE_RELEASED));
+}
+
 /* The destination of what waits for its next time tells most. */
 static void note_key(struct domains_round *r, struct line *l, const struct store_glance *g)
 {
-	bool better = l->key.n == 0 || (g->state == RCPT_QUEUED && l->waiting == 0);
+	bool better = is_nowhere(l->key) || (g->state == RCPT_QUEUED && l->waiting == 0 && !is_nowhere(g->key));
 	if (!better || str_eq(g->key, l->key))
 		return;
-	struct str key = arena_try_copy(r->arena, g->key);
+	struct str key = is_nowhere(g->key) && g->state == RCPT_LEASED ? spool_key_in_hand(r->spool, g->number, g->key) : g->key;
+	key = arena_try_copy(r->arena, key);
 	l->key = key.p != NULL ? key : l->key;
 }
 
@@ -187,6 +194,7 @@ static json_t *object_of(struct domains_round *r, const struct line *l)
 {
 	struct spool *s = r->spool;
 	struct shape_view view;
+	bool nowhere = is_nowhere(l->key);
 	(void)spool_shape_of(s, l->key, &view);
 	int64_t slowed_until_s = view.wait_s > 0 ? spool_now_s(s) + view.wait_s : 0;
 	json_t *o = json_object();
@@ -198,9 +206,9 @@ static json_t *object_of(struct domains_round *r, const struct line *l)
 	json_object_set_new(o, "oldest", date_as_json(l->oldest_s));
 	json_object_set_new(o, "next_attempt", next_of(l, slowed_until_s));
 	json_object_set_new(o, "destination", text_as_json(l->key));
-	json_object_set_new(o, "sessions", json_integer(view.in_hand));
-	json_object_set_new(o, "allowed", json_integer(view.allowance));
-	json_object_set_new(o, "ceiling", json_integer(view.ceiling));
+	json_object_set_new(o, "sessions", nowhere ? json_null() : json_integer(view.in_hand));
+	json_object_set_new(o, "allowed", nowhere ? json_null() : json_integer(view.allowance));
+	json_object_set_new(o, "ceiling", nowhere ? json_null() : json_integer(view.ceiling));
 	json_object_set_new(o, "rate", view.rate > 0 ? json_integer((json_int_t)view.rate) : json_null());
 	json_object_set_new(o, "rate_seconds", view.rate > 0 ? json_integer(view.rate_s) : json_null());
 	json_object_set_new(o, "slowed_until", view.wait_s > 0 ? date_as_json(slowed_until_s) : json_null());

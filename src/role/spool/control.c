@@ -125,10 +125,10 @@ static json_t *row_of(struct spool *s, const struct store_message *m, const stru
 }
 
 /* What `show` tells beyond a row of the list. */
-static void add_details(json_t *o, const struct store_message *m, const struct store_rcpt *r)
+static void add_details(struct spool *s, json_t *o, const struct store_message *m, const struct store_rcpt *r)
 {
 	json_object_set_new(o, "original_recipient", text_as_json(r->original));
-	json_object_set_new(o, "destination", text_as_json(r->key));
+	json_object_set_new(o, "destination", text_as_json(r->state == RCPT_LEASED ? spool_key_in_hand(s, r->number, r->key) : r->key));
 	json_object_set_new(o, "dialogue", text_as_json(r->last_dialogue));
 	json_object_set_new(o, "delay_warned", json_boolean(r->delay_warned));
 	json_object_set_new(o, "client", text_as_json(m->client));
@@ -144,7 +144,7 @@ static void add_details(json_t *o, const struct store_message *m, const struct s
 json_t *control_recipient(struct spool *s, const struct store_message *m, const struct store_rcpt *r)
 {
 	json_t *o = row_of(s, m, r);
-	add_details(o, m, r);
+	add_details(s, o, m, r);
 	return o;
 }
 
@@ -166,7 +166,7 @@ static fault send_rows(struct control_session *c, struct arena *a, const struct 
 			TRY(s->ops->message(s->store, rows[i].id, a, &m));
 		json_t *o = row_of(s, &m, &rows[i]);
 		if (c->verb == CONTROL_SHOW)
-			add_details(o, &m, &rows[i]);
+			add_details(s, o, &m, &rows[i]);
 		control_send_row(c, o);
 		c->rows++;
 	}

@@ -208,6 +208,17 @@ bool spool_job_still_holds(struct job *j, int64_t until_s)
 	return any;
 }
 
+struct str spool_key_in_hand(const struct spool *s, uint64_t rcpt, struct str otherwise)
+{
+	LIST_EACH(l, &s->jobs) {
+		const struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		for (size_t i = 0; i < j->n_rcpts; i++)
+			if (j->rcpts[i].facts.number == rcpt && !j->rcpts[i].reported)
+				return j->key;
+	}
+	return otherwise;
+}
+
 void spool_drop_stale_jobs(struct spool *s)
 {
 	if (s->store == NULL)

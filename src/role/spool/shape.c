@@ -248,7 +248,7 @@ static void put_why(struct spool *s, const struct destination *d, struct shape_v
 	if (p->state == PACE_RESTING && view->wait_s > 0)
 		(void)snprintf(view->why, sizeof view->why, "%s; it rests for %llds, then one letter tries", said, (long long)view->wait_s);
 	else if (p->state == PACE_RESTING)
-		(void)snprintf(view->why, sizeof view->why, "%s; one letter tries whether it answers again", said);
+		(void)snprintf(view->why, sizeof view->why, "%s; its next letter tries, alone, whether it answers again", said);
 	else if (view->wait_s > 0)
 		(void)snprintf(view->why, sizeof view->why, "its rate of %llu/%s is used up for another %llds", (unsigned long long)view->rate,
 		               span_of(view->rate_s).text, (long long)view->wait_s);

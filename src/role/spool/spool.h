@@ -138,6 +138,7 @@ struct verdict {
 	enum settle_kind kind;
 	int64_t next_s;
 	bool counts, warned;
+	bool moves;                      /* only its place in the queue changes: nothing is told */
 	struct smtp_reply reply;
 	struct str line;                 /* the reply as one line, for lists */
 	struct str dialogue, host, ip, protection, detail;
@@ -273,6 +274,8 @@ void spool_job_end(struct job *j);                     /* its slot is free; what
 void spool_job_put_back(struct job *j, const char *text); /* that, for one that has not been tried: in a moment */
 void spool_route_anew(struct spool *s);          /* those that no worker has: a new configuration may lead them elsewhere */
 void spool_forget_jobs(struct spool *s);         /* the store is gone */
+/* The destination that this recipient is on its way to, which may be another than its row has it for; else `otherwise`. */
+struct str spool_key_in_hand(const struct spool *s, uint64_t rcpt, struct str otherwise);
 void spool_drop_stale_jobs(struct spool *s);     /* an operator took recipients away */
 void spool_watch_leases(struct spool *s);        /* now and then */
 /* Leased rows go back to their senders in this turn. */

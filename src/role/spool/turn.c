@@ -144,6 +144,8 @@ static void tell_verdict(struct spool *s, const struct verdict *v, const struct 
 {
 	const struct store_message *m = &v->job->message;
 	int64_t now_s = spool_now_s(s);
+	if (v->moves)
+		return;
 	log_event(v->event, LOG_S("id", m->id), LOG_S("from", m->sender), LOG_S("to", v->rcpt->address),
 	          LOG_S("host", v->host), LOG_S("reply", v->line), LOG_U("attempts", v->rcpt->attempts + o->counts),
 	          LOG_U("delay_s", now_s - m->arrived_s),

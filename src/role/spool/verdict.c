@@ -212,6 +212,9 @@ void verdict_wait(struct job *j, size_t index, const char *text)
 		return;
 	v->next_s = spool_now_s(j->spool);
 	v->counts = false;
+	v->moves = !v->warned && !str_eq(v->rcpt->key, j->key);
+	if (v->moves)
+		v->line = STR_NONE; /* what was said last stays */
 }
 
 void verdict_hold(struct job *j, size_t index, const char *text)

@@ -37,6 +37,13 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.run_it("status", "now")[0], 2)
         self.assertEqual(self.run_it("reload", "--json")[0], 2)
 
+    def test_the_word_that_is_wrong_is_named(self):
+        for command in ("status", "reload", "doctor", "report", "why"):
+            self.says(f'sealpost {command}: "--jsn" has no place here: ', command, "--jsn")
+        self.says('"--jsn" has no place here: ', "explain", "a@b.example", "--jsn")
+        for words in (["list"], ["hold", "--all"], ["backup", "x"], ["list", "--by", "domain"]):
+            self.says("--body goes with `show ID`", "queue", *words, "--body")
+
     def says(self, text, *words):
         with self.subTest(words):
             status, out, err = self.run_it(*words)
@@ -103,6 +110,7 @@ class Commands(unittest.TestCase):
             self.assertEqual(status, 0)
             self.assertRegex(out, r"^Sealpost \d+\.\d+\.\d+\nOpenSSL \d\S+ .*\nSQLite 3\.\S+\nlibunbound \d\S+\n$")
         self.assertEqual(self.run_it("version", "x")[0], 2)
+        self.assertRegex(self.run_it("version", "--help")[1], r"^usage: sealpost version\n")
 
     def test_passwd_shows_a_safe_way(self):
         _, out, _ = self.run_it("passwd", "--help")

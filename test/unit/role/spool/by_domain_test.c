@@ -83,6 +83,25 @@ static void what_is_in_hand_is_told(void **state)
 	assert_true(was_heard("\"next_attempt\":null,\"destination\":\"mx:y.example\",\"sessions\":1,"));
 }
 
+/* Its row still has it as held by a route, which is no way: the one that it goes counts. */
+static void what_is_released_is_told_with_its_way(void **state)
+{
+	(void)state;
+	house_open("route {\n otherwise hold\n}\n");
+	h.hands_off = true;
+	send_letter(1, "a@x.example", "b@y.example", 0);
+	wait_for("front: stored 1");
+	settle_down();
+	command(CONTROL_BY_DOMAIN, everything, false);
+	assert_true(was_heard("\"next_attempt\":null,\"destination\":\"hold:\",\"sessions\":null,\"allowed\":null,\"ceiling\":null,"));
+	command(CONTROL_RELEASE, everything, false);
+	wait_for("courier: job a@x.example to b@y.example");
+	command(CONTROL_BY_DOMAIN, everything, false);
+	assert_true(was_heard("\"next_attempt\":null,\"destination\":\"mx:y.example\",\"sessions\":1,"));
+	command(CONTROL_SHOW, (struct store_selector){ .id = str_of(h.last_id) }, false);
+	assert_true(was_heard("\"destination\":\"mx:y.example\",\"dialogue\""));
+}
+
 static void an_empty_queue(void **state)
 {
 	(void)state;
@@ -190,6 +209,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		PREPARED(each_domain_has_a_line),
 		OPEN(what_is_in_hand_is_told),
+		PREPARED(what_is_released_is_told_with_its_way),
 		OPEN(an_empty_queue),
 		OPEN(the_first_are_told_or_all),
 		OPEN(they_are_in_order),

@@ -120,6 +120,27 @@ static void a_dead_destination_is_tried_by_one(void **state)
 		wait_for("courier: job a@x.example to b@y.example");
 }
 
+/* It comes to its destination again, which takes nothing yet: no attempt, so what the last one said stays. */
+static void what_is_released_keeps_its_last_words(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	letters(1, 1, "b@y.example");
+	wait_for("courier: job a@x.example to b@y.example");
+	is_dead(0);
+	settle_down();
+	command(CONTROL_HOLD, everything, false);
+	assert_true(was_heard("operator: end 0 1 recipient held"));
+	command(CONTROL_RELEASE, everything, false);
+	settle_down();
+	struct store_rcpt r = only_row();
+	assert_int_equal(r.state, RCPT_QUEUED);
+	assert_int_equal(r.attempts, 1);
+	assert_str(r.key, "mx:y.example");
+	assert_str(r.last_reply, "4.4.1 Cannot connect to mx.y.example: Connection refused");
+	assert_int_equal(h.n_jobs, 1);
+}
+
 static void an_operator_need_not_wait(void **state)
 {
 	(void)state;
@@ -338,6 +359,7 @@ int main(void)
 		PREPARED(a_shape_is_a_ceiling),
 		PREPARED(a_rate_is_kept),
 		OPEN(a_dead_destination_is_tried_by_one),
+		OPEN(what_is_released_keeps_its_last_words),
 		OPEN(an_operator_need_not_wait),
 		PREPARED(what_a_letter_waits_for_is_told),
 		PREPARED(the_next_time_is_when_its_destination_takes_more),
