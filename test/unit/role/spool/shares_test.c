@@ -402,7 +402,6 @@ static unsigned times(const char *text, const char *what)
 	return n;
 }
 
-/* A great trouble of the network slows thousands at once. */
 /* A letter that nobody tries is looked at well before its own `give-up`, be it the queue's, a relay's or a domain's. */
 static void the_overdue_are_seen_before_they_are_given_up(void **state)
 {
@@ -427,6 +426,7 @@ static void the_overdue_are_seen_before_they_are_given_up(void **state)
 	s.conf = &conf;
 }
 
+/* A great trouble of the network slows thousands at once. */
 static void the_log_counts_what_it_does_not_tell(void **state)
 {
 	(void)state;
