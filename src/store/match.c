@@ -25,6 +25,13 @@ bool selector_matches(const struct store_selector *which, const struct store_mes
 	       (which->arrived_before_s == 0 || message->arrived_s < which->arrived_before_s);
 }
 
+int64_t selector_before(int64_t now_s, uint64_t older_s)
+{
+	if (older_s == 0)
+		return 0;
+	return older_s < (uint64_t)now_s ? now_s - (int64_t)older_s : -1;
+}
+
 bool lane_is_open(const unsigned *lane_room, unsigned lane)
 {
 	for (unsigned i = 0; i <= lane; i++)

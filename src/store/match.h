@@ -12,6 +12,9 @@
 bool selector_matches(const struct store_selector *which, const struct store_message *message,
                       const struct store_rcpt *rcpt);
 
+/* What is that old arrived before; an age of 0 is any, and of one beyond all times there is nothing. */
+int64_t selector_before(int64_t now_s, uint64_t older_s);
+
 /* Has this lane, with all those that it is a part of, room for one more? */
 bool lane_is_open(const unsigned *lane_room, unsigned lane);
 

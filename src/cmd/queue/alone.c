@@ -7,6 +7,7 @@
 
 #include "cmd/options.h"
 #include "cmd/say.h"
+#include "store/match.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -44,7 +45,7 @@ fault queue_open_alone(const struct conf *conf, struct store **out, struct why *
 static struct store_selector selector_of(const struct control_request *r)
 {
 	return (struct store_selector){ .id = r->id, .to = r->to, .from = r->from, .user = r->user, .domain = r->domain,
-		                        .arrived_before_s = r->older_s == 0 ? 0 : clock_wall_s() - (int64_t)(r->older_s & INT32_MAX) };
+		                        .arrived_before_s = selector_before(clock_wall_s(), r->older_s) };
 }
 
 static int hold_alone(const struct conf *conf, const struct control_request *request, const struct why *nobody, bool json)

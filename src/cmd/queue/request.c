@@ -127,6 +127,8 @@ static fault take_id(struct words *w, const char *word)
 	w->q->request.id = str_of(word);
 	if (w->q->backup)
 		return OK;
+	if (word[0] == '\0')
+		return why_say(&w->wrong, F_SYNTAX, "the ID is empty, and would select everything, for which there is --all");
 	if (at == word || (at == NULL && strchr(word, '.') != NULL && strchr(word, '*') == NULL))
 		return why_say(&w->wrong, F_SYNTAX, "\"%.100s\" is no ID; did you mean --domain %.200s?", word, at == word ? word + 1 : word);
 	if (strchr(word, '*') != NULL)

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "mail/json.h"
+#include "store/match.h"
 #include "sys/process.h"
 
 enum {
@@ -367,7 +368,7 @@ static void take_request(struct control_session *c, const struct control_request
 		.id = arena_copy(c->arena, m->id), .to = arena_copy(c->arena, m->to),
 		.from = arena_copy(c->arena, m->from), .user = arena_copy(c->arena, m->user),
 		.domain = arena_copy(c->arena, m->domain),
-		.arrived_before_s = m->older_s == 0 ? 0 : spool_now_s(s) - (int64_t)(m->older_s & INT32_MAX),
+		.arrived_before_s = selector_before(spool_now_s(s), m->older_s),
 	};
 	log_event(LOG_CONTROL, LOG_Z("verb", verbs[c->verb]), LOG_S("id", m->id), LOG_S("to", m->to),
 	          LOG_S("from", m->from), LOG_S("user", m->user), LOG_S("domain", m->domain),

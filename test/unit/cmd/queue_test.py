@@ -87,6 +87,8 @@ class Commands(unittest.TestCase):
         self.says("counted --by domain, not by \"sender\"", "queue", "list", "--by", "sender")
         self.says("such as 90s, 15m, 4h or 2d, not \"soon\"", "queue", "list", "--older", "soon")
         self.says("there is --all", "queue", "remove", "--to", "")
+        for words in (["remove", "", "--older", "4h"], ["retry", ""], ["list", ""], ["hold", "--domain", "dead.example", ""]):
+            self.says("the ID is empty", "queue", *words)
         self.says("list, show, retry, hold, release, bounce, remove, verify and backup are", "queue", "zzzzzzzz")
         self.says("`sealpost queue list --domain dead.example`", "why", "dead.example")
         for domain in ("b ad", "a..b", "-", "*.b.example", "jada@b.example"):

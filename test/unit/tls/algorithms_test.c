@@ -201,6 +201,33 @@ static void new_keys_agree_with_others(void **state)
 	EVP_PKEY_free(back);
 }
 
+/* RFC 7748 6.1, RFC 8446 7.4.2: whoever shows a point of small order knows the shared secret beforehand, zero. */
+static void points_of_small_order_are_refused(void **state)
+{
+	static const unsigned char points[][32] = {
+		{ 0 }, { 1 },
+		{ 0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
+		  0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00 },
+		{ 0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b,
+		  0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57 },
+		{ 0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+		  0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f },
+	};
+	EVP_PKEY *ours = new_key(tls_library());
+	(void)state;
+	for (size_t i = 0; i < COUNT(points); i++) {
+		unsigned char out[32];
+		size_t n = sizeof out;
+		EVP_PKEY *peer = EVP_PKEY_new_raw_public_key_ex(tls_library(), "X25519", NULL, points[i], sizeof points[i]);
+		EVP_PKEY_CTX *d = EVP_PKEY_CTX_new_from_pkey(tls_library(), ours, NULL);
+		assert_true(EVP_PKEY_derive_init(d) == 1 && EVP_PKEY_derive_set_peer(d, peer) == 1);
+		assert_int_not_equal(EVP_PKEY_derive(d, out, &n), 1);
+		EVP_PKEY_CTX_free(d);
+		EVP_PKEY_free(peer);
+	}
+	EVP_PKEY_free(ours);
+}
+
 /* A name of another group is refused; parameters alone are an empty key, that takes a peer's public part. */
 static void keys_are_made_for_one_group_only(void **state)
 {
@@ -227,6 +254,7 @@ int main(void)
 		cmocka_unit_test(public_parts_are_those_of_the_rfc),
 		cmocka_unit_test(new_keys_are_those_that_openssl_would_make),
 		cmocka_unit_test(new_keys_agree_with_others),
+		cmocka_unit_test(points_of_small_order_are_refused),
 		cmocka_unit_test(keys_are_made_for_one_group_only),
 	};
 	return cmocka_run_group_tests_name("tls/algorithms", tests, setup, NULL);

@@ -8,6 +8,15 @@
 
 #include "role/spool/control_inside.h"
 
+static size_t times(const char *what)
+{
+	struct str heard = buf_view(&h.heard);
+	size_t n = 0, at;
+	for (; str_find_str(heard, str_of(what), &at); n++)
+		heard = str_from(heard, at + 1);
+	return n;
+}
+
 static void the_operator_lists(void **state)
 {
 	(void)state;
@@ -29,17 +38,13 @@ static void the_operator_lists(void **state)
 	command(CONTROL_SHOW, (struct store_selector){ .id = str_of(h.last_id) }, true);
 	assert_true(was_heard("\"destination\":\"mx:y.example\""));
 	assert_true(was_heard("operator: body Subject: hello\r\n\r\nbody\r\n"));
-	command(CONTROL_LIST, (struct store_selector){ .arrived_before_s = 3600 }, false);
-	assert_true(was_heard("operator: end 1 nothing in the queue matches"));
-}
-
-static size_t times(const char *what)
-{
-	struct str heard = buf_view(&h.heard);
-	size_t n = 0, at;
-	for (; str_find_str(heard, str_of(what), &at); n++)
-		heard = str_from(heard, at + 1);
-	return n;
+	h.ahead_ms += 60 * 1000;
+	static const int64_t ages_s[] = { 3600, (int64_t)INT32_MAX + 1, (int64_t)UINT32_MAX + 1, INT64_MAX };
+	for (size_t i = 0; i < COUNT(ages_s); i++) {
+		size_t before = times("operator: end 1 nothing in the queue matches");
+		command(CONTROL_LIST, (struct store_selector){ .arrived_before_s = ages_s[i] }, false);
+		assert_int_equal(times("operator: end 1 nothing in the queue matches"), before + 1);
+	}
 }
 
 /* What courier and resolver have learned, and nothing that is the spool's own; in slices, none twice, none left out. */
