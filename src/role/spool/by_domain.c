@@ -212,7 +212,7 @@ static json_t *object_of(struct domains_round *r, const struct line *l)
 	json_object_set_new(o, "rate", view.rate > 0 ? json_integer((json_int_t)view.rate) : json_null());
 	json_object_set_new(o, "rate_seconds", view.rate > 0 ? json_integer(view.rate_s) : json_null());
 	json_object_set_new(o, "slowed_until", view.wait_s > 0 ? date_as_json(slowed_until_s) : json_null());
-	json_object_set_new(o, "why", json_string(view.why));
+	json_object_set_new(o, "why", text_as_json(str_of(view.why)));
 	return o;
 }
 

@@ -221,6 +221,26 @@ static void the_next_time_is_when_its_destination_takes_more(void **state)
 	assert_true(str_eq(value_of("next_attempt"), value_of("slowed_until")));
 }
 
+/* What a host says may be in any script, and as long as it likes: it is cut between two characters. */
+static void a_long_word_of_a_host_stays_text(void **state)
+{
+	(void)state;
+	char said[256] = "x";
+	h.hands_off = true;
+	for (size_t i = 1; i + 2 < sizeof said; i += 2)
+		memcpy(&said[i], "\xc3\xbc", 3);
+	house_open("shape y.example {\n concurrency 2\n}\n");
+	letters(1, 2, "b@y.example");
+	letters(3, 3, "c@y.example");
+	assert_int_equal(given_to_y(100), 2);
+	done(0, OUTCOME_LATER, 421, "4.7.0", said);
+	done(1, OUTCOME_LATER, 421, "4.7.0", said);
+	assert_int_equal(given_to_y(101), 2);
+	assert_true(listed("c@y.example", "its destination: 421 4.7.0 x\xc3\xbc\xc3\xbc"));
+	command(CONTROL_BY_DOMAIN, (struct store_selector){ .domain = STR("y.example") }, false);
+	assert_true(was_heard("\"why\":\"421 4.7.0 x\xc3\xbc\xc3\xbc"));
+}
+
 /* Sessions and a rate at once: both are told, and the next time is when the rate has room. */
 static void the_rate_is_told_beside_the_sessions(void **state)
 {
@@ -363,6 +383,7 @@ int main(void)
 		OPEN(an_operator_need_not_wait),
 		PREPARED(what_a_letter_waits_for_is_told),
 		PREPARED(the_next_time_is_when_its_destination_takes_more),
+		PREPARED(a_long_word_of_a_host_stays_text),
 		PREPARED(the_rate_is_told_beside_the_sessions),
 		PREPARED(a_spell_is_told_once),
 		PREPARED(one_that_lasts_is_told),
