@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/str.h"
+#include "cmd/say.h"
 #include "conf/trouble.h"
 #include "sys/process.h"
 
@@ -40,8 +41,8 @@ int command_help(const struct command *c)
 
 int command_usage(const struct command *c, const char *wrong)
 {
-	fprintf(stderr, "sealpost %s: %s\nusage: sealpost %s%s%s\nTry `sealpost %s --help`.\n", c->name, wrong, c->name,
-	        c->usage[0] != '\0' ? " " : "", c->usage, c->name);
+	say(stderr, "sealpost %s: %s", c->name, wrong);
+	fprintf(stderr, "usage: sealpost %s%s%s\nTry `sealpost %s --help`.\n", c->name, c->usage[0] != '\0' ? " " : "", c->usage, c->name);
 	return 2;
 }
 
@@ -65,11 +66,12 @@ static int no_such_command(const char *name)
 			known[n++] = str_of(commands[i]->name);
 	struct str near = nearest_word(str_of(name), known, n);
 	if (near.n == 0) {
-		fprintf(stderr, "sealpost: there is no command \"%s\"\n\n", name);
+		say(stderr, "sealpost: there is no command \"%s\"", name);
+		fputc('\n', stderr);
 		return list_commands(stderr, 2);
 	}
-	fprintf(stderr, "sealpost: there is no command \"%s\"; did you mean \"%.*s\"?\n`sealpost --help` lists them all.\n", name,
-	        STR_ARG(near));
+	say(stderr, "sealpost: there is no command \"%s\"; did you mean \"%.*s\"?", name, STR_ARG(near));
+	fputs("`sealpost --help` lists them all.\n", stderr);
 	return 2;
 }
 
