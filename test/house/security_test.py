@@ -7,7 +7,7 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PAGE = TOP / "docs/SECURITY.md"
-NUMBERS = [f"P{n}" for n in range(1, 14)] + [str(n) for n in range(1, 76)]
+NUMBERS = [f"P{n}" for n in range(1, 14)] + [str(n) for n in range(1, 77)]
 ROW = re.compile(r"\| (P?\d+) \| (.+?) \| (.+?) \| (.+) \|")
 DEFINED = {".c": r"^(?:static )?\w+ \*?{}\(|^TEST\({}[,)]", ".py": r"^\s*def {}\("}
 
