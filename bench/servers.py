@@ -133,6 +133,7 @@ class Server:
 class Sealpost(Server):
     name = "Sealpost"
     program = None
+    idle = 10_000
     fronts = None                # as many as it likes
 
     def begin(self):
