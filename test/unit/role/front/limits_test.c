@@ -244,16 +244,22 @@ static void attack_62_late_handshakes_have_a_ceiling(void **state)
 
 /* ---- buffers of TLS ---- */
 
+/* One of many, each from an address of its own. */
+static void arrive(struct client *who, size_t i)
+{
+	char from[32];
+	(void)snprintf(from, sizeof from, "127.0.%zu.%zu:0", i % 200 + 1, i / 200 + 1);
+	client_open_from(who, &h, LISTENER_SUBMISSIONS, from);
+	client_begin_tls(who);
+	client_hello(who);
+}
+
 static void as_many_as_may_keep_their_buffers(void **state)
 {
 	static struct client many[FRONT_WARM_MAX + 1];
 	(void)state;
 	for (size_t i = 0; i < COUNT(many); i++) {
-		char from[32];
-		(void)snprintf(from, sizeof from, "127.0.%zu.%zu:0", i % 200 + 1, i / 200 + 1);
-		client_open_from(&many[i], &h, LISTENER_SUBMISSIONS, from);
-		client_begin_tls(&many[i]);
-		client_hello(&many[i]);
+		arrive(&many[i], i);
 		assert_int_equal(house_status(&h, "warm"), i + 1 < FRONT_WARM_MAX ? i + 1 : FRONT_WARM_MAX);
 	}
 	client_talk(&many[0], "NOOP", "250"); /* it had given them back */
@@ -296,11 +302,7 @@ static void as_many_as_may_stop_in_the_middle_of_a_record(void **state)
 	files.rlim_cur = files.rlim_max;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
 	for (size_t i = 0; i < COUNT(many); i++) {
-		char from[32];
-		(void)snprintf(from, sizeof from, "127.0.%zu.%zu:0", i % 200 + 1, i / 200 + 1);
-		client_open_from(&many[i], &h, LISTENER_SUBMISSIONS, from);
-		client_begin_tls(&many[i]);
-		client_hello(&many[i]);
+		arrive(&many[i], i);
 		if (&many[i] != last)
 			say_half(&many[i]);
 	}

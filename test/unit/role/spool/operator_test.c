@@ -104,16 +104,23 @@ static void send_one(void)
 	send_letter(1, "a@x.example", "b@held.example", 0);
 }
 
-static void fill_1500(void)
+/* Letters to so many recipients each, all at one address. */
+static void fill(unsigned letters, const char *address, size_t n)
 {
 	static const char *to[150];
 	char id[16];
-	for (size_t i = 0; i < COUNT(to); i++)
-		to[i] = "u@held.example";
-	for (unsigned i = 0; i < 10; i++) {
-		snprintf(id, sizeof id, "m%u", i);
-		house_fill(id, "a@x.example", to, COUNT(to), 0, 10, "x");
+	assert_true(n <= COUNT(to));
+	for (size_t i = 0; i < n; i++)
+		to[i] = address;
+	for (unsigned i = 0; i < letters; i++) {
+		snprintf(id, sizeof id, "m%02u", i);
+		house_fill(id, "a@x.example", to, n, 0, 10, "x");
 	}
+}
+
+static void fill_1500(void)
+{
+	fill(10, "u@held.example", 150);
 	house_open("route {\n to held.example hold\n otherwise direct\n}\n");
 	settle_down();
 }
@@ -212,14 +219,7 @@ static void a_queue_that_is_held_lets_mail_in(void **state)
 static void a_long_retry_tries_one(void **state)
 {
 	(void)state;
-	static const char *to[100];
-	char id[16];
-	for (size_t i = 0; i < COUNT(to); i++)
-		to[i] = "u@y.example";
-	for (unsigned i = 0; i < 20; i++) {
-		snprintf(id, sizeof id, "m%02u", i);
-		house_fill(id, "a@x.example", to, COUNT(to), 0, 10, "x");
-	}
+	fill(20, "u@y.example", 100);
 	answer(OUTCOME_LATER, 0, "4.4.1", "Cannot connect to mx.y.example: Connection refused");
 	house_open("");
 	settle_down();
