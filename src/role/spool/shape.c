@@ -74,16 +74,19 @@ static struct destination *find(struct spool *s, struct str key)
 	return d;
 }
 
+static int64_t shorter_s(int64_t s, const struct conf_retry *own)
+{
+	return own->give_up_s > 0 && own->give_up_s < s ? own->give_up_s : s;
+}
+
 /* Of all `give-up` that the configuration has; several domains with their own may lie behind one relay. */
 static int64_t shortest_give_up_s(const struct conf *conf)
 {
 	int64_t s = conf->queue.retry.give_up_s;
 	for (size_t i = 0; i < conf->n_relays; i++)
-		if (conf->relays[i].retry.give_up_s > 0 && conf->relays[i].retry.give_up_s < s)
-			s = conf->relays[i].retry.give_up_s;
+		s = shorter_s(s, &conf->relays[i].retry);
 	for (size_t i = 0; i < conf->n_domains; i++)
-		if (conf->domains[i].retry.give_up_s > 0 && conf->domains[i].retry.give_up_s < s)
-			s = conf->domains[i].retry.give_up_s;
+		s = shorter_s(s, &conf->domains[i].retry);
 	return s;
 }
 
