@@ -156,12 +156,11 @@ static void grow(struct pace *p)
 	}
 }
 
-static enum pace_change is_over(struct pace *p)
+/* What slowed it is over when it has come as far as it was. */
+static void see_whether_over(struct pace *p)
 {
-	if (p->before == 0 || p->state == PACE_RESTING || p->allowance < p->before)
-		return PACE_AS_BEFORE;
-	p->before = 0;
-	return PACE_RECOVERED;
+	if (p->state != PACE_RESTING && p->allowance >= p->before)
+		p->before = 0;
 }
 
 /* It answers (again), whatever it says. */
@@ -191,11 +190,10 @@ static void rest(struct pace *p, int64_t now_ms, int64_t rest_ms_max, uint64_t r
 	p->not_before_ms = now_ms + ms;
 }
 
-static enum pace_change trouble(struct pace *p, int64_t began_ms, int64_t now_ms, int64_t rest_ms_max, uint64_t random)
+static void trouble(struct pace *p, int64_t began_ms, int64_t now_ms, int64_t rest_ms_max, uint64_t random)
 {
 	if (p->state == PACE_RESTING && began_ms <= p->cut_ms)
-		return PACE_AS_BEFORE; /* what was under way with the others */
-	enum pace_change change = p->before == 0 ? PACE_SLOWED : PACE_AS_BEFORE;
+		return; /* what was under way with the others */
 	if (p->before == 0)
 		p->before = p->allowance;
 	if (p->in_a_row++ == 0)
@@ -209,31 +207,29 @@ static enum pace_change trouble(struct pace *p, int64_t began_ms, int64_t now_ms
 		p->cut_ms = now_ms;
 		rest(p, now_ms, rest_ms_max, random);
 	}
-	return change;
 }
 
-enum pace_change pace_ended(struct pace *p, enum pace_sign sign, int64_t began_ms, int64_t now_ms, int64_t rest_ms_max, uint64_t random)
+void pace_ended(struct pace *p, enum pace_sign sign, int64_t began_ms, int64_t now_ms, int64_t rest_ms_max, uint64_t random)
 {
+	if (sign == PACE_SOFT && ++p->soft >= PACE_SOFT_MAX)
+		sign = PACE_TROUBLE;
 	switch (sign) {
+	case PACE_TROUBLE:
+		trouble(p, began_ms, now_ms, rest_ms_max, random);
+		return;
 	case PACE_GOOD:
 		answers(p);
 		p->soft = 0;
 		grow(p);
 		break;
 	case PACE_SOFT:
-		if (++p->soft >= PACE_SOFT_MAX)
-			return trouble(p, began_ms, now_ms, rest_ms_max, random);
-		answers(p);
-		break;
 	case PACE_ALIVE:
 		answers(p);
 		break;
-	case PACE_TROUBLE:
-		return trouble(p, began_ms, now_ms, rest_ms_max, random);
 	case PACE_NOTHING:
 		break;
 	}
-	return is_over(p);
+	see_whether_over(p);
 }
 
 bool pace_wake(struct pace *p, int64_t until_ms, int64_t now_ms)

@@ -44,8 +44,6 @@ enum pace_state {
 /* What an attempt has shown of the destination. */
 enum pace_sign { PACE_NOTHING, PACE_ALIVE, PACE_SOFT, PACE_GOOD, PACE_TROUBLE };
 
-enum pace_change { PACE_AS_BEFORE, PACE_SLOWED, PACE_RECOVERED };
-
 struct pace_window;
 
 struct pace {
@@ -72,7 +70,7 @@ unsigned pace_room(const struct pace *p, unsigned in_hand, int64_t now_ms, int64
 /* One begins. */
 void pace_began(struct pace *p, int64_t now_ms);
 /* One is over. rest_ms_max: of the rest that may follow; random: any number, evenly spread. */
-enum pace_change pace_ended(struct pace *p, enum pace_sign sign, int64_t began_ms, int64_t now_ms, int64_t rest_ms_max, uint64_t random);
+void pace_ended(struct pace *p, enum pace_sign sign, int64_t began_ms, int64_t now_ms, int64_t rest_ms_max, uint64_t random);
 /* A rest that began until then ends now: one may try at once. True: it had not been over. If that one fails, too,
  * the next rest is as long as this one was to be. */
 bool pace_wake(struct pace *p, int64_t until_ms, int64_t now_ms);

@@ -93,7 +93,7 @@ void paces_leave(struct paces *p, struct destination *d, enum pace_sign sign, in
 	p->in_hand[d->pace.state] -= d->host ? d->jobs : 0;
 	d->jobs--;
 	p->n_resting -= d->pace.state == PACE_RESTING;
-	(void)pace_ended(&d->pace, sign, began_ms, now_ms, rest_ms_max, random);
+	pace_ended(&d->pace, sign, began_ms, now_ms, rest_ms_max, random);
 	p->in_hand[d->pace.state] += d->host ? d->jobs : 0;
 	p->n_resting += d->pace.state == PACE_RESTING;
 	d->used_ms = now_ms;

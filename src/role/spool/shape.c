@@ -278,7 +278,8 @@ bool spool_shape_of(struct spool *s, struct str key, struct shape_view *out)
 	return true;
 }
 
-/* Is there no place for it among all that is under way, whatever it is allowed? */
+/* Is there no place for it among all that is under way now, whatever it is allowed? Unlike shape_has_room() this is about any time:
+ * all jobs and those at new destinations count, too, which in a lease the rooms of its lanes have bounded before. */
 static bool is_crowded_out(struct spool *s, struct str key, const struct destination *d)
 {
 	bool is_new = d == NULL || d->pace.state == PACE_NEW;

@@ -297,7 +297,9 @@ enum { SHAPE_WORDS_MAX = 400 };                  /* octets that it may take, wit
 /* What this letter waits for besides its own time, "its destination: ...", or "". */
 void spool_waits_for(struct spool *s, const struct store_rcpt *r, char *to, size_t room);
 struct store_room shape_room(struct spool *s);   /* for the store */
-bool shape_has_room(struct spool *s, struct str key); /* for one more, in the lease that runs */
+/* For one more, in the lease that runs: by what it is allowed, and by its share as it was when the lease began. The rooms of the lanes
+ * hold for the whole lease; a letter that is routed elsewhere than when it was queued keeps the place that it was leased with. */
+bool shape_has_room(struct spool *s, struct str key);
 void shape_enter(struct job *j);                 /* it takes a place at its destination */
 void shape_leave(struct job *j);                 /* harmless if it has none */
 void shape_note(struct job *j, enum outcome_class outcome, const struct smtp_reply *reply);

@@ -18,9 +18,9 @@ static unsigned room(const struct pace *p, unsigned in_hand, int64_t now_ms)
 	return pace_room(p, in_hand, now_ms, &again_ms);
 }
 
-static enum pace_change ends(struct pace *p, enum pace_sign sign, int64_t began_ms, int64_t now_ms)
+static void ends(struct pace *p, enum pace_sign sign, int64_t began_ms, int64_t now_ms)
 {
-	return pace_ended(p, sign, began_ms, now_ms, LONG, MIDDLE);
+	pace_ended(p, sign, began_ms, now_ms, LONG, MIDDLE);
 }
 
 static void it_doubles_up_to_the_ceiling(void **state)
@@ -31,7 +31,8 @@ static void it_doubles_up_to_the_ceiling(void **state)
 	assert_int_equal(room(&p, 0, 0), PACE_BEGINS_WITH);
 	assert_int_equal(room(&p, 3, 0), PACE_BEGINS_WITH - 3);
 	for (int i = 0; i < 5; i++)
-		assert_int_equal(ends(&p, PACE_GOOD, 1, 2), PACE_AS_BEFORE);
+		ends(&p, PACE_GOOD, 1, 2);
+	assert_int_equal(p.before, 0);
 	assert_int_equal(p.allowance, 10);
 	for (int i = 0; i < 100; i++)
 		ends(&p, PACE_GOOD, 1, 2);
@@ -49,22 +50,22 @@ static void trouble_halves_once_for_what_was_under_way(void **state)
 	pace_init(&p, &twenty);
 	for (int i = 0; i < 20; i++)
 		ends(&p, PACE_GOOD, 1, 2);
-	assert_int_equal(ends(&p, PACE_TROUBLE, 10, 20), PACE_SLOWED);
+	ends(&p, PACE_TROUBLE, 10, 20);
+	assert_int_equal(p.before, 20);
 	assert_int_equal(p.allowance, 10);
 	for (int i = 0; i < 5; i++)
-		assert_int_equal(ends(&p, PACE_TROUBLE, 15, 25), PACE_AS_BEFORE);
+		ends(&p, PACE_TROUBLE, 15, 25);
 	assert_int_equal(p.allowance, 10);
 	ends(&p, PACE_GOOD, 15, 26);
-	assert_int_equal(ends(&p, PACE_TROUBLE, 21, 30), PACE_AS_BEFORE); /* that one began later */
+	ends(&p, PACE_TROUBLE, 21, 30); /* that one began later */
 	assert_int_equal(p.allowance, 5);
-	/* Beyond where it was too much it grows slowly, and says when it is as before. */
+	assert_int_equal(p.before, 20);
+	/* Beyond where it was too much it grows slowly, and is slowed until it is as before. */
 	unsigned n = 0;
-	enum pace_change change;
-	do {
-		change = ends(&p, PACE_GOOD, 31, 40);
-		n++;
-	} while (change == PACE_AS_BEFORE && n < 1000);
-	assert_int_equal(change, PACE_RECOVERED);
+	for (; p.before > 0 && n < 1000; n++) {
+		assert_in_range(p.allowance, 5, 19);
+		ends(&p, PACE_GOOD, 31, 40);
+	}
 	assert_int_equal(p.allowance, 20);
 	assert_in_range(n, 100, 250);
 }
@@ -104,7 +105,10 @@ static void rests_grow_and_have_an_end(void **state)
 		assert_int_equal(room(&p, 0, now_ms), 1);
 	}
 	/* It answers: at once it gets what it got at first. */
-	assert_int_equal(ends(&p, PACE_GOOD, now_ms, now_ms + 5), PACE_RECOVERED);
+	assert_int_equal(p.state, PACE_RESTING);
+	ends(&p, PACE_GOOD, now_ms, now_ms + 5);
+	assert_int_equal(p.state, PACE_PROVEN);
+	assert_int_equal(p.before, 0);
 	assert_true(room(&p, 0, now_ms + 5) >= PACE_BEGINS_WITH);
 	ends(&p, PACE_TROUBLE, now_ms + 6, now_ms + 8);
 	ends(&p, PACE_TROUBLE, now_ms + 6, now_ms + 8);
@@ -173,7 +177,8 @@ static void refusals_of_one_recipient_are_borne(void **state)
 		ends(&p, PACE_GOOD, 1, 2);
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < PACE_SOFT_MAX - 1; i++)
-			assert_int_equal(ends(&p, PACE_SOFT, 3, 4), PACE_AS_BEFORE);
+			ends(&p, PACE_SOFT, 3, 4);
+		assert_int_equal(p.before, 0);
 		ends(&p, PACE_GOOD, 3, 4);
 	}
 	assert_int_equal(p.allowance, 20);
@@ -190,7 +195,9 @@ static void any_answer_ends_a_rest(void **state)
 		struct pace p;
 		pace_init(&p, &twenty);
 		ends(&p, PACE_TROUBLE, 1, 2);
-		assert_int_equal(ends(&p, answers[i], 20000, 20001), PACE_RECOVERED);
+		ends(&p, answers[i], 20000, 20001);
+		assert_int_equal(p.state, PACE_PROVEN);
+		assert_int_equal(p.before, 0);
 		assert_true(room(&p, 0, 20001) >= PACE_BEGINS_WITH);
 	}
 	struct pace p;
