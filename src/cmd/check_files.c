@@ -12,7 +12,7 @@
 #include "sys/process.h"
 #include "tls/certificate.h"
 
-enum { FILE_BYTES_MAX = 64 << 20, DAY_S = 86400, DAYS_LEFT_FEW = 14, MODE_BITS = 07777, OTHERS = 077 };
+enum { FILE_BYTES_MAX = 64 << 20, DAY_S = 86400, DAYS_LEFT_FEW = 14 };
 
 struct checking {
 	const struct conf *conf;
@@ -182,10 +182,12 @@ static void check_queue(struct checking *c)
 {
 	struct str directory = c->conf->queue.directory;
 	struct path_facts facts;
-	if (directory.n > 0 && path_facts(arena_copy(c->arena, directory).p, &facts) == OK && facts.is_directory && (facts.mode & OTHERS) != 0)
+	if (directory.n == 0 || path_facts(arena_copy(c->arena, directory).p, &facts) != OK)
+		return; /* it is made at the start, or told of there */
+	if (facts.is_directory && (facts.mode & FILE_MODE_OTHERS) != 0)
 		report_line(c->report, false, (struct conf_place){ c->texts[0].name.p, 0, 0 }, STR_NONE,
 		            "the queue's directory %.*s is open to others (mode %o), and the server does not start with it: chmod 700 %.*s",
-		            SHOWN(directory), facts.mode & MODE_BITS, SHOWN(directory));
+		            SHOWN(directory), facts.mode & FILE_MODE_BITS, SHOWN(directory));
 }
 
 void check_files(const struct conf *conf, const struct conf_text *texts, size_t n, int64_t now_s, struct arena *a,

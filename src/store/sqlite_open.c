@@ -109,9 +109,9 @@ static fault open_directory(struct store *s, const char *path, struct why *why)
 	f = file_owner_mode(s->directory, &uid, &mode);
 	if (f != OK)
 		return why_say(why, f, "cannot look at the queue's directory %s", path);
-	if ((mode & 077) != 0)
+	if ((mode & FILE_MODE_OTHERS) != 0)
 		return why_say(why, F_DENIED, "the queue's directory %s is open to others (mode %o): chmod 700 %s", path,
-		               mode & 07777, path);
+		               mode & FILE_MODE_BITS, path);
 	TRY(file_open(s->directory, "lock", FILE_READ | FILE_WRITE | FILE_CREATE, 0600, &s->lock, why));
 	f = file_lock(s->lock);
 	if (f == F_BUSY)
