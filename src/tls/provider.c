@@ -401,17 +401,25 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
 	return 1;
 }
 
+static fault cannot_begin(struct why *why, const char *what)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_error());
+	return why_say(why, F_TLS, "there is no TLS, since OpenSSL %s%s%s; mend its installation, or its configuration (`openssl version -d` "
+	               "names the folder with openssl.cnf), until `openssl list -providers` works", what, reason != NULL ? ": " : "",
+	               reason != NULL ? reason : "");
+}
+
 fault tls_begin(struct why *why)
 {
 	if (library != NULL)
 		return OK;
 	if (!tls_few_older_names())
-		return why_say(why, F_TLS, "OpenSSL does not begin");
+		return cannot_begin(why, "does not even start");
 	/* The configuration file is read now: a confined role could not open it later. */
 	(void)OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, NULL);
 	library = OSSL_LIB_CTX_new();
 	if (library == NULL)
-		return why_say(why, F_TLS, "OpenSSL gives no library context");
+		return cannot_begin(why, "gives no library context");
 	/* Loading any provider switches the automatic loading of "default" off, so both are named. What comes through
 	 * algorithms.c still calls itself "default"; without the default property the key exchange would look for its EC
 	 * keys here. */
@@ -423,13 +431,12 @@ fault tls_begin(struct why *why)
 	    RAND_bytes_ex(library, &seeded, 1, 0) != 1) { /* its random numbers too, before the process is confined */
 		OSSL_LIB_CTX_free(library);
 		library = NULL;
-		return why_say(why, F_TLS, "OpenSSL does not load its providers: %s",
-		               ERR_reason_error_string(ERR_peek_error()));
+		return cannot_begin(why, "does not load its providers");
 	}
 	/* OpenSSL matches TLSA records in its default context: what that loads at its first digest, it loads now. */
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	if (EVP_Digest("", 0, digest, NULL, EVP_sha256(), NULL) != 1 || EVP_Digest("", 0, digest, NULL, EVP_sha512(), NULL) != 1)
-		return why_say(why, F_TLS, "OpenSSL makes no SHA2 digests: %s", ERR_reason_error_string(ERR_peek_error()));
+		return cannot_begin(why, "makes no SHA2 digests");
 	return OK;
 }
 

@@ -37,7 +37,7 @@ bool tls_wipe_memory(void);
  * the kernel's at once. False: they lie among the rest, which costs memory and nothing else. */
 bool tls_buffers_apart(size_t n);
 
-/* Once per process, before the first context; loads OpenSSL's configuration and the key-less provider. */
+/* Once per process, before the first context; loads OpenSSL's configuration and the key-less provider. The why says what to mend. */
 MUST_USE fault tls_begin(struct why *why);
 
 /* ---- server ---- */

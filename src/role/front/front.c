@@ -445,7 +445,7 @@ struct role_base *front_start(struct loop *loop, int control_fd)
 	timer_init(&f->stall, loop, intake_go_on, f);
 	timer_init(&f->trim, loop, warmth_trim, f);
 	if (tls_begin(&why) != OK)
-		log_event(LOG_TROUBLE, LOG_Z("problem", why.text), LOG_Z("do", "check the OpenSSL installation"));
+		log_event(LOG_TROUBLE, LOG_Z("text", why.text));
 	f->base = role_base_new(loop, control_fd, &hooks, f);
 	return f->base;
 }
