@@ -12,16 +12,50 @@
 #include "base/map.h"
 #include "tls/certificate.h"
 
-enum { SIGNATURE_MAX = 2048 };
+enum { SIGNATURE_MAX = 2048, PADDINGS = 3 };  /* as ipc/sign.h: 0 none, 1 PKCS#1, 2 PSS */
+static const char *const digest_names[] = { "SHA256", "SHA384", "SHA512" };
 
-struct keys { struct map *by_id, *former; };  /* 32 bytes -> EVP_PKEY */
+/* To set up a signature takes OpenSSL nearly as long as to make one: what is ready is kept, and made when it is first asked for. */
+struct signing_key {
+	EVP_PKEY *pkey;
+	enum { KEY_OTHER, KEY_EC, KEY_RSA, KEY_ED25519 } kind;
+	EVP_PKEY_CTX *ready[COUNT(digest_names)][PADDINGS];
+};
+
+struct keys {
+	struct map *by_id, *former;  /* 32 bytes -> struct signing_key */
+	EVP_MD *digests[COUNT(digest_names)];
+};
 
 struct keys *keys_new(void)
 {
 	struct keys *k = NEW(struct keys);
 	k->by_id = map_new(0);
 	k->former = map_new(0);
+	for (size_t i = 0; i < COUNT(digest_names); i++)
+		k->digests[i] = EVP_MD_fetch(NULL, digest_names[i], NULL);
 	return k;
+}
+
+/* Owns pkey from now on. */
+static struct signing_key *signing_key_new(EVP_PKEY *pkey)
+{
+	struct signing_key *key = NEW(struct signing_key);
+	key->pkey = pkey;
+	key->kind = EVP_PKEY_is_a(pkey, "EC") ? KEY_EC : EVP_PKEY_is_a(pkey, "RSA") ? KEY_RSA :
+	            EVP_PKEY_is_a(pkey, "ED25519") ? KEY_ED25519 : KEY_OTHER;
+	return key;
+}
+
+static void signing_key_free(struct signing_key *key)
+{
+	if (key == NULL)
+		return;
+	for (size_t i = 0; i < COUNT(digest_names); i++)
+		for (size_t j = 0; j < PADDINGS; j++)
+			EVP_PKEY_CTX_free(key->ready[i][j]);
+	EVP_PKEY_free(key->pkey);
+	free(key);
 }
 
 static void free_all(struct map **m)
@@ -30,7 +64,7 @@ static void free_all(struct map **m)
 	struct str id;
 	void *key;
 	while (map_each(*m, &cursor, &id, &key))
-		EVP_PKEY_free(key);
+		signing_key_free(key);
 	map_free(m);
 }
 
@@ -42,6 +76,8 @@ void keys_free(struct keys **k_)
 	*k_ = NULL;
 	free_all(&k->by_id);
 	free_all(&k->former);
+	for (size_t i = 0; i < COUNT(digest_names); i++)
+		EVP_MD_free(k->digests[i]);
 	free(k);
 }
 
@@ -49,11 +85,13 @@ static void keep_all(struct keys *k, const struct map *older)
 {
 	size_t cursor = 0;
 	struct str id;
-	void *key;
-	while (map_each(older, &cursor, &id, &key))
+	void *key_;
+	while (map_each(older, &cursor, &id, &key_)) {
+		const struct signing_key *key = key_;
 		if (map_get(k->by_id, id) == NULL && map_get(k->former, id) == NULL && map_count(k->former) < KEYS_FORMER_MAX &&
-		    EVP_PKEY_up_ref(key) == 1)
-			(void)map_set(k->former, id, key);
+		    EVP_PKEY_up_ref(key->pkey) == 1)
+			(void)map_set(k->former, id, signing_key_new(key->pkey));
+	}
 }
 
 /* The nearest first: where there are too many, those of long ago are left out. */
@@ -88,7 +126,7 @@ fault keys_add(struct keys *k, struct str chain_pem, struct str key_pem, struct 
 	BIO_free(bio);
 	if (key == NULL)
 		return why_say(why, F_SYNTAX, "the private key cannot be read");
-	EVP_PKEY_free(map_set(k->by_id, (struct str){ (const char *)facts.key_id, sizeof(facts.key_id) }, key));
+	signing_key_free(map_set(k->by_id, (struct str){ (const char *)facts.key_id, sizeof(facts.key_id) }, signing_key_new(key)));
 	return OK;
 }
 
@@ -122,56 +160,76 @@ bool keys_may_sign(enum sign_side side, struct str message, bool *tls12_out)
 	return *tls12_out || is_certificate_verify(side, message);
 }
 
-static const char *digest_of(struct str name)
+/* COUNT(digest_names): none of them. */
+static size_t digest_of(struct str name)
 {
-	static const char *const known[] = { "SHA256", "SHA384", "SHA512" };
-	for (size_t i = 0; i < COUNT(known); i++)
-		if (str_eq(name, str_of(known[i])))
-			return known[i];
+	size_t i = 0;
+	while (i < COUNT(digest_names) && !str_eq(name, str_of(digest_names[i])))
+		i++;
+	return i;
+}
+
+/* The padding and digest that TLS uses with this kind of key. */
+static bool algorithm_fits(const struct signing_key *key, const struct sign_request *q, bool tls12)
+{
+	if (key->kind == KEY_ED25519)
+		return q->digest.n == 0 && q->padding == 0;
+	if (digest_of(q->digest) == COUNT(digest_names))
+		return false;
+	if (key->kind == KEY_EC)
+		return q->padding == 0;
+	return key->kind == KEY_RSA && (q->padding == 2 || (q->padding == 1 && tls12));
+}
+
+static EVP_PKEY_CTX *get_ready(const struct signing_key *key, const EVP_MD *digest, bool pss)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+	if (ctx != NULL && EVP_PKEY_sign_init(ctx) == 1 && EVP_PKEY_CTX_set_signature_md(ctx, digest) == 1 &&
+	    (!pss || (EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+	              EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1)))
+		return ctx;
+	EVP_PKEY_CTX_free(ctx);
 	return NULL;
 }
 
-/* The padding and digest that TLS uses with this kind of key: *digest_out is NULL for Ed25519. */
-static bool algorithm_fits(EVP_PKEY *key, const struct sign_request *q, bool tls12, const char **digest_out)
+static bool sign_digest(struct signing_key *key, const EVP_MD *digest, EVP_PKEY_CTX **ready, bool pss, struct str message,
+                        unsigned char *to, size_t *n)
 {
-	*digest_out = digest_of(q->digest);
-	if (EVP_PKEY_is_a(key, "ED25519"))
-		return q->digest.n == 0 && q->padding == 0;
-	if (*digest_out == NULL)
-		return false;
-	if (EVP_PKEY_is_a(key, "EC"))
-		return q->padding == 0;
-	return EVP_PKEY_is_a(key, "RSA") && (q->padding == 2 || (q->padding == 1 && tls12));
+	unsigned char hash[EVP_MAX_MD_SIZE];
+	unsigned n_hash = sizeof(hash);
+	if (*ready == NULL)
+		*ready = get_ready(key, digest, pss);
+	return *ready != NULL && EVP_Digest(message.p, message.n, hash, &n_hash, digest, NULL) == 1 &&
+	       EVP_PKEY_sign(*ready, to, n, hash, n_hash) == 1;
 }
 
-static bool sign(EVP_PKEY *key, const char *digest, bool pss, struct str message, unsigned char *to, size_t *n)
+/* Ed25519 has no digest of its own to be signed, and nothing to be kept (RFC 8032 5.1.6). */
+static bool sign_whole(const struct signing_key *key, struct str message, unsigned char *to, size_t *n)
 {
-	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	EVP_PKEY_CTX *ctx = NULL;
-	bool done = md != NULL && EVP_DigestSignInit_ex(md, &ctx, digest, NULL, NULL, key, NULL) == 1 &&
-	            (!pss || (EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
-	                      EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1)) &&
-	            EVP_DigestSign(md, to, n, (const unsigned char *)message.p, message.n) == 1;
-	EVP_MD_CTX_free(md);
-	ERR_clear_error();
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool done = ctx != NULL && EVP_DigestSignInit_ex(ctx, NULL, NULL, NULL, NULL, key->pkey, NULL) == 1 &&
+	            EVP_DigestSign(ctx, to, n, (const unsigned char *)message.p, message.n) == 1;
+	EVP_MD_CTX_free(ctx);
 	return done;
 }
 
-fault keys_sign(const struct keys *k, enum sign_side side, const struct sign_request *q, struct buf *signature_out,
-                struct why *why)
+fault keys_sign(struct keys *k, enum sign_side side, const struct sign_request *q, struct buf *signature_out, struct why *why)
 {
-	EVP_PKEY *now = map_get(k->by_id, q->key), *key = now != NULL ? now : map_get(k->former, q->key);
-	const char *digest;
+	struct signing_key *now = map_get(k->by_id, q->key), *key = now != NULL ? now : map_get(k->former, q->key);
 	bool tls12;
 	if (!keys_may_sign(side, q->message, &tls12))
 		return why_say(why, F_DENIED, "this is not part of a handshake");
 	if (key == NULL)
 		return why_say(why, F_ABSENT, "there is no such key");
-	if (!algorithm_fits(key, q, tls12, &digest))
+	if (!algorithm_fits(key, q, tls12))
 		return why_say(why, F_DENIED, "the key does not sign so");
 	unsigned char signature[SIGNATURE_MAX];
-	size_t n = sizeof(signature);
-	if (!sign(key, digest, q->padding == 2, q->message, signature, &n))
+	size_t n = sizeof(signature), i = digest_of(q->digest);
+	bool done = key->kind == KEY_ED25519
+	                ? sign_whole(key, q->message, signature, &n)
+	                : sign_digest(key, k->digests[i], &key->ready[i][q->padding], q->padding == 2, q->message, signature, &n);
+	ERR_clear_error();
+	if (!done)
 		return why_say(why, F_TLS, "OpenSSL cannot sign with this key");
 	return buf_add(signature_out, (struct str){ (const char *)signature, n });
 }

@@ -32,8 +32,7 @@ void keys_forget_former(struct keys *k);
 
 /* The key of this chain's leaf. F_SYNTAX, F_DENIED (they are not a pair), with the reason. */
 MUST_USE fault keys_add(struct keys *k, struct str chain_pem, struct str key_pem, struct why *why);
-MUST_USE fault keys_sign(const struct keys *k, enum sign_side side, const struct sign_request *q, struct buf *signature_out,
-                         struct why *why);
+MUST_USE fault keys_sign(struct keys *k, enum sign_side side, const struct sign_request *q, struct buf *signature_out, struct why *why);
 
 /* Is this something that this side of a handshake signs? Pure. */
 bool keys_may_sign(enum sign_side side, struct str message, bool *tls12_out);
