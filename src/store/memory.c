@@ -140,7 +140,7 @@ struct message *message_by_id(struct store *s, struct str id)
 	return NULL;
 }
 
-struct rcpt *rcpt_by_number(struct store *s, uint64_t number)
+struct rcpt *rcpt_by_number(const struct store *s, uint64_t number)
 {
 	LIST_EACH(l, &s->messages)
 		LIST_EACH(k, &LIST_MEMBER(l, struct message, in_store)->rcpts) {
@@ -367,6 +367,7 @@ const struct store_ops store_memory = {
 	.commit = memory_commit,
 	.lease = memory_lease,
 	.renew = memory_renew,
+	.is_held = memory_is_held,
 	.claim = memory_claim,
 	.reclaim = memory_reclaim,
 	.next_due = memory_next_due,

@@ -24,6 +24,7 @@ struct rcpt {
 	struct store_rcpt facts;
 	struct buf key, reply, dialogue; /* the strings that do */
 	enum rcpt_state unleased;        /* what it is again when its lease ends */
+	bool held;                       /* since it was leased */
 };
 
 struct note {
@@ -48,7 +49,7 @@ struct store {
 /* ---- memory.c ---- */
 
 struct message *message_by_id(struct store *s, struct str id);        /* NULL: not here */
-struct rcpt    *rcpt_by_number(struct store *s, uint64_t number);     /* NULL: not here */
+struct rcpt    *rcpt_by_number(const struct store *s, uint64_t number); /* NULL: not here */
 void message_copy(struct store_message *to, const struct store_message *from, struct arena *a);
 void message_free(struct message *m);
 void rcpt_free(struct rcpt *r);
@@ -60,6 +61,7 @@ void set_key(struct rcpt *r, struct str key);
 fault memory_lease(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room, struct arena *a,
                    struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 fault memory_renew(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until_s);
+bool  memory_is_held(const struct store *s, uint64_t rcpt);
 fault memory_claim(struct store *s, int64_t now_s, int64_t lease_s, struct store_rcpt *rows, size_t n, size_t *n_out, struct why *why);
 fault memory_reclaim(struct store *s, struct why *why);
 fault memory_next_due(struct store *s, const struct store_room *room, int64_t *due_s_out);

@@ -141,6 +141,7 @@ static bool take_lease(struct store *s, struct rcpt *r, int64_t until_s, struct 
 {
 	struct store_rcpt before = r->facts;
 	r->unleased = r->facts.state;
+	r->held = false;
 	r->facts.state = RCPT_LEASED;
 	r->facts.fence = s->fence + 1;
 	r->facts.lease_until_s = until_s;
@@ -196,6 +197,12 @@ fault memory_renew(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until
 	return OK;
 }
 
+bool memory_is_held(const struct store *s, uint64_t rcpt)
+{
+	const struct rcpt *r = rcpt_by_number(s, rcpt);
+	return r != NULL && r->facts.state == RCPT_LEASED && r->held;
+}
+
 fault memory_claim(struct store *s, int64_t now_s, int64_t lease_s, struct store_rcpt *rows, size_t n, size_t *n_out, struct why *why)
 {
 	(void)why;
@@ -206,6 +213,7 @@ fault memory_claim(struct store *s, int64_t now_s, int64_t lease_s, struct store
 		if (r == NULL || rows[i].state == RCPT_LEASED || r->facts.state == RCPT_LEASED)
 			continue;
 		r->unleased = r->facts.state;
+		r->held = false;
 		r->facts.state = RCPT_LEASED;
 		r->facts.fence = ++s->fence;
 		r->facts.lease_until_s = now_s + lease_s;

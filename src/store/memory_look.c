@@ -74,6 +74,7 @@ fault memory_list(struct store *s, const struct store_selector *which, struct st
 static bool act_on(struct rcpt *r, enum operator_action action, int64_t now_s)
 {
 	enum rcpt_state state = r->facts.state;
+	bool is_held = state == RCPT_LEASED && r->held;
 	switch (action) {
 	case ACT_RETRY:
 		if (state == RCPT_QUEUED && r->facts.next_s > now_s) { /* one more than the schedule has: it costs no step of it */
@@ -82,14 +83,16 @@ static bool act_on(struct rcpt *r, enum operator_action action, int64_t now_s)
 		}
 		return state == RCPT_QUEUED;
 	case ACT_HOLD:
-		if (state == RCPT_HELD || state == RCPT_DAMAGED)
+		if (state == RCPT_HELD || state == RCPT_DAMAGED || is_held)
 			return false;
-		r->facts.state = RCPT_HELD;
+		r->held = state == RCPT_LEASED;
+		*(r->held ? &r->unleased : &r->facts.state) = RCPT_HELD;
 		return true;
 	case ACT_RELEASE: /* memory is always whole */
-		if (state != RCPT_HELD && state != RCPT_DAMAGED)
+		if (state != RCPT_HELD && state != RCPT_DAMAGED && !is_held)
 			return false;
-		r->facts.state = RCPT_QUEUED;
+		*(is_held ? &r->unleased : &r->facts.state) = RCPT_QUEUED;
+		r->held = false;
 		r->facts.next_s = now_s;
 		set_key(r, STR(STORE_RELEASED));
 		return true;

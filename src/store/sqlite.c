@@ -205,6 +205,13 @@ void after_end(struct store *s, uint64_t rcpt)
 	e->items[e->n++] = rcpt;
 }
 
+void after_turn(struct store *s, uint64_t rcpt, bool held)
+{
+	struct turned *t = &s->after.turned;
+	t->items = array_grown(t->items, t->n, &t->cap, sizeof *t->items);
+	t->items[t->n++] = (struct turn){ rcpt, held };
+}
+
 void after_note(struct store *s, struct str key, int64_t due_s)
 {
 	struct noted *n = &s->after.noted;
@@ -236,7 +243,7 @@ static void holding_add(struct holding *to, const struct holding *more)
 static void after_clear(struct store *s)
 {
 	s->after.more = (struct holding){ 0 };
-	s->after.released.n = s->after.ended.n = s->after.noted.n = 0;
+	s->after.released.n = s->after.ended.n = s->after.turned.n = s->after.noted.n = 0;
 	arena_reset(s->scratch);
 }
 
@@ -270,6 +277,18 @@ static fault build_indexes(struct store *s, struct why *why)
 	return why_say(why, F_BUSY, "an index of the queue's database was damaged; it has been built anew");
 }
 
+static void turn_leases(struct store *s)
+{
+	for (size_t i = 0; i < s->after.turned.n; i++) {
+		const struct turn *t = &s->after.turned.items[i];
+		struct lease *lease = lease_find(s, t->rcpt);
+		if (lease == NULL)
+			continue;
+		lease->held = t->held;
+		lease->was = t->held ? RCPT_HELD : RCPT_QUEUED;
+	}
+}
+
 fault transaction_end(struct store *s, fault f, struct why *why)
 {
 	uint64_t reserved_to;
@@ -294,6 +313,7 @@ fault transaction_end(struct store *s, fault f, struct why *why)
 		content_log_release(s->log, s->after.released.items[i]);
 	for (size_t i = 0; i < s->after.ended.n; i++)
 		lease_end(s, s->after.ended.items[i]);
+	turn_leases(s);
 	for (size_t i = 0; i < s->after.noted.n; i++)
 		schedule_note(s->schedule, s->after.noted.items[i].key, s->after.noted.items[i].due_s);
 	after_clear(s);

@@ -254,10 +254,10 @@ static fault act_on_one(struct store *s, const struct store_rcpt *r, enum operat
 		*did_out = state == RCPT_QUEUED && lease == NULL;
 		break;
 	case ACT_HOLD:
-		*did_out = state == RCPT_QUEUED || (state == RCPT_HELD && lease != NULL);
+		*did_out = state == RCPT_QUEUED || (state == RCPT_HELD && lease != NULL && !lease->held);
 		break;
 	case ACT_RELEASE:
-		*did_out = state == RCPT_HELD && lease == NULL;
+		*did_out = state == RCPT_HELD && (lease == NULL || lease->held);
 		if (state == RCPT_DAMAGED)
 			TRY(message_is_whole(s, r->number, did_out));
 		break;
@@ -267,7 +267,10 @@ static fault act_on_one(struct store *s, const struct store_rcpt *r, enum operat
 	}
 	if (!*did_out)
 		return OK;
-	after_end(s, r->number);
+	if (state == RCPT_DAMAGED)
+		after_end(s, r->number);
+	else if (lease != NULL)
+		after_turn(s, r->number, action == ACT_HOLD);
 	if (action == ACT_HOLD)
 		return hold(s, r, was);
 	if (action == ACT_RELEASE)

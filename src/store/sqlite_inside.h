@@ -152,7 +152,8 @@ struct lease {
 	struct in_hand *message;         /* NULL: the database knows */
 	uint64_t rcpt, fence;
 	int64_t until_s;
-	enum rcpt_state was;             /* before it was leased, and what the database has */
+	enum rcpt_state was;             /* what the database has */
+	bool held;                       /* an operator has held it since it was leased */
 	bool ending;                     /* settled by the transaction that is open */
 };
 
@@ -171,6 +172,7 @@ struct holding { int64_t messages, bytes, queued, held, damaged; };
 struct after {
 	struct released { struct extent *items; size_t n, cap; } released;
 	struct ended { uint64_t *items; size_t n, cap; } ended;    /* recipients whose lease is over */
+	struct turned { struct turn { uint64_t rcpt; bool held; } *items; size_t n, cap; } turned; /* held, or released again, while leased */
 	struct noted { struct note { struct str key; int64_t due_s; } *items; size_t n, cap; } noted;
 	struct holding more;             /* or less */
 };
@@ -225,6 +227,7 @@ fault transaction_begin(struct store *s, struct why *why);
 fault transaction_end(struct store *s, fault f, struct why *why);
 void  after_release(struct store *s, struct str extents);
 void  after_end(struct store *s, uint64_t rcpt);
+void  after_turn(struct store *s, uint64_t rcpt, bool held);         /* the lease goes on */
 void  after_note(struct store *s, struct str key, int64_t due_s);
 void  after_change(struct store *s, enum rcpt_state from, enum rcpt_state to); /* of one recipient, leases apart */
 /* And its message with the last one. was: what the database has, not that it is leased. */
@@ -267,6 +270,7 @@ fault sqlite_claim(struct store *s, int64_t now_s, int64_t lease_s, struct store
 fault sqlite_reclaim(struct store *s, struct why *why);
 fault sqlite_next_due(struct store *s, const struct store_room *room, int64_t *due_s_out);
 void  sqlite_ask_again(struct store *s, struct str key);
+bool  sqlite_is_held(const struct store *s, uint64_t rcpt);
 
 /* ---- sqlite_look.c ---- */
 

@@ -261,6 +261,12 @@ fault sqlite_renew(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until
 	return OK;
 }
 
+bool sqlite_is_held(const struct store *s, uint64_t rcpt)
+{
+	const struct lease *l = lease_find(s, rcpt);
+	return l != NULL && l->held;
+}
+
 fault sqlite_claim(struct store *s, int64_t now_s, int64_t lease_s, struct store_rcpt *rows, size_t n, size_t *n_out, struct why *why)
 {
 	*n_out = 0;

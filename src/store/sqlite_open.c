@@ -392,6 +392,7 @@ static void sqlite_close(struct store **store)
 	arena_free(&s->scratch);
 	free(s->after.released.items);
 	free(s->after.ended.items);
+	free(s->after.turned.items);
 	free(s->after.noted.items);
 	fd_close(&s->lock);
 	fd_close(&s->directory);
@@ -462,6 +463,7 @@ const struct store_ops store_sqlite = {
 	.commit = sqlite_commit,
 	.lease = sqlite_lease,
 	.renew = sqlite_renew,
+	.is_held = sqlite_is_held,
 	.claim = sqlite_claim,
 	.reclaim = sqlite_reclaim,
 	.next_due = sqlite_next_due,

@@ -178,6 +178,8 @@ struct store_ops {
 	fault (*lease)(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room,
 	               struct arena *a, struct store_rcpt *out, size_t max, size_t *n_out, struct why *why);
 	fault (*renew)(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until_s); /* F_STATE: stale */
+	/* It is leased, and an operator has held it since then: whoever has the lease settles it as done if it is, else as held. */
+	bool  (*is_held)(const struct store *s, uint64_t rcpt);
 	/* Of these rows, as list has just given them, leases those that are queued or held, whatever their next_s: for an operator who
 	 * settles them now. Only those are left in rows. */
 	fault (*claim)(struct store *s, int64_t now_s, int64_t lease_s, struct store_rcpt *rows, size_t n, size_t *n_out, struct why *why);
@@ -200,9 +202,10 @@ struct store_ops {
 	 * place NULL: from the beginning until max, however long it takes. */
 	fault (*list)(struct store *s, const struct store_selector *which, struct store_place *place, struct arena *a,
 	              struct store_rcpt *out, size_t max, size_t *n_out);
-	/* Acts on those of these rows, as list has just given them, that are not leased (remove and hold also mark leased ones: the
-	 * lease's fence becomes stale), in one transaction. did: for each row. RETRY sets next_s to now_s. RELEASE gives the destination
-	 * STORE_RELEASED; of what is damaged it looks at all first: it is done only if it is whole (again). */
+	/* Acts on those of these rows, as list has just given them, that are not leased, in one transaction. did: for each row. Of what is
+	 * leased, REMOVE makes the fence stale; HOLD leaves the lease as it is, since nobody can know how far it has got: the recipient
+	 * is held when it ends (is_held), and at once for whoever opens the store anew; RELEASE takes that back. RETRY sets next_s to now_s.
+	 * RELEASE gives the destination STORE_RELEASED; of what is damaged it looks at all first: it is done only if it is whole (again). */
 	fault (*act_on)(struct store *s, const struct store_rcpt *rows, size_t n, enum operator_action action, int64_t now_s, bool *did);
 	/* That with all that match, in parts. If it fails, some may have been done: *n_out of them. */
 	fault (*act)(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,

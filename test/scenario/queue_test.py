@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import subprocess
+import threading
 
 import harness
 from harness import Authority, Sealpost, letter, wait_until
+from harness.acted import Sink
 from harness.message import unique_id
 from harness.peers import Postfix
 from harness.ports import free_port
@@ -86,7 +88,7 @@ class Queue(harness.Scenario):
                                           (("remove", "--all"), 0, 2)):
             with self.subTest(words):
                 self.assertEqual(json.loads(server.queue(*words, "--json", status=status)),
-                                 {"action": words[0], "recipients": recipients, "complete": True})
+                                 {"action": words[0], "recipients": recipients, "complete": True, "on_the_way": 0, "left": 0})
 
     def test_ctrl_c_leaves_the_rest(self):
         server = self.start(Sealpost(self.folder))
@@ -132,6 +134,37 @@ class Queue(harness.Scenario):
         server.queue("retry", "--domain", "postfix.test", status=None)
         postfix.wait_for_letter(subject)
         wait_until(lambda: server.queue_list() == [], "an empty queue")
+
+    def test_what_is_held_on_its_way_is_not_sent_twice(self):
+        has_all, may_answer = threading.Event(), threading.Event()
+
+        def name_of(content):
+            has_all.set()
+            may_answer.wait(60)
+            return content
+        self.addCleanup(may_answer.set)
+        sink = self.start(Sink(name_of))
+        server = self.start(Sealpost(self.folder, route="otherwise relay sink",
+                                     extra=f"relay sink {{\n host 127.0.0.1:{sink.port}\n tls none\n}}"))
+        self.send(server, "one@there.test")
+        self.assertTrue(has_all.wait(60))
+        row = server.queue_list()[0]
+        self.assertEqual((row["state"], row["then_held"]), ("leased", False))
+        self.assertIn("1 of these is with the next server already: if it takes it, that counts as delivered",
+                      server.queue("hold", row["id"]))
+        self.assertIs(server.queue_list()[0]["then_held"], True)
+        self.assertIn("held, unless this attempt still delivers it", server.queue("list"))
+        self.assertIn("leased; held, unless this attempt still delivers it", server.queue("show", row["id"]))
+        for verb in ("bounce", "retry"):
+            self.assertIn("being delivered at this moment", server.queue(verb, row["id"]))
+        may_answer.set()
+        server.wait_for_line("delivered", row["id"])
+        wait_until(lambda: server.queue_list() == [], "an empty queue")
+        server.queue("release", row["id"], status=1)
+        self.send(server, "two@there.test")  # behind it there is nothing
+        wait_until(lambda: len(sink.taken) == 2, "two letters")
+        self.assertEqual([b"one@there.test" in content for content in sink.taken], [True, False])
+        self.assertEqual(json.loads(server.command("why", row["id"], "--json").splitlines()[-1])["event"], "relayed")
 
     def test_a_restart_after_sigkill_keeps_everything(self):
         server = self.start(Sealpost(self.folder))

@@ -68,7 +68,7 @@ static int hold_alone(const struct conf *conf, const struct control_request *req
 		return 1;
 	}
 	if (json)
-		printf("{\"action\":\"hold\",\"recipients\":%" PRIu64 ",\"complete\":true}\n", n);
+		printf("{\"action\":\"hold\",\"recipients\":%" PRIu64 ",\"complete\":true,\"on_the_way\":0,\"left\":0}\n", n);
 	else
 		printf("no server runs: %" PRIu64 " recipient%s held in the queue itself\n", n, n == 1 ? "" : "s");
 	return n > 0 ? 0 : 1;

@@ -93,6 +93,8 @@ static void list_row(struct queue *q, const json_t *o)
 	putchar('\n');
 	second_line("", reply);
 	second_line("waits for ", text_in_json(o, "waits_for"));
+	if (json_is_true(json_object_get(o, "then_held")))
+		second_line("", STR("held, unless this attempt still delivers it"));
 }
 
 static void show_line(const char *name, struct str value)
@@ -133,7 +135,8 @@ static void show_row(struct queue *q, const json_t *o)
 	show_line("recipient", text_in_json(o, "recipient"));
 	if (!str_eq(text_in_json(o, "original_recipient"), text_in_json(o, "recipient")))
 		show_line("  given as", text_in_json(o, "original_recipient"));
-	show_line("  state", text_in_json(o, "state"));
+	show_line("  state", json_is_true(json_object_get(o, "then_held")) ? STR("leased; held, unless this attempt still delivers it")
+	                                                                  : text_in_json(o, "state"));
 	if (!str_eq(text_in_json(o, "destination"), STR("hold:"))) /* a route holds it: it has none */
 		show_line("  destination", text_in_json(o, "destination"));
 	printf("%-14s %lld\n", "  attempts", number_in_json(o, "attempts"));

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 
@@ -63,6 +64,15 @@ static void retry_did(struct control_session *c, const struct store_rcpt *r)
 		note_made_due(c, r->number);
 }
 
+/* What is being delivered at this moment, and whether the action was done to it. */
+static void note_delivery(struct control_session *c, const struct store_rcpt *r, bool did)
+{
+	if (r->state != RCPT_LEASED)
+		return;
+	c->left += !did;
+	c->on_the_way += did && spool_is_on_the_way(c->spool, r->number);
+}
+
 static fault act(struct control_session *c, struct store_rcpt *rows, size_t n)
 {
 	struct spool *s = c->spool;
@@ -73,12 +83,13 @@ static fault act(struct control_session *c, struct store_rcpt *rows, size_t n)
 	TRY(s->ops->act_on(s->store, rows, n, action, spool_now_s(s), did));
 	for (size_t i = 0; i < n; i++) {
 		c->done += did[i];
+		note_delivery(c, &rows[i], did[i]);
 		if (did[i] && action == ACT_RETRY)
 			retry_did(c, &rows[i]);
 		if (did[i] && action == ACT_REMOVE) /* silent towards everybody but the log */
 			log_event(LOG_REMOVED, LOG_S("id", rows[i].id), LOG_S("to", rows[i].address));
 	}
-	spool_drop_stale_jobs(s);
+	spool_stop_unwanted_jobs(s);
 	spool_turn_soon(s);
 	return OK;
 }
@@ -88,6 +99,8 @@ static fault bounce(struct control_session *c, struct store_rcpt *rows, size_t n
 	struct spool *s = c->spool;
 	struct smtp_reply reply = REPLY(0, 5, 0, 0, STR("The administrator of this server has returned the message."));
 	struct why why = { "" };
+	for (size_t i = 0; i < n; i++)
+		note_delivery(c, &rows[i], false);
 	TRY(s->ops->claim(s->store, spool_now_s(s), SPOOL_LEASE_S, rows, n, &n, &why));
 	TRY(spool_return_claimed(s, rows, n, &reply));
 	c->done += n;
@@ -101,12 +114,27 @@ static void send_result(struct control_session *c, bool complete)
 	json_object_set_new(o, "action", json_string(actions[c->verb].name));
 	json_object_set_new(o, "recipients", json_integer((json_int_t)c->done));
 	json_object_set_new(o, "complete", json_boolean(complete));
+	json_object_set_new(o, "on_the_way", json_integer((json_int_t)c->on_the_way));
+	json_object_set_new(o, "left", json_integer((json_int_t)c->left));
 	control_send_row(c, o);
+}
+
+/* What the number of recipients alone would not tell of those that are being delivered. */
+static void add_deliveries(const struct control_session *c, char *said, size_t room)
+{
+	size_t n = strlen(said);
+	unsigned long long on_the_way = c->on_the_way, left = c->left;
+	if (on_the_way > 0)
+		snprintf(said + n, room - n, "; %llu of these %s with the next server already: if it takes %s, %s", on_the_way,
+		         on_the_way == 1 ? "is" : "are", on_the_way == 1 ? "it" : "them",
+		         c->verb == CONTROL_HOLD ? "that counts as delivered" : "`sealpost why` will tell");
+	else if (left > 0)
+		snprintf(said + n, room - n, "; %llu %s being delivered at this moment, and left alone", left, left == 1 ? "is" : "are");
 }
 
 static void action_over(struct control_session *c, fault f)
 {
-	char said[160];
+	char said[320];
 	unsigned long long n = c->done;
 	send_result(c, f == OK && c->place.over);
 	if (f != OK) {
@@ -120,6 +148,7 @@ static void action_over(struct control_session *c, fault f)
 		control_nothing_matched(c);
 	} else {
 		snprintf(said, sizeof said, "%llu recipient%s %s", n, n == 1 ? "" : "s", actions[c->verb].done);
+		add_deliveries(c, said, sizeof said);
 		control_say_end(c, 0, n > 0 ? said : "nothing to change: what matches is in that state, or damaged, or being delivered at this moment");
 	}
 }

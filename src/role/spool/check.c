@@ -127,7 +127,7 @@ bool check_some(struct check_round *c, int *status_out, struct why *last_words)
 		return say_trouble(c, f, &why, status_out, last_words);
 	c->busy = 0;
 	if (aside) /* what is on its way out is stopped */
-		spool_drop_stale_jobs(s);
+		spool_stop_unwanted_jobs(s);
 	tell_progress(c);
 	return !c->at.over || say_end(c, status_out, last_words);
 }

@@ -122,6 +122,7 @@ static json_t *row_of(struct spool *s, const struct store_message *m, const stru
 	json_object_set_new(o, "last_reply", text_as_json(r->damaged ? STR("its envelope in the queue is damaged") : r->last_reply));
 	json_object_set_new(o, "size", json_integer((json_int_t)m->size_bytes));
 	json_object_set_new(o, "waits_for", text_as_json(str_of(waits_for)));
+	json_object_set_new(o, "then_held", json_boolean(r->state == RCPT_LEASED && s->ops->is_held(s->store, r->number)));
 	return o;
 }
 

@@ -31,6 +31,8 @@ struct control_session {
 	bool stop;                       /* an action ends where it is */
 	struct store_place place;        /* of a list or an action */
 	uint64_t rows, done, offset, request;
+	uint64_t on_the_way;             /* of done: the other side may take them all the same */
+	uint64_t left;                   /* not done: they are being delivered */
 	int64_t told_ms;                 /* that an action goes on */
 	int64_t began_ms;                /* the request */
 	uint64_t *made_due;              /* numbers, ascending, of what had not been tried: a list by domain may tell of it twice */

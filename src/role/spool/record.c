@@ -123,7 +123,7 @@ static const char *word_for(const struct verdict *v)
 /* Recipients that follow in a moment have not been tried. */
 static bool counts(const struct verdict *v, const struct store_outcome *o)
 {
-	return o->result == OK && (v->counts || v->kind != SETTLE_LATER);
+	return o->result == OK && !v->moves && (v->counts || v->kind != SETTLE_LATER);
 }
 
 static bool fared_alike(const struct verdict *a, const struct verdict *b)

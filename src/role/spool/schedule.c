@@ -109,6 +109,12 @@ void spool_job_free_if_done(struct job *j)
 	free(j);
 }
 
+/* Its outcome is awaited. */
+static bool is_open(const struct job_rcpt *r)
+{
+	return !r->reported && !r->gone;
+}
+
 void spool_job_end(struct job *j)
 {
 	struct spool *s = j->spool;
@@ -116,9 +122,14 @@ void spool_job_end(struct job *j)
 	for (size_t i = 0; i < j->n_rcpts; i++)
 		some |= j->rcpts[i].reported;
 	for (size_t i = 0; i < j->n_rcpts; i++)
-		if (!j->rcpts[i].reported)
-			some ? verdict_again(j, i, "the next server takes fewer recipients at a time; this one follows")
-			     : verdict_later(j, i, "the delivery was interrupted", 0);
+		if (!is_open(&j->rcpts[i]))
+			continue;
+		else if (j->stopped)
+			verdict_stopped(j, i);
+		else if (some)
+			verdict_again(j, i, "the next server takes fewer recipients at a time; this one follows");
+		else
+			verdict_later(j, i, "the delivery was interrupted", 0);
 	job_leave(j);
 	spool_job_free_if_done(j);
 	spool_turn_soon(s);
@@ -127,7 +138,7 @@ void spool_job_end(struct job *j)
 void spool_job_put_back(struct job *j, const char *text)
 {
 	for (size_t i = 0; i < j->n_rcpts; i++)
-		if (!j->rcpts[i].reported)
+		if (is_open(&j->rcpts[i]))
 			verdict_again(j, i, text);
 	spool_job_end(j);
 }
@@ -198,28 +209,47 @@ bool spool_job_still_holds(struct job *j, int64_t until_s)
 	bool any = false;
 	for (size_t i = 0; i < j->n_rcpts; i++) {
 		struct job_rcpt *r = &j->rcpts[i];
-		if (r->reported)
+		if (!is_open(r))
 			continue;
-		if (s->ops->renew(s->store, r->facts.number, r->facts.fence, until_s) == OK)
-			any = true;
-		else
-			r->reported = true;
+		r->gone = s->ops->renew(s->store, r->facts.number, r->facts.fence, until_s) != OK;
+		any |= !r->gone;
 	}
 	return any;
 }
 
-struct str spool_key_in_hand(const struct spool *s, uint64_t rcpt, struct str otherwise)
+static const struct job *job_of(const struct spool *s, uint64_t rcpt)
 {
 	LIST_EACH(l, &s->jobs) {
 		const struct job *j = LIST_MEMBER(l, struct job, in_spool);
 		for (size_t i = 0; i < j->n_rcpts; i++)
-			if (j->rcpts[i].facts.number == rcpt && !j->rcpts[i].reported)
-				return j->key;
+			if (j->rcpts[i].facts.number == rcpt && is_open(&j->rcpts[i]))
+				return j;
 	}
-	return otherwise;
+	return NULL;
 }
 
-void spool_drop_stale_jobs(struct spool *s)
+struct str spool_key_in_hand(const struct spool *s, uint64_t rcpt, struct str otherwise)
+{
+	const struct job *j = job_of(s, rcpt);
+	return j != NULL ? j->key : otherwise;
+}
+
+bool spool_is_on_the_way(const struct spool *s, uint64_t rcpt)
+{
+	const struct job *j = job_of(s, rcpt);
+	return j != NULL && j->content_over;
+}
+
+static bool is_wanted(const struct job *j)
+{
+	const struct spool *s = j->spool;
+	for (size_t i = 0; i < j->n_rcpts; i++)
+		if (is_open(&j->rcpts[i]) && !s->ops->is_held(s->store, j->rcpts[i].facts.number))
+			return true;
+	return false;
+}
+
+void spool_stop_unwanted_jobs(struct spool *s)
 {
 	if (s->store == NULL)
 		return;
@@ -227,11 +257,13 @@ void spool_drop_stale_jobs(struct spool *s)
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);
 		if (j->purpose != JOB_DELIVER || j->over)
 			continue;
-		if (!spool_job_still_holds(j, j->lease_until_s)) {
-			spool_job_release(j);
-			if (!j->sent)
-				spool_job_end(j);
-		}
+		(void)spool_job_still_holds(j, j->lease_until_s);
+		if (j->stopped || is_wanted(j))
+			continue;
+		j->stopped = true;
+		spool_job_release(j);
+		if (!j->sent)
+			spool_job_end(j);
 	}
 }
 
@@ -240,7 +272,7 @@ static void give_up_job(struct job *j)
 {
 	spool_job_release(j);
 	for (size_t i = 0; i < j->n_rcpts; i++)
-		if (!j->rcpts[i].reported)
+		if (is_open(&j->rcpts[i]))
 			verdict_later(j, i, "the delivering process has not been heard of for ten minutes", 0);
 	spool_job_end(j);
 }
@@ -310,7 +342,7 @@ static bool job_take(struct job *j, const struct store_rcpt *r)
 		return false;
 	j->rcpts = must_resize(j->rcpts, (j->n_rcpts + 1) * sizeof *j->rcpts);
 	struct job_rcpt *to = &j->rcpts[j->n_rcpts];
-	to->reported = false;
+	to->reported = to->gone = false;
 	if (!copy_rcpt(j->arena, &to->facts, r))
 		return false;
 	j->n_rcpts++;

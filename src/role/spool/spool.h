@@ -115,9 +115,10 @@ struct job {
 	int64_t began_ms;
 	int64_t since_ms;                /* it has kept its place without a word of ours: yield.c */
 	bool waits;                      /* its destination gets nothing now: it goes back, untried */
-	struct job_rcpt { struct store_rcpt facts; bool reported; } *rcpts;
+	struct job_rcpt { struct store_rcpt facts; bool reported, gone; } *rcpts; /* gone: somebody else has it, or it was removed */
 	size_t n_rcpts;
-	bool sent;                       /* the worker has it */
+	bool sent;                       /* the worker has it ... */
+	bool stopped;                    /* ... and has been asked to stop: what it has handed over stays so */
 	uint64_t offset, credit;
 	bool content_over, damaged;
 	bool over;                       /* the worker is done with it */
@@ -139,6 +140,7 @@ struct verdict {
 	int64_t next_s;
 	bool counts, warned;
 	bool moves;                      /* only its place in the queue changes: nothing is told */
+	bool stays;                      /* an operator holds it: what else was to become of it does not happen */
 	struct smtp_reply reply;
 	struct str line;                 /* the reply as one line, for lists */
 	struct str dialogue, host, ip, protection, detail;
@@ -276,7 +278,8 @@ void spool_route_anew(struct spool *s);          /* those that no worker has: a 
 void spool_forget_jobs(struct spool *s);         /* the store is gone */
 /* The destination that this recipient is on its way to, which may be another than its row has it for; else `otherwise`. */
 struct str spool_key_in_hand(const struct spool *s, uint64_t rcpt, struct str otherwise);
-void spool_drop_stale_jobs(struct spool *s);     /* an operator took recipients away */
+void spool_stop_unwanted_jobs(struct spool *s);  /* an operator took recipients away, or holds them */
+bool spool_is_on_the_way(const struct spool *s, uint64_t rcpt); /* all of its message has been handed to a worker: nobody can say how far it has come */
 void spool_watch_leases(struct spool *s);        /* now and then */
 /* Leased rows go back to their senders in this turn. */
 fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_t n, const struct smtp_reply *reply);
@@ -335,6 +338,9 @@ void verdict_later(struct job *j, size_t index, const char *text, int64_t next_s
 void verdict_again(struct job *j, size_t index, const char *text); /* there was no attempt: in a moment, and not counted as one */
 void verdict_wait(struct job *j, size_t index, const char *text);  /* that, and behind those that are due now */
 void verdict_hold(struct job *j, size_t index, const char *text);
+void verdict_stopped(struct job *j, size_t index);  /* because an operator asked for it: due now, unless he holds it */
+bool verdict_is_delivery(const struct verdict *v);
+void verdict_heed_hold(struct verdict *v, bool is_held); /* by the operator, who may have changed his mind since the last time */
 void verdict_expanded(struct job *j, size_t index); /* there is nothing to deliver, but to tell */
 void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply); /* to the sender, now */
 void verdict_free(struct verdict *v);

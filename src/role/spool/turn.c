@@ -70,16 +70,45 @@ static int by_message(const void *a, const void *b)
 	return x->rcpt->number < y->rcpt->number ? -1 : x->rcpt->number > y->rcpt->number;
 }
 
-/* An operator may have been quicker: then there is nothing to settle, and nobody to tell. */
+static void tell_verdict(struct spool *s, const struct verdict *v, const struct store_outcome *o, const char *notice_id)
+{
+	const struct store_message *m = &v->job->message;
+	int64_t now_s = spool_now_s(s);
+	if (v->moves)
+		return;
+	log_event(v->event, LOG_S("id", m->id), LOG_S("from", m->sender), LOG_S("to", v->rcpt->address),
+	          LOG_S("host", v->host), LOG_S("reply", v->line), LOG_U("attempts", v->rcpt->attempts + o->counts),
+	          LOG_U("delay_s", now_s - m->arrived_s),
+	          LOG_U("next_s", v->kind == SETTLE_LATER ? v->next_s - now_s : 0),
+	          LOG_Z("notice", o->needs != NULL ? notice_id : "none"));
+	if (v->warned && o->needs != NULL)
+		log_event(LOG_DELAY_WARNED, LOG_S("id", m->id), LOG_S("to", v->rcpt->address), LOG_Z("notice", notice_id));
+}
+
+/* An operator has removed it meanwhile: there is nothing to settle, and nobody to tell. But that it got there is known. */
+static void tell_late_delivery(struct spool *s, struct verdict *v)
+{
+	struct store_outcome o = { .result = OK, .counts = v->counts };
+	if (!verdict_is_delivery(v))
+		return;
+	record_verdicts(s, &v, &o, 1);
+	tell_verdict(s, v, &o, "none");
+}
+
+/* What an operator has done meanwhile goes before. */
 static void collect_verdicts(struct turn *t)
 {
 	struct spool *s = t->s;
 	int64_t until_s = spool_now_s(s) + SPOOL_LEASE_S;
 	LIST_EACH(l, &s->verdicts) {
 		struct verdict *v = LIST_MEMBER(l, struct verdict, in_spool);
-		if (s->ops->renew(s->store, v->rcpt->number, v->rcpt->fence, until_s) != OK)
+		if (s->ops->renew(s->store, v->rcpt->number, v->rcpt->fence, until_s) != OK) {
+			tell_late_delivery(s, v);
 			verdict_free(v);
-		else if (!v->notify || notice_is_ready(s, v) == OK)
+			continue;
+		}
+		verdict_heed_hold(v, s->ops->is_held(s->store, v->rcpt->number));
+		if (!v->notify || notice_is_ready(s, v) == OK)
 			t->verdicts[t->n_verdicts++] = v; /* else it waits until it is known who is to be told */
 	}
 	if (t->n_verdicts > 0)
@@ -138,21 +167,6 @@ static void settle_messages(struct turn *t)
 		kept = settle_message(t, first, end, kept);
 	}
 	t->n_verdicts = kept;
-}
-
-static void tell_verdict(struct spool *s, const struct verdict *v, const struct store_outcome *o, const char *notice_id)
-{
-	const struct store_message *m = &v->job->message;
-	int64_t now_s = spool_now_s(s);
-	if (v->moves)
-		return;
-	log_event(v->event, LOG_S("id", m->id), LOG_S("from", m->sender), LOG_S("to", v->rcpt->address),
-	          LOG_S("host", v->host), LOG_S("reply", v->line), LOG_U("attempts", v->rcpt->attempts + o->counts),
-	          LOG_U("delay_s", now_s - m->arrived_s),
-	          LOG_U("next_s", v->kind == SETTLE_LATER ? v->next_s - now_s : 0),
-	          LOG_Z("notice", o->needs != NULL ? notice_id : "none"));
-	if (v->warned && o->needs != NULL)
-		log_event(LOG_DELAY_WARNED, LOG_S("id", m->id), LOG_S("to", v->rcpt->address), LOG_Z("notice", notice_id));
 }
 
 static void tell_held(const struct txn *x)

@@ -217,6 +217,33 @@ void verdict_wait(struct job *j, size_t index, const char *text)
 		v->line = STR_NONE; /* what was said last stays */
 }
 
+void verdict_stopped(struct job *j, size_t index)
+{
+	struct verdict *v = verdict_new(j, index, SETTLE_LATER, LOG_DEFERRED);
+	v->next_s = spool_now_s(j->spool);
+	v->moves = true;
+}
+
+bool verdict_is_delivery(const struct verdict *v)
+{
+	return v->kind == SETTLE_DONE && v->event != LOG_BOUNCED;
+}
+
+void verdict_heed_hold(struct verdict *v, bool is_held)
+{
+	if (is_held && !verdict_is_delivery(v) && v->kind != SETTLE_DAMAGED) {
+		v->kind = SETTLE_HELD;
+		v->event = LOG_HELD;
+		v->notify = v->warned = false;
+		v->stays = true;
+	} else if (v->stays && !is_held) {
+		v->kind = SETTLE_LATER;
+		v->event = LOG_DEFERRED;
+		v->next_s = spool_now_s(v->job->spool);
+		v->stays = false;
+	}
+}
+
 void verdict_hold(struct job *j, size_t index, const char *text)
 {
 	(void)keep_back(j, index, SETTLE_HELD, text);

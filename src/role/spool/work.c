@@ -95,6 +95,8 @@ static void outcome(struct job *j, const struct from_worker_outcome *m)
 	}
 	shape_note(j, (enum outcome_class)m->class, &reply);
 	log_attempt(j, &j->rcpts[m->index].facts, m);
+	if (j->rcpts[m->index].gone && m->class != OUTCOME_DONE)
+		return; /* nobody waits for it any more */
 	struct outcome_facts facts = {
 		.class = (enum outcome_class)m->class,
 		.reply = reply,
@@ -233,7 +235,7 @@ static void drop(struct worker *w)
 		if (j->worker != w || !j->sent || j->over)
 			continue;
 		for (size_t i = 0; i < j->n_rcpts && j->purpose == JOB_DELIVER; i++)
-			if (!j->rcpts[i].reported)
+			if (!j->rcpts[i].reported && !j->rcpts[i].gone)
 				verdict_later(j, i, "the delivering process ended",
 				              j->rcpts[i].facts.attempts == 0 ? spool_now_s(s) : 0);
 		done(j);

@@ -124,8 +124,8 @@ static void the_operator_acts(void **state)
 	assert_int_equal(n, 2);
 	assert_int_equal(f->ops->act(f->store, &all, ACT_HOLD, NOW, &n), OK);
 	assert_int_equal(n, 0);
-	assert_int_equal(settle(f, &out[0], SETTLE_DONE, 0), F_STATE); /* its fence is stale */
-	assert_int_equal(lease(f, NOW + 9999, none, 4), 0);
+	assert_int_equal(lease(f, NOW + 9999, none, 4), 0); /* the leased one is held now, too */
+	assert_int_equal(settle(f, &out[0], SETTLE_DONE, 0), F_STATE);
 	assert_int_equal(f->ops->act(f->store, &all, ACT_RETRY, NOW, &n), OK);
 	assert_int_equal(n, 0);
 	assert_int_equal(f->ops->act(f->store, &one, ACT_RELEASE, NOW, &n), OK);
@@ -142,6 +142,63 @@ static void the_operator_acts(void **state)
 	assert_int_equal(counts(f).messages, 0);
 	assert_int_equal(f->ops->act(f->store, &all, ACT_REMOVE, NOW, &n), OK);
 	assert_int_equal(n, 0);
+}
+
+/* Nobody can know how far it has got: who has the lease settles it. */
+static void what_is_held_while_it_is_leased_keeps_its_lease(void **state)
+{
+	struct fixture *f = *state;
+	struct store_rcpt r[] = { rcpt_to("1@y", "y", NOW), rcpt_to("2@y", "y", NOW), rcpt_to("3@y", "y", NOW) }, out[4], none[4];
+	struct store_selector all = { 0 }, third = { .to = STR("3@y") };
+	uint64_t n;
+	assert_int_equal(put(f, "m1", STR("x"), r, 3), OK);
+	assert_int_equal(lease(f, NOW, out, 4), 3);
+	assert_false(f->ops->is_held(f->store, out[0].number));
+	assert_int_equal(f->ops->act(f->store, &all, ACT_HOLD, NOW, &n), OK);
+	assert_int_equal(n, 3);
+	assert_int_equal(f->ops->act(f->store, &all, ACT_HOLD, NOW, &n), OK);
+	assert_int_equal(n, 0);
+	assert_int_equal(counts(f).leased, 3);
+	assert_true(f->ops->is_held(f->store, out[0].number));
+	assert_int_equal(f->ops->renew(f->store, out[0].number, out[0].fence, NOW + 60), OK);
+	assert_int_equal(settle(f, &out[0], SETTLE_DONE, 0), OK);
+	assert_int_equal(settle(f, &out[1], SETTLE_HELD, NOW), OK);
+	assert_int_equal(counts(f).held, 1);
+	assert_int_equal(f->ops->act(f->store, &third, ACT_RELEASE, NOW, &n), OK);
+	assert_int_equal(n, 1);
+	assert_false(f->ops->is_held(f->store, out[2].number));
+	assert_int_equal(f->ops->act(f->store, &third, ACT_RELEASE, NOW, &n), OK);
+	assert_int_equal(n, 0);
+	assert_int_equal(lease(f, NOW, none, 4), 0); /* it is leased still */
+	assert_int_equal(settle(f, &out[2], SETTLE_LATER, NOW + 5), OK);
+	assert_int_equal(lease(f, NOW + 5, out, 4), 1);
+	assert_false(f->ops->is_held(f->store, out[0].number));
+	assert_int_equal(f->ops->act(f->store, &all, ACT_HOLD, NOW, &n), OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(f->ops->reclaim(f->store, NULL), OK); /* as at the next start */
+	assert_int_equal(counts(f).held, 2);
+	assert_int_equal(lease(f, NOW + 9999, none, 4), 0);
+}
+
+/* What was held before somebody settles it for the operator is no order to hold it. */
+static void a_claim_is_no_hold(void **state)
+{
+	struct fixture *f = *state;
+	struct store_rcpt r[] = { rcpt_to("1@y", "y", NOW) }, out[4];
+	struct store_selector all = { 0 };
+	uint64_t did;
+	size_t n;
+	assert_int_equal(put(f, "m1", STR("x"), r, 1), OK);
+	assert_int_equal(f->ops->act(f->store, &all, ACT_HOLD, NOW, &did), OK);
+	assert_int_equal(f->ops->list(f->store, &all, NULL, f->arena, out, 4, &n), OK);
+	assert_int_equal(f->ops->claim(f->store, NOW, 60, out, n, &n, NULL), OK);
+	assert_int_equal(n, 1);
+	assert_false(f->ops->is_held(f->store, out[0].number));
+	assert_int_equal(f->ops->act(f->store, &all, ACT_RELEASE, NOW, &did), OK);
+	assert_int_equal(did, 0);
+	assert_int_equal(f->ops->act(f->store, &all, ACT_HOLD, NOW, &did), OK);
+	assert_int_equal(did, 1);
+	assert_true(f->ops->is_held(f->store, out[0].number));
 }
 
 /* However often it is asked for: the attempt that follows costs no step of the schedule. */
@@ -354,6 +411,8 @@ int main(void)
 		CASE(selectors_select),
 		CASE(a_list_goes_on_where_it_stopped),
 		CASE(the_operator_acts),
+		CASE(what_is_held_while_it_is_leased_keeps_its_lease),
+		CASE(a_claim_is_no_hold),
 		CASE(an_attempt_that_is_asked_for_is_not_of_the_schedule),
 		CASE(the_first_attempt_stays_made),
 		CASE(a_domain_is_found_in_parts),

@@ -38,6 +38,7 @@ struct house {
 
 	/* What workers answer: every recipient gets this, unless hands_off. */
 	bool hands_off;
+	bool silent;                     /* they take the content, and say nothing */
 	struct from_worker_outcome answer;
 	uint64_t report_request;         /* the last one to the resolver */
 	struct buf report_body;

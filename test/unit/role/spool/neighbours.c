@@ -147,7 +147,8 @@ static void for_worker(void *owner, unsigned kind, const void *msg, int fd)
 		j->ended = true;
 		j->whole = ((const struct worker_body_end *)msg)->whole == 1;
 		note(n, "body %u %s", (unsigned)buf_view(&j->body).n, j->whole ? "whole" : "broken");
-		report(n, j);
+		if (!h.silent)
+			report(n, j);
 	} else if (kind == WORKER_RELEASE) {
 		j->released = true;
 		note(n, "release");

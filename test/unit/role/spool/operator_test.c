@@ -29,7 +29,7 @@ static void the_operator_lists(void **state)
 	command(CONTROL_LIST, everything, false);
 	assert_true(was_heard("\"sender\":\"a@x.example\",\"recipient\":\"b@y.example\",\"state\":\"queued\",\"attempts\":1,"
 	                      "\"next_attempt\":\"20"));
-	assert_true(was_heard("\"last_reply\":\"450 4.2.1 Mail\\\"box? busy\",\"size\":24,\"waits_for\":\"\"}"));
+	assert_true(was_heard("\"last_reply\":\"450 4.2.1 Mail\\\"box? busy\",\"size\":24,\"waits_for\":\"\",\"then_held\":false}"));
 	assert_true(was_heard("operator: end 0"));
 	command(CONTROL_LIST, (struct store_selector){ .domain = STR("z.example") }, false);
 	assert_true(was_heard("operator: end 1 nothing in the queue matches"));
@@ -162,7 +162,7 @@ static void a_long_action_can_be_stopped(void **state)
 	char said[120];
 	size_t left = rows(r, 1501);
 	assert_in_range(left, 900, 1300);
-	snprintf(said, sizeof said, "operator: row {\"action\":\"remove\",\"recipients\":%zu,\"complete\":false}\n", 1500 - left);
+	snprintf(said, sizeof said, "operator: row {\"action\":\"remove\",\"recipients\":%zu,\"complete\":false,\"on_the_way\":0,\"left\":0}\n", 1500 - left);
 	assert_true(was_heard(said));
 	snprintf(said, sizeof said, "operator: end 130 stopped: %zu recipients removed, the rest was left as it is\n", 1500 - left);
 	assert_true(was_heard(said));
@@ -176,14 +176,14 @@ static void a_long_action_tells_how_far_it_is(void **state)
 	fill_1500();
 	h.at_first_act = let_time_pass;
 	command(CONTROL_HOLD, (struct store_selector){ .domain = STR("held.example") }, false);
-	assert_true(was_heard("operator: row {\"action\":\"hold\",\"recipients\":0,\"complete\":true}\n"));
+	assert_true(was_heard("operator: row {\"action\":\"hold\",\"recipients\":0,\"complete\":true,\"on_the_way\":0,\"left\":0}\n"));
 	h.acts = 0;
 	h.at_first_act = let_time_pass;
 	command(CONTROL_RELEASE, (struct store_selector){ .domain = STR("held.example") }, false);
 	assert_true(was_heard("operator: row {\"progress\":true,\"recipients\":"));
-	assert_true(was_heard("operator: row {\"action\":\"release\",\"recipients\":1500,\"complete\":true}\n"));
+	assert_true(was_heard("operator: row {\"action\":\"release\",\"recipients\":1500,\"complete\":true,\"on_the_way\":0,\"left\":0}\n"));
 	command(CONTROL_REMOVE, (struct store_selector){ .id = STR("none") }, false);
-	assert_true(was_heard("operator: row {\"action\":\"remove\",\"recipients\":0,\"complete\":true}\n"));
+	assert_true(was_heard("operator: row {\"action\":\"remove\",\"recipients\":0,\"complete\":true,\"on_the_way\":0,\"left\":0}\n"));
 	assert_true(was_heard("operator: end 1 nothing in the queue matches"));
 }
 
