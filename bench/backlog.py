@@ -287,7 +287,8 @@ def main():
             begin = time.monotonic()
             b.measure(name, *columns[name])
             b.say(f"{name}: {time.monotonic() - begin:.0f} s")
-    print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Linux {platform.release()}, {Waiting.version()}; load average {os.getloadavg()[0]:.1f}")
+    print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Linux {platform.release()}, {Waiting.version()}; "
+          f"load average {os.getloadavg()[0]:.1f}")
     b.tell(o.queues)
 
 

@@ -212,7 +212,8 @@ class Growth(bench.Bench):
             widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
             print(f"\n{title}\n")
             for cells, mark in [(head, False), (["-" * w for w in widths], False), *rows]:
-                print("| " + " | ".join(text.rjust(w) for text, w in zip(cells, widths)) + " |" + (f"  <- over {GROWS} times that above" if mark else ""))
+                line = " | ".join(text.rjust(w) for text, w in zip(cells, widths))
+                print(f"| {line} |" + (f"  <- over {GROWS} times that above" if mark else ""))
 
 
 def options_of(words):

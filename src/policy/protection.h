@@ -12,9 +12,10 @@
  *
  * and nothing weakens what it leaves: a demand that cannot be met makes the message wait, never go out with less. MTA-STS never
  * replaces DANE that fails. While nothing can be validated here, memory of DANE binds whatever the operator says: only a signed
- * answer takes back what a signed answer has said. Where the MX records are not signed, DANE still proves the host, but not that it is the right one: the
- * level is then not called DANE (RFC 7672 2.2.1). On top of that the sender has a word: REQUIRETLS (RFC 8689) asks for a proven server, whatever else
- * holds, and `TLS-Required: No` sets aside what the domain publishes, but not what the operator asks.
+ * answer takes back what a signed answer has said. Where the MX records are not signed, DANE still proves the host, but not that
+ * it is the right one: the level is then not called DANE (RFC 7672 2.2.1). On top of that the sender has a word: REQUIRETLS
+ * (RFC 8689) asks for a proven server, whatever else holds, and `TLS-Required: No` sets aside what the domain publishes, but not
+ * what the operator asks.
  *
  * Tests    test/unit/policy/protection_test.c: every input there is, against a table
  */

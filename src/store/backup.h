@@ -6,7 +6,8 @@
  * left the queue since that moment is left out. The server needs not know. The copy has its queue.db only when all else is
  * there and flushed, so what was broken off is not mistaken for a copy. What fails takes away what it has made.
  *
- * Errors   F_EXISTS: `to` is there and not empty. F_DENIED: it lies in the queue. F_LIMIT: no room. F_STORE: the queue cannot be read. The why says more.
+ * Errors   F_EXISTS: `to` is there and not empty. F_DENIED: it lies in the queue. F_LIMIT: no room. F_STORE: the queue cannot be
+ *          read. The why says more.
  * Tests    test/unit/store/backup_test.c, test/unit/cmd/backup_test.py, test/scenario/queue_backup_test.py
  */
 #ifndef STORE_BACKUP_H

@@ -15,8 +15,10 @@
 	EVENT(LOG_DRAINING, "draining", INFO, "No new mail is taken; what is in hand is finished.") \
 	EVENT(LOG_STOPPED, "stopped", INFO, "The server has ended.")                              \
 	EVENT(LOG_ROLE_STARTED, "role-started", DEBUG, "A role's process runs.")                  \
-	EVENT(LOG_CONFINED, "confined", INFO, "A role has given up what it does not need: its user, root, system calls, Landlock's version; what is less than it could be.") \
-	EVENT(LOG_ROLE_REPLACED, "role-replaced", INFO, "A role's process makes room for another: with other folders or another account, or because it lacks what the fronts share.") \
+	EVENT(LOG_CONFINED, "confined", INFO, "A role has given up what it does not need: its user, root, system calls, Landlock's " \
+	      "version; what is less than it could be.") \
+	EVENT(LOG_ROLE_REPLACED, "role-replaced", INFO, "A role's process makes room for another: with other folders or another account, or " \
+	      "because it lacks what the fronts share.") \
 	EVENT(LOG_ROLE_DIED, "role-died", ERROR, "A role's process ended unexpectedly and is started again.") \
 	EVENT(LOG_CHANNEL_BROKEN, "channel-broken", ERROR, "A neighbour sent something that is not a message.") \
 	EVENT(LOG_NEIGHBOUR_GONE, "neighbour-gone", DEBUG, "A neighbour's process ended; the link comes again with its successor.") \
@@ -39,7 +41,8 @@
 	EVENT(LOG_DELIVERED, "delivered", INFO, "A recipient is finished: in the mailbox or with the next server.") \
 	EVENT(LOG_EXPANDED, "expanded", INFO, "A recipient stood for several others; the sender, who asked, is told so.") \
 	EVENT(LOG_DEFERRED, "deferred", INFO, "A recipient waits: the reason and the next try.")   \
-	EVENT(LOG_DESTINATION_SLOWED, "destination-slowed", WARN, "A destination gets fewer letters at a time, or none for a while: what it said, what it gets now. Once in ten minutes; the others in a crowd are counted.") \
+	EVENT(LOG_DESTINATION_SLOWED, "destination-slowed", WARN, "A destination gets fewer letters at a time, or none for a while: what it said, " \
+	      "what it gets now. Once in ten minutes; the others in a crowd are counted.") \
 	EVENT(LOG_DESTINATION_RECOVERED, "destination-recovered", INFO, "A destination that was slowed takes as much as before.") \
 	EVENT(LOG_BOUNCED, "bounced", INFO, "A recipient failed for good; the sender is told.")    \
 	EVENT(LOG_NOTICE, "notice", INFO, "A notice for a sender is in the queue: what became of a message.") \
@@ -50,11 +53,13 @@
 	EVENT(LOG_CONTROL, "control", INFO, "A command came over the control socket.")            \
 	EVENT(LOG_DNSSEC, "dnssec", INFO, "The resolver validates DNSSEC.")                       \
 	EVENT(LOG_DNSSEC_OFF, "dnssec-off", WARN, "DNSSEC cannot be validated now; the text says why and what to do.") \
-	EVENT(LOG_TLS_REPORT, "tls-report", INFO, "What became of the report on a day's TLS sessions with a domain: taken, unwanted, to be tried again, given up.") \
+	EVENT(LOG_TLS_REPORT, "tls-report", INFO, "What became of the report on a day's TLS sessions with a domain: taken, unwanted, to be " \
+	      "tried again, given up.") \
 	EVENT(LOG_TLS_SHAPE, "tls-shape", INFO, "A mail server could only bear a smaller TLS hello; it gets that one for a week.") \
 	EVENT(LOG_MTASTS, "mta-sts", INFO, "A domain's MTA-STS policy is new to us, or another one.") \
 	EVENT(LOG_MTASTS_TROUBLE, "mta-sts-trouble", WARN, "A domain's MTA-STS policy could not be had or renewed; the one that is known stays.") \
-	EVENT(LOG_DOWNGRADE, "downgrade", WARN, "A domain showed less protection than before, or a letter left in clear because the other side offers no TLS.")
+	EVENT(LOG_DOWNGRADE, "downgrade", WARN, "A domain showed less protection than before, or a letter left in clear because the other " \
+	      "side offers no TLS.")
 
 #define LOG_EVENT_ENUM(enumerator, name, level, meaning) enumerator,
 enum log_event { LOG_EVENTS(LOG_EVENT_ENUM) LOG_EVENT_COUNT };

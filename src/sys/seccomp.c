@@ -66,7 +66,8 @@ static const int in_folders[] = {
 };
 
 /* Answered with an error, because libraries try them by themselves and go on without: a file of the system's, a name for a
- * piece of memory, a newer way to start a thread, an older one to wait where the newer found no descriptor (libevent). More of these below, where it depends on an argument. */
+ * piece of memory, a newer way to start a thread, an older one to wait where the newer found no descriptor (libevent). More of
+ * these below, where it depends on an argument. */
 static const struct { int call, error; } tried_in_vain[] = {
 	{ SCMP_SYS(open), EACCES },       { SCMP_SYS(openat), EACCES },   { SCMP_SYS(openat2), EACCES },  { SCMP_SYS(stat), EACCES },
 	{ SCMP_SYS(lstat), EACCES },      { SCMP_SYS(statx), EACCES },    { SCMP_SYS(access), EACCES },   { SCMP_SYS(faccessat), EACCES },

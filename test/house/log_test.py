@@ -10,14 +10,15 @@ import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PAGE = TOP / "docs/LOG.md"
-EVENT = re.compile(r'EVENT\(LOG_\w+,\s*"([a-z-]+)",\s*(\w+),\s*\\?\s*"((?:[^"\\]|\\.)*)"\)')
+EVENT = re.compile(r'EVENT\(LOG_\w+,\s*"([a-z-]+)",\s*(\w+),\s*"((?:[^"\\]|\\.)*)"\)')
+CONTINUED = re.compile(r'"?\s*\\\n\s*"?')  # of a line of a macro, and of a text in it
 HEAD = "| event | level | meaning |\n| --- | --- | --- |\n"
 TABLE = re.compile(re.escape(HEAD) + r"((?:\|.*\n)*)")
 ROW = re.compile(r"\| `([a-z-]+)` \| (\w+) \| (.*) \|")
 
 
 def of_code():
-    text = (TOP / "src/sys/log_events.h").read_text()
+    text = CONTINUED.sub("", (TOP / "src/sys/log_events.h").read_text())
     if text.count("EVENT(LOG_") != len(EVENT.findall(text)):
         sys.exit("src/sys/log_events.h: an EVENT has another form than: EVENT(LOG_X, \"x\", LEVEL, \"Meaning.\")")
     return [(name, level.lower(), meaning.replace("|", "\\|")) for name, level, meaning in EVENT.findall(text)]

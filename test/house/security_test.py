@@ -82,7 +82,8 @@ def finds_what_is_planted(text):
     row = next(line for line in text.splitlines() if line.startswith("| 1 |"))
     start = row.rpartition(" | ")[0]
     for tests in ("none yet", "`unit/mail/address_test:no_such_test`", "`talk/smtp-server/no-such-*`", "`fuzz/no_such`",
-                  "`sim/no-such`", "`inject/no-such`", "`inject/accept:test_no_such`", "`scenario/no_such:test_x`", "`scenario/relay:test_no_such`", "smuggling", "`other/x:y`"):
+                  "`sim/no-such`", "`inject/no-such`", "`inject/accept:test_no_such`", "`scenario/no_such:test_x`", "`scenario/relay:test_no_such`",
+                  "smuggling", "`other/x:y`"):
         if not any(trouble.startswith("1") for trouble in troubles(text.replace(row, f"{start} | {tests} |"))):
             yield f"the test of this table does not see: {tests}"
     if not any(trouble == "1 is there 0 times" for trouble in troubles(text.replace(row + "\n", ""))):

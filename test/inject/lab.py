@@ -70,7 +70,8 @@ class Lab:
         try:
             rig = Rig(self.folder, name=f"run{self.number}", authority=self.authority, route="otherwise direct",
                       direct=f"port {sink.port}\n    family ipv4\n    allow-loopback yes\n    ca {self.authority.cert}", queue="retry 1s",
-                      limits="connections-per-client 1000", extra=f"resolver {{\n    server {self.nsd.server}\n    trust-anchor {self.nsd.anchor}\n}}")
+                      limits="connections-per-client 1000",
+                      extra=f"resolver {{\n    server {self.nsd.server}\n    trust-anchor {self.nsd.anchor}\n}}")
             return self.judged(rig, ShortRun(rig, sink, point, measure, plant))
         finally:
             sink.stop()

@@ -114,7 +114,8 @@ domain box.test {{
                     self.assertEqual(client.data("Subject: x\r\n\r\nx")[0], 250)
                     client.expect("MAIL FROM:<a@elsewhere.test>", 250)
         wait_until(lambda: not self.server.queue_list(), "nothing to wait")
-        for client, sender in ((Raw(self.server.port_mx), '<"u@evil.test"@elsewhere.test>'), (self.trusted(), "<root+${run{/bin/sh}}@elsewhere.test>")):
+        for client, sender in ((Raw(self.server.port_mx), '<"u@evil.test"@elsewhere.test>'),
+                               (self.trusted(), "<root+${run{/bin/sh}}@elsewhere.test>")):
             self.sink.commands.clear()
             with client:
                 client.expect(f"MAIL FROM:{sender}", 250)
@@ -157,8 +158,8 @@ domain box.test {{
 
     def test_attack_20_parameters_are_decoded_checked_and_encoded_again(self):
         with self.trusted() as client:
-            for line in ("ENVID=+0A", "ENVID=a+0D+0Ab", "ENVID=+4", "ENVID=+GG", "ENVID=+00", "AUTH=<+0D+0AX:1>", "AUTH=<>+0D", "RET=FULL\x0bRET=HDRS",
-                         "SIZE=1+0D", "BODY=8BITMIME+0D", "ENVID=a ENVID=b"):
+            for line in ("ENVID=+0A", "ENVID=a+0D+0Ab", "ENVID=+4", "ENVID=+GG", "ENVID=+00", "AUTH=<+0D+0AX:1>", "AUTH=<>+0D",
+                         "RET=FULL\x0bRET=HDRS", "SIZE=1+0D", "BODY=8BITMIME+0D", "ENVID=a ENVID=b"):
                 self.assertEqual(client.cmd(f"MAIL FROM:<jada@example.test> {line}")[0] // 100, 5, line)
             client.expect("MAIL FROM:<jada@example.test> RET=HDRS ENVID=A+2B+3D+41+2Bz", 250)
             for line in ("ORCPT=rfc822;x+0D+0ADATA", "ORCPT=rf(c;x", "ORCPT=x", "ORCPT=rfc822;+00", "NOTIFY=NEVER,FAILURE", "ORCPT=a+3Bb;x"):
@@ -176,8 +177,8 @@ domain box.test {{
 
     def test_attack_21_22_names_and_texts_forge_no_line(self):
         """What a client calls itself, in headers, log and bounces."""
-        names = ["a)(b;from=evil", "x;by=mx9.example.test;", "[127.0.0.1]", '"quoted', "(((", "a\\", "a@b", "<a>", "x,y", "%s%n", "=?utf-8?q?=0d=0a?=",
-                 "a" * 255, "id=forged", 'x"id=1', "\\x1b]0;x"]
+        names = ["a)(b;from=evil", "x;by=mx9.example.test;", "[127.0.0.1]", '"quoted', "(((", "a\\", "a@b", "<a>", "x,y", "%s%n",
+                 "=?utf-8?q?=0d=0a?=", "a" * 255, "id=forged", 'x"id=1', "\\x1b]0;x"]
         for name in names:
             with self.subTest(name), Raw(self.server.port_mx, hello=name) as client:
                 subject = f"letter {unique_id()}"

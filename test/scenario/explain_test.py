@@ -25,7 +25,8 @@ class Explain(harness.Scenario):
     def answer(self, to, *options, status):
         lines = self.ask(to, *options, status=status)
         self.assertEqual(lines[-1]["kind"], "answer")
-        return {**lines[-1], "kinds": [line["kind"] for line in lines], "way": next((line["way"] for line in lines if "way" in line), None), "lines": lines}
+        way = next((line["way"] for line in lines if "way" in line), None)
+        return {**lines[-1], "kinds": [line["kind"] for line in lines], "way": way, "lines": lines}
 
     def test_by_mx(self):
         net = self.net = Internet(self)

@@ -379,7 +379,8 @@ static void clear_timers(void)
 static void start_server(void)
 {
 	struct conf_report report;
-	struct supervisor_options options = { .conf_path = house_path("conf", run.conf_path, sizeof run.conf_path), .fronts = 2, .ready = on_ready, .ended = on_ended };
+	struct supervisor_options options = { .conf_path = house_path("conf", run.conf_path, sizeof run.conf_path), .fronts = 2,
+		                              .ready = on_ready, .ended = on_ended };
 	conf_report_init(&report);
 	bool starts = supervisor_new(run.loop, &options, &run.supervisor, &report) == OK;
 	if (starts || disk.cut) {

@@ -55,7 +55,8 @@ def judge_bursts(rows, told):
             came[int(rest[1].partition("@")[0].partition("-")[2])].add(rest[1])
     for burst, (accepted, unknown) in told.items():
         if not accepted <= len(came[burst]) <= accepted + unknown:
-            troubles.append(f"in burst {burst} {accepted} letters were accepted, of {unknown} nobody knows, and {len(came[burst])} different ones came")
+            troubles.append(f"in burst {burst} {accepted} letters were accepted, of {unknown} nobody knows, "
+                            f"and {len(came[burst])} different ones came")
     troubles += [f"burst {burst}, which never was, has {len(letters)} letters" for burst, letters in came.items() if burst not in told]
     return sum(map(len, came.values())), troubles
 

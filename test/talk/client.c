@@ -3,7 +3,8 @@
  * test/talk/client.c -- plays dialogues against the SMTP client core: what the server says goes in, commands come out.
  *
  * given   mode smtp|lmtp, tls yes (from the first byte), ehlo NAME; the transaction: sender, rcpts a@x,b@y, size, body 8bit,
- *         requiretls yes, smtputf8 yes, ret hdrs|full, envid, notify N,... (bits of enum dsn_notify), orcpt; piece N (content is given in pieces of N)
+ *         requiretls yes, smtputf8 yes, ret hdrs|full, envid, notify N,... (bits of enum dsn_notify), orcpt; piece N (content is
+ *         given in pieces of N)
  * events  ready => mail [RCPT ...] | probe [RCPT ...] | bad RCPT ... (refused here) | starttls | auth MECH [INITIAL] | quit | nothing
  *         tls => started; challenge TEXT => step TEXT | cancel; content => all TEXT | part TEXT | fail TEXT
  *         tls-refused REPLY, auth CLASS REPLY, rcpt INDEX CLASS REPLY, done, closed CLASS REPLY

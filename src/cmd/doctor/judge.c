@@ -159,7 +159,8 @@ static void judge_queue(struct findings *f, const json_t *spool, int64_t delay_w
 
 static void judge_resolver(struct findings *f, const json_t *resolver)
 {
-	struct str state = text_in_json(resolver, "dnssec"), advice = text_in_json(resolver, "dnssec_advice"), reason = text_in_json(resolver, "dnssec_reason");
+	struct str state = text_in_json(resolver, "dnssec"), advice = text_in_json(resolver, "dnssec_advice");
+	struct str reason = text_in_json(resolver, "dnssec_reason");
 	long long failing = number_in_json(json_object_get(resolver, "policies"), "failing");
 	bool waits = str_eq(state, STR("lost")) || str_eq(state, STR("not-tried"));
 	if (!str_eq(state, STR("validates")) && !str_eq(state, STR("testing")))

@@ -363,8 +363,8 @@ static void on_status(void *role, struct buf *json)
 	struct front *f = role;
 	/* A buffer without room keeps what it has: still an object. */
 	fault e = buf_addf(json,
-	                   "\"sessions\": %zu, \"handshakes\": %zu, \"late_handshakes\": %zu, \"warm\": %zu, \"half_records\": %zu, \"connections\": %llu, \"refused\": %llu, "
-	                   "\"messages\": %llu",
+	                   "\"sessions\": %zu, \"handshakes\": %zu, \"late_handshakes\": %zu, \"warm\": %zu, \"half_records\": %zu, "
+	                   "\"connections\": %llu, \"refused\": %llu, \"messages\": %llu",
 	                   f->n_sessions, f->shaking, f->n_late, f->n_warm, f->n_halves, (unsigned long long)f->connections,
 	                   (unsigned long long)f->refused_connections, (unsigned long long)f->messages);
 	(void)e;

@@ -18,8 +18,9 @@
  *
  * Limits   connections, connections-per-client and connections-per-network of the configuration, in all fronts together;
  *          FRONT_SHAKING_MAX handshakes at once, each for SLOT_MS at most, SHAKING_NETWORK_MAX of one network, the others wait;
- *          FRONT_LATE_MAX that took longer; FRONT_WARM_MAX with TLS's buffers at hand, and FRONT_HALF_MAX in the middle of a record; REFUSALS_MAX recipients that are refused to one client; HELLO_BYTES_MAX for a
- *          hello; HEADER_BYTES_MAX for a header block; ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
+ *          FRONT_LATE_MAX that took longer; FRONT_WARM_MAX with TLS's buffers at hand, and FRONT_HALF_MAX in the middle of a record;
+ *          REFUSALS_MAX recipients that are refused to one client; HELLO_BYTES_MAX for a hello; HEADER_BYTES_MAX for a header block;
+ *          ENVELOPE_BYTES_MAX for an envelope; content FRONT_CREDIT_BYTES ahead of the spool.
  * Tests    test/unit/role/front/
  */
 #ifndef ROLE_FRONT_FRONT_H

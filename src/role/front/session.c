@@ -498,8 +498,9 @@ static void on_stream(void *owner, enum stream_event event)
 
 void session_too_slow(struct session *s)
 {
+	bool crowd = s->phase == SESSION_WAITS || s->front->n_late > FRONT_LATE_MAX;
 	log_event(LOG_TLS_FAILED, LOG_U("connection", s->number), LOG_S("client", s->client),
-	          LOG_Z("reason", s->phase == SESSION_WAITS || s->front->n_late > FRONT_LATE_MAX ? "too many handshakes at once" : "the handshake took too long"));
+	          LOG_Z("reason", crowd ? "too many handshakes at once" : "the handshake took too long"));
 	session_abandon(s);
 }
 

@@ -20,7 +20,11 @@
 #include "sys/secret.h"
 #include "sys/socket.h"
 
-enum { SECURE_HEAP_BYTES = 4 << 20, SECURE_HEAP_MIN_BYTES = 32, TROUBLE_BYTES_MAX = 64 << 10, SIGNATURE_BYTES_MAX = 4096, FORMER_KEYS_MS = 10 * 1000 };
+enum {
+	SECURE_HEAP_BYTES = 4 << 20, SECURE_HEAP_MIN_BYTES = 32,
+	TROUBLE_BYTES_MAX = 64 << 10, SIGNATURE_BYTES_MAX = 4096,
+	FORMER_KEYS_MS = 10 * 1000,
+};
 
 /* ---- links ---- */
 

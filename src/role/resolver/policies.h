@@ -13,8 +13,9 @@
  * Nothing is asked before what was kept over the restart has come, or POLICIES_RESTORE_MS are over: a policy that is merely
  * not read yet is not gone.
  *
- * Limits   POLICIES_MAX domains are known, those without a policy go first, then the longest unused; POLICIES_FETCHES_MAX fetches run, a quarter of them
- *          renewals; POLICY_FETCH_MS for one fetch, and POLICY_FETCH_BUSY_MS while more than half of the fetches are under way.
+ * Limits   POLICIES_MAX domains are known, those without a policy go first, then the longest unused; POLICIES_FETCHES_MAX fetches
+ *          run, a quarter of them renewals; POLICY_FETCH_MS for one fetch, and POLICY_FETCH_BUSY_MS while more than half of the
+ *          fetches are under way.
  * Units    Times in seconds are the wall clock's; when it is set, all of them go along.
  * Tests    test/unit/role/resolver/policies_test.c, test/unit/role/resolver_test.c, test/scenario/mtasts_test.py
  */

@@ -95,8 +95,8 @@ class Commands(unittest.TestCase):
             self.says("is no domain" if domain != "-" else "expected", "report", domain)
 
     def test_words_do_nothing_to_a_terminal(self):
-        for words in (["queue", "show", "a\x1b[2J@b"], ["queue", "a\x1b[2J\n"], ["queue", "list", "--a\x1b[2J"], ["queue", "list", "--older", "\x1b[2J"],
-                      ["report", "a\x1b[2J b"], ["why", "a.\x1b[2J"], ["a\x1b[2J"], ["queue\x1b[2J"]):
+        for words in (["queue", "show", "a\x1b[2J@b"], ["queue", "a\x1b[2J\n"], ["queue", "list", "--a\x1b[2J"],
+                      ["queue", "list", "--older", "\x1b[2J"], ["report", "a\x1b[2J b"], ["why", "a.\x1b[2J"], ["a\x1b[2J"], ["queue\x1b[2J"]):
             with self.subTest(words):
                 status, out, err = self.run_it(*words)
                 self.assertEqual((status, out), (2, ""))

@@ -606,7 +606,8 @@ static void test_format_1_is_brought_up_to_date(void **state)
 {
 	struct fixture *f = *state;
 	ops->close(&f->store);
-	run_sql(f, "DROP INDEX rcpt_domain; ALTER TABLE message DROP COLUMN tls_tag; DROP INDEX rcpt_aside; ALTER TABLE message DROP COLUMN sum; ALTER TABLE rcpt DROP COLUMN sum;"
+	run_sql(f, "DROP INDEX rcpt_domain; ALTER TABLE message DROP COLUMN tls_tag; DROP INDEX rcpt_aside; ALTER TABLE message DROP COLUMN sum;"
+	           "ALTER TABLE rcpt DROP COLUMN sum;"
 	           "ALTER TABLE rcpt DROP COLUMN state_sum; DELETE FROM meta WHERE key='next-number-copy'; PRAGMA user_version=1");
 	struct judged j = judge(f, "format 1", 0);
 	assert_int_equal(j.found, 0);

@@ -327,8 +327,10 @@ static void judge_group(const struct buf *group, const int *expected, unsigned n
 
 static void test_attack_10_groups(void **state)
 {
-	static const enum what group_words[] = { MAIL, MAIL, MAIL_UTF8, MAIL_TLS, MAIL_BAD, MAIL_BIG, RCPT, RCPT, RCPT_UTF8, RCPT_BAD, BDAT, BDAT_LAST, BDAT_LAST,
-		                                 BDAT_EMPTY, BDAT_BARE, BDAT_BARE_LAST, BDAT_BIG, RSET, RSET_BAD, NOOP, HELP, VRFY, EXPN, UNKNOWN, CONTROL };
+	static const enum what group_words[] = {
+		MAIL, MAIL, MAIL_UTF8, MAIL_TLS, MAIL_BAD, MAIL_BIG, RCPT, RCPT, RCPT_UTF8, RCPT_BAD, BDAT, BDAT_LAST, BDAT_LAST,
+		BDAT_EMPTY, BDAT_BARE, BDAT_BARE_LAST, BDAT_BIG, RSET, RSET_BAD, NOOP, HELP, VRFY, EXPN, UNKNOWN, CONTROL,
+	};
 	(void)state;
 	uint64_t chance = 10;
 	struct buf group;
