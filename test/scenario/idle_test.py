@@ -50,71 +50,89 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+class Memory:
+    """What the server holds more than when this was made, in all, beside what it may."""
+
+    def __init__(self, server):
+        self.server = server
+        self.spare_kb = FRONT_KB_SPARE * sum(name.startswith("front") for name in server.roles())
+        self.fronts_kb, self.others_kb = settled_kb(server)
+
+    def more(self):
+        fronts, others = memory_kb(self.server)
+        return fronts - self.fronts_kb, others - self.others_kb
+
+    def is_cheap(self):
+        fronts, others = self.more()
+        return fronts <= MEMORY_KB_MAX * CONNECTIONS + self.spare_kb and others <= OTHERS_KB_MAX
+
+    def told(self):
+        fronts, others = self.more()
+        return f"{fronts / CONNECTIONS:.1f} KB of the fronts each, {others} KB more of all other roles"
+
+    def check(self, when):
+        try:
+            wait_until(self.is_cheap, "memory")
+        except AssertionError as late:
+            raise AssertionError(f"{when}: {self.told()}, where {MEMORY_KB_MAX} and {OTHERS_KB_MAX} are the most") from late
+
+
+def connect(server, i):
+    return Raw(server.port_submissions, server.authority, "implicit", source=f"127.0.{i % 200}.1")
+
+
+def burst(numbered):
+    i, connection = numbered
+    connection.login(*JADA)
+    for octets, every in LETTERS:
+        if i % every == 0:
+            connection.mail("jada@example.test", "sam@elsewhere.test")
+            code, text = connection.data(letter().as_bytes() + (b"x" * 70 + b"\r\n") * (octets // 72))
+            assert code == 250, (code, text)
+
+
+def all_burst(connections):
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(pool.map(burst, enumerate(connections)))
+
+
+def percent_of_cpu(pid):
+    cpu, since = cpu_s(pid), time.monotonic()
+    time.sleep(WATCHED_S)  # what is measured is what happens when nothing does
+    return 100 * (cpu_s(pid) - cpu) / (time.monotonic() - since)
+
+
 class Idle(harness.Scenario):
-    def test_p9_idle_connections_are_cheap(self):
+    def serve(self):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.assertGreater(hard, CONNECTIONS + 1000, "ulimit -Hn allows too few descriptors for so many connections")
         program = os.environ["MEASURED"]
         self.assertTrue(os.access(program, os.X_OK), f"{program} is missing: `make test` and `make idle` build it")
-        server = self.start(Sealpost(self.folder, program=program, limits="\n".join(
+        return self.start(Sealpost(self.folder, program=program, limits="\n".join(
             f"{name} 1000000" for name in ("connections", "connections-per-client", "connections-per-network"))))
-        front = server.roles()["front"]
-        spare_kb = FRONT_KB_SPARE * sum(name.startswith("front") for name in server.roles())
 
-        def connect(i):
-            return Raw(server.port_submissions, server.authority, "implicit", source=f"127.0.{i % 200}.1")
-
-        def burst(numbered):
-            i, connection = numbered
-            connection.login(*JADA)
-            for octets, every in LETTERS:
-                if i % every == 0:
-                    connection.mail("jada@example.test", "sam@elsewhere.test")
-                    code, text = connection.data(letter().as_bytes() + (b"x" * 70 + b"\r\n") * (octets // 72))
-                    assert code == 250, (code, text)
-
-        def all_burst(connections):
-            with concurrent.futures.ThreadPoolExecutor(16) as pool:
-                list(pool.map(burst, enumerate(connections)))
-
-        warm = [connect(i) for i in range(100)]  # what the first ones make the processes load
+    def test_p9_idle_connections_are_cheap(self):
+        server = self.serve()
+        warm = [connect(server, i) for i in range(100)]  # what the first ones make the processes load
         all_burst(warm)
-        fronts_kb, others_kb = settled_kb(server)
+        memory = Memory(server)
         began = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            held = list(pool.map(connect, range(CONNECTIONS)))
+            held = list(pool.map(lambda i: connect(server, i), range(CONNECTIONS)))
         took = time.monotonic() - began
-
-        def is_cheap():
-            fronts, others = memory_kb(server)
-            return fronts - fronts_kb <= MEMORY_KB_MAX * CONNECTIONS + spare_kb and others - others_kb <= OTHERS_KB_MAX
-
-        def told():
-            fronts, others = memory_kb(server)
-            return f"{(fronts - fronts_kb) / CONNECTIONS:.1f} KB of the fronts each, {others - others_kb} KB more of all other roles"
-
-        def is_cheap_at_last(when):
-            try:
-                wait_until(is_cheap, "memory")
-            except AssertionError as late:
-                raise AssertionError(f"{when}: {told()}, where {MEMORY_KB_MAX} and {OTHERS_KB_MAX} are the most") from late
-
         with Honest(server) as honest:
-            cpu, since = cpu_s(front), time.monotonic()
+            since = time.monotonic()
             while time.monotonic() - since < WATCHED_S and not honest.failure:
                 honest.over.wait(0.1)
         honest.told(f"{CONNECTIONS} idle TLS connections")
-        cpu, since = cpu_s(front), time.monotonic()
-        honest.over.wait(WATCHED_S)
-        time.sleep(WATCHED_S)  # what is measured is what happens when nothing does
-        percent = 100 * (cpu_s(front) - cpu) / (time.monotonic() - since)
-        is_cheap_at_last("before they have sent anything")
-        print(f"# {CONNECTIONS} idle TLS connections, made in {took:.1f} s: {told()}, {percent:.1f} % of a processor for all", flush=True)
+        percent = percent_of_cpu(server.roles()["front"])
+        memory.check("before they have sent anything")
+        print(f"# {CONNECTIONS} idle TLS connections, made in {took:.1f} s: {memory.told()}, {percent:.1f} % of a processor for all", flush=True)
         all_burst(held)
-        print(f"# when each has sent a letter, at once: {told()}", flush=True)
-        is_cheap_at_last("after a burst")
-        print(f"# and then: {told()}", flush=True)
+        print(f"# when each has sent a letter, at once: {memory.told()}", flush=True)
+        memory.check("after a burst")
+        print(f"# and then: {memory.told()}", flush=True)
         for connection in held + warm:
             connection.close()
         self.assertLess(percent, CPU_PERCENT_MAX)

@@ -104,64 +104,48 @@ class Why(harness.Scenario):
         wait_for_event(server, second, "bounced")
         self.assertEqual(events(server, second), ["deferred", "bounced"])
 
-    def test_all_that_can_become_of_a_letter(self):
+    def six_letters(self):
+        """A server, and letters of which each has come to something else."""
         sink = self.start(Sink(lambda content: content))
-        closed = free_port()
         server = self.start(Sealpost(self.folder, queue="retry 1h", route=(
             "to sink.test relay sink\n    to closed.test relay closed\n    otherwise hold"), extra=(
                 f"relay sink {{\n    host 127.0.0.1:{sink.port}\n    tls none\n}}\n"
-                f"relay closed {{\n    host 127.0.0.1:{closed}\n    tls none\n}}")))
+                f"relay closed {{\n    host 127.0.0.1:{free_port()}\n    tls none\n}}")))
+        to = {"relayed": "yes@sink.test", "bounced": "no@sink.test", "deferred": "late@closed.test", "held": "kept@else.test",
+              "removed": "gone@else.test", "delivered": "sam+tag@example.test"}
+        letters = {what: post(server, whom) for what, whom in to.items()}
+        for what in ("relayed", "bounced", "deferred", "held", "delivered"):
+            wait_for_event(server, letters[what], what)
+        server.queue("remove", letters["removed"])
+        return server, letters
+
+    def check_six(self, server, letters):
+        self.assertEqual(events(server, letters["relayed"]), ["relayed"])
+        self.assertEqual(events(server, letters["bounced"]), ["bounced"])
+        self.assertEqual([r["row"] for r in rows(server, letters["deferred"])], ["event", "queue"])
+        self.assertEqual(events(server, letters["removed"]), ["held", "removed"])
+        self.assertEqual(events(server, "gone@else.test"), ["held", "removed"])
+        self.assertEqual(rows(server, letters["held"])[-1]["state"], "held")
+
+    def test_all_that_can_become_of_a_letter(self):
+        server, letters = self.six_letters()
         self.assertEqual(rows(server, "nosuchletter0000", status=1), [])
         self.assertEqual(rows(server, "nobody@example.net", status=1), [])
         server.command("why", status=2)
-
-        relayed, bounced, deferred = (post(server, to) for to in ("yes@sink.test", "no@sink.test", "late@closed.test"))
-        held, removed, local = (post(server, to) for to in ("kept@else.test", "gone@else.test", "sam+tag@example.test"))
-        wait_for_event(server, relayed, "relayed")
-        wait_for_event(server, bounced, "bounced")
-        wait_for_event(server, deferred, "deferred")
-        wait_for_event(server, held, "held")
-        wait_for_event(server, local, "delivered")
-        server.queue("remove", removed)
-
-        def check():
-            self.assertEqual(events(server, relayed), ["relayed"])
-            self.assertEqual(events(server, bounced), ["bounced"])
-            self.assertEqual([r["row"] for r in rows(server, deferred)], ["event", "queue"])
-            self.assertEqual(events(server, removed), ["held", "removed"])
-            self.assertEqual(events(server, "gone@else.test"), ["held", "removed"])
-            self.assertEqual(rows(server, held)[-1]["state"], "held")
-        check()
-        row = rows(server, bounced)[0]
+        self.check_six(server, letters)
+        row = rows(server, letters["bounced"])[0]
         self.assertIn("550 5.1.1 nobody of that name", row["reply"])
         self.assertTrue(any("RCPT TO:<no@sink.test>" in line for line in row["dialogue"]), row["dialogue"])
         self.assertIn("delivered", events(server, row["notice"]))
-        self.assertEqual(rows(server, local)[0]["original_recipient"], "sam+tag@example.test")
-        self.assertTrue(rows(server, local)[0]["file"])
-        self.assertRegex(rows(server, deferred)[0]["next_attempt"], r"^\d{4}-\d\d-\d\dT")
-        self.assertNotIn("without TLS", server.command("why", deferred))  # nobody was there to speak with
-        everything = server.command("why", "sam+tag@example.test") + server.command("why", bounced)
+        self.assertEqual(rows(server, letters["delivered"])[0]["original_recipient"], "sam+tag@example.test")
+        self.assertTrue(rows(server, letters["delivered"])[0]["file"])
+        self.assertRegex(rows(server, letters["deferred"])[0]["next_attempt"], r"^\d{4}-\d\d-\d\dT")
+        self.assertNotIn("without TLS", server.command("why", letters["deferred"]))  # nobody was there to speak with
+        everything = server.command("why", "sam+tag@example.test") + server.command("why", letters["bounced"])
         self.assertNotIn(SECRET, everything)
 
-        # It survives: a clean end, and one that is not; and what is torn or old is passed over.
-        server.stop()
-        old = server.spool / "history-20200101"
-        old.write_text("\nevent at=1 id=abc\n")
-        shutil.chown(old, server.spool.owner(), server.spool.group())
-        today = max(server.spool.glob("history-2*"), key=lambda path: path.name)
-        with open(today, "ab") as file:
-            file.write(b"\nevent at=1795219200 id=torn sen")
-        self.assertNotIn(SECRET.encode(), today.read_bytes())
-        self.assertEqual(today.stat().st_mode & 0o777, 0o600)
-        server.start()
-        check()
-        wait_until(lambda: not old.exists(), "the end of an old day")
-        another = post(server, "yes@sink.test")
-        wait_for_event(server, another, "relayed")
-        server.kill()
-        server.start()
-        check()
-        self.assertEqual(events(server, another), ["relayed"])
+    def goes_on(self, server, letters):
+        held, deferred = letters["held"], letters["deferred"]
         server.queue("release", held)
         self.assertIn("released", events(server, held))
         told = server.command("why", held)
@@ -172,6 +156,29 @@ class Why(harness.Scenario):
         told = server.command("why", deferred)
         self.assertEqual(re.findall(r"attempt (\d+)  deferred", told), ["1", "2"], told)
         self.assertIn("queued, 2 attempts", told)
+
+    def test_it_survives(self):
+        """A clean end, and one that is not; and what is torn or old is passed over."""
+        server, letters = self.six_letters()
+        server.stop()
+        old = server.spool / "history-20200101"
+        old.write_text("\nevent at=1 id=abc\n")
+        shutil.chown(old, server.spool.owner(), server.spool.group())
+        today = max(server.spool.glob("history-2*"), key=lambda path: path.name)
+        with open(today, "ab") as file:
+            file.write(b"\nevent at=1795219200 id=torn sen")
+        self.assertNotIn(SECRET.encode(), today.read_bytes())
+        self.assertEqual(today.stat().st_mode & 0o777, 0o600)
+        server.start()
+        self.check_six(server, letters)
+        wait_until(lambda: not old.exists(), "the end of an old day")
+        another = post(server, "yes@sink.test")
+        wait_for_event(server, another, "relayed")
+        server.kill()
+        server.start()
+        self.check_six(server, letters)
+        self.assertEqual(events(server, another), ["relayed"])
+        self.goes_on(server, letters)
 
     def test_no_credentials(self):
         authority = Authority(self.folder)

@@ -177,23 +177,17 @@ class Exim(Peer):
         for part in ("spool", "log", "mail"):
             self.own(self.folder / part, "nobody", 0o755)
         self.inbox = self.folder / "mail" / "inbox"
-        route = ""
-        if next_hop:
-            route = f"""
-out:
-  driver = manualroute
-  domains = ! {domain}
-  route_list = * 127.0.0.1
-  self = send
-  transport = out
-"""
         for file, entry in (("passwd", f"Debian-exim:x:{nobody.pw_uid}:{nobody.pw_gid}::/nonexistent:/bin/false\n"),
                             ("group", f"Debian-exim:x:{nobody.pw_gid}:\n")):
             (self.folder / file).write_text(entry + pathlib.Path("/etc", file).read_text())
         self.conf = self.folder / "exim.conf"
-        self.conf.write_text(f"""\
-primary_hostname = mail.{domain}
-domainlist local = {domain}
+        self.conf.write_text(self.main(cert, readable, settings) + self.ways(ca, next_hop, transport))
+        self.conf.chmod(0o644)
+
+    def main(self, cert, key, settings):
+        return f"""\
+primary_hostname = mail.{self.domain}
+domainlist local = {self.domain}
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = {self.port}
 spool_directory = {self.folder}/spool
@@ -202,7 +196,7 @@ pid_file_path =
 exim_path = {self.binary}
 tls_advertise_hosts = *
 tls_certificate = {cert}
-tls_privatekey = {readable}
+tls_privatekey = {key}
 acl_smtp_rcpt = check_rcpt
 never_users =
 deliver_drop_privilege = true
@@ -215,6 +209,20 @@ smtp_accept_queue_per_connection = 0
 log_selector = +tls_cipher +tls_certificate_verified +received_recipients
 {settings}
 
+"""
+
+    def ways(self, ca, next_hop, transport):
+        route = ""
+        if next_hop:
+            route = f"""
+out:
+  driver = manualroute
+  domains = ! {self.domain}
+  route_list = * 127.0.0.1
+  self = send
+  transport = out
+"""
+        return f"""
 begin acl
 check_rcpt:
   accept
@@ -248,8 +256,7 @@ out:
 
 begin retry
 * * F,1h,2s
-""")
-        self.conf.chmod(0o644)
+"""
 
     def start(self):
         script = ('mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/group" /etc/group && '

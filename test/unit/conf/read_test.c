@@ -93,36 +93,40 @@ static void defaults(void **state)
 	assert_null(c);
 }
 
-static void full(void **state)
+/* Every directive once, or more often where it may be. */
+static const char whole[] =
+	"hostname   mx1.example.org          # a comment\r\n"
+	"postmaster admin@example.org other@example.net\n"
+	"origin     example.org\n"
+	"run-as seal\nmail-user post\nlog json\ncontrol /tmp/c.sock\n"
+	"tls mx1.example.org b\xc3\xbc" "cher.example {\n cert /c1 /c2\n key /k1\n key /k2\n}\n"
+	"tls other.example {\n cert /c3\n key /k3\n}\n"
+	"users staff {\n source file /etc/users\n send-as jada sales@example.org *@news.example.org\n send-as bo x@example.org\n}\n"
+	"domain example.org example.net {\n users staff\n aliases /etc/aliases /etc/more\n catch-all lost@example.org\n"
+	" tag none\n deliver maildir /var/mail/{domain}/{local}\n retry 1m 2m\n give-up 30d\n}\n"
+	"domain lists.example.org {\n recipients any\n deliver lmtp unix:/run/lmtp.sock\n}\n"
+	"domain partner.example {\n recipients file /etc/partner\n deliver mx\n}\n"
+	"domain corp.example {\n recipients verify\n deliver relay corp\n}\n"
+	"listen mx {\n on 0.0.0.0:25 [::]:25\n tls required\n}\n"
+	"listen submissions {\n on 0.0.0.0:465\n auth staff\n}\n"
+	"listen submission {\n on 0.0.0.0:587\n auth staff\n trust 192.0.2.0/28 2001:db8::/32\n}\n"
+	"listen lmtp {\n on unix:/run/in.sock 127.0.0.1:24 [::1]:24\n}\n"
+	"relay corp {\n host smtp.corp.example:465 [2001:db8::1]:465\n tls implicit verify\n ca /ca.pem\n"
+	" login mx1 file:/secret\n retry 9s\n concurrency 4\n rate 30/1h\n}\n"
+	"relay near {\n host 127.0.0.1:25\n tls none\n}\n"
+	"route {\n to *.Corp.example relay corp\n client 192.0.2.0/28 hold\n sender <> user jada refuse \"No, thanks\"\n"
+	" to @b\xc3\xbc" "cher.example sender a@b.example direct\n otherwise direct\n}\n"
+	"shape *.Corp.example b\xc3\xbc" "cher.example {\n rate 100/1m\n}\nshape mx.corp.example {\n concurrency 7\n}\n"
+	"shape *.mx.corp.example {\n concurrency 1000\n rate 1000000/1d\n}\n"
+	"direct {\n tls verify\n port 2525\n bind 192.0.2.10 2001:db8::10\n ehlo out.example.org\n family ipv4\n}\n"
+	"queue {\n retry 1s\n give-up 2w\n delay-warning none\n return full\n directory /q\n concurrency 3\n}\n"
+	"resolver {\n server 127.0.0.1:5353 192.0.2.53 2001:db8::53\n trust-anchor /anchor\n ca /ca.pem\n}\n"
+	"limits {\n message-size 1M\n recipients 100\n connections 5\n connections-per-client 1\n}\n";
+
+static void whole_certificates_and_users(void **state)
 {
 	(void)state;
-	struct conf *c = good(
-		"hostname   mx1.example.org          # a comment\r\n"
-		"postmaster admin@example.org other@example.net\n"
-		"origin     example.org\n"
-		"run-as seal\nmail-user post\nlog json\ncontrol /tmp/c.sock\n"
-		"tls mx1.example.org b\xc3\xbc" "cher.example {\n cert /c1 /c2\n key /k1\n key /k2\n}\n"
-		"tls other.example {\n cert /c3\n key /k3\n}\n"
-		"users staff {\n source file /etc/users\n send-as jada sales@example.org *@news.example.org\n send-as bo x@example.org\n}\n"
-		"domain example.org example.net {\n users staff\n aliases /etc/aliases /etc/more\n catch-all lost@example.org\n"
-		" tag none\n deliver maildir /var/mail/{domain}/{local}\n retry 1m 2m\n give-up 30d\n}\n"
-		"domain lists.example.org {\n recipients any\n deliver lmtp unix:/run/lmtp.sock\n}\n"
-		"domain partner.example {\n recipients file /etc/partner\n deliver mx\n}\n"
-		"domain corp.example {\n recipients verify\n deliver relay corp\n}\n"
-		"listen mx {\n on 0.0.0.0:25 [::]:25\n tls required\n}\n"
-		"listen submissions {\n on 0.0.0.0:465\n auth staff\n}\n"
-		"listen submission {\n on 0.0.0.0:587\n auth staff\n trust 192.0.2.0/28 2001:db8::/32\n}\n"
-		"listen lmtp {\n on unix:/run/in.sock 127.0.0.1:24 [::1]:24\n}\n"
-		"relay corp {\n host smtp.corp.example:465 [2001:db8::1]:465\n tls implicit verify\n ca /ca.pem\n login mx1 file:/secret\n retry 9s\n concurrency 4\n rate 30/1h\n}\n"
-		"relay near {\n host 127.0.0.1:25\n tls none\n}\n"
-		"route {\n to *.Corp.example relay corp\n client 192.0.2.0/28 hold\n sender <> user jada refuse \"No, thanks\"\n"
-		" to @b\xc3\xbc" "cher.example sender a@b.example direct\n otherwise direct\n}\n"
-		"shape *.Corp.example b\xc3\xbc" "cher.example {\n rate 100/1m\n}\nshape mx.corp.example {\n concurrency 7\n}\n"
-		"shape *.mx.corp.example {\n concurrency 1000\n rate 1000000/1d\n}\n"
-		"direct {\n tls verify\n port 2525\n bind 192.0.2.10 2001:db8::10\n ehlo out.example.org\n family ipv4\n}\n"
-		"queue {\n retry 1s\n give-up 2w\n delay-warning none\n return full\n directory /q\n concurrency 3\n}\n"
-		"resolver {\n server 127.0.0.1:5353 192.0.2.53 2001:db8::53\n trust-anchor /anchor\n ca /ca.pem\n}\n"
-		"limits {\n message-size 1M\n recipients 100\n connections 5\n connections-per-client 1\n}\n");
+	struct conf *c = good(whole);
 	assert_list(&c->postmaster, "admin@example.org other@example.net");
 	assert_true(c->log_json);
 	assert_int_equal(c->n_tls, 2);
@@ -135,7 +139,13 @@ static void full(void **state)
 	assert_int_equal(staff->n_send_as, 2);
 	assert_str(staff->send_as[0].user, "jada");
 	assert_list(&staff->send_as[0].addresses, "sales@example.org *@news.example.org");
+	conf_free(&c);
+}
 
+static void whole_domains(void **state)
+{
+	(void)state;
+	struct conf *c = good(whole);
 	const struct conf_domain *d = conf_domain_find(c, STR("example.net"));
 	assert_ptr_equal(d, conf_domain_find(c, STR("example.org")));
 	assert_null(conf_domain_find(c, STR("example.com")));
@@ -155,7 +165,13 @@ static void full(void **state)
 	assert_int_equal(d->recipients, RECIPIENTS_FILE);
 	assert_str(d->recipients_file, "/etc/partner");
 	assert_int_equal(d->deliver, DELIVER_MX);
+	conf_free(&c);
+}
 
+static void whole_listeners_and_relays(void **state)
+{
+	(void)state;
+	struct conf *c = good(whole);
 	assert_int_equal(c->n_listeners, 4);
 	assert_true(c->listeners[0].tls_required);
 	assert_list(&c->listeners[0].on, "0.0.0.0:25 [::]:25");
@@ -172,7 +188,13 @@ static void full(void **state)
 	assert_str(corp->login_file, "/secret");
 	assert_int_equal(corp->retry.retry_s[0], 9);
 	assert_int_equal(conf_relay_find(c, STR("near"))->level, TLS_NONE);
+	conf_free(&c);
+}
 
+static void whole_routes(void **state)
+{
+	(void)state;
+	struct conf *c = good(whole);
 	assert_int_equal(c->n_routes, 5);
 	assert_str(c->routes[0].to, "*.corp.example");
 	assert_int_equal(c->routes[0].action, ROUTE_RELAY);
@@ -184,7 +206,14 @@ static void full(void **state)
 	assert_str(c->routes[2].argument, "No, thanks");
 	assert_str(c->routes[3].to, "@xn--bcher-kva.example");
 	assert_int_equal(c->routes[4].action, ROUTE_DIRECT);
+	conf_free(&c);
+}
 
+static void whole_shapes(void **state)
+{
+	(void)state;
+	struct conf *c = good(whole);
+	const struct conf_relay *corp = conf_relay_find(c, STR("corp"));
 	assert_int_equal(corp->pace.concurrency, 4);
 	assert_int_equal(corp->pace.rate, 30);
 	assert_int_equal(corp->pace.rate_s, 3600);
@@ -201,7 +230,13 @@ static void full(void **state)
 		assert_ptr_equal(conf_shape_find(c, shaped[i].domain), shaped[i].shape < 0 ? NULL : &c->shapes[shaped[i].shape]);
 	assert_int_equal(c->shapes[2].pace.rate, 1000000);
 	assert_int_equal(c->shapes[2].pace.rate_s, 86400);
+	conf_free(&c);
+}
 
+static void whole_queue_and_ways_out(void **state)
+{
+	(void)state;
+	struct conf *c = good(whole);
 	assert_int_equal(c->direct.port, 2525);
 	assert_int_equal(c->direct.family, FAMILY_IPV4);
 	assert_int_equal(c->queue.retry.n_retry, 1);
@@ -209,7 +244,13 @@ static void full(void **state)
 	assert_true(c->queue.return_full);
 	assert_int_equal(c->queue.destination_concurrency, 3);
 	assert_list(&c->resolver.servers, "127.0.0.1:5353 192.0.2.53:53 [2001:db8::53]:53");
+	conf_free(&c);
+}
 
+static void whole_files(void **state)
+{
+	(void)state;
+	struct conf *c = good(whole);
 	const struct conf_file *files;
 	size_t n = conf_files(c, &files);
 	assert_int_equal(n, 13);
@@ -281,8 +322,10 @@ static const struct { const char *text, *warning; } weak[] = {
 	{ "listen mx {\n on 127.0.0.1:25\n tls none\n}\n", "mail is taken in clear text here" },
 	{ "listen submission {\n on [::1]:587\n trust 10.0.0.0/16\n tls none\n}\n", "mail is taken in clear text here" },
 	{ "tls {\n cert /c\n key /k\n}\nlisten mx {\n on 0.0.0.0:465\n}\n", "port 465 is known for listen submissions: who connects there expects that" },
-	{ "tls {\n cert /c\n key /k\n}\nlisten submission {\n on 0.0.0.0:25\n trust 10.0.0.0/16\n}\n", "port 25 is known for listen mx: who connects there expects that" },
-	{ "tls {\n cert /c\n key /k\n}\nlisten submissions {\n on [::]:587\n trust 10.0.0.0/16\n}\n", "port 587 is known for listen submission: who connects there expects that" },
+	{ "tls {\n cert /c\n key /k\n}\nlisten submission {\n on 0.0.0.0:25\n trust 10.0.0.0/16\n}\n",
+	  "port 25 is known for listen mx: who connects there expects that" },
+	{ "tls {\n cert /c\n key /k\n}\nlisten submissions {\n on [::]:587\n trust 10.0.0.0/16\n}\n",
+	  "port 587 is known for listen submission: who connects there expects that" },
 	{ "direct {\n allow-loopback yes\n}\n", "a foreign MX record can lead mail to services of this machine" },
 	{ "direct {\n bind 192.0.2.1\n family ipv6\n}\n", "an address of the family that is switched off" },
 	{ "domain a.example {\n recipients any\n deliver mx\n}\n", "mail to nobody is accepted, and bounces to senders that are often forged" },
@@ -299,7 +342,8 @@ static const struct { const char *text, *warning; } weak[] = {
 	{ "queue {\n give-up 4h\n}\n", "letters go back before anybody is warned" },
 	{ "limits {\n recipients 99\n}\n", "a server should take 100 recipients (RFC 5321 4.5.3.1.8)" },
 	{ "limits {\n message-size 65535\n}\n", "a server should take 64K (RFC 5321 4.5.3.1.7)" },
-	{ "tls {\n cert /c\n key /k\n}\nlisten submission {\n on 0.0.0.0:587\n trust 10.0.0.0/15\n}\n", "\"10.0.0.0/15\" trusts very many hosts to send as anybody" },
+	{ "tls {\n cert /c\n key /k\n}\nlisten submission {\n on 0.0.0.0:587\n trust 10.0.0.0/15\n}\n",
+	  "\"10.0.0.0/15\" trusts very many hosts to send as anybody" },
 };
 
 static void warnings(void **state)
@@ -496,7 +540,10 @@ int main(void)
 		cmocka_unit_test(bare_names_stay_here),
 		cmocka_unit_test(next_hops_are_written_as_the_dns_has_them),
 		cmocka_unit_test(of_a_broken_file_the_rest_can_be_had),
-		cmocka_unit_test(defaults), cmocka_unit_test(full), cmocka_unit_test(included),
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(whole_certificates_and_users), cmocka_unit_test(whole_domains), cmocka_unit_test(whole_listeners_and_relays),
+		cmocka_unit_test(whole_routes), cmocka_unit_test(whole_shapes), cmocka_unit_test(whole_queue_and_ways_out), cmocka_unit_test(whole_files),
+		cmocka_unit_test(included),
 		cmocka_unit_test(include_errors), cmocka_unit_test(warnings), cmocka_unit_test(values_at_their_limits),
 		cmocka_unit_test(text_at_its_limits), cmocka_unit_test(words_and_braces), cmocka_unit_test(near_words),
 		cmocka_unit_test(networks),
