@@ -279,7 +279,8 @@ void spool_forget_jobs(struct spool *s);         /* the store is gone */
 /* The destination that this recipient is on its way to, which may be another than its row has it for; else `otherwise`. */
 struct str spool_key_in_hand(const struct spool *s, uint64_t rcpt, struct str otherwise);
 void spool_stop_unwanted_jobs(struct spool *s);  /* an operator took recipients away, or holds them */
-bool spool_is_on_the_way(const struct spool *s, uint64_t rcpt); /* all of its message has been handed to a worker: nobody can say how far it has come */
+/* All of its message has been handed to a worker: nobody can say how far it has come. */
+bool spool_is_on_the_way(const struct spool *s, uint64_t rcpt);
 void spool_watch_leases(struct spool *s);        /* now and then */
 /* Leased rows go back to their senders in this turn. */
 fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_t n, const struct smtp_reply *reply);

@@ -15,7 +15,7 @@
  *          TLS_REPORTS_KEEP_STEP are noted down at a time. TLS_REPORTS_LOOKS_MAX questions to the resolver for those who only want
  *          to see what would be sent.
  * Units    Days since 1970, UTC, by the wall clock.
- * Tests    test/unit/role/spool/tls_reports_test.c
+ * Tests    test/unit/role/spool/tls_reports_test.c, test/unit/role/spool/tls_show_test.c
  */
 #ifndef ROLE_SPOOL_TLS_REPORTS_H
 #define ROLE_SPOOL_TLS_REPORTS_H

@@ -162,7 +162,8 @@ static void a_long_action_can_be_stopped(void **state)
 	char said[120];
 	size_t left = rows(r, 1501);
 	assert_in_range(left, 900, 1300);
-	snprintf(said, sizeof said, "operator: row {\"action\":\"remove\",\"recipients\":%zu,\"complete\":false,\"on_the_way\":0,\"left\":0}\n", 1500 - left);
+	snprintf(said, sizeof said, "operator: row {\"action\":\"remove\",\"recipients\":%zu,\"complete\":false,\"on_the_way\":0,\"left\":0}\n",
+	         1500 - left);
 	assert_true(was_heard(said));
 	snprintf(said, sizeof said, "operator: end 130 stopped: %zu recipients removed, the rest was left as it is\n", 1500 - left);
 	assert_true(was_heard(said));
