@@ -12,14 +12,14 @@
 #include "sys/secret.h"
 #include "tls/provider.h"
 
-enum { TICKET_LIFE_S = 6 * 3600, KEPT_MAX = 16, KEPT_LISTENER_MAX = 16 };
+enum { TICKET_LIFE_S = 6 * 3600 };
 
 struct ticket_key { unsigned char name[16], cipher[32], mac[32]; };
 
 /* A key as it was derived, and what it was derived from. */
 struct kept_key {
 	unsigned seed;
-	char listener[KEPT_LISTENER_MAX];
+	char listener[TICKET_LISTENER_MAX];
 	unsigned char certificates[32];
 	struct ticket_key key;
 };
@@ -27,7 +27,7 @@ struct kept_key {
 struct tls_tickets {
 	unsigned n;
 	unsigned char seeds[2][TLS_TICKET_SEED_BYTES];   /* the present one first */
-	struct kept_key kept[KEPT_MAX];                  /* of these seeds */
+	struct kept_key kept[TICKET_KEYS_MAX];                  /* of these seeds */
 	unsigned n_kept, next;                           /* next: the one that goes for a new one */
 };
 
@@ -118,11 +118,11 @@ static bool key_of(const struct ticket_binding *b, unsigned seed, struct ticket_
 	size_t n = strlen(b->listener) + 1;
 	if (!derive(b, seed, out))
 		return false;
-	if (n > KEPT_LISTENER_MAX)
+	if (n > TICKET_LISTENER_MAX)
 		return true;
 	struct kept_key *k = &t->kept[t->next];
-	t->next = (t->next + 1) % KEPT_MAX;
-	if (t->n_kept < KEPT_MAX)
+	t->next = (t->next + 1) % TICKET_KEYS_MAX;
+	if (t->n_kept < TICKET_KEYS_MAX)
 		t->n_kept++;
 	k->seed = seed;
 	k->key = *out;

@@ -11,6 +11,8 @@
  * said. In TLS 1.2 the ticket holds all that the session's secrecy hangs on.
  *
  * Source   RFC 8446 4.6.1, 2.2 and 4.2.9; RFC 5077 4 (the ticket's form) and 5.5; RFC 5869 (HKDF).
+ * Limits   TICKET_KEYS_MAX keys are kept: for a further one the oldest goes, and is derived anew when it is needed. That of a listener
+ *          whose name takes more than TICKET_LISTENER_MAX bytes is derived each time.
  * Tests    test/unit/tls/tickets_test.c
  */
 #ifndef TLS_TICKETS_H
@@ -19,6 +21,8 @@
 #include <openssl/ssl.h>
 
 #include "tls/tls.h"
+
+enum { TICKET_KEYS_MAX = 16, TICKET_LISTENER_MAX = 16 }; /* a name with its NUL */
 
 /* What a session's tickets are bound to; without seeds there are none. */
 struct ticket_binding {

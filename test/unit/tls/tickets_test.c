@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "tls/home.h"
 #include "tls/session.h"
+#include "tls/tickets.h"
 
 #define SEED_A "seed A..........................."
 #define SEED_B "seed B..........................."
@@ -77,6 +78,18 @@ static int tear_down(void **state)
 	home_fini(&p->home);
 	free(p);
 	return 0;
+}
+
+/* ---- keys that are derived ---- */
+
+static unsigned derived;
+
+int __real_EVP_KDF_derive(EVP_KDF_CTX *ctx, unsigned char *key, size_t n, const OSSL_PARAM params[]);
+int __wrap_EVP_KDF_derive(EVP_KDF_CTX *ctx, unsigned char *key, size_t n, const OSSL_PARAM params[]);
+int __wrap_EVP_KDF_derive(EVP_KDF_CTX *ctx, unsigned char *key, size_t n, const OSSL_PARAM params[])
+{
+	derived++;
+	return __real_EVP_KDF_derive(ctx, key, n, params);
 }
 
 /* ---- one visit ---- */
@@ -245,6 +258,47 @@ static void many_listeners_have_a_key_each(void **state)
 	}
 	for (int i = 0; i < LISTENERS; i++)
 		SSL_SESSION_free(sessions[i]);
+}
+
+/* How many keys a visit derives. */
+static unsigned derived_for(struct place *p, const char *listener)
+{
+	unsigned before = derived;
+	SSL_SESSION_free(first_visit((struct visit){ .front = &p->one, .listener = listener }));
+	return derived - before;
+}
+
+/* TICKET_KEYS_MAX */
+static void so_many_keys_are_kept(void **state)
+{
+	struct place *p = *state;
+	char names[TICKET_KEYS_MAX + 1][2] = { "" }; /* a letter each */
+	for (int i = 0; i <= TICKET_KEYS_MAX; i++)
+		names[i][0] = (char)('a' + i);
+	for (int round = 0; round < 3; round++)
+		for (int i = 0; i < TICKET_KEYS_MAX; i++)
+			assert_int_equal(derived_for(p, names[i]), round == 0);
+	assert_int_equal(derived_for(p, names[TICKET_KEYS_MAX]), 1);
+	for (int i = 1; i <= TICKET_KEYS_MAX; i++)
+		assert_int_equal(derived_for(p, names[i]), 0);
+	assert_int_equal(derived_for(p, names[0]), 1); /* it had to go */
+	assert_int_equal(derived_for(p, names[0]), 0);
+	set_seeds(p, seed(SEED_B), STR_NONE);
+	assert_int_equal(derived_for(p, names[0]), 1); /* keys go with their seed */
+}
+
+/* TICKET_LISTENER_MAX */
+static void only_short_names_are_kept(void **state)
+{
+	struct place *p = *state;
+	char name[TICKET_LISTENER_MAX + 1];
+	memset(name, 'x', sizeof name);
+	for (size_t more = 0; more <= 1; more++) {
+		name[TICKET_LISTENER_MAX - 1 + more] = '\0';
+		assert_true(derived_for(p, name) > 0);
+		assert_int_equal(derived_for(p, name) > 0, more);
+		name[TICKET_LISTENER_MAX - 1] = 'x';
+	}
 }
 
 static void attack_42_a_ticket_is_nothing_to_another_listener_or_certificate(void **state)
@@ -416,6 +470,8 @@ int main(void)
 		TEST(a_ticket_is_good_at_any_front),
 		TEST(a_ticket_lasts_for_two_seeds),
 		TEST(many_listeners_have_a_key_each),
+		TEST(so_many_keys_are_kept),
+		TEST(only_short_names_are_kept),
 		TEST(a_new_keeper_forgets_the_old_ones),
 		TEST(attack_42_a_ticket_is_nothing_to_another_listener_or_certificate),
 		TEST(attack_42_no_seed_is_empty),
