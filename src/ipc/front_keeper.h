@@ -36,7 +36,9 @@ enum rcpt_verdict {
  * line. AUTH_DONE: user is the canonical name. AUTH_FAILED: delay_ms is to be waited before the reply; code 535,
  * 501, 454 ...
  * TICKET_SEEDS: unasked, when the link is new and whenever they change: for the session tickets that all fronts share
- * (tls/tls.h). past is empty, or the one before the present one, whose tickets are still good. */
+ * (tls/tls.h). past is empty, or the one before the present one, whose tickets are still good.
+ * RULES: unasked, when it has another configuration, be it an older one again because somebody has refused the newer: what it
+ * has allowed before is to be asked anew. */
 #define KEEPER_TO_FRONT(MSG, U, I, S)                                                     \
 	MSG(KEEPER_AUTH_MORE, keeper_auth_more, U(session) S(challenge))                  \
 	MSG(KEEPER_AUTH_DONE, keeper_auth_done, U(session) S(user))                       \
@@ -44,7 +46,8 @@ enum rcpt_verdict {
 	MSG(KEEPER_RCPT_TARGET, keeper_rcpt_target, U(request) S(address))                \
 	MSG(KEEPER_RCPT, keeper_rcpt, U(request) U(verdict) S(text))                      \
 	MSG(KEEPER_SENDER, keeper_sender, U(request) U(allowed))                          \
-	MSG(KEEPER_TICKET_SEEDS, keeper_ticket_seeds, S(present) S(past))
+	MSG(KEEPER_TICKET_SEEDS, keeper_ticket_seeds, S(present) S(past))                 \
+	MSG(KEEPER_RULES, keeper_rules, U(number))
 
 IPC_DECLARE(FRONT_TO_KEEPER, front_to_keeper)
 IPC_DECLARE(KEEPER_TO_FRONT, keeper_to_front)

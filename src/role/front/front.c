@@ -204,17 +204,25 @@ static void on_listener(void *role, size_t listener, size_t on, int fd)
 
 /* ---- neighbours ---- */
 
+static void all_ask_again(struct front *f)
+{
+	LIST_EACH(link, &f->sessions)
+		session_ask_again(LIST_MEMBER(link, struct session, in_front));
+}
+
 static void keeper_message(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct front *f = owner;
 	fd_close(&fd);
-	if (kind != KEEPER_TICKET_SEEDS) {
+	if (kind == KEEPER_TICKET_SEEDS) {
+		const struct keeper_ticket_seeds *m = msg;
+		if (tls_tickets_set(f->tickets, m->present, m->past) != OK)
+			log_event(LOG_TROUBLE, LOG_Z("problem", "the keeper's seeds for session tickets are no seeds: they are not used"));
+	} else if (kind == KEEPER_RULES) {
+		all_ask_again(f);
+	} else {
 		session_on_keeper(f, kind, msg);
-		return;
 	}
-	const struct keeper_ticket_seeds *m = msg;
-	if (tls_tickets_set(f->tickets, m->present, m->past) != OK)
-		log_event(LOG_TROUBLE, LOG_Z("problem", "the keeper's seeds for session tickets are no seeds: they are not used"));
 }
 
 static void spool_message(void *owner, unsigned kind, const void *msg, int fd)

@@ -277,7 +277,7 @@ struct session {
 	uint64_t ask_number;
 	int64_t ask_due_ms;
 	struct str own_sender;          /* kept: the last sender's address that the keeper allowed its user */
-	bool sender_asked_before;       /* before a reload, that is: the answer is of that time, too */
+	bool sender_asked_before;       /* before a reload, the keeper's or ours: the answer may be of that time, too */
 	bool auth_open;                 /* the keeper holds a login under ask_number */
 	bool late;                      /* a refused login is told later, so that guessing is slow */
 	int64_t late_until_ms;

@@ -196,6 +196,15 @@ static void tell_trouble(struct str text)
 		log_event(LOG_TROUBLE, LOG_S("text", line));
 }
 
+static void tell_of_new_rules(struct keeper *k)
+{
+	LIST_EACH(link, &k->links) {
+		struct keeper_link *l = LIST_MEMBER(link, struct keeper_link, in_keeper);
+		if (l->arrow == ARROW_FRONT_KEEPER)
+			channel_send(l->channel, KEEPER_RULES, &(struct keeper_rules){ .number = k->number });
+	}
+}
+
 static fault on_apply(void *role, const struct conf *conf, struct why *why)
 {
 	struct keeper *k = role;
@@ -213,6 +222,7 @@ static fault on_apply(void *role, const struct conf *conf, struct why *why)
 	vault_free(&k->now);
 	k->now = fresh;
 	k->number++;
+	tell_of_new_rules(k);
 	return OK;
 }
 

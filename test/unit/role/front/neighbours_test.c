@@ -178,6 +178,30 @@ static void the_keeper_is_not_asked_twice(void **state)
 	assert_int_equal(h.asked - before, 4);
 }
 
+/* A reload passes through the keeper first, and one that this front refuses leaves the keeper with the older rules again: what it
+ * has allowed in between does not count. */
+static void what_the_keeper_allows_ends_with_its_rules(void **state)
+{
+	(void)state;
+	log_in(LISTENER_SUBMISSIONS);
+	for (uint64_t number = 1; number <= 3; number++) {
+		size_t before = h.asked;
+		client_talk(&c, "MAIL FROM:<jada@example.org>", "250 2.");
+		client_talk(&c, "RSET", "250");
+		client_talk(&c, "MAIL FROM:<jada@example.org>", "250 2.");
+		client_talk(&c, "RSET", "250");
+		assert_int_equal(h.asked - before, 1);
+		if (number == 2) {
+			buf_clear(&h.chain);
+			assert_int_equal(buf_add(&h.chain, STR("no certificate")), OK);
+			house_configure(&h, "");
+			assert_string_not_equal(h.failed, "");
+		}
+		channel_send(h.keeper, KEEPER_RULES, &(struct keeper_rules){ .number = number });
+		house_turn(&h, 10);
+	}
+}
+
 /* The answer is of the time before the reload: good for what was asked, and for nothing that comes later. */
 static void an_answer_that_a_reload_overtakes_is_not_kept(void **state)
 {
@@ -258,6 +282,7 @@ int main(void)
 		TEST(a_client_that_leaves_leaves_nothing),
 		TEST(a_reload_drops_nobody),
 		TEST(the_keeper_is_not_asked_twice),
+		TEST(what_the_keeper_allows_ends_with_its_rules),
 		TEST(an_answer_that_a_reload_overtakes_is_not_kept),
 		TEST(drain_lets_a_letter_end),
 		TEST(a_name_counts_if_both_ways_agree),

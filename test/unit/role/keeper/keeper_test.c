@@ -144,6 +144,9 @@ static void signs_handshakes_of_the_front(void **state)
 static void a_wrong_generation_is_not_taken(void **state)
 {
 	(void)state;
+	channel_send(front, FRONT_ASK_RCPT, &(struct front_ask_rcpt){ .request = 1, .address = STR("nobody@example.org") });
+	expect(&front_ear, 1, "unknown;");
+	uint64_t rules = front_ear.rules;
 	make_pair("other.crt", "mx.key"); /* the key of another certificate */
 	expect_failure(NULL, "does not fit the certificate");
 	write_file("mx.key", STR("nothing"));
@@ -167,11 +170,13 @@ static void a_wrong_generation_is_not_taken(void **state)
 	expect(&front_ear, 1, "DONE 1 jada;");
 	channel_send(front, FRONT_ASK_RCPT, &(struct front_ask_rcpt){ .request = 1, .address = STR("sales@example.org") });
 	expect(&front_ear, 2, "jada@example.org local;");
+	assert_int_equal(front_ear.rules, rules);
 
 	write_file("aliases", STR("sales: jada\n"));
 	expect_ready();
 	channel_send(front, FRONT_ASK_RCPT, &(struct front_ask_rcpt){ .request = 1, .address = STR("info@example.org") });
 	expect(&front_ear, 1, "unknown;");
+	assert_true(front_ear.rules > rules); /* told before */
 	char path[128];
 	snprintf(path, sizeof(path), "%s/other.crt", folder);
 	(void)unlink(path);

@@ -84,6 +84,10 @@ static void on_front(void *owner, unsigned kind, const void *msg, int fd)
 		take_seeds(owner, msg);
 		return;
 	}
+	if (kind == KEEPER_RULES) {
+		((struct ear *)owner)->rules = ((const struct keeper_rules *)msg)->number;
+		return;
+	}
 	struct ear *e = ear_of(owner);
 	if (kind == KEEPER_AUTH_MORE) {
 		const struct keeper_auth_more *m = msg;

@@ -26,6 +26,7 @@ struct ear {
 	char seed[TLS_TICKET_SEED_BYTES];
 	size_t past_n;
 	unsigned seeds;
+	uint64_t rules;     /* the last ones that it was told of */
 	uint64_t delay_ms;  /* of the last refusal */
 };
 
