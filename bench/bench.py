@@ -34,6 +34,9 @@ ROWS = {
 }
 
 
+GATHER_S = 240                  # for all connections to stand: servers commonly wait for five minutes for a client that says nothing
+
+
 class Bench:
     def __init__(self, options, folder):
         self.o, self.folder = options, folder
@@ -130,9 +133,11 @@ class Bench:
         try:
             self.load(server, "--count", 200)
             before = self.settled_kb(server)
-            with self.holding(server, count):
+            with self.holding(server, count) as holder:
+                self.held(holder, count)
                 self.keep(kind.name, "idle.pss", (self.settled_kb(server) - before) / count)
-            with self.holding(server, count - 10, "--messages", 3):
+            with self.holding(server, count - 10, "--messages", 3) as holder:
+                self.held(holder, count - 10)
                 self.load(server, "--connections", 10, "--count", 40, "--size", 1000000)
                 self.keep(kind.name, "idle.burst", (self.settled_kb(server) - before) / count)
         finally:
@@ -140,14 +145,28 @@ class Bench:
 
     @contextlib.contextmanager
     def holding(self, server, count, *options):
-        words = self.load_words(server, "--hold", "--connections", count, *options)
+        """A client of so many connections, which all stand before any sends, and all stay."""
+        words = self.load_words(server, "--hold", "--gather", f"{GATHER_S}s", "--connections", count, *options)
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_us) as holder:
             try:
-                held = holder.stdout.readline()
-                assert '"held"' in held, held
-                yield
+                yield holder
             finally:
                 holder.terminate()
+
+    @staticmethod
+    def told(client, kind):
+        """What a client that is running tells next of this kind; {} if it ends before."""
+        for line in client.stdout:
+            told = json.loads(line)
+            if told["kind"] == kind:
+                return told
+        return {}
+
+    def held(self, holder, count):
+        held = self.told(holder, "held").get("connections", 0)
+        if held < count:
+            raise SystemExit(f"bench: only {held:,} of {count:,} connections stood after {GATHER_S} s and stayed: see the limits of the server "
+                             "and of this machine")
 
     def settled_kb(self, server, patience_s=20):
         """The least of some seconds: connections are idle once the server has noticed."""

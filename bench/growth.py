@@ -26,6 +26,7 @@ RECIPIENTS = (1, 10, 100, 1_000)
 CONNECTIONS = (10, 100, 1_000, 10_000)
 SMALL = 2_000                   # octets of a message where its size is not the question
 ROLES = ("front", "spool", "courier")
+LEAST_EACH = 4                  # messages on each connection, however many those are
 # A further unit that costs so much more than those before it is pointed at.
 GROWS = 1.5
 
@@ -62,6 +63,7 @@ class Cpu:
 class Growth(bench.Bench):
     def __init__(self, o, folder):
         super().__init__(o, folder)
+        self.short = {}                               # (axis, point) -> connections that stood, where those are fewer
         self.points = collections.defaultdict(list)   # (axis, point) -> [(messages/s, {role: CPU us a message})]
 
     def load_words(self, server, *options):
@@ -80,7 +82,10 @@ class Growth(bench.Bench):
             Sealpost.fronts = None
 
     def keep_point(self, axis, point, count, cpu, seconds):
-        self.points[axis, point].append((count / seconds, {name: used / count * 1e6 for name, used in cpu.items()}))
+        us = {name: used / count * 1e6 for name, used in cpu.items()}
+        self.points[axis, point].append((count / seconds, us))
+        self.say(f"{axis}, {point:,}: {count:,} messages, {count / seconds:,.0f} a second, {us['all']:,.0f} us of CPU each: "
+                 + ", ".join(f"{role} {us.get(role, 0):,.0f}" for role in ROLES))
 
     def counted(self, axis, point, count, *options, fronts=None):
         """So many messages, accepted and held."""
@@ -132,45 +137,42 @@ class Growth(bench.Bench):
         self.through("relay-recipients", n, count, *options)
 
     def axis_connections(self, n):
-        """All stand before anything is counted, and all send as long as it is: what handshakes cost is not in it."""
+        """All stand before any sends, and stay when they have sent: from the first MAIL to the last 250, no handshake and no QUIT is in it."""
+        each = max(LEAST_EACH, self.o.messages // n)
         with self.running() as server:
-            warm_up = 5 + n / self.o.handshakes  # a busy machine needs a while for the first of them, too
-            words = self.load_words(server, "--connections", n, "--messages", 10 ** 9, "--opening", 50, "--warm-up", f"{warm_up:.0f}s",
-                                    "--duration", f"{self.o.seconds + 1}s")
-            with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_us) as loading:
-                begin = time.monotonic()
-                wait_until(lambda: self.standing(server) >= n, f"{n} connections", patience_s=warm_up)
-                time.sleep(max(0, begin + round(warm_up) + 0.2 - time.monotonic()))  # what is measured is time, from here on
-                cpu, before = Cpu(server), self.taken(server)
-                time.sleep(self.o.seconds)
-                (used, seconds), after = cpu.since(), self.taken(server)
-                loading.wait()
-                told = json.loads(loading.stdout.read().splitlines()[-1])
-        assert not told["failed"], told
-        self.keep_point("connections", n, after - before, used, seconds)
+            self.load(server, "--count", self.o.messages // 10)
+            with self.holding(server, n, "--messages", each, "--opening", 50) as client:
+                stood = self.stood(client, "connections", n)
+                cpu = Cpu(server)
+                held = self.told(client, "held").get("connections", 0)
+                used, seconds = cpu.since()
+                client.terminate()
+                total = self.told(client, "total")
+        if held < stood or total["failed"]:
+            raise SystemExit(f"growth: {held:,} of {stood:,} connections have sent all: {total}")
+        self.keep_point("connections", n, total["accepted"], used, seconds)
 
     def axis_idle(self, n):
         with self.running() as server:
-            words = self.load_words(server, "--hold", "--connections", n)
-            with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_us) as holder:
-                assert '"held"' in holder.stdout.readline()
+            with self.holding(server, n, "--messages", 0, "--opening", 50) as holder:
+                stood = self.stood(holder, "idle", n)
+                self.held(holder, stood)
                 self.load(server, "--count", self.o.messages // 10)
                 cpu = Cpu(server)
                 told = self.load(server, "--count", self.o.messages)
                 used, _ = cpu.since()
-                holder.terminate()
         self.keep_point("idle", n, self.o.messages, used, told["seconds"])
 
-    @staticmethod
-    def standing(server):
-        """Connections, by the descriptors of the fronts."""
-        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid, name in roles(server).items() if name == "front")
-
-    @staticmethod
-    def taken(server):
-        """Messages that it says it has accepted."""
-        with open(server.out, "rb") as log:
-            return sum(b" accepted " in line for line in log)
+    def stood(self, client, axis, n):
+        """How many, once all do or it has taken too long."""
+        told = self.told(client, "gathered")
+        stood = told.get("stood", 0)
+        if stood == 0:
+            raise SystemExit(f"growth: none of {n:,} connections stood within {bench.GATHER_S} s: {told}")
+        if stood < n:
+            self.short[axis, n] = stood
+            self.say(f"{axis}, {n:,}: ONLY {stood:,} connections stood after {told['seconds']:.0f} s: {told['lost'] or 'too slow'}")
+        return stood
 
     def run_axes(self):
         for number in range(self.o.rounds):
@@ -214,6 +216,9 @@ class Growth(bench.Bench):
             for cells, mark in [(head, False), (["-" * w for w in widths], False), *rows]:
                 line = " | ".join(text.rjust(w) for text, w in zip(cells, widths))
                 print(f"| {line} |" + (f"  <- over {GROWS} times that above" if mark else ""))
+            for (of, point), stood in self.short.items():
+                if of == axis:
+                    print(f"Of {point:,} connections only {stood:,} stood.")
 
 
 def options_of(words):
@@ -225,13 +230,11 @@ def options_of(words):
     p.add_argument("--octets", default=1_000_000_000, type=int, help="of a point, at most, where messages are large")
     p.add_argument("--recipients", default=200_000, type=int, help="of a point, at most, where a message has many")
     p.add_argument("--most", default=10_000, type=int, help="connections, at most")
-    p.add_argument("--seconds", default=5, type=int, help="of measuring where all connections send")
-    p.add_argument("--handshakes", default=300, type=int, help="a second, that the machine can do at least")
     p.add_argument("--folder", default="/var/tmp", help="on the disk where queues are to lie")
     p.add_argument("--short", action="store_true", help="one round of little: for the shape, not to be quoted")
     o = p.parse_args(words)
     if o.short:
-        o.rounds, o.messages, o.octets, o.recipients, o.seconds = 1, 4_000, 200_000_000, 40_000, 2
+        o.rounds, o.messages, o.octets, o.recipients = 1, 4_000, 200_000_000, 40_000
     o.axes, o.program = o.axes.split(","), o.program.resolve()
     for axis in o.axes:
         if axis not in AXES:

@@ -12,8 +12,6 @@
 #include "base/check.h"
 #include "sys/clock.h"
 
-static void next_message(struct visit *v);
-
 static void put(struct visit *v, struct str line)
 {
 	fault f = buf_add(&v->out, line);
@@ -60,7 +58,10 @@ static void session_ready(struct visit *v)
 {
 	v->is_open = true;
 	load_is_open(v->slot);
-	next_message(v);
+	if (v->load->gathering)
+		v->phase = V_IDLE;
+	else
+		dialogue_next_message(v);
 }
 
 /* ---- logging in ---- */
@@ -195,7 +196,7 @@ static void issue(struct visit *v)
 	}
 }
 
-static void next_message(struct visit *v)
+void dialogue_next_message(struct visit *v)
 {
 	bool stays = v->plan->per_connection == 0 || v->done < v->plan->per_connection;
 	if (buf_view(&v->out).n > 0) { /* it answers what it has not been told: who would write all that it provokes? */
@@ -284,7 +285,7 @@ static void envelope_reply(struct visit *v, const struct smtp_reply *r)
 	if (step == 0 && !good) {
 		refused(v, r);
 		if (!v->pipelining) {
-			next_message(v);
+			dialogue_next_message(v);
 			return;
 		}
 	} else if (step > 0 && step <= v->plan->rcpts) {
@@ -312,7 +313,7 @@ static void final_reply(struct visit *v, const struct smtp_reply *r)
 	if (v->in_message)
 		load_accepted(v->load, clock_ticks_us() - v->dot_us, v->rcpts_taken, v->octets);
 	v->in_message = false;
-	next_message(v);
+	dialogue_next_message(v);
 }
 
 void dialogue_reply(struct visit *v, const struct smtp_reply *r)
@@ -353,7 +354,7 @@ void dialogue_reply(struct visit *v, const struct smtp_reply *r)
 		refused(v, r); /* before the dot */
 		load_visit_lose(v, LOSS_PROTOCOL);
 		break;
-	case V_RESET: next_message(v); break;
+	case V_RESET: dialogue_next_message(v); break;
 	case V_QUIT: load_visit_end(v); break;
 	case V_IDLE: load_visit_lose(v, LOSS_PROTOCOL); break;
 	case V_CONNECTING:

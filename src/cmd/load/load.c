@@ -65,6 +65,8 @@ static const char *take_amount(struct load_plan *p, int c)
 	case 'd':
 		return amount_time(optarg, TIME_MAX_MS, &p->duration_ms) && p->duration_ms > 0 ? NULL : "\"%s\" is not a time up to a day: 30s";
 	case 'w': return amount_time(optarg, TIME_MAX_MS, &p->warm_up_ms) ? NULL : "\"%s\" is not a time up to a day: 2s";
+	case 'g':
+		return amount_time(optarg, TIME_MAX_MS, &p->gather_ms) && p->gather_ms > 0 ? NULL : "\"%s\" is not a time up to a day: 2m";
 	case 'P':
 		return amount_time(optarg, TIME_MAX_MS, &p->patience_ms) && p->patience_ms > 0 ? NULL : "\"%s\" is not a time up to a day: 60s";
 	case 's': return amount_size(optarg, LOAD_SIZE_MAX, &p->size) ? NULL : "\"%s\" is not a size up to 1G: 10000, 64K, 10M";
@@ -140,6 +142,8 @@ static int judge(struct options *o)
 		return wrong("--count and --duration contradict each other%s", "");
 	if (p->processes > 1 && (p->hold || p->processes > p->connections || (p->count > 0 && p->processes > p->count)))
 		return wrong("--processes goes without --hold, and with as many connections and messages at least%s", "");
+	if (p->processes > 1 && p->gather_ms > 0)
+		return wrong("--gather is for one process: it goes without --processes%s", "");
 	if (p->hold && (p->count > 0 || p->warm_up_ms > 0))
 		return wrong("--hold counts by connection: it goes with --messages, not with --count or --warm-up%s", "");
 	if (p->user.n > 0 && (o->password_file != NULL) == (o->password_variable != NULL))
@@ -171,7 +175,7 @@ static int take_options(struct options *o, int argc, char **argv)
 		{ "pipelining", no_argument, NULL, 'p' },       { "lmtp", no_argument, NULL, 'l' },
 		{ "user", required_argument, NULL, 'u' },       { "password-file", required_argument, NULL, 'F' },
 		{ "password-variable", required_argument, NULL, 'E' }, { "mechanism", required_argument, NULL, 'M' },
-		{ "processes", required_argument, NULL, 'N' },
+		{ "processes", required_argument, NULL, 'N' },  { "gather", required_argument, NULL, 'g' },
 		{ "helo", required_argument, NULL, 'h' },       { "patience", required_argument, NULL, 'P' },
 		{ "hold", no_argument, NULL, 'H' },             { "json", no_argument, NULL, 'j' },
 		{ "quiet", no_argument, NULL, 'q' },            { "with-permission", no_argument, NULL, 'Y' },
@@ -302,6 +306,7 @@ const struct command command_load = {
 		"  --connections NUMBER   at once; default: 10\n"
 		"  --messages NUMBER      on each connection before a new one is made; default: no end. 1: a handshake for each\n"
 		"  --opening NUMBER       connect and shake hands with so many at once; default: 100\n"
+		"  --gather TIME          open all connections before any of them sends; which does not stand after so long stays out\n"
 		"  --count NUMBER         end after so many messages ...\n"
 		"  --duration TIME        ... or after so long: 30s, 5m; default: 10s\n"
 		"  --warm-up TIME         do not measure what comes first\n"
@@ -322,8 +327,8 @@ const struct command command_load = {
 		"  --with-permission      this may be another machine: who runs it has agreed\n"
 		"  --json                 the result as one line of JSON\n"
 		"  --quiet                no word on progress\n\n"
-		"Exit status: 0 all messages were accepted, 1 not all, 68 no such host, 78 options that cannot be used or no permission,\n"
-		"2 usage.\n",
+		"Exit status: 0 all messages were accepted (and with --gather all connections stood), 1 not all, 68 no such host,\n"
+		"78 options that cannot be used or no permission, 2 usage.\n",
 	.example =
 		"  sealpost load --to sam@example.org --connections 50 --messages 100 --duration 30s localhost:465\n",
 	.run = run,

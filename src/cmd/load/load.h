@@ -5,6 +5,7 @@
  *     load.c           options, and whether we may
  *     split.c          several processes: shares and sums
  *     run.c            who opens a connection when; warm-up, end, progress
+ *     gather.c         all connections first: nobody sends before
  *     visit.c          one connection: socket, TLS, buffers
  *     dialogue.c       what it says and what it makes of the answers
  *     message.c        addresses and content
@@ -54,6 +55,7 @@ struct load_plan {
 	uint64_t size;
 	uint64_t count;                      /* messages, without the warm-up; 0: as long as duration_ms */
 	int64_t duration_ms, warm_up_ms, patience_ms;
+	int64_t gather_ms;                   /* 0: who has a connection sends */
 };
 
 /* What ended a message other than a reply. */
@@ -67,6 +69,9 @@ struct load_tally {
 	uint64_t rcpts_refused[600];
 	uint64_t lost[LOSSES];
 	uint64_t opened, handshakes, resumed;
+	uint64_t gather_lost[LOSSES];        /* connections, before the first message */
+	unsigned stood;                      /* when it began */
+	int64_t gathered_us;                 /* how long that took */
 	struct histogram dot_us;             /* from the dot to the 250 */
 	char tls[120];                       /* as agreed on last */
 	char first_refusal[400];             /* the first reply that was none of the hoped-for */
@@ -86,11 +91,14 @@ struct load {
 	struct slot *slots;
 	struct list waiting;                 /* slots that want to open a connection */
 	unsigned opening, busy, held;
+	unsigned not_held;                   /* and will not be */
 	uint64_t begun, finished;            /* messages; begun is the number of the next one */
 	uint64_t warm_up_messages;           /* begun in the warm-up: they are not part of count */
-	bool warm, over;
+	bool gathering, warm, over, held_told;
+	unsigned standing;                   /* while it gathers */
 	int64_t started_us;
-	struct timer warm_up, end, tick;
+	struct timer warm_up, end, tick, gather_end;
+	struct later all_stand;
 	struct buf body;                     /* see message.c */
 	char date[64];                       /* its header line */
 	uint64_t told;                       /* of finished, by the last word on progress */
@@ -106,6 +114,7 @@ struct slot {
 	struct tls_ticket *ticket;
 	struct timer again;
 	bool is_open, is_held;
+	bool is_out;                         /* did not stand in time: see gather.c */
 };
 
 /* run.c */
@@ -120,10 +129,19 @@ void load_refused_rcpt(struct load *load, const struct smtp_reply *reply);
 void load_is_open(struct slot *slot);                   /* the connection stands, and the server has said what it offers */
 void load_is_held(struct slot *slot);                   /* it has sent what it should, and waits */
 void load_visit_over(struct slot *slot, bool failed);
+void load_begin(struct load *load);                     /* the warm-up, if there is one, else what is measured */
+void load_end(struct load *load);                       /* once what is under way is done */
+
+/* gather.c */
+void gather_begin(struct load *load);
+void gather_stands(struct load *load);                  /* one more */
+void gather_forget(struct load *load);
 
 /* visit.c */
 struct visit *load_visit_new(struct slot *slot);             /* load_visit_over follows, never at once */
 void load_visit_free(struct visit **v);
+bool load_visit_stands(const struct visit *v);            /* open, and without a message */
+void load_visit_begin(struct visit *v);                   /* the first message of one that stands */
 void load_visit_stop(struct visit *v);                    /* unless a message is under way */
 void load_visit_sweep(struct visit *v, int64_t now_ms);      /* has it waited too long? */
 
@@ -141,7 +159,8 @@ struct str message_body(const struct load *load, uint64_t octets, uint64_t from)
 MUST_USE fault load_run_split(struct load *load, struct load_plan *plan);
 
 /* report.c */
-void load_report_held(const struct load *load);         /* all connections that are to be held stand */
+void load_report_gathered(const struct load *load);     /* how many stand; from now on they send */
+void load_report_held(const struct load *load);         /* those stand that are to be held, and will */
 void load_report(const struct load *load);
 int load_status(const struct load *load);
 

@@ -46,6 +46,25 @@ static double ms_at(const struct load_tally *t, double percent)
 
 /* ---- text ---- */
 
+/* "BEFORE 3 x ..., 1 x ...". */
+static void put_losses(const uint64_t *lost, const char **before)
+{
+	for (size_t i = 0; i < LOSSES; i++)
+		if (lost[i] > 0) {
+			printf("%s%" PRIu64 " x %s", *before, lost[i], losses[i].words);
+			*before = ", ";
+		}
+}
+
+static void put_gathered(const struct load *load)
+{
+	const struct load_tally *t = &load->tally;
+	const char *before = " (";
+	printf("%u of %u connections stood after %.1f s", t->stood, load->plan->connections, (double)t->gathered_us / 1e6);
+	put_losses(t->gather_lost, &before);
+	printf("%s%s\n", before[0] == ',' ? ")" : "", t->stood < load->plan->connections ? "; the others stay out" : "");
+}
+
 static void put_failures(const struct load_tally *t)
 {
 	printf("not accepted");
@@ -55,11 +74,7 @@ static void put_failures(const struct load_tally *t)
 			printf("%s%" PRIu64 " x %zu", before, t->refused[i], i);
 			before = ", ";
 		}
-	for (size_t i = 0; i < LOSSES; i++)
-		if (t->lost[i] > 0) {
-			printf("%s%" PRIu64 " x %s", before, t->lost[i], losses[i].words);
-			before = ", ";
-		}
+	put_losses(t->lost, &before);
 	printf("\n");
 }
 
@@ -112,13 +127,28 @@ static json_t *by_code(const uint64_t *counts, size_t n)
 	return o;
 }
 
-static json_t *by_loss(const struct load_tally *t)
+static json_t *by_loss(const uint64_t *lost)
 {
 	json_t *o = json_object();
 	for (size_t i = 0; i < LOSSES; i++)
-		if (t->lost[i] > 0)
-			(void)json_object_set_new(o, losses[i].key, json_integer((json_int_t)t->lost[i]));
+		if (lost[i] > 0)
+			(void)json_object_set_new(o, losses[i].key, json_integer((json_int_t)lost[i]));
 	return o;
+}
+
+static void say_and_free(json_t *o)
+{
+	char *line = o != NULL ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+	say_json(str_of(line != NULL ? line : "{}"));
+	free(line);
+	json_decref(o);
+}
+
+static json_t *gathered(const struct load *load, const char *kind)
+{
+	const struct load_tally *t = &load->tally;
+	return json_pack("{s:s*, s:i, s:i, s:f, s:o}", "kind", kind, "stood", (int)t->stood, "of", (int)load->plan->connections, "seconds",
+	                 (double)t->gathered_us / 1e6, "lost", by_loss(t->gather_lost));
 }
 
 static void put_json(const struct load *load)
@@ -130,13 +160,12 @@ static void put_json(const struct load *load)
 		(json_int_t)t->rcpts, "octets", (json_int_t)t->octets, "seconds", seconds_of(t), "rate", rate_of(t), "dot_ms", "p50",
 		ms_at(t, 50), "p90", ms_at(t, 90), "p99", ms_at(t, 99), "max", ms_at(t, 100), "failed", (json_int_t)failures(t), "refused",
 		by_code(t->refused, COUNT(t->refused)), "recipients_refused", by_code(t->rcpts_refused, COUNT(t->rcpts_refused)), "lost",
-		by_loss(t), "first_refusal", t->first_refusal, "connections", (json_int_t)t->opened, "handshakes", (json_int_t)t->handshakes,
+		by_loss(t->lost), "first_refusal", t->first_refusal, "connections", (json_int_t)t->opened, "handshakes", (json_int_t)t->handshakes,
 		"resumed", (json_int_t)t->resumed, "tls", t->tls, "pipelining_missed", (int)t->pipelining_missed, "held", (int)load->held,
 		"cpu_seconds", (double)t->cpu_us / 1e6);
-	char *line = o != NULL ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-	say_json(str_of(line != NULL ? line : "{}"));
-	free(line);
-	json_decref(o);
+	if (load->plan->gather_ms > 0)
+		(void)json_object_set_new(o, "gathered", gathered(load, NULL));
+	say_and_free(o);
 }
 
 void load_report(const struct load *load)
@@ -147,16 +176,27 @@ void load_report(const struct load *load)
 		put_text(load);
 }
 
+void load_report_gathered(const struct load *load)
+{
+	if (load->plan->json)
+		say_and_free(gathered(load, "gathered"));
+	else
+		put_gathered(load);
+	(void)fflush(stdout);
+}
+
 void load_report_held(const struct load *load)
 {
 	if (load->plan->json)
 		printf("{\"kind\":\"held\",\"connections\":%u}\n", load->held);
 	else
-		printf("all %u connections stand\n", load->held);
+		printf("%u of %u connections are held\n", load->held, load->plan->connections);
 	(void)fflush(stdout);
 }
 
 int load_status(const struct load *load)
 {
-	return failures(&load->tally) > 0 || (load->tally.accepted_in_all == 0 && !load->plan->hold) ? 1 : 0;
+	const struct load_tally *t = &load->tally;
+	bool missed = load->plan->gather_ms > 0 && t->stood < load->plan->connections;
+	return missed || failures(t) > 0 || (t->accepted_in_all == 0 && !load->plan->hold) ? 1 : 0;
 }

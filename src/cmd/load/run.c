@@ -14,7 +14,8 @@
 enum {
 	TICK_MS = 500,
 	TELL_EVERY_US = 5 * 1000 * 1000,
-	AGAIN_MS = 100,              /* after a connection that failed */
+	AGAIN_MS = 100,              /* after a connection that failed ... */
+	GATHER_AGAIN_MS = 1000,      /* ... before the first message: there may be many of them */
 	LAST_WORDS_MS = 10 * 1000,   /* for messages under way at the end */
 };
 
@@ -88,8 +89,12 @@ void load_refused_rcpt(struct load *load, const struct smtp_reply *reply)
 void load_lost(struct load *load, enum load_loss how, const char *words)
 {
 	struct load_tally *t = &load->tally;
-	finished(load);
-	t->lost[how]++;
+	if (load->gathering) {
+		t->gather_lost[how]++;
+	} else {
+		finished(load);
+		t->lost[how]++;
+	}
 	if (t->first_refusal[0] == '\0')
 		(void)snprintf(t->first_refusal, sizeof t->first_refusal, "%s", words);
 }
@@ -136,15 +141,34 @@ void load_is_open(struct slot *slot)
 	struct load *load = slot->load;
 	load->opening--;
 	slot->is_open = true;
+	if (load->gathering)
+		gather_stands(load);
 	open_more(load);
+}
+
+/* Once nobody is awaited any more. */
+static void tell_held(struct load *load)
+{
+	unsigned all = load->plan->gather_ms > 0 ? load->tally.stood : load->plan->connections;
+	if (load->held_told || load->held + load->not_held < all)
+		return;
+	load->held_told = true;
+	load_report_held(load);
 }
 
 void load_is_held(struct slot *slot)
 {
 	struct load *load = slot->load;
 	slot->is_held = true;
-	if (++load->held == load->plan->connections)
-		load_report_held(load);
+	load->held++;
+	tell_held(load);
+}
+
+/* Of those that are to be held, who is thrown out. */
+static void stays_out(struct load *load)
+{
+	load->not_held++;
+	tell_held(load);
 }
 
 void load_visit_over(struct slot *slot, bool failed)
@@ -153,11 +177,17 @@ void load_visit_over(struct slot *slot, bool failed)
 	load->held -= slot->is_held;
 	if (!slot->is_open)
 		load->opening--;
+	else if (load->gathering)
+		load->standing--;
 	slot->is_open = slot->is_held = false;
 	load->busy--;
 	load_visit_free(&slot->visit);
-	if (load->plan->hold) /* who is thrown out stays out */
+	if (load->gathering)
+		timer_set(&slot->again, loop_now_ms(load->loop) + GATHER_AGAIN_MS);
+	else if (slot->is_out)
 		;
+	else if (load->plan->hold)
+		stays_out(load);
 	else if (failed)
 		timer_set(&slot->again, loop_now_ms(load->loop) + AGAIN_MS);
 	else
@@ -172,9 +202,8 @@ static void end_now(void *owner)
 	loop_stop(((struct load *)owner)->loop);
 }
 
-static void begin_end(void *owner)
+void load_end(struct load *load)
 {
-	struct load *load = owner;
 	if (load->over) { /* told twice to stop */
 		loop_stop(load->loop);
 		return;
@@ -190,6 +219,11 @@ static void begin_end(void *owner)
 	stop_if_done(load);
 }
 
+static void on_end(void *owner)
+{
+	load_end(owner);
+}
+
 static void begin_measure(void *owner)
 {
 	struct load *load = owner;
@@ -203,7 +237,21 @@ static void begin_measure(void *owner)
 static void on_signal(void *owner, enum signal_kind which)
 {
 	if (which == SIGNAL_STOP)
-		begin_end(owner);
+		load_end(owner);
+}
+
+void load_begin(struct load *load)
+{
+	load->warm = load->plan->warm_up_ms > 0;
+	if (load->warm)
+		timer_set(&load->warm_up, loop_now_ms(load->loop) + load->plan->warm_up_ms);
+	else
+		begin_measure(load);
+}
+
+static void tell_standing(const struct load *load, double seconds)
+{
+	(void)fprintf(stderr, "%.0f s: %u of %u connections stand\n", seconds, load->standing, load->plan->connections);
 }
 
 static void tell_progress(struct load *load)
@@ -212,9 +260,12 @@ static void tell_progress(struct load *load)
 	if (load->plan->quiet || now_us - load->told_us < TELL_EVERY_US)
 		return;
 	double seconds = (double)(now_us - load->told_us) / 1e6;
-	(void)fprintf(stderr, "%.0f s: %" PRIu64 " messages%s, now %.0f a second, %u connections%s\n",
-	              (double)(now_us - load->started_us) / 1e6, load->finished, load->warm ? " (warming up)" : "",
-	              (double)(load->finished - load->told) / seconds, load->busy - load->opening, load->over ? ", ending" : "");
+	if (load->gathering)
+		tell_standing(load, (double)(now_us - load->started_us) / 1e6);
+	else
+		(void)fprintf(stderr, "%.0f s: %" PRIu64 " messages%s, now %.0f a second, %u connections%s\n",
+		              (double)(now_us - load->started_us) / 1e6, load->finished, load->warm ? " (warming up)" : "",
+		              (double)(load->finished - load->told) / seconds, load->busy - load->opening, load->over ? ", ending" : "");
 	load->told = load->finished;
 	load->told_us = now_us;
 }
@@ -265,14 +316,13 @@ void load_run(struct load *load)
 	}
 	load->started_us = load->told_us = clock_ticks_us();
 	timer_init(&load->warm_up, load->loop, begin_measure, load);
-	timer_init(&load->end, load->loop, begin_end, load);
+	timer_init(&load->end, load->loop, on_end, load);
 	timer_init(&load->tick, load->loop, tick, load);
 	signals_watch(load->loop, on_signal, load);
-	load->warm = load->plan->warm_up_ms > 0;
-	if (load->warm)
-		timer_set(&load->warm_up, loop_now_ms(load->loop) + load->plan->warm_up_ms);
+	if (load->plan->gather_ms > 0)
+		gather_begin(load);
 	else
-		begin_measure(load);
+		load_begin(load);
 	timer_set(&load->tick, loop_now_ms(load->loop) + TICK_MS);
 	for (unsigned i = 0; i < n; i++)
 		want_to_open(&load->slots[i]);
@@ -282,6 +332,7 @@ void load_run(struct load *load)
 	timer_clear(&load->warm_up);
 	timer_clear(&load->end);
 	timer_clear(&load->tick);
+	gather_forget(load);
 	for (unsigned i = 0; i < n; i++) {
 		timer_clear(&load->slots[i].again);
 		load_visit_free(&load->slots[i].visit);

@@ -39,11 +39,11 @@ void load_visit_lose(struct visit *v, enum load_loss how)
 {
 	if (v->phase == V_OVER)
 		return;
-	if (!v->is_open && !v->plan->hold && load_wants_more(v->load)) {
+	if (!v->is_open && !v->plan->hold && !v->load->gathering && load_wants_more(v->load)) {
 		(void)load_begin_message(v->load); /* the one that it was opened for */
 		v->in_message = true;
 	}
-	if (v->in_message || v->plan->hold)
+	if (v->in_message || v->plan->hold || v->load->gathering)
 		load_lost(v->load, how, how == LOSS_TLS && v->tls != NULL ? tls_error(v->tls) : "");
 	v->in_message = false;
 	over(v, v->phase != V_QUIT);
@@ -277,6 +277,18 @@ void load_visit_stop(struct visit *v)
 {
 	if (!v->in_message)
 		over(v, false);
+}
+
+bool load_visit_stands(const struct visit *v)
+{
+	return v->phase == V_IDLE;
+}
+
+void load_visit_begin(struct visit *v)
+{
+	v->due_ms = loop_now_ms(v->load->loop) + v->plan->patience_ms;
+	dialogue_next_message(v);
+	turn(v);
 }
 
 void load_visit_sweep(struct visit *v, int64_t now_ms)

@@ -19,7 +19,7 @@ enum visit_phase {
 	V_CONNECTING, V_SHAKING,
 	V_GREETING, V_HELLO, V_STARTTLS, V_AUTH, /* a reply is awaited */
 	V_ENVELOPE, V_CONTENT, V_FINAL, V_RESET, V_QUIT,
-	V_IDLE,                                  /* held open */
+	V_IDLE,                                  /* held open, or gathered: see gather.c */
 	V_OVER,
 };
 
@@ -52,6 +52,7 @@ struct visit {
 };
 
 /* dialogue.c */
+void dialogue_next_message(struct visit *v);   /* or what else the connection is there for */
 void dialogue_reply(struct visit *v, const struct smtp_reply *reply);
 void dialogue_tls_started(struct visit *v);
 void dialogue_give_content(struct visit *v);  /* while there is room */
