@@ -263,4 +263,5 @@ void verdict_return(struct job *j, size_t index, const struct smtp_reply *reply)
 	struct verdict *v = verdict_new(j, index, SETTLE_DONE, LOG_BOUNCED);
 	keep_reply(v, reply);
 	make_failure(v);
+	v->counts = false; /* nobody was asked */
 }

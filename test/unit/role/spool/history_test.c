@@ -285,6 +285,24 @@ static void what_an_operator_does_is_history(void **state)
 	assert_untold("\"row\":\"queue\"");
 }
 
+/* Nobody was asked, so there was no attempt: neither here nor where a route refuses it. */
+static void what_is_returned_untried_is_no_attempt(void **state)
+{
+	static const char *const to[] = { "b@refused.example", "b@y.example" };
+	(void)state;
+	house_fill("m1", "a@x.example", to, 2, 0, 10, "x");
+	house_open("route {\n to refused.example refuse \"Not there\"\n otherwise hold\n}\n");
+	settle_down();
+	command(CONTROL_BOUNCE, (struct store_selector){ .to = STR("b@y.example") }, false);
+	settle_down();
+	for (size_t i = 0; i < COUNT(to); i++) {
+		why(NULL, to[i]);
+		assert_told("\"event\":\"bounced\"");
+		assert_told("\"notice\":\"");
+		assert_untold("\"attempt\":");
+	}
+}
+
 static void what_an_operator_asks_in_vain_is_none(void **state)
 {
 	(void)state;
@@ -447,6 +465,7 @@ int main(void)
 		PREPARED(what_waits_has_a_past_and_a_state),
 		PREPARED(a_bounce_names_its_notice),
 		PREPARED(what_an_operator_does_is_history),
+		PREPARED(what_is_returned_untried_is_no_attempt),
 		PREPARED(what_an_operator_asks_in_vain_is_none),
 		PREPARED(stories_that_are_none_are_not_kept),
 		PREPARED(nothing_is_known_of_what_never_was),
