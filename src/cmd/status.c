@@ -10,6 +10,7 @@
 
 #include "cmd/control_client.h"
 #include "cmd/options.h"
+#include "cmd/resting.h"
 #include "cmd/say.h"
 #include "mail/json.h"
 
@@ -96,15 +97,15 @@ static void show_queue(json_t *roles)
 {
 	size_t i;
 	json_t *role;
+	char resting[200];
 	json_array_foreach(roles, i, role) {
 		if (!str_eq(text_in_json(role, "role"), STR("spool")) || json_object_get(role, "queued") == NULL)
 			continue;
 		printf("queue: %lld message%s; recipients: %lld queued, %lld being tried, %lld held; %lld MB free\n",
 		       number_in_json(role, "messages"), number_in_json(role, "messages") == 1 ? "" : "s", number_in_json(role, "queued"),
 		       number_in_json(role, "leased"), number_in_json(role, "held"), number_in_json(role, "disk_free_bytes") >> 20);
-		if (number_in_json(role, "resting") > 0 && number_in_json(role, "queued") > 0)
-			printf("queue: %lld destination%s after failures: `sealpost queue list --by domain` says which, and why\n",
-			       number_in_json(role, "resting"), number_in_json(role, "resting") == 1 ? " rests" : "s rest");
+		if (resting_words(role, resting, sizeof resting))
+			printf("queue: %s\n", resting);
 		if (number_in_json(role, "damaged") > 0)
 			printf("queue: %lld recipient%s DAMAGED and set aside: `sealpost queue verify` tells more\n",
 			       number_in_json(role, "damaged"), number_in_json(role, "damaged") == 1 ? "" : "s");

@@ -22,7 +22,6 @@ static void forget(struct paces *p, struct destination *d)
 	map_remove(p->by_key, destination_key(d));
 	link_remove(&d->in_order);
 	p->n_idle--;
-	p->n_resting -= d->pace.state == PACE_RESTING;
 	pace_fini(&d->pace);
 	free(d->said);
 	free(d);
@@ -92,14 +91,24 @@ void paces_leave(struct paces *p, struct destination *d, enum pace_sign sign, in
 	check(d->jobs > 0);
 	p->in_hand[d->pace.state] -= d->host ? d->jobs : 0;
 	d->jobs--;
-	p->n_resting -= d->pace.state == PACE_RESTING;
 	pace_ended(&d->pace, sign, began_ms, now_ms, rest_ms_max, random);
 	p->in_hand[d->pace.state] += d->host ? d->jobs : 0;
-	p->n_resting += d->pace.state == PACE_RESTING;
 	d->used_ms = now_ms;
 	if (d->jobs == 0) {
 		list_add_last(&p->idle, &d->in_order);
 		p->n_idle++;
 		forget_old(p, now_ms);
 	}
+}
+
+size_t paces_resting(const struct paces *p, int64_t now_ms)
+{
+	size_t cursor = 0, n = 0;
+	struct str key;
+	void *found;
+	while (map_each(p->by_key, &cursor, &key, &found)) {
+		const struct pace *pace = &((const struct destination *)found)->pace;
+		n += pace->state == PACE_RESTING && pace->not_before_ms > now_ms;
+	}
+	return n;
 }

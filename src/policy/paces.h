@@ -42,7 +42,6 @@ struct paces {
 	struct list idle;                /* the longest first */
 	size_t n_idle;
 	unsigned in_hand[PACE_STATES];   /* jobs at hosts, by the state of their destinations */
-	size_t n_resting;                /* destinations in that state */
 };
 
 void paces_init(struct paces *p, uint64_t seed);
@@ -53,6 +52,7 @@ struct destination *paces_enter(struct paces *p, struct str key, const struct pa
 /* One less, and what it has shown; see pace_ended(). */
 void paces_leave(struct paces *p, struct destination *d, enum pace_sign sign, int64_t began_ms, int64_t now_ms, int64_t rest_ms_max,
                  uint64_t random);
+size_t paces_resting(const struct paces *p, int64_t now_ms); /* whose rest is not over yet; looks at all of them */
 struct str destination_key(const struct destination *d);
 
 #endif

@@ -77,7 +77,8 @@ class Shaping(harness.Scenario):
         table = server.queue("list", "--by", "domain")
         self.assertRegex(table, r"\n    by relay busy: ")
         self.assertRegex(table, r"(?m)^busy\.test .* \d now, 1 allowed, 20 at most$")
-        self.assertRegex(server.command("status"), r"\nqueue: 1 destination rests after failures: `sealpost queue list --by domain`")
+        until(lambda: "\nqueue: 1 destination rests after failures, then gets one letter to try: `sealpost queue list --by domain`"
+              in server.command("status"), "the status to tell of a rest")
 
     def slowed_and_back(self, says, by_itself):
         busy = self.start(Busy(says))

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "cmd/resting.h"
 #include "mail/json.h"
 #include "tls/tls.h"
 
@@ -140,7 +141,8 @@ void judge_waiting(struct findings *f, const json_t *queue, int64_t delay_warnin
 
 static void judge_queue(struct findings *f, const json_t *spool, int64_t delay_warning_s)
 {
-	long long off_s = number_in_json(spool, "clock_off_s"), resting = number_in_json(spool, "resting");
+	long long off_s = number_in_json(spool, "clock_off_s");
+	char resting[200];
 	if (!json_is_true(json_object_get(spool, "open"))) {
 		findings_add(f, FINDING_BROKEN, "queue", STR_NONE, "the queue's storage has failed, mail is refused: the log says why");
 		return;
@@ -148,10 +150,8 @@ static void judge_queue(struct findings *f, const json_t *spool, int64_t delay_w
 	judge_room(f, number_in_json(spool, "disk_free_bytes"), number_in_json(spool, "names_free"), number_in_json(spool, "reserve_bytes"),
 	           number_in_json(spool, "reserve_names"));
 	judge_waiting(f, spool, delay_warning_s);
-	if (resting > 0 && number_in_json(spool, "queued") > 0)
-		findings_add(f, FINDING_ADVICE, "resting", STR_NONE, "%lld destination%s after failures, and get%s one letter at a time to try: "
-		             "`sealpost queue list --by domain` says which, and why", resting, resting == 1 ? " rests" : "s rest",
-		             resting == 1 ? "s" : "");
+	if (resting_words(spool, resting, sizeof resting))
+		findings_add(f, FINDING_ADVICE, "resting", STR_NONE, "%s", resting);
 	if (off_s > CLOCK_OFF_S || off_s < -CLOCK_OFF_S)
 		findings_add(f, FINDING_WEAK, "clock", STR_NONE, "the clock has jumped %s by %s while the server ran; the times of the queue follow "
 		             "it slowly: is it right now?", off_s > 0 ? "ahead" : "back", doctor_span(off_s > 0 ? off_s : -off_s).text);

@@ -151,7 +151,7 @@ static void status(void *role, struct buf *json_out)
 	                   s->is_short ? "true" : "false",
 	                   s->short_of_bytes ? "room" : s->short_of_names ? "inodes" : "", (unsigned long long)s->n_jobs,
 	                   SPOOL_RESERVE_BYTES, SPOOL_RESERVE_NAMES, waits && arrived_s < now_s ? (long long)(now_s - arrived_s) : 0LL,
-	                   (long long)(clock_wall_s() - now_s), (unsigned long long)s->paces.n_resting);
+	                   (long long)(clock_wall_s() - now_s), (unsigned long long)paces_resting(&s->paces, loop_now_ms(s->loop)));
 	check(f == OK);
 }
 

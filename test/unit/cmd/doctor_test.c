@@ -100,8 +100,8 @@ static void each_trouble_of_a_server_is_told_once(void **state)
 		{ "spool", "{'damaged':1}", FINDING_BROKEN, "damaged", "1 recipient is set aside" },
 		{ "spool", "{'held':3}", FINDING_ADVICE, "held", "3 recipients are held" },
 		{ "spool", "{'oldest_s':14401}", FINDING_ADVICE, "waiting", "waiting for 4 hours" },
-		{ "spool", "{'resting':1,'queued':2}", FINDING_ADVICE, "resting", "1 destination rests after failures, and gets one" },
-		{ "spool", "{'resting':3,'queued':2}", FINDING_ADVICE, "resting", "queue list --by domain" },
+		{ "spool", "{'resting':1,'queued':2}", FINDING_ADVICE, "resting", "1 destination rests after failures, then gets one letter to try" },
+		{ "spool", "{'resting':3,'queued':2}", FINDING_ADVICE, "resting", "3 destinations rest after failures, then get one letter to try: `sealpost queue list --by domain`" },
 		{ "spool", "{'clock_off_s':301}", FINDING_WEAK, "clock", "ahead by 5 minutes" },
 		{ "spool", "{'clock_off_s':-86400}", FINDING_WEAK, "clock", "back by 1 day " },
 	};
@@ -112,6 +112,7 @@ static void each_trouble_of_a_server_is_told_once(void **state)
 	static const struct { const char *role, *change; } none[] = {
 		{ "spool", "{'names_free':-1}" }, { "spool", "{'disk_free_bytes':335544320}" }, { "spool", "{'names_free':2000}" },
 		{ "spool", "{'oldest_s':14400}" }, { "spool", "{'clock_off_s':-300}" }, { "resolver", "{'dnssec':'testing'}" },
+		{ "spool", "{'resting':1,'queued':0}" }, { "spool", "{'resting':0,'queued':2}" },
 		{ "keeper", "{'instance':1,'confinement':{'seccomp':false,'less':''}}" },
 	};
 	for (size_t i = 0; i < COUNT(none); i++) {

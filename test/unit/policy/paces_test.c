@@ -45,6 +45,25 @@ static void what_is_in_hand_is_counted_by_state(void **state)
 	paces_fini(&p);
 }
 
+static void who_rests_is_counted_until_the_rest_is_over(void **state)
+{
+	(void)state;
+	struct paces p;
+	char text[32];
+	paces_init(&p, 1);
+	visit(&p, 1, PACE_TROUBLE, 0); /* the first attempt fails: it rests */
+	visit(&p, 2, PACE_TROUBLE, PACE_REST_MS);
+	visit(&p, 3, PACE_GOOD, 0);
+	int64_t first_over_ms = paces_find(&p, key(text, 1))->pace.not_before_ms, second_over_ms = paces_find(&p, key(text, 2))->pace.not_before_ms;
+	assert_true(first_over_ms < second_over_ms);
+	assert_int_equal(paces_resting(&p, first_over_ms - 1), 2);
+	assert_int_equal(paces_resting(&p, first_over_ms), 1);
+	assert_int_equal(paces_resting(&p, second_over_ms - 1), 1);
+	assert_int_equal(paces_resting(&p, second_over_ms), 0);
+	assert_int_equal(paces_find(&p, key(text, 1))->pace.state, PACE_RESTING); /* one letter tries, alone */
+	paces_fini(&p);
+}
+
 static void so_many_are_remembered_and_no_more(void **state)
 {
 	(void)state;
@@ -124,6 +143,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_in_hand_is_counted_by_state),
+		cmocka_unit_test(who_rests_is_counted_until_the_rest_is_over),
 		cmocka_unit_test(so_many_are_remembered_and_no_more),
 		cmocka_unit_test(what_is_long_idle_is_forgotten),
 		cmocka_unit_test(what_counts_a_rate_is_kept_until_that_is_free),
