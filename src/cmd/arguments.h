@@ -23,6 +23,8 @@ int arguments_take(const struct command *c, int argc, char **argv, const char *l
  * is another word, -1 if the value is missing: wrong says so. A word that begins with "--", or with any "-" where no value of this
  * option may, is an option of its own, and not this one's value. */
 int arguments_value(int argc, char **argv, int at, const char *name, bool may_dash, const char **value_out, struct why *wrong);
+/* That for "-c FILE", which is given once: -1 also where it was given before, and *given says so. */
+int arguments_conf(int argc, char **argv, int at, const char **path_out, bool *given, struct why *wrong);
 bool argument_is_option(const char *word, bool may_dash); /* may_dash: a value may begin with one "-" */
 void argument_missing(struct why *wrong, const char *name, const char *next); /* next: the word that is no value; NULL: there is none */
 /* fmt has one %s, or none. The usage follows; 2. */

@@ -37,3 +37,18 @@ int arguments_value(int argc, char **argv, int at, const char *name, bool may_da
 	*value_out = next;
 	return 2;
 }
+
+int arguments_conf(int argc, char **argv, int at, const char **path_out, bool *given, struct why *wrong)
+{
+	const char *path;
+	int n = arguments_value(argc, argv, at, "-c", false, &path, wrong);
+	if (n > 0 && *given) {
+		(void)why_say(wrong, F_SYNTAX, "-c is given twice: %.100s would not count. One configuration, please", *path_out);
+		return -1;
+	}
+	if (n > 0) {
+		*path_out = path;
+		*given = true;
+	}
+	return n;
+}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* cmd/check.c -- `sealpost check`: is this configuration, with all its files, fit to run? */
 #include <stdio.h>
-#include <string.h>
 
+#include "cmd/arguments.h"
 #include "cmd/check_files.h"
 #include "cmd/command.h"
 #include "cmd/control_client.h"
@@ -82,15 +82,19 @@ void check_report(const char *path, struct conf_report *report)
 static int run(int argc, char **argv)
 {
 	const char *path = DEFAULT_CONF_PATH;
-	if (argc == 3 && strcmp(argv[1], "-c") == 0)
-		path = argv[2];
-	else if (argc == 2 && argv[1][0] != '-')
-		path = argv[1];
-	else if (argc != 1)
-		return command_usage(&command_check, "expected -c FILE or nothing");
+	struct why why = { "" };
+	bool given = false;
+	for (int i = 1; i < argc;) {
+		int n = arguments_conf(argc, argv, i, &path, &given, &why);
+		if (n == 0)
+			(void)why_say(&why, F_SYNTAX, argv[i][0] == '-' ? "\"%.100s\" has no place here: expected -c FILE or nothing"
+			                                               : "\"%.100s\" has no place here; is it the configuration? That is named with -c FILE", argv[i]);
+		if (n <= 0)
+			return command_usage(&command_check, why.text);
+		i += n;
+	}
 
 	struct conf_texts *texts;
-	struct why why = { "" };
 	if (conf_load(path, &texts, &why) != OK) {
 		say(stderr, "%s", why.text);
 		return 1;

@@ -196,7 +196,7 @@ int common_option(int argc, char **argv, int at, struct common_options *out)
 		out->json = 1;
 		return 1;
 	}
-	return arguments_value(argc, argv, at, "-c", false, &out->conf_path, &out->wrong);
+	return arguments_conf(argc, argv, at, &out->conf_path, &out->conf_given, &out->wrong);
 }
 
 const char *common_wrong(struct common_options *o, const char *word, const char *expected)

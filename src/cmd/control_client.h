@@ -36,8 +36,9 @@ int control_converse(int fd, const struct control_request *request, const struct
 void print_safely(struct str text);
 void print_padded(struct str text, int width); /* the same, in a column of so many characters */
 
-/* Options that these commands share: returns how many words were taken, 0 if it is none, -1 if its value is missing; wrong says so. */
-struct common_options { const char *conf_path; int json; struct why wrong; };
+/* Options that these commands share: returns how many words were taken, 0 if it is none, -1 if its value is missing, or it was given before;
+ * wrong says so. */
+struct common_options { const char *conf_path; int json; bool conf_given; struct why wrong; };
 int common_option(int argc, char **argv, int at, struct common_options *out);
 /* What common_option has found wrong, or that this word has no place here: what is expected instead, in a whole sentence. */
 const char *common_wrong(struct common_options *o, const char *word, const char *expected);

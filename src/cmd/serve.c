@@ -3,8 +3,8 @@
 #include "cmd/command.h"
 
 #include <stdio.h>
-#include <string.h>
 
+#include "cmd/arguments.h"
 #include "cmd/check_files.h"
 #include "cmd/options.h"
 #include "cmd/say.h"
@@ -73,14 +73,17 @@ static int run(int argc, char **argv)
 {
 	const char *conf_path = DEFAULT_CONF_PATH;
 	uint64_t fronts = 0;
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
-			conf_path = argv[++i];
-		else if (strcmp(argv[i], "--fronts") == 0 && i + 1 < argc && str_u64(str_of(argv[i + 1]), &fronts) &&
-		         fronts >= 1 && fronts <= 64)
-			i++;
-		else
-			return command_usage(&command_serve, "expected -c FILE, or --fronts with a number from 1 to 64");
+	struct why why = { "" };
+	bool given = false;
+	for (int i = 1; i < argc;) {
+		const char *number;
+		int n = arguments_conf(argc, argv, i, &conf_path, &given, &why);
+		if (n == 0 && (n = arguments_value(argc, argv, i, "--fronts", false, &number, &why)) > 0 &&
+		    (!str_u64(str_of(number), &fronts) || fronts < 1 || fronts > 64))
+			n = 0;
+		if (n <= 0)
+			return command_usage(&command_serve, n < 0 ? why.text : "expected -c FILE, or --fronts with a number from 1 to 64");
+		i += n;
 	}
 	return serve(conf_path, (unsigned)fronts);
 }

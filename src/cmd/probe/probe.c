@@ -61,7 +61,11 @@ static int take_option(void *owner, int letter)
 	struct options *o = owner;
 	switch (letter) {
 	case 'j': o->json = true; break;
-	case 'c': o->conf = optarg; break;
+	case 'c':
+		if (o->conf != NULL)
+			return wrong("-c is given twice: %s would not count. One configuration, please", o->conf);
+		o->conf = optarg;
+		break;
 	case 'r': o->server = str_of(optarg); break;
 	case 't': o->anchor = optarg; break;
 	case 'a': o->ca = optarg; break;

@@ -10,6 +10,7 @@
 #include "cmd/command.h"
 #include "conf/trouble.h"
 #include "conf/value.h"
+#include "mail/address.h"
 
 static const struct { const char *name; enum control_verb verb; bool needs_which; } verbs[] = {
 	{ "list", CONTROL_LIST, false },     { "show", CONTROL_SHOW, true },      { "retry", CONTROL_RETRY, false },
@@ -39,6 +40,16 @@ static fault no(struct words *w, const char *fmt, const char *what)
 
 /* ---- selectors ---- */
 
+/* As it stands behind the "@" of a recipient. */
+static bool may_be_domain(struct str text)
+{
+	struct arena *a = arena_new(64 << 10);
+	struct str ascii;
+	bool is_one = text.n == 0 || text.p[0] == '[' || domain_to_ascii(text, a, &ascii) == OK;
+	arena_free(&a);
+	return is_one;
+}
+
 /* It is no domain; was one meant? */
 static fault judge_domain(struct words *w, const char *domain)
 {
@@ -46,7 +57,9 @@ static fault judge_domain(struct words *w, const char *domain)
 		return no(w, "a domain has no \"@\": did you mean --domain %.200s?", domain + 1);
 	if (strchr(domain, '*') != NULL)
 		return no(w, "\"%.200s\": patterns are not known here, --domain is one domain; `sealpost queue list --by domain` shows them all", domain);
-	return strchr(domain, '@') != NULL ? no(w, "\"%.200s\" is no domain: for an address there are --to and --from", domain) : OK;
+	if (strchr(domain, '@') != NULL)
+		return no(w, "\"%.200s\" is no domain: for an address there are --to and --from", domain);
+	return may_be_domain(str_of(domain)) ? OK : no(w, "\"%.200s\" is no domain, and no mail can be for it", domain);
 }
 
 static fault judge_recipient(struct words *w, const char *address)

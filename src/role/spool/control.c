@@ -177,9 +177,17 @@ static fault send_rows(struct control_session *c, struct arena *a, const struct 
 
 void control_nothing_matched(struct control_session *c)
 {
-	bool whole = c->which.id.n == 0 && c->which.to.n == 0 && c->which.from.n == 0 && c->which.user.n == 0 &&
-	             c->which.domain.n == 0 && c->which.arrived_before_s == 0;
-	control_say_end(c, 1, whole ? "the queue is empty" : "nothing in the queue matches");
+	bool others = c->which.to.n > 0 || c->which.from.n > 0 || c->which.user.n > 0 || c->which.domain.n > 0 || c->which.arrived_before_s != 0;
+	struct str id = c->which.id;
+	char said[200];
+	if (id.n == 0 || others)
+		snprintf(said, sizeof said, "%s", others ? "nothing in the queue matches" : "the queue is empty");
+	else if (spool_is_id(id))
+		snprintf(said, sizeof said, "%.*s is not in the queue: `sealpost why %.*s` tells what became of it", STR_ARG(id), STR_ARG(id));
+	else
+		snprintf(said, sizeof said, "\"%.*s\" is no ID: those have 15 letters and digits, as `sealpost queue list` and every 250 reply show them",
+		         STR_ARG(str_sub(id, 0, 60)));
+	control_say_end(c, 1, said);
 }
 
 static void list_over(struct control_session *c)

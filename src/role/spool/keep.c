@@ -3,6 +3,7 @@
 #include "role/spool/tls_reports.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "sys/clock.h"
@@ -81,15 +82,25 @@ static fault go_along_with_the_clock(struct spool *s)
 
 /* 45 bits of time in milliseconds and 30 at random; the digits are in the order of their codes, so that ids sort
  * by age. Without i, l, o, u: they are read aloud. */
+static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+enum { ID_DIGITS = 15, TIME_DIGITS = 9 };
+
 void spool_new_id(char out[STORE_ID_MAX])
 {
-	static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
 	uint64_t time = (uint64_t)clock_wall_ms(), random = random_u64();
-	for (int i = 8; i >= 0; i--, time >>= 5)
+	for (int i = TIME_DIGITS - 1; i >= 0; i--, time >>= 5)
 		out[i] = digits[time & 31];
-	for (int i = 9; i < 15; i++, random >>= 5)
+	for (int i = TIME_DIGITS; i < ID_DIGITS; i++, random >>= 5)
 		out[i] = digits[random & 31];
-	out[15] = '\0';
+	out[ID_DIGITS] = '\0';
+}
+
+bool spool_is_id(struct str text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] == '\0' || strchr(digits, text.p[i]) == NULL)
+			return false;
+	return text.n == ID_DIGITS;
 }
 
 /* ---- storage ---- */

@@ -254,6 +254,7 @@ void    spool_tell_shortage(struct spool *s, struct front *f);
 void    spool_keep_init(struct spool *s);
 void    spool_keep_fini(struct spool *s);
 void    spool_new_id(char out[STORE_ID_MAX]);    /* base 32, by time, then at random; NUL-terminated */
+bool    spool_is_id(struct str text);            /* it looks like one of those */
 
 /* ---- ingest.c ---- */
 void spool_front_add(struct spool *s, unsigned instance, int fd);

@@ -56,6 +56,19 @@ class Commands(unittest.TestCase):
         self.says("--older is given twice", "queue", "list", "--older", "1h", "--older=2h")
         self.says("one ID at a time", "queue", "remove", "abc", "def")
 
+    def test_a_configuration_is_given_once(self):
+        for words in (["queue", "list"], ["why", "abc"], ["status"], ["reload"], ["doctor"], ["report"], ["explain", "a@b.example"], ["check"],
+                      ["serve"], ["probe", "b.example"]):
+            self.says("-c is given twice: one.conf would not count", *words, "-c", "one.conf", "-c", str(self.conf))
+        self.says('"extra" has no place here; is it the configuration? That is named with -c FILE', "check", "extra")
+        self.says('"extra" has no place here; is it', "check", "-c", str(self.conf), "extra")
+        self.says('"--frob" has no place here: expected -c FILE or nothing', "check", "--frob")
+        self.says("-c wants a value", "check", "-c")
+        self.says("--fronts wants a value", "serve", "--fronts")
+        for number in ("0", "65", "x"):
+            self.says("--fronts with a number from 1 to 64", "serve", "--fronts", number)
+            self.says("--fronts with a number from 1 to 64", "serve", f"--fronts={number}")
+
     def test_no_option_is_another_ones_value(self):
         for words in (["queue", "list", "--to"], ["queue", "remove", "--from"], ["queue", "list", "--user"], ["queue", "list", "--domain"],
                       ["queue", "list", "--older"], ["explain", "a@b.example", "--from"]):
@@ -69,7 +82,8 @@ class Commands(unittest.TestCase):
         self.says("--received wants a value, and --json looks", "report", "--received", "--json")
         self.says("--server wants a value, and --to looks", "send", "--server", "--to", "a@b.example")
         self.says("--days wants a value, and --json looks", "probe", "b.example", "--days", "--json")
-        for words in (["--to", "-x@b.example"], ["--to=--x@b.example"], ["--domain=-x"], ["--from="], ["--from", ""], ["--older=1h"]):
+        for words in (["--to", "-x@b.example"], ["--to=--x@b.example"], ["--from="], ["--from", ""], ["--older=1h"],
+                      ["--domain", "B.Example"], ["--domain", "bücher.example"], ["--domain", "[192.0.2.1]"]):
             with self.subTest(words):  # then a server is asked
                 self.assertEqual(self.run_it("queue", "list", *words, "-c", str(self.conf))[0], 69)
 
@@ -82,6 +96,8 @@ class Commands(unittest.TestCase):
             self.says("`sealpost queue list --by domain` shows them all", "queue", "remove", *words)
         self.says("did you mean it with --to, or with --from?", "queue", "remove", "a@dead.example")
         self.says("for an address there are --to and --from", "queue", "remove", "--domain", "a@dead.example")
+        for domain in ("bad domain", "a..b", "b.example.", "-x.example", "b\x1b.example"):
+            self.says("is no domain, and no mail can be for it", "queue", "list", f"--domain={domain}")
         self.says("did you mean --domain?", "queue", "list", "--domian", "dead.example")
         self.says("--to, --from, --user, --domain, --older, --by domain", "queue", "list", "--zzzzzzzz")
         self.says("counted --by domain, not by \"sender\"", "queue", "list", "--by", "sender")

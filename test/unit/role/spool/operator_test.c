@@ -35,6 +35,17 @@ static void the_operator_lists(void **state)
 	assert_true(was_heard("operator: end 1 nothing in the queue matches"));
 	command(CONTROL_SHOW, everything, false);
 	assert_true(was_heard("operator: end 2 which message?"));
+	static const char *const no_ids[] = { "1m7y2dsmfp8new", "1m7y2dsmfp8newkk", "1m7y2dsmfp8newl", "1M7Y2DSMFP8NEWK" };
+	for (size_t i = 0; i < COUNT(no_ids); i++) {
+		char said[80];
+		snprintf(said, sizeof said, "operator: end 1 \"%s\" is no ID: ", no_ids[i]);
+		command(i % 2 == 0 ? CONTROL_SHOW : CONTROL_LIST, (struct store_selector){ .id = str_of(no_ids[i]) }, false);
+		assert_true(was_heard(said));
+	}
+	command(CONTROL_SHOW, (struct store_selector){ .id = STR("1m7y2dsmfp8newk") }, false);
+	assert_true(was_heard("operator: end 1 1m7y2dsmfp8newk is not in the queue: `sealpost why 1m7y2dsmfp8newk` tells what became of it\n"));
+	command(CONTROL_RETRY, (struct store_selector){ .id = STR("1m7y2dsmfp8newk"), .user = STR("jada") }, false);
+	assert_int_equal(times("operator: end 1 nothing in the queue matches"), 2);
 	command(CONTROL_SHOW, (struct store_selector){ .id = str_of(h.last_id) }, true);
 	assert_true(was_heard("\"destination\":\"mx:y.example\""));
 	assert_true(was_heard("operator: body Subject: hello\r\n\r\nbody\r\n"));
@@ -185,7 +196,7 @@ static void a_long_action_tells_how_far_it_is(void **state)
 	assert_true(was_heard("operator: row {\"action\":\"release\",\"recipients\":1500,\"complete\":true,\"on_the_way\":0,\"left\":0}\n"));
 	command(CONTROL_REMOVE, (struct store_selector){ .id = STR("none") }, false);
 	assert_true(was_heard("operator: row {\"action\":\"remove\",\"recipients\":0,\"complete\":true,\"on_the_way\":0,\"left\":0}\n"));
-	assert_true(was_heard("operator: end 1 nothing in the queue matches"));
+	assert_true(was_heard("operator: end 1 \"none\" is no ID: those have 15 letters and digits, as `sealpost queue list`"));
 }
 
 static void send_two(void)
