@@ -37,14 +37,26 @@ static void put_value(const json_t *v)
 		putchar('-'); /* a list has a table of its own */
 }
 
+/* "messages=3"; a program gets seconds since 1970 in a number, a person the date. */
+static void put_fact(const char *key, const json_t *v)
+{
+	static const char seconds[] = "_since_s";
+	size_t n = strlen(key), n_seconds = sizeof seconds - 1;
+	bool is_date = json_is_integer(v) && n > n_seconds && strcmp(key + n - n_seconds, seconds) == 0;
+	json_t *date = is_date ? date_as_json(json_integer_value(v)) : NULL;
+	printf("%.*s=", (int)(is_date ? n - 2 : n), key);
+	put_value(is_date ? date : v);
+	json_decref(date);
+}
+
 /* "(known=3 failing=0)" */
 static void put_members(const json_t *o)
 {
 	const char *key, *before = "(";
 	json_t *v;
 	json_object_foreach((json_t *)(uintptr_t)o, key, v) {
-		printf("%s%s=", before, key);
-		put_value(v);
+		fputs(before, stdout);
+		put_fact(key, v);
 		before = " ";
 	}
 	fputs(before[0] == ' ' ? ")" : "-", stdout);
@@ -80,8 +92,8 @@ static void show_roles(json_t *roles)
 		json_object_foreach(role, key, v) {
 			if (is_shown_already(key) || is_sentence(v))
 				continue;
-			printf(" %s=", key);
-			put_value(v);
+			putchar(' ');
+			put_fact(key, v);
 		}
 		putchar('\n');
 		json_object_foreach(role, key, v)

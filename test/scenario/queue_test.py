@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 
 import harness
 from harness import Authority, Sealpost, letter, wait_until
@@ -79,6 +80,9 @@ class Queue(harness.Scenario):
         for word in ("front", "spool", "keeper", "courier", "porter", "resolver", " policies=(known=0 enforced=0 "):
             self.assertIn(word, status)
         self.assertNotRegex(status, r'[{\[]"')  # JSON is for programs
+        self.assertRegex(status, r" dnssec_since=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\b")
+        facts = {role["role"]: role for role in json.loads(server.command("status", "--json"))["roles"]}
+        self.assertLess(abs(time.time() - facts["resolver"]["dnssec_since_s"]), 60)
 
     def test_what_was_done_as_json(self):
         server = self.start(Sealpost(self.folder))
