@@ -32,7 +32,7 @@ static fault run(struct buf *out, z_stream *z, int (*step)(z_stream *z, int flus
 		int result = step(z, flush);
 		buf_filled(out, before - z->avail_out);
 		if (result == Z_STREAM_END)
-			return z->avail_in == 0 ? OK : F_SYNTAX;
+			return OK;
 		if (result != Z_OK || before == z->avail_out)
 			return F_SYNTAX;
 	}
@@ -57,6 +57,19 @@ fault gzip_put(struct buf *out, struct str bytes)
 	return finish(out, before, f);
 }
 
+/* RFC 1952 2.2: one member or several, one behind the other, and nothing else. */
+static fault unpack(struct buf *out, z_stream *z)
+{
+	TRY(run(out, z, inflate, Z_NO_FLUSH));
+	while (z->avail_in > 0) {
+		if (!gzip_looks_like((struct str){ (const char *)z->next_in, z->avail_in }))
+			return F_SYNTAX;
+		check(inflateReset(z) == Z_OK);
+		TRY(run(out, z, inflate, Z_NO_FLUSH));
+	}
+	return OK;
+}
+
 fault gzip_get(struct buf *out, struct str packed)
 {
 	size_t before = buf_view(out).n;
@@ -64,7 +77,7 @@ fault gzip_get(struct buf *out, struct str packed)
 	if (packed.n > UINT32_MAX)
 		return F_LIMIT;
 	check(inflateInit2(&z, WINDOW_BITS + GZIP_FRAME) == Z_OK);
-	fault f = run(out, &z, inflate, Z_NO_FLUSH);
+	fault f = unpack(out, &z);
 	inflateEnd(&z);
 	return finish(out, before, f);
 }

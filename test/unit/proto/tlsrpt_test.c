@@ -435,6 +435,36 @@ static void packed_and_unpacked(void **state)
 	buf_fini(&plain);
 }
 
+/* RFC 1952 2.2: what is packed in pieces is one text. */
+static void packed_in_pieces(void **state)
+{
+	(void)state;
+	struct buf packed, plain;
+	size_t ends[4], at = 0;
+	buf_init(&packed, 1 << 20);
+	buf_init(&plain, 1 << 20);
+	for (size_t i = 0; i < COUNT(ends); i++) { /* the second is empty */
+		size_t n = i == 1 ? 0 : i == 3 ? strlen(example) - at : 100;
+		assert_int_equal(gzip_put(&packed, str_sub(str_of(example), at, n)), OK);
+		ends[i] = buf_view(&packed).n;
+		at += n;
+	}
+	assert_int_equal(gzip_get(&plain, buf_view(&packed)), OK);
+	assert_str(buf_view(&plain), example);
+	/* Broken off anywhere but at the end of a piece it is none. */
+	for (size_t n = 0; n < buf_view(&packed).n; n++) {
+		buf_clear(&plain);
+		bool whole = n == ends[0] || n == ends[1] || n == ends[2];
+		assert_int_equal(gzip_get(&plain, str_sub(buf_view(&packed), 0, n)), whole ? OK : F_SYNTAX);
+		assert_int_equal(buf_view(&plain).n, !whole ? 0 : n == ends[2] ? 200 : 100);
+	}
+	assert_int_equal(buf_add(&packed, STR("\0\0")), OK);
+	buf_clear(&plain);
+	assert_int_equal(gzip_get(&plain, buf_view(&packed)), F_SYNTAX);
+	buf_fini(&packed);
+	buf_fini(&plain);
+}
+
 /* A bomb stops at the ceiling: a thousand times as much as came. */
 static void a_bomb_does_not_go_off(void **state)
 {
@@ -442,19 +472,22 @@ static void a_bomb_does_not_go_off(void **state)
 	enum { ZEROS = 4 << 20 };
 	struct buf zeros, packed, plain;
 	buf_init(&zeros, ZEROS);
-	buf_init(&packed, 1 << 20);
 	for (int i = 0; i < ZEROS; i++)
 		assert_int_equal(buf_add_char(&zeros, '0'), OK);
-	assert_int_equal(gzip_put(&packed, buf_view(&zeros)), OK);
-	assert_true(buf_view(&packed).n < ZEROS / 500);
-	for (int less = 0; less <= 1; less++) {
-		buf_init(&plain, (size_t)(ZEROS + 1 - 2 * less));
-		assert_int_equal(gzip_get(&plain, buf_view(&packed)), less ? F_LIMIT : OK);
-		assert_int_equal(buf_view(&plain).n, less ? 0 : ZEROS);
-		buf_fini(&plain);
+	for (size_t pieces = 1; pieces <= 4; pieces *= 4) { /* all of them together */
+		buf_init(&packed, 1 << 20);
+		for (size_t i = 0; i < pieces; i++)
+			assert_int_equal(gzip_put(&packed, str_sub(buf_view(&zeros), 0, ZEROS / pieces)), OK);
+		assert_true(buf_view(&packed).n < ZEROS / 500);
+		for (int less = 0; less <= 1; less++) {
+			buf_init(&plain, (size_t)(ZEROS + 1 - 2 * less));
+			assert_int_equal(gzip_get(&plain, buf_view(&packed)), less ? F_LIMIT : OK);
+			assert_int_equal(buf_view(&plain).n, less ? 0 : ZEROS);
+			buf_fini(&plain);
+		}
+		buf_fini(&packed);
 	}
 	buf_fini(&zeros);
-	buf_fini(&packed);
 }
 
 int main(void)
@@ -474,6 +507,7 @@ int main(void)
 		cmocka_unit_test(reports_are_bounded),
 		cmocka_unit_test(sums),
 		cmocka_unit_test(packed_and_unpacked),
+		cmocka_unit_test(packed_in_pieces),
 		cmocka_unit_test(a_bomb_does_not_go_off),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
