@@ -12,6 +12,7 @@ static void try_part(const struct mime_part *part)
 	buf_init(&out, part->body.n + 1);
 	fault f = mime_decode(&out, part, &why);
 	check(f == OK || (f == F_SYNTAX && buf_view(&out).n == 0 && why.text[0] != '\0'));
+	check(part->name.n <= MIME_NAME_MAX);
 	check(f != OK || part->encoding != MIME_AS_IT_IS || str_eq(buf_view(&out), part->body));
 	buf_fini(&out);
 }

@@ -38,57 +38,88 @@ static struct str take_token(struct str *rest)
 	return token;
 }
 
-/* A token or a quoted string. What is longer than the room counts as empty. */
-static void take_value(struct str *rest, struct mime_boundary *out)
+/* A token or a quoted string; how long it is. What is longer than the room counts as empty. */
+static size_t take_value(struct str *rest, char *to, size_t room)
 {
 	size_t n = 0;
 	if (!str_take_char(rest, '"')) {
 		struct str token = take_token(rest);
-		out->n = token.n <= sizeof out->text ? token.n : 0;
-		if (out->n > 0)
-			memcpy(out->text, token.p, out->n);
-		return;
+		if (token.n > room)
+			return 0;
+		if (token.n > 0)
+			memcpy(to, token.p, token.n);
+		return token.n;
 	}
 	while (rest->n > 0 && rest->p[0] != '"') {
 		if (rest->p[0] == '\\' && rest->n > 1)
 			*rest = str_from(*rest, 1);
 		if (rest->p[0] != '\r' && rest->p[0] != '\n') {
-			if (n < sizeof out->text)
-				out->text[n] = rest->p[0];
+			if (n < room)
+				to[n] = rest->p[0];
 			n++;
 		}
 		*rest = str_from(*rest, 1);
 	}
 	(void)str_take_char(rest, '"');
-	out->n = n <= sizeof out->text ? n : 0;
+	return n <= room ? n : 0;
 }
 
-struct head { struct str type; bool has_type, has_encoding; enum mime_encoding encoding; struct mime_boundary boundary; };
+/* RFC 2045 5.1: the first parameter of that name that is not empty; its length, or 0. */
+static size_t find_parameter(struct str rest, struct str wanted, char *to, size_t room)
+{
+	size_t n = 0;
+	for (skip_blanks(&rest); n == 0 && str_take_char(&rest, ';'); skip_blanks(&rest)) {
+		skip_blanks(&rest);
+		struct str name = take_token(&rest);
+		skip_blanks(&rest);
+		if (!str_take_char(&rest, '='))
+			continue;
+		skip_blanks(&rest);
+		bool is_it = str_eq_nocase(name, wanted);
+		n = take_value(&rest, to, is_it ? room : 0);
+	}
+	return n;
+}
 
-/* RFC 2045 5.1: the type, and the one parameter that matters here. */
+/* What stands in front of the parameters. */
+static struct str take_word(struct str *rest)
+{
+	size_t n = 0;
+	skip_blanks(rest);
+	while (n < rest->n && memchr(" \t\r\n;(", rest->p[n], 6) == NULL)
+		n++;
+	struct str word = str_sub(*rest, 0, n);
+	*rest = str_from(*rest, n);
+	return word;
+}
+
+struct head {
+	struct str type;
+	bool has_type, has_encoding, has_disposition;
+	enum mime_encoding encoding;
+	struct mime_boundary boundary;
+	struct mime_name name;
+};
+
 static void read_type(struct str value, struct head *h)
 {
-	skip_blanks(&value);
-	size_t n = 0;
-	while (n < value.n && memchr(" \t\r\n;(", value.p[n], 6) == NULL)
-		n++;
 	h->has_type = true;
-	h->type = str_sub(value, 0, n);
-	value = str_from(value, n);
-	for (skip_blanks(&value); str_take_char(&value, ';'); skip_blanks(&value)) {
-		struct mime_boundary one = { 0 };
-		skip_blanks(&value);
-		struct str name = take_token(&value);
-		skip_blanks(&value);
-		if (!str_take_char(&value, '='))
-			continue;
-		skip_blanks(&value);
-		take_value(&value, &one);
-		if (str_eq_nocase(name, STR("boundary")) && h->boundary.n == 0)
-			h->boundary = one;
-	}
+	h->type = take_word(&value);
+	h->boundary.n = find_parameter(value, STR("boundary"), h->boundary.text, sizeof h->boundary.text);
 	while (h->boundary.n > 0 && h->boundary.text[h->boundary.n - 1] == ' ')
 		h->boundary.n--;
+	if (h->name.n == 0) /* an older way to say it */
+		h->name.n = find_parameter(value, STR("name"), h->name.text, sizeof h->name.text);
+}
+
+static void read_disposition(struct str value, struct head *h)
+{
+	struct mime_name name;
+	h->has_disposition = true;
+	(void)take_word(&value);
+	name.n = find_parameter(value, STR("filename"), name.text, sizeof name.text);
+	if (name.n > 0)
+		h->name = name;
 }
 
 static enum mime_encoding encoding_of(struct str value)
@@ -118,6 +149,8 @@ static void read_field(struct str field, struct head *h)
 		h->has_encoding = true;
 		h->encoding = encoding_of(field);
 	}
+	if (!h->has_disposition && str_eq_nocase(name, STR("Content-Disposition")))
+		read_disposition(field, h);
 }
 
 /* ---- boundaries ---- */
@@ -216,7 +249,7 @@ fault mime_next(struct mime *m, struct mime_part *out, struct why *why)
 			m->at = MIME_BETWEEN;
 			continue;
 		}
-		*out = (struct mime_part){ .type = h.type, .encoding = h.encoding, .body = take_body(m) };
+		*out = (struct mime_part){ .type = h.type, .encoding = h.encoding, .body = take_body(m), .name = h.name };
 		return OK;
 	}
 	return F_ABSENT;

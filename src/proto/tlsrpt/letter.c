@@ -44,9 +44,33 @@ static fault read_part(const struct mime_part *part, struct tlsrpt_report **out,
 	return f;
 }
 
+static bool is_time(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!ascii_is_digit((unsigned char)s.p[i]))
+			return false;
+	return s.n > 0;
+}
+
+/* RFC 8460 5.1: sender "!" policy-domain "!" begin "!" end [ "!" unique-id ] "." ( "json" / "json.gz" ) */
+static bool is_name_of_report(struct str name)
+{
+	struct str sender, domain, begin, end;
+	struct str extension = str_ends_nocase(name, STR(".gz")) ? STR(".json.gz") : STR(".json");
+	if (!str_ends_nocase(name, extension))
+		return false;
+	name.n -= extension.n;
+	if (!str_take_until(&name, '!', &sender) || !str_take_until(&name, '!', &domain) || !str_take_until(&name, '!', &begin))
+		return false;
+	if (!str_take_until(&name, '!', &end))
+		end = name;
+	return sender.n > 0 && domain.n > 0 && is_time(begin) && is_time(end);
+}
+
 static bool holds_report(const struct mime_part *part)
 {
-	return str_eq_nocase(part->type, STR("application/tlsrpt+gzip")) || str_eq_nocase(part->type, STR("application/tlsrpt+json"));
+	return str_eq_nocase(part->type, STR("application/tlsrpt+gzip")) || str_eq_nocase(part->type, STR("application/tlsrpt+json")) ||
+	       is_name_of_report((struct str){ part->name.text, part->name.n });
 }
 
 fault tlsrpt_letter_next(struct tlsrpt_letter *l, struct tlsrpt_report **out, struct why *why)

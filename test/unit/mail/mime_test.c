@@ -17,7 +17,7 @@ static struct str keep_exactly(const char *text, size_t n)
 	return (struct str){ p, n };
 }
 
-/* Each part as "type{body}", '!' where it cannot be decoded; how it ended is told behind. */
+/* Each part as "type{body}", or "type<name>{body}", '!' where it cannot be decoded; how it ended is told behind. */
 static void tell(struct buf *out, struct str message)
 {
 	struct mime m;
@@ -26,7 +26,9 @@ static void tell(struct buf *out, struct str message)
 	fault f;
 	mime_begin(&m, message);
 	while ((f = mime_next(&m, &part, &why)) == OK) {
-		assert_int_equal(buf_addf(out, "%.*s{", STR_ARG(part.type)), OK);
+		bool named = part.name.n > 0;
+		assert_int_equal(buf_addf(out, "%.*s%s%.*s%s{", STR_ARG(part.type), named ? "<" : "", (int)part.name.n, part.name.text,
+		                          named ? ">" : ""), OK);
 		assert_int_equal(mime_decode(out, &part, &why) == OK ? buf_add_char(out, '}') : buf_add(out, STR("!}")), OK);
 	}
 	assert_int_equal(buf_addf(out, "%s", f == F_ABSENT ? "." : why.text), OK);
@@ -62,6 +64,15 @@ static const struct { const char *message, *want; } cases[] = {
 	{ "Content-Type: a/b\nContent-Type: c/d\n\nx", "a/b{x}." },
 	{ "Content-Type: (a \\) (b)) a/b(c)\n\nx", "a/b{x}." },
 	{ "Content-Type: (open a/b\n\nx", "{x}." },
+	/* names of files */
+	{ "Content-Type: a/b; name=\"c d\"\n\nx", "a/b<c d>{x}." },
+	{ "Content-Type: a/b; charset=y; NAME=c!d.json.gz; name=e\n\nx", "a/b<c!d.json.gz>{x}." },
+	{ "Content-Disposition: attachment; size=1;\n filename=\"c!\n d\\\"e\"\nContent-Type: a/b; name=f\n\nx", "a/b<c! d\"e>{x}." },
+	{ "Content-Type: a/b; name=f\nContent-Disposition: inline; filename=c\nContent-Disposition: inline; filename=d\n\nx", "a/b<c>{x}." },
+	{ "Content-Type: a/b; name=f\nContent-Disposition: attachment; filename=\"\"\n\nx", "a/b<f>{x}." },
+	{ "Content-Disposition: filename=c\n\nx", "text/plain{x}." }, /* the first word is none of the parameters */
+	{ "Content-Disposition: a; filename*=c; filename\n\nx", "text/plain{x}." },
+	{ MIXED "--x\nContent-Disposition: a; filename=c\n\none\n--x\n\ntwo\n--x--", "text/plain<c>{one}text/plain{two}." },
 	/* encodings */
 	{ "Content-Transfer-Encoding: base64\n\naGVs\nbG8=\n", "text/plain{hello}." },
 	{ "Content-Transfer-Encoding: BASE64\n\n  aGVs bG8=\t\n\n", "text/plain{hello}." },
@@ -207,6 +218,30 @@ static void boundaries_are_bounded(void **state)
 		}
 }
 
+/* MIME_NAME_MAX */
+static void names_are_bounded(void **state)
+{
+	(void)state;
+	static const char *const heads[] = {
+		"Content-Type: a/b; name=%s%0*d%s\n\nx", "Content-Type: a/b\nContent-Disposition: attachment; filename=%s%0*d%s\n\nx",
+	};
+	for (size_t i = 0; i < 2 * COUNT(heads); i++)
+		for (int more = 0; more <= 1; more++) {
+			struct mime m;
+			struct mime_part part;
+			struct why why = { "" };
+			struct buf text;
+			const char *quote = i % 2 == 0 ? "\"" : "";
+			buf_init(&text, 1 << 16);
+			assert_int_equal(buf_addf(&text, heads[i / 2], quote, MIME_NAME_MAX + more, 0, quote), OK);
+			mime_begin(&m, buf_view(&text));
+			assert_int_equal(mime_next(&m, &part, &why), OK);
+			assert_int_equal(part.name.n, more ? 0 : MIME_NAME_MAX);
+			assert_true(str_eq(part.type, STR("a/b")));
+			buf_fini(&text);
+		}
+}
+
 /* What is decoded fits, or nothing of it is kept. */
 static void room_is_bounded(void **state)
 {
@@ -214,7 +249,7 @@ static void room_is_bounded(void **state)
 	static const enum mime_encoding encodings[] = { MIME_AS_IT_IS, MIME_BASE64, MIME_QUOTED_PRINTABLE };
 	for (size_t i = 0; i < COUNT(encodings); i++)
 		for (size_t less = 0; less <= 1; less++) {
-			struct mime_part part = { STR("a/b"), encodings[i], STR("aGVsbG8h") };
+			struct mime_part part = { .type = STR("a/b"), .encoding = encodings[i], .body = STR("aGVsbG8h") };
 			size_t n = encodings[i] == MIME_BASE64 ? 6 : 8;
 			struct why why = { "" };
 			struct buf out;
@@ -242,7 +277,7 @@ static void long_base64(void **state)
 		for (struct str rest = buf_view(&back); rest.n > 0; rest = str_from(rest, 76))
 			assert_int_equal(buf_addf(&text, "%.*s\r\n", STR_ARG(str_sub(rest, 0, 76))), OK);
 		buf_clear(&back);
-		struct mime_part part = { STR("a/b"), MIME_BASE64, buf_view(&text) };
+		struct mime_part part = { .type = STR("a/b"), .encoding = MIME_BASE64, .body = buf_view(&text) };
 		assert_int_equal(mime_decode(&back, &part, &why), OK);
 		assert_true(str_eq(buf_view(&back), buf_view(&plain)));
 		/* Whatever follows the padding is wrong, also in the next step. */
@@ -264,6 +299,7 @@ int main(void)
 		cmocka_unit_test(depth_is_bounded),
 		cmocka_unit_test(parts_are_bounded),
 		cmocka_unit_test(boundaries_are_bounded),
+		cmocka_unit_test(names_are_bounded),
 		cmocka_unit_test(room_is_bounded),
 		cmocka_unit_test(long_base64),
 	};

@@ -117,6 +117,40 @@ static void reports_are_found(void **state)
 	buf_fini(&told);
 }
 
+/* RFC 8460 5.1: what another type hides, the name of the file may tell. */
+static void reports_are_known_by_their_names(void **state)
+{
+	(void)state;
+	static const struct { const char *name; bool is_one; } names[] = {
+		{ "mail.sndr.example.com!example.net!1470013207!1470186007!001.json.gz", true }, { "a!b!1!2.json.gz", true },
+		{ "a!b!1!2.json", true }, { "A!B!1!2.JSON.GZ", true }, { "a!b!1!2!x!y.json", true },
+		{ "a!b!1!2.xml.gz", false }, { "a!b!1!2.json.zip", false }, { "a!b!1!2.gz", false }, { "a!b!1!2.json.gz ", false },
+		{ "a!b!1.json.gz", false }, { "!b!1!2.json.gz", false }, { "a!!1!2.json.gz", false }, { "a!b!!2.json.gz", false },
+		{ "a!b!1!.json.gz", false }, { "a!b!1!!x.json.gz", false }, { "a!b!-1!2.json.gz", false }, { "a!b!1!2x.json.gz", false },
+		{ "report.json.gz", false }, { ".json.gz", false }, { ".json", false }, { "json", false }, { "", false },
+	};
+	struct buf json, packed, text, told;
+	struct why why = { "" };
+	buf_init(&json, 1 << 20);
+	buf_init(&packed, 1 << 20);
+	put_report(&json, "Lighthouse", "1", "harbour.example", 16892, 2);
+	assert_int_equal(gzip_put(&packed, buf_view(&json)), OK);
+	for (size_t i = 0; i < COUNT(names); i++) {
+		buf_init(&text, 1 << 20);
+		buf_init(&told, 1 << 10);
+		assert_int_equal(buf_addf(&text, HEAD "--x\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n"
+		                          "Content-Disposition: attachment;\r\n filename=\"%s\"\r\n\r\n", names[i].name), OK);
+		put_lines(&text, buf_view(&packed));
+		tell(&told, buf_view(&text), &why);
+		if (!str_eq(buf_view(&told), names[i].is_one ? STR("1|") : STR_NONE))
+			fail_msg("%s: %.*s", names[i].name, STR_ARG(buf_view(&told)));
+		buf_fini(&text);
+		buf_fini(&told);
+	}
+	buf_fini(&json);
+	buf_fini(&packed);
+}
+
 /* A letter that is cut anywhere holds the report or tells why not; it never holds another one. */
 static void a_letter_cut_anywhere(void **state)
 {
@@ -303,6 +337,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reports_are_found),
+		cmocka_unit_test(reports_are_known_by_their_names),
 		cmocka_unit_test(a_letter_cut_anywhere),
 		cmocka_unit_test(test_attack_53_report_bombs),
 		cmocka_unit_test(sums_by_domain_and_organisation),
