@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "test/scenario"))
 import bench
 import limits
 from cost import roles
@@ -264,21 +265,21 @@ def queues(text):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--recipients", default=1_000_000, type=int, help="that wait")
-    p.add_argument("--domains", default=100_000, type=int, help="of those recipients")
-    p.add_argument("--count", default=5_000, type=int, help="messages that are accepted, or relayed")
+    p.add_argument("--recipients", default=1_000_000, type=bench.number(), help="that wait")
+    p.add_argument("--domains", default=100_000, type=bench.number(), help="of those recipients")
+    p.add_argument("--count", default=5_000, type=bench.number(), help="messages that are accepted, or relayed")
     p.add_argument("--queues", default=",".join(QUEUES), type=queues,
                    help="of these; empty: nothing waits, single: messages of one recipient, lists: of a thousand (default: %(default)s)")
-    p.add_argument("--program", default=TOP / "build/sealpost", type=pathlib.Path, help="the server (default: build/sealpost)")
+    p.add_argument("--program", default=str(TOP / "build/sealpost"), type=bench.program, help="the server (default: build/sealpost)")
     p.add_argument("--maker", default=TOP / "build-backlog/bench/backlog", type=pathlib.Path, help="what makes queues, as `make backlog` builds it")
-    p.add_argument("--connections", default=20, type=int, help="of the clients that hand messages in, at a time")
-    p.add_argument("--size", default=2_000, type=int, help="of each message that is handed in: bytes")
+    p.add_argument("--connections", default=20, type=bench.number(), help="of the clients that hand messages in, at a time")
+    p.add_argument("--size", default=2_000, type=bench.number(), help="of each message that is handed in: bytes")
     p.add_argument("--folder", default="/var/tmp", help="where the queues are made, which take a few GB")
     o = p.parse_args()
     o.messages = 100
     if os.geteuid() != 0:
         raise SystemExit("backlog: it starts the server as root: make backlog as root, as in a container")
-    Sealpost.program = o.program = o.program.resolve()
+    Sealpost.program = o.program
     o.maker = o.maker.resolve()
     columns = {"empty": (0, 1), "single": (o.recipients, 1), "lists": (max(1, o.recipients // 1000), min(1000, o.recipients))}
     with workplace("backlog", o.folder) as folder:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "test/scenario"))
 import limits
 from durable import syncs_per_message
 from harness.case import Process, die_with_us, wait_until
@@ -273,27 +274,42 @@ class Bench:
                 print(f"limit: {title}: {self.spread(q, '', shape)}")
 
 
+def number(least=1):
+    """Of an option."""
+    def read(text):
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f'"{text}" is not a number from {least} on')
+        return int(text)
+    return read
+
+
+def program(text):
+    path = pathlib.Path(text).resolve()
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise argparse.ArgumentTypeError(f'there is no program "{text}"')
+    return path
+
+
 def options_of(words):
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--program", default=TOP / "build/sealpost", type=pathlib.Path, help="the Sealpost that is measured")
+    p.add_argument("--program", default=str(TOP / "build/sealpost"), type=program, help="the Sealpost that is measured")
     p.add_argument("--peers", default="postfix", help="whom to measure beside it: " + ",".join(n for n in SERVERS if n != "sealpost") + ", or none")
     p.add_argument("--rows", default=",".join(ROWS), help="rows of the table: " + ",".join(ROWS))
-    p.add_argument("--rounds", default=5, type=int)
-    p.add_argument("--seconds", default=5, type=int, help="how long each is measured")
-    p.add_argument("--connections", default=50, type=int)
-    p.add_argument("--messages", default=100, type=int, help="on each connection")
-    p.add_argument("--size", default=10000, type=int, help="of each message")
-    p.add_argument("--idle", default=1000, type=int, help="connections of the memory row, at most")
+    p.add_argument("--rounds", default=5, type=number(), help="through all rows and servers")
+    p.add_argument("--seconds", default=5, type=number(), help="how long each is measured")
+    p.add_argument("--connections", default=50, type=number(), help="of the client, at a time")
+    p.add_argument("--messages", default=100, type=number(), help="on each connection")
+    p.add_argument("--size", default=10000, type=number(), help="of each message, in octets")
+    p.add_argument("--idle", default=1000, type=number(11), help="connections of the memory row, at most")
     p.add_argument("--folder", default="/var/tmp", help="on the disk where queues are to lie")
     p.add_argument("--json", type=pathlib.Path, help="every value, into this file")
-    p.add_argument("--no-limits", dest="limits", action="store_false")
+    p.add_argument("--no-limits", dest="limits", action="store_false", help="do not measure the machine, nor the sink as a server")
     p.add_argument("--no-strace", dest="strace", action="store_false", help="do not count calls of fsync first")
     p.add_argument("--short", action="store_true", help="one round of a second each: a ratio in some seconds, not to be quoted")
     o = p.parse_args(words)
     if o.short:
         o.rounds, o.seconds, o.limits, o.strace, o.rows = 1, 1, False, False, "accept,new,relay"
     o.rows = o.rows.split(",")
-    o.program = o.program.resolve()
     for row in o.rows:
         if row not in ROWS:
             p.error(f"there is no row {row}")

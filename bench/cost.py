@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "test/scenario"))
 import bench
 from harness.case import die_with_us, need
 from harness.ports import free_port
@@ -91,18 +92,18 @@ def tell(title, counter, total, most, us):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--row", default="relay", choices=("accept", "new", "relay"))
-    p.add_argument("--count", default=20000, type=int, help="messages")
-    p.add_argument("--program", default=TOP / "build-profile/sealpost", type=pathlib.Path, help="with frame pointers")
-    p.add_argument("--connections", default=50, type=int)
-    p.add_argument("--messages", default=100, type=int, help="on each connection")
-    p.add_argument("--size", default=10000, type=int)
-    p.add_argument("--folder", default="/var/tmp")
+    p.add_argument("--row", default="relay", choices=("accept", "new", "relay"), help="of the benchmark's rows")
+    p.add_argument("--count", default=20000, type=bench.number(), help="messages")
+    p.add_argument("--program", default=str(TOP / "build-profile/sealpost"), type=bench.program, help="with frame pointers")
+    p.add_argument("--connections", default=50, type=bench.number(), help="of the client, at a time")
+    p.add_argument("--messages", default=100, type=bench.number(), help="on each connection")
+    p.add_argument("--size", default=10000, type=bench.number(), help="of each message, in octets")
+    p.add_argument("--folder", default="/var/tmp", help="on the disk where the queue is to lie")
     p.add_argument("--folded", type=pathlib.Path, help="the stacks into this file, a line each, as flame graph tools read them")
     o = p.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("cost: it starts the server as root: make profile as root, as in a container")
-    Sealpost.program = o.program = o.program.resolve()
+    Sealpost.program = o.program
     with workplace("profile", o.folder) as folder:
         cpu_s, samples = measured(o, folder)
     if not samples:

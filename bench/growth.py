@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "test/scenario"))
 import bench
 import limits
 from cost import roles
@@ -223,19 +224,19 @@ class Growth(bench.Bench):
 
 def options_of(words):
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--program", default=TOP / "build/sealpost", type=pathlib.Path, help="the Sealpost that is measured")
+    p.add_argument("--program", default=str(TOP / "build/sealpost"), type=bench.program, help="the Sealpost that is measured")
     p.add_argument("--axes", default=",".join(AXES), help="tables: " + ",".join(AXES))
-    p.add_argument("--rounds", default=3, type=int)
-    p.add_argument("--messages", default=20_000, type=int, help="of a point, if they are small")
-    p.add_argument("--octets", default=1_000_000_000, type=int, help="of a point, at most, where messages are large")
-    p.add_argument("--recipients", default=200_000, type=int, help="of a point, at most, where a message has many")
-    p.add_argument("--most", default=10_000, type=int, help="connections, at most")
+    p.add_argument("--rounds", default=3, type=bench.number(), help="through all points of all tables")
+    p.add_argument("--messages", default=20_000, type=bench.number(), help="of a point, if they are small")
+    p.add_argument("--octets", default=1_000_000_000, type=bench.number(), help="of a point, at most, where messages are large")
+    p.add_argument("--recipients", default=200_000, type=bench.number(), help="of a point, at most, where a message has many")
+    p.add_argument("--most", default=10_000, type=bench.number(), help="connections, at most")
     p.add_argument("--folder", default="/var/tmp", help="on the disk where queues are to lie")
     p.add_argument("--short", action="store_true", help="one round of little: for the shape, not to be quoted")
     o = p.parse_args(words)
     if o.short:
         o.rounds, o.messages, o.octets, o.recipients = 1, 4_000, 200_000_000, 40_000
-    o.axes, o.program = o.axes.split(","), o.program.resolve()
+    o.axes = o.axes.split(",")
     for axis in o.axes:
         if axis not in AXES:
             p.error(f"there is no table {axis}")

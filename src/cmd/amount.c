@@ -34,7 +34,7 @@ static bool take_with_unit(const char *text, const struct unit *units, size_t n_
 bool amount_time(const char *text, int64_t most_ms, int64_t *ms_out)
 {
 	static const struct unit units[] = {
-		{ STR_INIT("ms"), 1 }, { STR_INIT("s"), 1000 }, { STR_INIT(""), 1000 }, { STR_INIT("m"), 60 * 1000 }, { STR_INIT("h"), 3600 * 1000 },
+		{ STR_INIT("ms"), 1 }, { STR_INIT("s"), 1000 }, { STR_INIT("m"), 60 * 1000 }, { STR_INIT("h"), 3600 * 1000 },
 	};
 	uint64_t ms;
 	if (!take_with_unit(text, units, COUNT(units), (uint64_t)most_ms, &ms))
@@ -69,9 +69,9 @@ bool amount_share(const char *text, unsigned *of_a_million_out)
 			part += (uint64_t)(rest.p[0] - '0') * unit;
 		}
 	}
-	(void)str_take_char(&rest, '%');
+	bool percent = str_take_char(&rest, '%');
 	uint64_t share = whole * ONE_PERCENT + part;
-	if (rest.n > 0 || share > 100 * ONE_PERCENT)
+	if (!percent || rest.n > 0 || share > 100 * ONE_PERCENT)
 		return false;
 	*of_a_million_out = (unsigned)share;
 	return true;

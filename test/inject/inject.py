@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
 import faults
 import tally
 from harness.case import LIBC, PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG
@@ -118,16 +119,16 @@ def run_points(points, folder, o, take):
 def options():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--point", action="append", default=[], help="ROLE.CALL.N.KIND.LIFE: just these, verbosely")
-    p.add_argument("--role", action="append", choices=ROLES)
-    p.add_argument("--call", action="append")
-    p.add_argument("--kind", action="append", choices=faults.KINDS)
-    p.add_argument("--life", choices=("first", "again"))
+    p.add_argument("--role", action="append", choices=ROLES, help="only points of this role; several may be named")
+    p.add_argument("--call", action="append", help="... and of this system call")
+    p.add_argument("--kind", action="append", choices=faults.KINDS, help="... and of what happens there")
+    p.add_argument("--life", choices=("first", "again"), help="... and of the process that was there first, or of one started again")
     p.add_argument("--seed", type=int, default=None, help="the order of the points; by default by chance, and told")
     p.add_argument("--points", type=int, help="at most so many")
     p.add_argument("--seconds", type=float, default=float("inf"), help="begin no other point after so long")
     p.add_argument("--workers", type=int, default=2 * (os.cpu_count() or 1), help="runs at a time; much of a run is waiting")
     p.add_argument("--plants", action="store_true", help="only see that the oracle is not blind")
-    p.add_argument("--verbose", action="store_true")
+    p.add_argument("--verbose", action="store_true", help="tell of each point, also of those that are passed")
     p.add_argument("--record", metavar="FOLDER", help="what this program has passed is noted there, and not tried again")
     p.add_argument("--after", metavar="PROGRAM", help="an earlier build, whose record counts: for a mend of what failed")
     p.add_argument("--anew", action="store_true", help="forget the record")

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
 from blocklog import FLUSH, Disks, Log, cuts_of
 from classic import ORDERS, try_order
 from house import House
@@ -135,12 +136,12 @@ def options():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--programs", type=pathlib.Path, required=True, help="the folder in which powercut-disk is")
     p.add_argument("--program", type=pathlib.Path, required=True, help="the sealpost to try")
-    p.add_argument("--file-systems", nargs="+", default=list(FILE_SYSTEMS), choices=list(FILE_SYSTEMS))
-    p.add_argument("--parts", nargs="+", default=["classic", "sealpost", "planted"])
+    p.add_argument("--file-systems", nargs="+", default=list(FILE_SYSTEMS), choices=list(FILE_SYSTEMS), help="which to try")
+    p.add_argument("--parts", nargs="+", default=["classic", "sealpost", "planted"], help="which to run (default: all three)")
     p.add_argument("--cuts", type=int, default=60, help="of each recording")
     p.add_argument("--letters", type=int, default=20, help="for each of the four clients")
     p.add_argument("--again", type=int, default=3, help="cut disks that live on and are cut a second time")
-    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--seed", type=int, default=1, help="the same cuts each time")
     p.add_argument("--page", type=pathlib.Path, help="the page into which the results of a whole run are written")
     return p.parse_args()
 

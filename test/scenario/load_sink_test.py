@@ -354,7 +354,8 @@ class LoadAndSink(harness.Scenario):
                 (["--to", "a@b.test", "--processes", "64", "127.0.0.1:1"], "as many connections"),
                 (["--to", "a@b.test", "--size", "1025M", "127.0.0.1:1"], "up to 1G"),
                 (["--to", "a@b.test", "--processes", "2", "--gather", "1m", "127.0.0.1:1"], "--gather is for one process"),
-                (["--to", "a@b.test", "--gather", "0", "127.0.0.1:1"], "not a time up to a day"),
+                (["--to", "a@b.test", "--gather", "0s", "127.0.0.1:1"], "not a time up to a day"),
+                (["--to", "a@b.test", "--duration", "5", "127.0.0.1:1"], "write 30s"),
                 (["--to", "a@b.test", "--gather", "25h", "127.0.0.1:1"], "not a time up to a day"),
                 (["--to", "a@b.test", "--count", "1", "--duration", "1s", "127.0.0.1:1"], "contradict"),
                 (["--to", "a@b.test", "--user", "x", "127.0.0.1:1"], "--password-file"),
@@ -430,9 +431,11 @@ class LoadAndSink(harness.Scenario):
 
     def test_sink_wrong_options(self):
         for options, words in ((["--defer", "101%", "0"], "not a share"), (["--defer", "0.00001%", "0"], "not a share"),
-                               (["--defer", "60", "--drop", "41", "0"], "more than 100%"), (["--cert", "x", "0"], "go together"),
+                               (["--defer", "60%", "--drop", "41%", "0"], "more than 100%"),
+                               (["--defer", "5", "0"], "write 5%"), (["--drop", "0", "0"], "write 5%"), (["--cert", "x", "0"], "go together"),
                                ([], "on which port"), (["65536"], "not a place"), (["--tls", "none", "--auth", "0"], "--tls none"),
-                               (["--delay", "601s", "0"], "10 minutes")):
+                               (["--delay", "601s", "0"], "10 minutes"),
+                               (["--delay", "5", "0"], "write 50ms or 2s"), (["--duration", "5", "0"], "write 30s or 5m")):
             done = subprocess.run([binary(), "sink", *options], capture_output=True, text=True, check=False, timeout=60)
             self.assertEqual(done.returncode, 2, options)
             self.assertIn(words, done.stderr)

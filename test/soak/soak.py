@@ -16,6 +16,7 @@ import tempfile
 import time
 import types
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
 import boxes
 import clients
 import hops
@@ -34,9 +35,9 @@ STOPPED = 130  # the status of who was ended by Ctrl-C
 def options_of(words):
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--minutes", default=30, type=float, help="of load; the queue's end comes after them")
-    p.add_argument("--seed", default=1, type=int)
+    p.add_argument("--seed", default=1, type=int, help="the same letters and deeds each time")
     p.add_argument("--rate", default=50, type=float, help="letters a second, as many as the machine allows")
-    p.add_argument("--clients", default=16, type=int)
+    p.add_argument("--clients", default=16, type=int, help="that hand letters in")
     p.add_argument("--bad", default=6, type=int, help="clients that misbehave")
     p.add_argument("--kill-every", default=20, type=float, help="seconds, in the first half; 0: never")
     p.add_argument("--reload-every", default=45, type=float, help="seconds; 0: never")
@@ -44,7 +45,7 @@ def options_of(words):
     p.add_argument("--burst", default=1000, type=int, help="letters of a burst")
     p.add_argument("--hang", default=30, type=float, help="how long a next hop hangs, in seconds, at most")
     p.add_argument("--give-up", default=60, type=int, help="seconds after which letters for the dead next hop are returned")
-    p.add_argument("--program", default=os.environ.get("SEALPOST", "build/sealpost"), type=pathlib.Path)
+    p.add_argument("--program", default=os.environ.get("SEALPOST", "build/sealpost"), type=pathlib.Path, help="the Sealpost that is tried")
     p.add_argument("--folder", default="/var/tmp", help="on the disk where the queue is to lie")
     p.add_argument("--keep", action="store_true", help="leave journals and logs where they are")
     o = p.parse_args(words)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
 from harness import Authority, Sealpost
 from harness.case import need
 

@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
 from harness import Sealpost
 from harness.raw import Raw
 from harness.server import users_line
@@ -77,8 +78,8 @@ def measure(server, users, at_once):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--users", type=int, default=1000)
-    parser.add_argument("--verifier", choices=("scram", "bcrypt", "mixed", "slow"), default="scram")
+    parser.add_argument("--users", type=int, default=1000, help="of the server")
+    parser.add_argument("--verifier", choices=("scram", "bcrypt", "mixed", "slow"), default="scram", help="what of a password they have")
     parser.add_argument("--at-once", type=int, default=4, help="more keep the keeper busy")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sealpost-timing-") as folder:

@@ -63,12 +63,12 @@ static const char *take_amount(struct load_plan *p, int c)
 	switch (c) {
 	case 'n': return amount_count(optarg, 1, INT64_MAX, &p->count) ? NULL : "\"%s\" is not a number of messages";
 	case 'd':
-		return amount_time(optarg, TIME_MAX_MS, &p->duration_ms) && p->duration_ms > 0 ? NULL : "\"%s\" is not a time up to a day: 30s";
-	case 'w': return amount_time(optarg, TIME_MAX_MS, &p->warm_up_ms) ? NULL : "\"%s\" is not a time up to a day: 2s";
+		return amount_time(optarg, TIME_MAX_MS, &p->duration_ms) && p->duration_ms > 0 ? NULL : "\"%s\" is not a time up to a day: write 30s";
+	case 'w': return amount_time(optarg, TIME_MAX_MS, &p->warm_up_ms) ? NULL : "\"%s\" is not a time up to a day: write 2s";
 	case 'g':
-		return amount_time(optarg, TIME_MAX_MS, &p->gather_ms) && p->gather_ms > 0 ? NULL : "\"%s\" is not a time up to a day: 2m";
+		return amount_time(optarg, TIME_MAX_MS, &p->gather_ms) && p->gather_ms > 0 ? NULL : "\"%s\" is not a time up to a day: write 2m";
 	case 'P':
-		return amount_time(optarg, TIME_MAX_MS, &p->patience_ms) && p->patience_ms > 0 ? NULL : "\"%s\" is not a time up to a day: 60s";
+		return amount_time(optarg, TIME_MAX_MS, &p->patience_ms) && p->patience_ms > 0 ? NULL : "\"%s\" is not a time up to a day: write 60s";
 	case 's': return amount_size(optarg, LOAD_SIZE_MAX, &p->size) ? NULL : "\"%s\" is not a size up to 1G: 10000, 64K, 10M";
 	case 'c':
 		return take_unsigned(optarg, LOAD_CONNECTIONS_MAX, &p->connections) ? NULL

@@ -88,7 +88,7 @@ static int take_option(void *owner, int c)
 	case 'R':
 	case 'X':
 		if (!amount_share(optarg, c == 'D' ? &r->defer : c == 'R' ? &r->refuse : &r->drop))
-			return wrong("\"%s\" is not a share: write a number from 0 to 100, as 0.5%%", optarg);
+			return wrong("\"%s\" is not a share: write 5%% or 0.5%%, up to 100%%", optarg);
 		break;
 	case 'd':
 		if (!amount_time(optarg, DELAY_MS_MAX, &o->sink.delay_ms))
