@@ -48,9 +48,15 @@ static inline uint64_t rcpts_from(uint64_t message)
 	p "id," p "sender," p "arrived_s," p "size_bytes," p "body," p "smtputf8," p "ret," p "envid," p "client," p "helo,"   \
 	p "user," p "protocol," p "tls," p "tls_tag"
 enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS_AT + MESSAGE_FACTS_COLUMNS };
-/* In lower case (ASCII), as the index rcpt_domain has it: of those who have been tried. What goes through at once costs it nothing. */
+/* As address_domain_of(), in lower case (ASCII), as the index rcpt_domain has it: of those who have been tried. What goes through at
+ * once costs it nothing. */
 #define DOMAIN_OF_RCPT "lower(substr(address,length(rtrim(address,replace(address,'@','')))+1))"
 #define ROW_OK "(r.sum=" RCPT_SUM("r.") " AND r.state_sum=" STATE_SUM("r.") " AND " MESSAGE_OK("m.") ")"
+/* What row_rcpt() reads: the first columns of a row. */
+#define RCPT_FACTS                                                                                 \
+	"r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,r.next_s,"  \
+	"r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK
+#define RCPTS_WITH_MESSAGES " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"
 
 /* Every statement that is run: prepared once, when first needed. */
 #define SQL_STATEMENTS(SQL)                                                                        \
@@ -74,25 +80,18 @@ enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS
 	                  " AND NOT EXISTS (SELECT 1 FROM rcpt WHERE number BETWEEN ?2 AND ?3)")    \
 	SQL(SQL_REMOVE_MESSAGE, "DELETE FROM message WHERE number=?1")                             \
 	SQL(SQL_DUE, "SELECT number,next_s FROM rcpt INDEXED BY rcpt_due WHERE destination=?1 AND held=0 ORDER BY next_s,number") \
-	SQL(SQL_SCAN, "SELECT r.number,r.address,m.sender,m.user,m.arrived_s FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"  \
+	SQL(SQL_SCAN, "SELECT r.number,r.address,m.sender,m.user,m.arrived_s" RCPTS_WITH_MESSAGES    \
 	              " WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")                       \
 	SQL(SQL_SCAN_UNTRIED, "SELECT number,address,attempts FROM rcpt WHERE number BETWEEN ?1 AND ?2 ORDER BY number")   \
 	SQL(SQL_SCAN_DOMAIN, "SELECT number,address FROM rcpt INDEXED BY rcpt_domain WHERE " DOMAIN_OF_RCPT "=?3 AND attempts>0"  \
 	                     " AND number BETWEEN ?1 AND ?2 ORDER BY number")                      \
-	SQL(SQL_ROW, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"    \
-	             "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK "," MESSAGE_FACTS("m.") ",m.extents"  \
-	             " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number=?1")        \
-	SQL(SQL_WALK, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"   \
-	              "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK               \
-	              " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")  \
-	SQL(SQL_WHOLE, "SELECT r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,"   \
-	              "r.next_s,r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK ",m.sender,m.arrived_s,m.user"   \
-	              " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"                 \
-	              " WHERE r.number=?1")                                                        \
+	SQL(SQL_ROW, "SELECT " RCPT_FACTS "," MESSAGE_FACTS("m.") ",m.extents" RCPTS_WITH_MESSAGES " WHERE r.number=?1")   \
+	SQL(SQL_WALK, "SELECT " RCPT_FACTS RCPTS_WITH_MESSAGES " WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")  \
+	SQL(SQL_WHOLE, "SELECT " RCPT_FACTS ",m.sender,m.arrived_s,m.user" RCPTS_WITH_MESSAGES " WHERE r.number=?1")   \
 	SQL(SQL_WHEN, "SELECT destination,next_s,held FROM rcpt WHERE number=?1")                  \
 	SQL(SQL_DESTINATIONS, "SELECT destination,min(next_s),max(next_s),count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0 GROUP BY destination") \
-	SQL(SQL_GLANCE, "SELECT r.number,r.address,r.destination,r.held,r.next_s,m.arrived_s FROM rcpt r"    \
-	                " CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number>?1 ORDER BY r.number LIMIT ?2") \
+	SQL(SQL_GLANCE, "SELECT r.number,r.address,r.destination,r.held,r.next_s,m.arrived_s" RCPTS_WITH_MESSAGES   \
+	                " WHERE r.number>?1 ORDER BY r.number LIMIT ?2")                           \
 	SQL(SQL_EXTENTS, "SELECT number,size_bytes,extents," MESSAGE_OK("") " FROM message WHERE number>?1"   \
 	                 " ORDER BY number LIMIT ?2")                                              \
 	SQL(SQL_MOVE, "UPDATE message SET extents=?2, sum=" MESSAGE_SUM("", "arrived_s", "?2")     \
