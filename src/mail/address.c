@@ -479,6 +479,12 @@ struct str address_text(const struct address *address, struct arena *a)
 	return text;
 }
 
+struct str address_domain_of(struct str text)
+{
+	size_t at;
+	return str_rfind(text, '@', &at) ? str_from(text, at + 1) : STR_NONE;
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
 	struct name x, y;

@@ -40,6 +40,9 @@ bool address_is_null(const struct address *address);
 MUST_USE fault address_put(struct buf *out, const struct address *address);
 struct str     address_text(const struct address *address, struct arena *a);
 
+/* What is behind the last '@' of such a text, or nothing. It is not looked at any closer. */
+struct str     address_domain_of(struct str text);
+
 /* Domains by their A-label form, local parts byte for byte. */
 bool address_equal(const struct address *a, const struct address *b);
 

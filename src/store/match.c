@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "store/match.h"
 
-static struct str domain_of(struct str address)
-{
-	size_t at;
-	return str_rfind(address, '@', &at) ? str_from(address, at + 1) : STR_NONE;
-}
+#include "mail/address.h"
 
 static bool sender_matches(struct str wanted, struct str sender)
 {
@@ -21,7 +17,7 @@ bool selector_matches(const struct store_selector *which, const struct store_mes
 	       (which->to.n == 0 || str_eq_nocase(which->to, rcpt->address)) &&
 	       sender_matches(which->from, message->sender) &&
 	       (which->user.n == 0 || str_eq_nocase(which->user, message->user)) &&
-	       (which->domain.n == 0 || str_eq_nocase(which->domain, domain_of(rcpt->address))) &&
+	       (which->domain.n == 0 || str_eq_nocase(which->domain, address_domain_of(rcpt->address))) &&
 	       (which->arrived_before_s == 0 || message->arrived_s < which->arrived_before_s);
 }
 

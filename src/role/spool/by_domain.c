@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "base/check.h"
+#include "mail/address.h"
 #include "mail/json.h"
 #include "sys/clock.h"
 
@@ -62,8 +63,7 @@ void domains_end(struct domains_round **r)
 
 static struct str domain_of(struct domains_round *r, struct str address)
 {
-	size_t at;
-	struct str domain = str_rfind(address, '@', &at) ? str_from(address, at + 1) : STR_NONE;
+	struct str domain = address_domain_of(address);
 	char *lower = arena_try_alloc(r->slice, domain.n + 1);
 	for (size_t i = 0; lower != NULL && i < domain.n; i++)
 		lower[i] = (char)ascii_lower((unsigned char)domain.p[i]);

@@ -233,6 +233,16 @@ static void equal_means_the_same_mailbox(void **state)
 	}
 }
 
+static void domains_of_texts(void **state)
+{
+	(void)state;
+	assert_str(address_domain_of(STR("a@x.example")), "x.example");
+	assert_str(address_domain_of(STR("\"a@b\"@X.example")), "X.example");
+	assert_str(address_domain_of(STR("postmaster")), "");
+	assert_str(address_domain_of(STR("a@")), "");
+	assert_str(address_domain_of(STR_NONE), "");
+}
+
 static void local_parts_safe_in_a_file_name(void **state)
 {
 	(void)state;
@@ -370,6 +380,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(paths_are_consumed_or_left_alone, setup, teardown),
 		cmocka_unit_test(a_small_arena_is_a_limit_not_an_end),
 		cmocka_unit_test_setup_teardown(equal_means_the_same_mailbox, setup, teardown),
+		cmocka_unit_test(domains_of_texts),
 		cmocka_unit_test(local_parts_safe_in_a_file_name),
 		cmocka_unit_test_setup_teardown(hosts_may_have_underscores, setup, teardown),
 		cmocka_unit_test_setup_teardown(domains_become_ascii, setup, teardown),
