@@ -82,8 +82,8 @@ struct courier {
 	size_t n_trusts;
 	struct map *seen, *shapes;           /* memory.c's: by domain, by host */
 	struct later more;                   /* something has ended: who waits may go on */
-	struct timer renew, grace, haste, trim;
-	bool in_haste, will_trim;        /* the timer runs */
+	struct timer renew, grace, look, trim;
+	bool looks, will_trim;           /* the timer runs */
 	bool draining, rested;           /* rested: the spool has heard the last of us */
 	uint64_t n_attempts;
 };

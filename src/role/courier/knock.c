@@ -34,9 +34,9 @@ static void open_soon(struct courier *c, struct door *d)
 
 static void look_soon(struct courier *c)
 {
-	if (!c->in_haste)
-		timer_set(&c->haste, loop_now_ms(c->loop) + LOOK_MS);
-	c->in_haste = true;
+	if (!c->looks)
+		timer_set(&c->look, loop_now_ms(c->loop) + LOOK_MS);
+	c->looks = true;
 }
 
 static void say_shut(const struct door *d, struct str host, int64_t now_ms, struct passing *out)
@@ -162,16 +162,17 @@ static bool send_on(struct courier *c, int64_t now_ms)
 	return any;
 }
 
-static void on_haste(void *owner)
+/* Once a second, as long as somebody waits. */
+static void look(void *owner)
 {
 	struct courier *c = owner;
 	int64_t now_ms = loop_now_ms(c->loop);
-	c->in_haste = true;
+	c->looks = true; /* nobody whom this lets go on sets the timer */
 	if (!list_empty(&c->crowd))
 		hasten(c, now_ms);
-	c->in_haste = send_on(c, now_ms) || !list_empty(&c->crowd);
-	if (c->in_haste)
-		timer_set(&c->haste, now_ms + LOOK_MS);
+	c->looks = send_on(c, now_ms) || !list_empty(&c->crowd);
+	if (c->looks)
+		timer_set(&c->look, now_ms + LOOK_MS);
 }
 
 /* ---- going on ---- */
@@ -231,12 +232,12 @@ void knock_init(struct courier *c)
 	for (size_t i = 0; i < COUNT(lists); i++)
 		list_init(lists[i]);
 	later_init(&c->more, go_on, c);
-	timer_init(&c->haste, c->loop, on_haste, c);
+	timer_init(&c->look, c->loop, look, c);
 }
 
 void knock_fini(struct courier *c)
 {
 	later_clear(&c->more);
-	timer_clear(&c->haste);
+	timer_clear(&c->look);
 	doors_fini(&c->doors);
 }
