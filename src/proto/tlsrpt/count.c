@@ -46,7 +46,7 @@ static struct str cut(struct str s, size_t most)
 	return str_sub(s, 0, most);
 }
 
-struct str tlsrpt_keep_text(struct str s, size_t most, bool lines)
+static struct str keep_text(struct str s, size_t most, bool lines)
 {
 	struct buf clean;
 	buf_init(&clean, most + 1);
@@ -62,7 +62,7 @@ struct str tlsrpt_keep_text(struct str s, size_t most, bool lines)
 }
 
 /* Whole lines only: half a pattern would be another one. */
-struct str tlsrpt_keep_lines(struct str s)
+static struct str keep_lines(struct str s)
 {
 	size_t end;
 	if (s.n > TLSRPT_POLICY_MAX) {
@@ -71,7 +71,7 @@ struct str tlsrpt_keep_lines(struct str s)
 	}
 	if (s.n > 0 && s.p[s.n - 1] == '\n')
 		s.n--;
-	return tlsrpt_keep_text(s, TLSRPT_POLICY_MAX, true);
+	return keep_text(s, TLSRPT_POLICY_MAX, true);
 }
 
 static uint64_t add(uint64_t a, uint64_t b)
@@ -126,7 +126,7 @@ void tlsrpt_name(struct tlsrpt_report *r, struct str organization, struct str co
 	struct str *const texts[] = { &r->organization, &r->contact, &r->id };
 	const struct str values[] = { organization, contact, id };
 	for (size_t i = 0; i < COUNT(texts); i++) {
-		struct str kept = tlsrpt_keep_text(values[i], TLSRPT_TEXT_MAX, false);
+		struct str kept = keep_text(values[i], TLSRPT_TEXT_MAX, false);
 		str_release(texts[i]);
 		*texts[i] = kept;
 	}
@@ -216,8 +216,8 @@ static void count_detail(struct tlsrpt_report *r, struct tlsrpt_policy *p, struc
 struct tlsrpt_policy *tlsrpt_add_policy(struct tlsrpt_report *r, const struct tlsrpt_policy *like)
 {
 	struct tlsrpt_policy p = {
-		.type = like->type, .domain = tlsrpt_keep_text(like->domain, TLSRPT_TEXT_MAX, false),
-		.strings = tlsrpt_keep_lines(like->strings), .mx_hosts = tlsrpt_keep_lines(like->mx_hosts),
+		.type = like->type, .domain = keep_text(like->domain, TLSRPT_TEXT_MAX, false),
+		.strings = keep_lines(like->strings), .mx_hosts = keep_lines(like->mx_hosts),
 	};
 	struct tlsrpt_policy *mine = policy_of(r, &p);
 	if (mine != NULL) {
@@ -230,13 +230,13 @@ struct tlsrpt_policy *tlsrpt_add_policy(struct tlsrpt_report *r, const struct tl
 void tlsrpt_add_detail(struct tlsrpt_report *r, struct tlsrpt_policy *p, const struct tlsrpt_detail *like)
 {
 	struct tlsrpt_detail d = {
-		.result = tlsrpt_keep_text(like->result, TLSRPT_TEXT_MAX, false),
-		.sending_ip = tlsrpt_keep_text(like->sending_ip, TLSRPT_TEXT_MAX, false),
-		.mx = tlsrpt_keep_text(like->mx, TLSRPT_TEXT_MAX, false),
-		.helo = tlsrpt_keep_text(like->helo, TLSRPT_TEXT_MAX, false),
-		.receiving_ip = tlsrpt_keep_text(like->receiving_ip, TLSRPT_TEXT_MAX, false),
-		.info = tlsrpt_keep_text(like->info, TLSRPT_TEXT_MAX, false),
-		.reason = tlsrpt_keep_text(like->reason, TLSRPT_TEXT_MAX, false),
+		.result = keep_text(like->result, TLSRPT_TEXT_MAX, false),
+		.sending_ip = keep_text(like->sending_ip, TLSRPT_TEXT_MAX, false),
+		.mx = keep_text(like->mx, TLSRPT_TEXT_MAX, false),
+		.helo = keep_text(like->helo, TLSRPT_TEXT_MAX, false),
+		.receiving_ip = keep_text(like->receiving_ip, TLSRPT_TEXT_MAX, false),
+		.info = keep_text(like->info, TLSRPT_TEXT_MAX, false),
+		.reason = keep_text(like->reason, TLSRPT_TEXT_MAX, false),
 		.sessions = like->sessions,
 	};
 	count_detail(r, p, &d);

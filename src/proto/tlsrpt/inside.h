@@ -7,9 +7,6 @@
 
 #include "proto/tlsrpt/tlsrpt.h"
 
-struct str tlsrpt_keep_text(struct str s, size_t most, bool lines);
-struct str tlsrpt_keep_lines(struct str s);
-
 /* NULL: too many. Valid until the next one is added. */
 struct tlsrpt_policy *tlsrpt_add_policy(struct tlsrpt_report *r, const struct tlsrpt_policy *like);
 void tlsrpt_add_detail(struct tlsrpt_report *r, struct tlsrpt_policy *p, const struct tlsrpt_detail *like);

@@ -112,14 +112,6 @@ fault tlsrpt_write(struct buf *out, const struct tlsrpt_report *r)
 	return f;
 }
 
-fault tlsrpt_put_file_name(struct buf *out, const struct tlsrpt_report *r, struct str domain, struct str extension)
-{
-	size_t at;
-	struct str sender = str_rfind(r->contact, '@', &at) ? str_from(r->contact, at + 1) : STR("unknown");
-	return buf_addf(out, "%.*s!%.*s!%lld!%lld.%.*s", STR_ARG(sender), STR_ARG(domain), (long long)r->begin_s,
-	                (long long)r->end_s, STR_ARG(extension));
-}
-
 /* ---- reading ---- */
 
 /* Before the library builds anything of it: how deep, how many values? */

@@ -115,7 +115,4 @@ MUST_USE fault tlsrpt_write(struct buf *out, const struct tlsrpt_report *r);
  * is set. */
 MUST_USE fault tlsrpt_read(struct str json, struct tlsrpt_report **out, struct why *why);
 
-/* RFC 8460 5.1; extension is "json" or "json.gz". */
-MUST_USE fault tlsrpt_put_file_name(struct buf *out, const struct tlsrpt_report *r, struct str domain, struct str extension);
-
 #endif

@@ -132,7 +132,7 @@ static void go_on(void *owner)
 {
 	struct tour *t = owner;
 	if (t->spool->store == NULL || listener(t) == NULL)
-		return; /* observe_tell comes again when both are there */
+		return; /* tell_all comes again when both are there */
 	while (t->kind < COUNT(kinds) && channel_backlog(listener(t)) < SLICE_BACKLOG_BYTES)
 		if (kinds[t->kind].observer != t->observer || !slice_of(t, &kinds[t->kind])) {
 			t->kind++;
@@ -144,15 +144,8 @@ static void go_on(void *owner)
 		timer_set(&t->timer, loop_now_ms(t->spool->loop) + SLICE_REST_MS);
 }
 
-void observe_linked(struct spool *s, enum observer observer)
-{
-	struct tour *t = &s->tours[observer];
-	t->told = t->under_way = false;
-	timer_clear(&t->timer);
-	observe_tell(s, observer);
-}
-
-void observe_tell(struct spool *s, enum observer observer)
+/* As soon as store and link are there, once for each link. */
+static void tell_all(struct spool *s, enum observer observer)
 {
 	struct tour *t = &s->tours[observer];
 	if (t->told || t->under_way || s->store == NULL || listener(t) == NULL)
@@ -161,6 +154,14 @@ void observe_tell(struct spool *s, enum observer observer)
 	t->kind = 0;
 	buf_clear(&t->after);
 	go_on(t);
+}
+
+void observe_linked(struct spool *s, enum observer observer)
+{
+	struct tour *t = &s->tours[observer];
+	t->told = t->under_way = false;
+	timer_clear(&t->timer);
+	tell_all(s, observer);
 }
 
 /* ---- the store opens, and fails ---- */
@@ -173,7 +174,7 @@ void observe_opened(struct spool *s)
 	tell_trouble(s, f);
 	for (int i = 0; i < OBSERVERS; i++) {
 		s->tours[i].under_way = false;
-		observe_tell(s, (enum observer)i);
+		tell_all(s, (enum observer)i);
 	}
 }
 

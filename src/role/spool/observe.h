@@ -42,7 +42,6 @@ struct tour {
 
 void observe_keep(struct spool *s, enum observer observer, struct str key, struct str value, int64_t for_s); /* 0: no longer */
 void observe_linked(struct spool *s, enum observer observer); /* a new one is there */
-void observe_tell(struct spool *s, enum observer observer);   /* as soon as store and link are there, once for each link */
 void observe_opened(struct spool *s);            /* the store is there */
 void observe_init(struct spool *s);
 void observe_fini(struct spool *s);
