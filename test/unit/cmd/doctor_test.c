@@ -101,7 +101,8 @@ static void each_trouble_of_a_server_is_told_once(void **state)
 		{ "spool", "{'held':3}", FINDING_ADVICE, "held", "3 recipients are held" },
 		{ "spool", "{'oldest_s':14401}", FINDING_ADVICE, "waiting", "waiting for 4 hours" },
 		{ "spool", "{'resting':1,'queued':2}", FINDING_ADVICE, "resting", "1 destination rests after failures, then gets one letter to try" },
-		{ "spool", "{'resting':3,'queued':2}", FINDING_ADVICE, "resting", "3 destinations rest after failures, then get one letter to try: `sealpost queue list --by domain`" },
+		{ "spool", "{'resting':3,'queued':2}", FINDING_ADVICE, "resting",
+		  "3 destinations rest after failures, then get one letter to try: `sealpost queue list --by domain`" },
 		{ "spool", "{'clock_off_s':301}", FINDING_WEAK, "clock", "ahead by 5 minutes" },
 		{ "spool", "{'clock_off_s':-86400}", FINDING_WEAK, "clock", "back by 1 day " },
 	};
