@@ -9,7 +9,7 @@
 #include "base/check.h"
 
 enum {
-	ACT_AT_ONCE = 200,               /* recipients: with their commit, some ms */
+	REST_MS = 2,                     /* between two parts, where others want something: mail comes first */
 	TELL_MS = 2000,                  /* between two words that a long action goes on */
 	ARENA_MAX = 64 << 20,
 };
@@ -41,7 +41,7 @@ static void note_made_due(struct control_session *c, uint64_t number)
 	if (c->which.domain.n == 0 || c->n_made_due == RETRY_NOTED_MAX)
 		return;
 	if (c->n_made_due == c->made_due_cap) {
-		c->made_due_cap = c->made_due_cap == 0 ? ACT_AT_ONCE : c->made_due_cap * 2;
+		c->made_due_cap = c->made_due_cap == 0 ? ACT_LEAST : c->made_due_cap * 2;
 		c->made_due = must_resize(c->made_due, c->made_due_cap * sizeof *c->made_due);
 	}
 	c->made_due[c->n_made_due++] = number;
@@ -69,7 +69,7 @@ static void note_delivery(struct control_session *c, const struct store_rcpt *r,
 {
 	if (r->state != RCPT_LEASED)
 		return;
-	c->left += !did;
+	c->left += !did && !c->spool->ops->is_held(c->spool->store, r->number); /* else it is held already, if it comes back */
 	c->on_the_way += did && spool_is_on_the_way(c->spool, r->number);
 }
 
@@ -77,7 +77,7 @@ static fault act(struct control_session *c, struct store_rcpt *rows, size_t n)
 {
 	struct spool *s = c->spool;
 	enum operator_action action = actions[c->verb].action;
-	bool did[ACT_AT_ONCE] = { false };
+	bool did[ACT_MOST] = { false };
 	n = not_yet_made_due(c, rows, n);
 	record_action(s, rows, n, action);
 	TRY(s->ops->act_on(s->store, rows, n, action, spool_now_s(s), did));
@@ -168,22 +168,59 @@ static void tell_progress(struct control_session *c)
 	control_send_row(c, o);
 }
 
+/* ---- part by part ---- */
+
+/* Larger parts cost less, a recipient. While nobody else wants anything, nobody waits for the end of one. */
+static void choose_part(struct control_session *c)
+{
+	bool alone = c->part > 0 && c->stirs == c->spool->stirs && c->verb != CONTROL_BOUNCE; /* a notice for each takes room */
+	c->part = !alone ? ACT_LEAST : 2 * c->part < ACT_MOST ? 2 * c->part : ACT_MOST;
+	c->stirs = c->spool->stirs;
+}
+
+int64_t control_act_rest_ms(const struct control_session *c)
+{
+	return c->stirs == c->spool->stirs ? 0 : REST_MS;
+}
+
+static fault act_listed(struct control_session *c, struct arena *a, struct store_rcpt *rows)
+{
+	struct spool *s = c->spool;
+	size_t n = 0;
+	TRY(s->ops->list(s->store, &c->which, &c->place, a, rows, c->part, &n));
+	n = action_without_late(c, rows, n);
+	c->rows += n;
+	if (n == 0)
+		return OK;
+	return c->verb == CONTROL_BOUNCE ? bounce(c, rows, n) : act(c, rows, n);
+}
+
+/* First what has come due, then what was in hand when it began, then all the rest. */
+static fault act_part(struct control_session *c, struct arena *a)
+{
+	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ACT_MOST);
+	if (!c->begun)
+		TRY(action_begin(c));
+	if (c->taken.n > 0) {
+		c->rows += c->taken.n;
+		return action_do_taken(c, c->verb == CONTROL_BOUNCE ? bounce : act);
+	}
+	size_t n = action_in_hand(c, rows, c->part);
+	c->rows += n;
+	return n > 0 ? act(c, rows, n) : act_listed(c, a, rows);
+}
+
 /* A part of what matches, durably; then mail has its turn. */
 void control_act_some(struct control_session *c)
 {
-	struct spool *s = c->spool;
 	if (c->stop) {
 		action_over(c, OK);
 		return;
 	}
 	struct arena *a = arena_new(ARENA_MAX);
-	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ACT_AT_ONCE);
-	size_t n = 0;
-	fault f = s->ops->list(s->store, &c->which, &c->place, a, rows, ACT_AT_ONCE, &n);
-	if (f == OK && n > 0)
-		f = c->verb == CONTROL_BOUNCE ? bounce(c, rows, n) : act(c, rows, n);
-	c->rows += n;
-	if (f != OK || c->place.over)
+	choose_part(c);
+	fault f = act_part(c, a);
+	if (f != OK || (c->place.over && c->taken.n == 0))
 		action_over(c, f);
 	else
 		tell_progress(c);

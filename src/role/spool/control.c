@@ -36,6 +36,7 @@ static void session_free(struct control_session *c)
 	memories_end(&c->recall);
 	domains_end(&c->domains);
 	explain_cancel(&c->explanation);
+	action_end(c);
 	channel_close(&c->channel);
 	arena_free(&c->arena);
 	free(c->made_due);
@@ -48,6 +49,7 @@ void control_say_end(struct control_session *c, int status, const char *text)
 	channel_send(c->channel, CONTROL_END,
 	             &(struct control_end){ .status = (uint64_t)status, .text = str_of(text) });
 	c->phase = ENDED;
+	action_end(c);
 	c->unread_since_ms = loop_now_ms(c->spool->loop);
 	timer_set(&c->timer, c->unread_since_ms + (c->refused ? CONTROL_IDLE_MS : CONTROL_STALL_MS));
 }
@@ -111,7 +113,8 @@ static json_t *row_of(struct spool *s, const struct store_message *m, const stru
 {
 	char waits_for[SHAPE_WORDS_MAX];
 	json_t *o = json_object();
-	spool_waits_for(s, r, waits_for, sizeof waits_for);
+	if (!action_waits_for(s, m, r, waits_for, sizeof waits_for))
+		spool_waits_for(s, r, waits_for, sizeof waits_for);
 	json_object_set_new(o, "id", text_as_json(r->id));
 	json_object_set_new(o, "sender", text_as_json(m->sender));
 	json_object_set_new(o, "recipient", text_as_json(r->address));
@@ -322,6 +325,7 @@ static void go_on(void *owner)
 	if (channel_backlog(c->channel) < CONTROL_UNREAD_MAX)
 		some_of[c->phase](c);
 	int64_t rest_ms = channel_backlog(c->channel) >= CONTROL_UNREAD_MAX ? WAIT_MS
+	                  : c->phase == ACTING ? control_act_rest_ms(c)
 	                  : c->phase == LISTING || c->phase == SENDING_BODY ? LIST_REST_MS : VERIFY_REST_MS;
 	if (c->phase != ENDED)
 		timer_set(&c->timer, now_ms + rest_ms);

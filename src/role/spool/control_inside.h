@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * role/spool/control_inside.h -- one operator and his request: what control.c (who asks, what is told) and actions.c (what is done) share.
+ * role/spool/control_inside.h -- one operator and his request: what control.c (who asks, what is told), actions.c (what is done) and
+ * under_way.c (what that means for everybody else) share.
  *
  * Limits   the first enum below; docs/LIMITS.md lists it.
  * Owns     control_send_row takes the object over.
- * Tests    test/unit/role/spool/operator_test.c
+ * Tests    test/unit/role/spool/operator_test.c, under_way_test.c
  */
 #ifndef ROLE_SPOOL_CONTROL_INSIDE_H
 #define ROLE_SPOOL_CONTROL_INSIDE_H
@@ -14,9 +15,16 @@
 #include "role/spool/by_domain.h"
 #include "role/spool/spool.h"
 
-enum { RETRY_NOTED_MAX = 1 << 14 };   /* recipients of a domain who are not told of twice */
+enum {
+	RETRY_NOTED_MAX = 1 << 14,       /* recipients of a domain who are not told of twice */
+	ACT_LEAST = 200,                 /* recipients, in a transaction: with their commit, some ms */
+	ACT_MOST = 2000,                 /* where nobody else wants anything */
+};
 
 enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, REPORTING, RECALLING, BY_DOMAIN, ACTING, ASKING, EXPLAINING, ENDED };
+
+/* Recipients who came due while an action goes on that names them: leased to it. */
+struct taken { struct arena *arena; struct store_rcpt *rows; size_t n, cap; };
 
 struct control_session {
 	struct link in_spool;
@@ -37,6 +45,13 @@ struct control_session {
 	int64_t began_ms;                /* the request */
 	uint64_t *made_due;              /* numbers, ascending, of what had not been tried: a list by domain may tell of it twice */
 	size_t n_made_due, made_due_cap;
+	bool begun;                      /* the action */
+	uint64_t arrivals;               /* the last letter that had begun to come in when it did */
+	struct map *late;                /* ids of those that have been committed since; NULL: none */
+	uint64_t jobs_after, jobs_last;  /* numbers of jobs: of those in hand when it began, how far it has come */
+	struct taken taken;
+	size_t part;                     /* recipients in the next transaction */
+	uint64_t stirs;                  /* of the spool, when the last one had ended */
 	size_t unread;                   /* rows that the other end has not taken, since then */
 	int64_t unread_since_ms;
 	bool refused;
@@ -55,5 +70,13 @@ void control_send_row(struct control_session *c, json_t *o);
 
 /* actions.c: a part of what matches, durably; with the last one comes the end. */
 void control_act_some(struct control_session *c);
+int64_t control_act_rest_ms(const struct control_session *c); /* before the next one */
+
+/* under_way.c */
+MUST_USE fault action_begin(struct control_session *c); /* from now on, what it names is its own */
+size_t action_in_hand(struct control_session *c, struct store_rcpt *rows, size_t max); /* attempts that it stops: first of all */
+MUST_USE fault action_do_taken(struct control_session *c, fault (*do_it)(struct control_session *c, struct store_rcpt *rows, size_t n));
+size_t action_without_late(const struct control_session *c, struct store_rcpt *rows, size_t n); /* what came later than it */
+void   action_end(struct control_session *c);          /* harmless if there is none */
 
 #endif

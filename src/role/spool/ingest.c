@@ -84,7 +84,7 @@ static void begin(struct front *f, const struct front_begin *m)
 		return;
 	}
 	struct txn *t = NEW(struct txn);
-	*t = (struct txn){ .front = f, .number = m->txn, .arena = arena_new(SPOOL_TXN_BYTES_MAX) };
+	*t = (struct txn){ .front = f, .number = m->txn, .arrival = ++s->arrivals, .arena = arena_new(SPOOL_TXN_BYTES_MAX) };
 	link_init(&t->in_list);
 	map_set_u64(f->txns, t->number, t);
 
@@ -199,6 +199,7 @@ static void finish(struct txn *t, const struct front_finish *m)
 static void on_front(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct front *f = owner;
+	f->spool->stirs++;
 	fd_close(&fd);
 	if (kind == FRONT_BEGIN) {
 		begin(f, msg);

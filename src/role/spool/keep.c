@@ -195,6 +195,7 @@ void spool_store_failed(struct spool *s, const char *text)
 	log_event(LOG_QUEUE_FAILED, LOG_Z("text", text));
 	ingest_abandon(s);
 	spool_forget_jobs(s);
+	action_forget_taken(s);
 	timer_clear(&s->tidy);
 	timer_clear(&s->due);
 	s->ops->close(&s->store);

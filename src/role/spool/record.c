@@ -220,11 +220,11 @@ void record_held(struct spool *s, const struct store_message *m, const struct st
 }
 
 /* Will this be done to that one? What is damaged is released only if it is whole, which shows later. */
-static bool concerns(enum operator_action action, enum rcpt_state state)
+static bool concerns(const struct spool *s, enum operator_action action, const struct store_rcpt *r)
 {
 	if (action == ACT_HOLD)
-		return state == RCPT_QUEUED || state == RCPT_LEASED;
-	return action == ACT_REMOVE || (action == ACT_RELEASE && state == RCPT_HELD);
+		return r->state == RCPT_QUEUED || (r->state == RCPT_LEASED && !s->ops->is_held(s->store, r->number));
+	return action == ACT_REMOVE || (action == ACT_RELEASE && r->state == RCPT_HELD);
 }
 
 void record_action(struct spool *s, const struct store_rcpt *rows, size_t n, enum operator_action action)
@@ -236,7 +236,7 @@ void record_action(struct spool *s, const struct store_rcpt *rows, size_t n, enu
 	struct arena *a = arena_new(ARENA_MAX);
 	struct store_message m = { .id = STR_NONE };
 	for (size_t i = 0; i < n; i++) {
-		if (!concerns(action, rows[i].state))
+		if (!concerns(s, action, &rows[i]))
 			continue;
 		if (!str_eq(m.id, rows[i].id) && s->ops->message(s->store, rows[i].id, a, &m) != OK)
 			m = (struct store_message){ .id = rows[i].id };

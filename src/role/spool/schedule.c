@@ -143,6 +143,16 @@ void spool_job_put_back(struct job *j, const char *text)
 	spool_job_end(j);
 }
 
+void spool_job_unlease(struct job *j)
+{
+	struct spool *s = j->spool;
+	for (size_t i = 0; i < j->n_rcpts; i++) {
+		(void)s->ops->renew(s->store, j->rcpts[i].facts.number, j->rcpts[i].facts.fence, spool_now_s(s));
+		j->rcpts[i].gone = true;
+	}
+	spool_job_end(j);
+}
+
 void spool_route_anew(struct spool *s)
 {
 	LIST_EACH(l, &s->jobs) {
@@ -297,7 +307,7 @@ void spool_watch_leases(struct spool *s)
 
 /* ---- from leases to jobs ---- */
 
-static bool copy_rcpt(struct arena *a, struct store_rcpt *to, const struct store_rcpt *from)
+bool spool_copy_rcpt(struct arena *a, struct store_rcpt *to, const struct store_rcpt *from)
 {
 	*to = *from;
 	struct str *const texts[] = { &to->id, &to->address, &to->original, &to->orcpt, &to->key, &to->last_reply,
@@ -343,7 +353,7 @@ static bool job_take(struct job *j, const struct store_rcpt *r)
 	j->rcpts = must_resize(j->rcpts, (j->n_rcpts + 1) * sizeof *j->rcpts);
 	struct job_rcpt *to = &j->rcpts[j->n_rcpts];
 	to->reported = to->gone = false;
-	if (!copy_rcpt(j->arena, &to->facts, r))
+	if (!spool_copy_rcpt(j->arena, &to->facts, r))
 		return false;
 	j->n_rcpts++;
 	return true;
@@ -371,6 +381,8 @@ static fault dispatch_one(struct spool *s, struct dispatch *d, const struct stor
 		TRY(s->ops->message(s->store, r->id, a, &d->message));
 		d->message_id = r->id;
 	}
+	if (action_takes(s, &d->message, r))
+		return OK;
 	bool released = str_eq(r->key, str_of(hold_key)); /* and not held any more */
 	struct route route = route_of(s, &d->message, r->address, released, a, &domain, &key);
 	if (key.p == NULL)
@@ -463,10 +475,11 @@ void spool_schedule(struct spool *s)
 	fault f = OK;
 	if (s->store == NULL || s->draining)
 		return;
-	for (bool more = s->n_jobs < SPOOL_JOBS_MAX; more;) {
+	for (bool more = s->n_jobs < SPOOL_JOBS_MAX && s->n_taken < SPOOL_TAKEN_MAX; more;) {
 		f = lease_some(s, &n, &why);
-		/* What routes decide at once is committed before more of it is leased: a reload may refuse a whole queue. */
-		more = f == OK && n > 0 && s->n_jobs < SPOOL_JOBS_MAX && list_empty(&s->verdicts);
+		/* What routes decide at once is committed before more of it is leased: a reload may refuse a whole queue. So is what an
+		 * action has taken. */
+		more = f == OK && n > 0 && s->n_jobs < SPOOL_JOBS_MAX && list_empty(&s->verdicts) && s->n_taken == 0;
 	}
 	if (f == F_STORE) {
 		spool_store_failed(s, why.text[0] != '\0' ? why.text : "the queue cannot be read");

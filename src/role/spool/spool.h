@@ -12,6 +12,7 @@
  *     explain.c   what would be done with a letter?   observe.c   what courier and resolver have learned
  *     recall.c    that, for the operator              shape.c     how much each destination is given
  *     yield.c     who has kept a place for long gives way
+ *     under_way.c what an operator's action names is handed to nobody else
  *     by_domain.h how much waits for each domain
  *
  * Everything that finishes within one turn of the loop (messages, outcomes, the notices they cause) is committed
@@ -50,6 +51,7 @@ enum {
 	SPOOL_TXN_BYTES_MAX = 64 << 20,  /* envelope of one message, in memory */
 	SPOOL_JOB_RCPTS_MAX = 100,       /* RFC 5321 4.5.3.1.8: every server takes so many in one transaction */
 	SPOOL_LEASE_MAX = 200,           /* recipients leased at a time */
+	SPOOL_TAKEN_MAX = 2000,          /* recipients that came due and are an action's: with so many nothing is leased until it has done them */
 	SPOOL_LEASE_S = 600,
 	SPOOL_TURNS_AT_ONCE = 4,         /* then whoever has sent something is heard */
 	SPOOL_RETURN_FULL_MAX = 1 << 20, /* larger messages come back as their headers */
@@ -77,6 +79,7 @@ struct txn {
 	struct link in_list;             /* of the spool's finished ones */
 	struct front *front;             /* NULL: it went away while the commit was due */
 	uint64_t number;
+	uint64_t arrival;                /* spool->arrivals when it began */
 	struct arena *arena;
 	struct store_message message;
 	struct store_rcpt *rcpts;        /* grows in malloc'd memory */
@@ -180,6 +183,8 @@ struct spool {
 
 	struct list fronts;
 	size_t n_arriving;               /* recipients of messages that are not committed yet */
+	uint64_t arrivals;               /* messages that have begun */
+	uint64_t stirs;                  /* what fronts and workers have said */
 	struct worker workers[WORKER_KINDS];
 	struct channel *resolver, *keeper;
 	struct list audiences;
@@ -222,6 +227,7 @@ struct spool {
 	struct acceptor *control;
 	struct list controls;
 	size_t n_controls, n_refusals, n_whys, n_domains_rounds;
+	size_t n_taken;                  /* recipients, leased to actions: under_way.c */
 	uint64_t control_owner;          /* may command us, too */
 	uint64_t next_request;
 
@@ -275,6 +281,8 @@ void spool_job_release(struct job *j);                 /* tells the worker to st
 void spool_job_free_if_done(struct job *j);
 void spool_job_end(struct job *j);                     /* its slot is free; what has no outcome is queued again */
 void spool_job_put_back(struct job *j, const char *text); /* that, for one that has not been tried: in a moment */
+void spool_job_unlease(struct job *j);                 /* the same without a trace: its recipients are as they were */
+bool spool_copy_rcpt(struct arena *a, struct store_rcpt *to, const struct store_rcpt *from); /* false: no room */
 void spool_route_anew(struct spool *s);          /* those that no worker has: a new configuration may lead them elsewhere */
 void spool_forget_jobs(struct spool *s);         /* the store is gone */
 /* The destination that this recipient is on its way to, which may be another than its row has it for; else `otherwise`. */
@@ -313,6 +321,14 @@ void shape_route_anew(struct spool *s);          /* a new configuration */
 void shape_end_rest(struct spool *s, struct str key, int64_t until_ms); /* if it began until then: an operator wants to see what happens */
 void shape_init(struct spool *s);
 void shape_fini(struct spool *s);
+
+/* ---- under_way.c ---- */
+/* This one, just leased, is what an action under way was going to do: it has it now, and does it. */
+bool action_takes(struct spool *s, const struct store_message *m, const struct store_rcpt *r);
+void action_saw_commit(struct spool *s, const struct txn *t); /* it came in */
+void action_forget_taken(struct spool *s);       /* the store is gone, and all leases with it */
+/* Does it wait for an action under way? In words. */
+bool action_waits_for(const struct spool *s, const struct store_message *m, const struct store_rcpt *r, char *to, size_t room);
 
 /* ---- yield.c ---- */
 void yield_watch(struct spool *s);               /* after each lease: does anything wait for a place? */

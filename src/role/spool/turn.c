@@ -184,6 +184,7 @@ static void tell(struct turn *t)
 	for (size_t i = 0; i < t->n_txns; i++) {
 		if (t->commits[i].result == OK) {
 			tell_held(t->txns[i]);
+			action_saw_commit(s, t->txns[i]);
 			record_held(s, &t->txns[i]->message, t->txns[i]->rcpts, t->txns[i]->n_rcpts);
 		}
 		spool_txn_answer(t->txns[i], s, t->commits[i].result);

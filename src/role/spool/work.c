@@ -174,6 +174,7 @@ static void let_rest(struct worker *w)
 static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct worker *w = owner;
+	w->spool->stirs++;
 	fd_close(&fd);
 	if (kind == FROM_WORKER_RESTING) {
 		w->resting = true;

@@ -134,6 +134,8 @@ static fault list(struct store *s, const struct store_selector *which, struct st
 		return OK;
 	}
 	TRY(store_memory.list(s, which, place, a, out, max, n_out));
+	if (h.numbers_early && place != NULL)
+		place->last = UINT64_MAX;
 	if (!h.tells_twice || place == NULL)
 		return OK;
 	size_t n = *n_out;

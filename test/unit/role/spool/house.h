@@ -58,6 +58,7 @@ struct house {
 	unsigned slices, glances;        /* calls of recall_some and glance */
 	fault (*glance)(struct store *s, uint64_t after, struct arena *a, struct store_glance *out, size_t max, size_t *n_out); /* instead */
 	bool tells_twice;                /* list: of what is untried, then of what has been tried by then */
+	bool numbers_early;              /* list: who is committed meanwhile may be told of, as where numbers are given at the beginning of a letter */
 	unsigned made_up;                /* list: so many who have not been tried, and then the same, who have; nothing is done to them */
 	unsigned acts;                   /* parts of an operator's action */
 	void (*at_first_act)(void);

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: ISC */
+/* The spool while an operator's action goes on: what it names is the action's, and nobody else's. */
+#include "unit.h"
+
+#include "role/spool/house.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "role/spool/control_inside.h"
+
+enum { LETTERS = 15, RCPTS = 100, ALL = LETTERS * RCPTS, SOON_S = 8, LEAP_S = 10 };
+
+static const struct store_selector domain = { .domain = STR_INIT("y.example") };
+
+/* All at one domain, and due in a while. */
+static void a_long_queue(const char *conf)
+{
+	static const char *to[RCPTS];
+	char id[16];
+	for (size_t i = 0; i < RCPTS; i++)
+		to[i] = "u@y.example";
+	for (unsigned i = 0; i < LETTERS; i++) {
+		snprintf(id, sizeof id, "m%02u", i);
+		house_fill(id, "a@x.example", to, RCPTS, 0, -SOON_S, "x");
+	}
+	house_open(conf);
+	settle_down();
+}
+
+static void all_comes_due(void)
+{
+	h.ahead_ms += LEAP_S * 1000;
+	h.wall_jump_s += LEAP_S;
+}
+
+static size_t rows_left(void)
+{
+	static struct store_rcpt r[ALL + 10];
+	return rows(r, ALL + 10);
+}
+
+/* Everything comes due at its first part: none of it is tried. */
+static void nothing_is_tried_that(enum control_verb verb, const char *end)
+{
+	a_long_queue("queue {\n history none\n}\n");
+	h.at_first_act = all_comes_due;
+	h.at_first_commit = all_comes_due;
+	h.commits = 0;
+	command(verb, domain, false);
+	assert_true(was_heard(end));
+	assert_false(was_heard("to u@y.example"));
+}
+
+static void nothing_is_tried_that_is_being_removed(void **state)
+{
+	(void)state;
+	nothing_is_tried_that(CONTROL_REMOVE, "operator: end 0 1500 recipients removed");
+	assert_int_equal(rows_left(), 0);
+}
+
+static void nothing_is_tried_that_is_being_held(void **state)
+{
+	(void)state;
+	nothing_is_tried_that(CONTROL_HOLD, "operator: end 0 1500 recipients held");
+	assert_int_equal(rows_left(), ALL);
+}
+
+static void nothing_is_tried_that_is_being_returned(void **state)
+{
+	(void)state;
+	nothing_is_tried_that(CONTROL_BOUNCE, "operator: end 0 1500 recipients returned to the sender");
+}
+
+/* By any selector, not by a domain alone. */
+static void nothing_is_tried_of_a_sender(void **state)
+{
+	(void)state;
+	a_long_queue("queue {\n history none\n}\n");
+	h.at_first_act = all_comes_due;
+	command(CONTROL_REMOVE, (struct store_selector){ .from = STR("a@x.example") }, false);
+	assert_true(was_heard("operator: end 0 1500 recipients removed"));
+	assert_false(was_heard("to u@y.example"));
+}
+
+static void a_letter_comes(void)
+{
+	all_comes_due();
+	send_letter(1, "c@x.example", "b@y.example", 0);
+	send_letter(2, "c@x.example", "b@z.example", 0);
+}
+
+/* What came after the command goes its way, to that domain and to others, before the action has ended; what is being removed stays. */
+static void what_comes_later_is_tried_meanwhile(void **state)
+{
+	(void)state;
+	a_long_queue("queue {\n history none\n}\n");
+	h.at_first_act = a_letter_comes;
+	command_begin(CONTROL_REMOVE, domain, false);
+	wait_for("courier: job c@x.example to b@");
+	wait_for("courier: job c@x.example to b@");
+	assert_false(was_heard("operator: end"));
+	wait_for("operator: end 0 1500 recipients removed");
+	settle_down();
+	assert_false(was_heard("to u@y.example"));
+	assert_int_equal(rows_left(), 0);
+	assert_int_equal(h.n_jobs, 2);
+}
+
+static void it_has_come(void)
+{
+	say_finish(1, 1);
+}
+
+/* It was coming in when the command came: its number is lower than that of what came later. */
+static void what_was_coming_in_is_not_meant(void **state)
+{
+	(void)state;
+	a_long_queue("route {\n to y.example hold\n otherwise direct\n}\n");
+	say_begin(1, "c@x.example");
+	say_rcpt(1, "b@y.example", 0);
+	say_chunk(1, "x");
+	wait_for("front: begun 1");
+	h.at_first_act = it_has_come;
+	h.numbers_early = true;
+	command(CONTROL_REMOVE, domain, false);
+	assert_true(was_heard("operator: end 0 1500 recipients removed"));
+	assert_true(was_heard("front: stored 1"));
+	assert_int_equal(rows_left(), 1);
+	command(CONTROL_REMOVE, domain, false);
+	assert_true(was_heard("operator: end 0 1 recipient removed"));
+}
+
+static void it_is_stopped(void)
+{
+	all_comes_due();
+	channel_send(h.operator.channel, CONTROL_REQUEST, &(struct control_request){ .verb = CONTROL_STOP });
+}
+
+static void it_is_left(void)
+{
+	all_comes_due();
+	channel_close(&h.operator.channel);
+}
+
+/* All that is left is tried then. */
+static void what_is_left_goes_on(void (*at_first_act)(void))
+{
+	h.answer.class = OUTCOME_LATER;
+	h.answer.code = 450;
+	a_long_queue("queue {\n history none\n retry 1d\n}\n");
+	h.at_first_act = at_first_act;
+	command_begin(CONTROL_REMOVE, domain, false);
+	wait_for("courier: job a@x.example to u@y.example and 99 more");
+	settle_down();
+	size_t left = rows_left();
+	assert_in_range(left, 1, ALL - ACT_LEAST);
+	static struct store_rcpt r[ALL];
+	assert_int_equal(rows(r, ALL), left);
+	size_t tried = 0;
+	for (size_t i = 0; i < left; i++) {
+		assert_int_equal(r[i].state, RCPT_QUEUED);
+		tried += r[i].attempts > 0;
+	}
+	assert_true(tried > 0);
+}
+
+static void what_was_stopped_leaves_things_as_they_were(void **state)
+{
+	(void)state;
+	what_is_left_goes_on(it_is_stopped);
+	assert_true(was_heard("operator: end 130 stopped: "));
+}
+
+static void what_was_left_alone_leaves_things_as_they_were(void **state)
+{
+	(void)state;
+	what_is_left_goes_on(it_is_left);
+}
+
+/* What is in hand is stopped first, whatever its place in the queue. */
+static void what_is_in_hand_is_stopped_first(void **state)
+{
+	(void)state;
+	a_long_queue("queue {\n history none\n}\n");
+	h.hands_off = true;
+	send_letter(1, "c@x.example", "b@y.example", 0);
+	send_letter(2, "c@x.example", "b@z.example", 0);
+	wait_for("courier: job");
+	wait_for("courier: job");
+	command_begin(CONTROL_REMOVE, domain, false);
+	wait_for("courier: release");
+	assert_true(rows_left() > ALL / 2);
+	wait_for("operator: end 0 1501 recipients removed");
+	assert_int_equal(rows_left(), 1);
+}
+
+/* Its worker was away: by then it would have had it. */
+static void what_no_worker_has_yet_is_not_given_to_one(void **state)
+{
+	(void)state;
+	channel_close(&h.courier.channel);
+	send_letter(1, "c@x.example", "b@y.example", 0);
+	send_letter(2, "c@x.example", "b@z.example", 0);
+	wait_for("front: stored 2");
+	command(CONTROL_BOUNCE, domain, false);
+	assert_true(was_heard("operator: end 0 1 recipient returned to the sender"));
+	link_worker(&h.courier);
+	wait_for("courier: job c@x.example to b@z.example");
+	settle_down();
+	assert_false(was_heard("to b@y.example"));
+}
+
+static struct channel *first;
+
+static void another_comes(void)
+{
+	all_comes_due();
+	first = h.operator.channel;
+	h.operator.channel = NULL;
+	command_begin(CONTROL_REMOVE, domain, false);
+}
+
+static unsigned long removed_by_all(void)
+{
+	struct str heard = buf_view(&h.heard);
+	unsigned long n = 0;
+	size_t at;
+	while (str_find_str(heard, STR("operator: end 0 "), &at)) {
+		heard = str_from(heard, at + strlen("operator: end 0 "));
+		n += strtoul(heard.p, NULL, 10);
+	}
+	return n;
+}
+
+/* Each is removed once, and counted once. */
+static void two_remove_the_same(void **state)
+{
+	(void)state;
+	a_long_queue("queue {\n history none\n}\n");
+	h.at_first_act = another_comes;
+	command_begin(CONTROL_REMOVE, domain, false);
+	wait_for("operator: end 0");
+	wait_for("operator: end 0");
+	settle_down();
+	assert_int_equal(removed_by_all(), ALL);
+	assert_int_equal(rows_left(), 0);
+	assert_false(was_heard("to u@y.example"));
+	channel_close(&first);
+}
+
+/* What the first one has taken is gone by the time that it comes to it. */
+static void one_returns_what_another_removes(void **state)
+{
+	(void)state;
+	a_long_queue("queue {\n history none\n}\n");
+	h.commits = 0;
+	h.at_first_commit = another_comes;
+	command_begin(CONTROL_BOUNCE, domain, false);
+	wait_for("operator: end 0");
+	wait_for("operator: end 0");
+	assert_int_equal(removed_by_all(), ALL);
+	assert_false(was_heard("to u@y.example"));
+	channel_close(&first);
+}
+
+static void somebody_looks(void)
+{
+	all_comes_due();
+	first = h.operator.channel;
+	h.operator.channel = NULL;
+	command_begin(CONTROL_LIST, (struct store_selector){ .id = STR("m14") }, false);
+}
+
+static void the_list_tells_what_it_waits_for(void **state)
+{
+	(void)state;
+	a_long_queue("queue {\n history none\n}\n");
+	h.at_first_act = somebody_looks;
+	command_begin(CONTROL_REMOVE, domain, false);
+	wait_for("\"waits_for\":\"its turn to be removed: an operator's command is under way\"");
+	wait_for("operator: end 0 1500 recipients removed");
+	channel_close(&first);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PREPARED(nothing_is_tried_that_is_being_removed),
+		PREPARED(nothing_is_tried_that_is_being_held),
+		PREPARED(nothing_is_tried_that_is_being_returned),
+		PREPARED(nothing_is_tried_of_a_sender),
+		PREPARED(what_comes_later_is_tried_meanwhile),
+		PREPARED(what_was_coming_in_is_not_meant),
+		PREPARED(what_was_stopped_leaves_things_as_they_were),
+		PREPARED(what_was_left_alone_leaves_things_as_they_were),
+		PREPARED(what_is_in_hand_is_stopped_first),
+		OPEN(what_no_worker_has_yet_is_not_given_to_one),
+		PREPARED(two_remove_the_same),
+		PREPARED(one_returns_what_another_removes),
+		PREPARED(the_list_tells_what_it_waits_for),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
