@@ -38,7 +38,7 @@ static void none_to_free(void *p, const char *file, int line)
 static void what_keeps_it_from_beginning_is_said_with_what_to_mend(void **state)
 {
 	static const char words[] = "there is no TLS, since OpenSSL does not even start; mend its installation, or its configuration";
-	int status;
+	int status = -1;
 	(void)state;
 	pid_t child = fork();
 	if (child == 0) {
