@@ -7,7 +7,6 @@
 #include "cmd/command.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/role.h"
@@ -48,8 +47,10 @@ int role_process(const char *name, const char *const *folders, size_t n_folders,
 	(void)tls_wipe_memory(); /* nothing of OpenSSL has run: it cannot be too late */
 	if (strcmp(name, "keeper") == 0)
 		(void)process_lock_memory(); /* else at least its keys and files are locked, and it says what is not */
-	/* What a ring does, no list of system calls sees. */
-	(void)setenv("UV_USE_IO_URING", "0", 1);
+	if (confine_without_rings(&why) != OK) {
+		log_event(LOG_TROUBLE, LOG_Z("text", why.text));
+		return 71;
+	}
 	struct loop *loop = loop_new();
 	struct role_base *role = role_start(loop, name, CONTROL_FD);
 	role_on_end(role, stop, loop);

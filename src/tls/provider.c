@@ -413,7 +413,8 @@ fault tls_begin(struct why *why)
 {
 	if (library != NULL)
 		return OK;
-	if (!tls_few_older_names())
+	bool few = tls_few_serve();
+	if (few && !tls_few_older_names())
 		return cannot_begin(why, "does not even start");
 	/* The configuration file is read now: a confined role could not open it later. */
 	(void)OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, NULL);
@@ -426,7 +427,7 @@ fault tls_begin(struct why *why)
 	unsigned char seeded;
 	if (OSSL_PROVIDER_add_builtin(library, ALGORITHMS_NAME, tls_algorithms_init) != 1 ||
 	    OSSL_PROVIDER_add_builtin(library, PROVIDER_NAME, provider_init) != 1 ||
-	    OSSL_PROVIDER_load(library, ALGORITHMS_NAME) == NULL || OSSL_PROVIDER_load(library, PROVIDER_NAME) == NULL ||
+	    OSSL_PROVIDER_load(library, few ? ALGORITHMS_NAME : "default") == NULL || OSSL_PROVIDER_load(library, PROVIDER_NAME) == NULL ||
 	    EVP_set_default_properties(library, "?provider=default") != 1 ||
 	    RAND_bytes_ex(library, &seeded, 1, 0) != 1) { /* its random numbers too, before the process is confined */
 		OSSL_LIB_CTX_free(library);
