@@ -9,6 +9,10 @@
 #
 # FOLDER and PORT are those of test.conf.
 set -eu
+if [ "$(id -u)" = 0 ]; then
+	echo "test.sh: as an ordinary user, please: what root makes here, the accounts that a server of root's uses may not read" >&2
+	exit 1
+fi
 FOLDER=${FOLDER:-/tmp/sealpost-test} PORT=${PORT:-5353} SEALPOST=${SEALPOST:-sealpost}
 umask 077
 mkdir -p "$FOLDER/mail"

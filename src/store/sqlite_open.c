@@ -115,7 +115,7 @@ static fault open_directory(struct store *s, const char *path, struct why *why)
 	TRY(file_open(s->directory, "lock", FILE_READ | FILE_WRITE | FILE_CREATE, 0600, &s->lock, why));
 	f = file_lock(s->lock);
 	if (f == F_BUSY)
-		return why_say(why, F_BUSY, "the queue in %s is in use by another process", path);
+		return why_say(why, F_BUSY, "the queue in %s is in use by another process: `fuser -v %s/lock` names it", path, path);
 	return f == OK ? OK : why_say(why, f, "cannot lock the queue in %s", path);
 }
 

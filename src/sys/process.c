@@ -28,6 +28,11 @@ void process_end(int status)
 	_exit(status);
 }
 
+bool process_exists(uint32_t pid)
+{
+	return pid > 0 && pid <= INT32_MAX && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
 bool process_is_root(void)
 {
 	return geteuid() == 0;

@@ -38,6 +38,7 @@ void signals_watch(struct loop *loop, void (*notify)(void *owner, enum signal_ki
  * for want of something that may be there a moment later: descriptors, memory, room in a queue. */
 MUST_USE bool service_notify(const char *state);
 
+bool process_exists(uint32_t pid);
 _Noreturn void process_end(int status); /* at once, with nothing freed and no thread waited for */
 bool process_is_root(void);
 uint32_t process_user(void);

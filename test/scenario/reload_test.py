@@ -2,7 +2,9 @@
 """SIGHUP takes a new configuration and new certificates without dropping a connection."""
 import hashlib
 import os
+import pathlib
 import pwd
+import re
 import signal
 import socket
 import ssl
@@ -215,6 +217,31 @@ class Start(harness.Scenario):
         done = subprocess.run([server.program, "serve", "-c", server.conf], capture_output=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 78)
         self.assertIn(f"cannot listen on 127.0.0.1:{server.port_mx}: Address already in use", done.stderr.decode())
+        self.assertIn("`ss -ltxp` shows which process listens there\n", done.stderr.decode())
+
+    def test_a_second_server(self):
+        """It says at once whom it waits for, and again when it gives up."""
+        server = self.start(Sealpost(self.folder))
+        done = subprocess.run([server.program, "serve", "-c", server.conf], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 78)
+        first, *others = done.stderr.splitlines()
+        words = f"process {server.process.popen.pid} serves with this configuration already: `sealpost reload -c {server.conf}` has it read anew"
+        self.assertIn(f'text="an address to listen on is still in use; waiting 5 seconds for it. {words}', first)
+        self.assertIn("Address already in use; ", first)  # all of them, in one line
+        self.assertNotIn("\\x0a", first)
+        self.assertIn(f"{words}, `kill {server.process.popen.pid}` stops it", others)
+        self.assertEqual(server.queue_list(), [])
+
+    def test_a_second_server_on_the_same_queue(self):
+        server = self.start(Sealpost(self.folder))
+        other = pathlib.Path(server.conf).with_name("other.conf")
+        text = re.sub(r"127\.0\.0\.1:\d+", lambda _: f"127.0.0.1:{free_ports(1)[0]}", pathlib.Path(server.conf).read_text())
+        other.write_text(text.replace("control.sock", "other-control.sock").replace("local.sock", "other-local.sock"))
+        done = subprocess.run([server.program, "serve", "-c", other], capture_output=True, text=True, timeout=60, check=False,
+                              env={**os.environ, **ENVIRONMENT})
+        self.assertEqual(done.returncode, 78)
+        self.assertRegex(done.stderr, r'start-failed name=spool text="the queue in (\S+) is in use by another process: `fuser -v \1/lock` names it"')
+        self.assertEqual(server.queue_list(), [])
 
     def test_a_configuration_that_is_not_there(self):
         """Its name is told, once."""

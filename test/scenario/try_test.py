@@ -107,6 +107,10 @@ def the_example_can_be_tried(sealpost):
     (whole / "test.conf").write_text(conf)
     environment = {**os.environ, "FOLDER": str(folder), "PORT": str(base + 587), "SEALPOST": str(program)}
 
+    if user:  # root is told, before anything is made
+        done = subprocess.run(["sh", examples / "test.sh"], capture_output=True, text=True, timeout=60, env=environment, check=False)
+        assert (done.returncode, list(folder.iterdir())) == (1, []) and "as an ordinary user, please" in done.stderr, done
+
     def call(*words, status=0):
         done = subprocess.run([program, *words], capture_output=True, text=True, timeout=60, env=environment, **user)
         assert status is None or done.returncode == status, (words, done.stdout, done.stderr)

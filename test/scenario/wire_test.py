@@ -8,6 +8,7 @@ signing.
 import base64
 import socket
 import ssl
+import struct
 import threading
 
 import harness
@@ -31,6 +32,14 @@ def every_form(words):
     return forms
 
 
+class Strict(Raw):
+    """A client to whom an end without close_notify is an error."""
+
+    def wrap(self):
+        self.socket = self.context.wrap_socket(self.socket, server_hostname=self.server_name, suppress_ragged_eofs=False)
+        self.file = self.socket.makefile("rb")
+
+
 class Visit(Raw):
     """A client that may resume, and tells its session afterwards."""
 
@@ -41,6 +50,27 @@ class Visit(Raw):
     def wrap(self):
         self.socket = self.context.wrap_socket(self.socket, server_hostname=self.server_name, session=self.session)
         self.file = self.socket.makefile("rb")
+
+
+class Leave(harness.Scenario):
+    DATA_SEGMENTS_IN = 152  # of Linux's struct tcp_info
+
+    def segments(self, client):
+        return struct.unpack_from("I", client.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), self.DATA_SEGMENTS_IN)[0]
+
+    def test_the_last_reply_and_close_notify_are_one_packet(self):
+        """Whoever closes at 221 is not sent a second one, which he would answer with a reset."""
+        server = self.start(Sealpost(self.folder))
+        for port in (server.port_submissions, server.port_submission):
+            with self.subTest(port):
+                client = Strict(port, server.authority, "implicit" if port == server.port_submissions else "starttls")
+                client.expect("NOOP", 250)
+                before = self.segments(client)
+                client.send("QUIT\r\n")
+                self.assertEqual(client.socket.recv(1000)[:4], b"221 ")
+                self.assertEqual(client.socket.recv(1000), b"")  # by close_notify: else it would be an SSLEOFError
+                self.assertEqual(self.segments(client) - before, 1)
+                client.socket.close()
 
 
 class OnTheWire(harness.Scenario):

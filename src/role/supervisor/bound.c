@@ -2,6 +2,7 @@
 /* role/supervisor/bound.c -- the listening sockets: bound before anyone drops a privilege, kept over reloads. */
 #include "role/supervisor/slot.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -10,7 +11,7 @@
 #include "sys/process.h"
 #include "sys/socket.h"
 
-enum { BACKLOG = 1024, PATIENCE_MS = 5000, NAP_MS = 20 };
+enum { BACKLOG = 1024, PATIENCE_MS = 5000, NAP_MS = 20, HOLDER_ROOM = 400 };
 
 static struct bound *find(struct supervisor *sv, struct str on)
 {
@@ -124,20 +125,73 @@ fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_r
 	return worst;
 }
 
+/* Who answers at the control socket of this configuration, and still runs: 0 if nobody does. */
+static uint32_t other_server(struct supervisor *sv, const struct generation *g)
+{
+	struct endpoint at;
+	struct buf control;
+	uint32_t uid, pid = 0;
+	int fd = -1;
+	fault f = control_endpoint(g->conf, &control);
+	if (f == OK && find(sv, buf_view(&control)) != NULL)
+		f = F_ABSENT; /* it is ours */
+	if (f == OK)
+		f = endpoint_parse(buf_view(&control), &at);
+	if (f == OK)
+		f = socket_connect(&at, NULL, &fd);
+	if (f == OK)
+		f = socket_peer_user(fd, &uid, &pid);
+	fd_close(&fd);
+	buf_fini(&control);
+	return f == OK && process_exists(pid) ? pid : 0;
+}
+
+static void put_holder(struct supervisor *sv, const struct generation *g, char to[HOLDER_ROOM])
+{
+	unsigned long pid = other_server(sv, g);
+	if (pid > 0)
+		(void)snprintf(to, HOLDER_ROOM, "process %lu serves with this configuration already: `sealpost reload -c %s` has it read anew, "
+		               "`kill %lu` stops it", pid, sv->options.conf_path, pid);
+	else
+		(void)snprintf(to, HOLDER_ROOM, "`ss -ltxp` shows which process listens there");
+}
+
+/* Lines as one. */
+static void put_in_a_line(struct str lines, struct buf *to)
+{
+	struct str line;
+	while (str_next_line(&lines, &line))
+		if (buf_addf(to, "%s%.*s", buf_view(to).n > 0 ? "; " : "", STR_ARG(line)) != OK)
+			return;
+}
+
+static void tell_wait(struct str addresses, const char *holder)
+{
+	char text[HOLDER_ROOM + 100];
+	struct buf line;
+	buf_init(&line, addresses.n * 2 + 1);
+	put_in_a_line(addresses, &line);
+	(void)snprintf(text, sizeof text, "an address to listen on is still in use; waiting %d seconds for it. %s", PATIENCE_MS / 1000, holder);
+	log_event(LOG_TROUBLE, LOG_Z("text", text), LOG_S("addresses", buf_view(&line)));
+	buf_fini(&line);
+}
+
 /* A supervisor that was killed leaves roles that end a moment after it: their sockets are waited for. */
 fault bound_at_start(struct supervisor *sv, const struct generation *g, struct conf_report *report)
 {
+	char holder[HOLDER_ROOM] = "";
 	for (unsigned waited_ms = 0;; waited_ms += NAP_MS) {
 		struct conf_report attempt;
 		conf_report_init(&attempt);
 		fault f = bound_all(sv, g, &attempt);
 		bool again = f == F_EXISTS && waited_ms < PATIENCE_MS;
+		if (f == F_EXISTS && (waited_ms == 0 || !again))
+			put_holder(sv, g, holder);
 		if (again && waited_ms == 0)
-			log_event(LOG_TROUBLE, LOG_Z("text", "an address to listen on is still in use; waiting for it"),
-			          LOG_S("addresses", buf_view(&attempt.text)));
+			tell_wait(buf_view(&attempt.text), holder);
 		if (!again) {
 			report->errors += attempt.errors;
-			if (buf_add(&report->text, buf_view(&attempt.text)) != OK)
+			if (buf_add(&report->text, buf_view(&attempt.text)) != OK || (f == F_EXISTS && buf_addf(&report->text, "%s\n", holder) != OK))
 				report->errors++;
 		}
 		conf_report_fini(&attempt);

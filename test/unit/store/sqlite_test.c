@@ -248,7 +248,7 @@ static void two_cannot_share_a_queue(void **state)
 	struct fixture second = *f;
 	struct why why = { "" };
 	assert_int_equal(try_open(&second, &why), F_BUSY);
-	assert_non_null(strstr(why.text, "in use by another process"));
+	assert_non_null(strstr(why.text, "is in use by another process: `fuser -v "));
 	assert_int_equal(put_text(f, "m1", STR("the first goes on")), OK);
 }
 
