@@ -181,6 +181,23 @@ static void print_event(const json_t *o, struct told *told)
 	story_print_line("    ", "notice", text_in_json(o, "notice"));
 }
 
+/* To whom, and how far. */
+static void print_in_hand(const json_t *o)
+{
+	struct str host = text_in_json(o, "host"), ip = text_in_json(o, "ip");
+	struct buf both;
+	if (!is(o, "state", "leased"))
+		return;
+	story_print_line("    ", "destination", text_in_json(o, "destination"));
+	buf_init(&both, KEY_MAX);
+	fault f = ip.n > 0 && !str_eq(ip, host) ? buf_addf(&both, "%.*s (%.*s)", STR_ARG(host), STR_ARG(ip)) : buf_add(&both, host);
+	story_print_line("    ", "server", f == OK ? buf_view(&both) : host);
+	buf_fini(&both);
+	story_print_line("    ", "doing", text_in_json(o, "doing"));
+	if (json_is_true(json_object_get(o, "then_held")))
+		story_print_line("    ", "", STR("held, unless this attempt still delivers it"));
+}
+
 static void print_waiting(const json_t *o, bool alone, const struct told *told)
 {
 	struct str line, text = text_in_json(o, "dialogue");
@@ -198,6 +215,7 @@ static void print_waiting(const json_t *o, bool alone, const struct told *told)
 	putchar('\n');
 	story_print_line("    ", "reason", text_in_json(o, "last_reply"));
 	story_print_line("    ", "waits for", text_in_json(o, "waits_for"));
+	print_in_hand(o);
 	while (alone && str_next_line(&text, &line))
 		story_print_line("    ", "", line);
 }

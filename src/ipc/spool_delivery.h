@@ -29,8 +29,8 @@ enum job_purpose {
 /* JOB: route_kind and route_name as policy/route.h gives them; id the queue id; attempt counts from 1.
  * arrived_s: wall clock; tls_tag of enum tls_tag. RCPT: index within the job; address where it goes, original and orcpt for
  * DSN. RELEASE: stop as soon as possible (drain, removal); what has been handed over stays so. GIVE_WAY: it has kept
- * its place for long, and others wait: what it waits for counts as not answered, unless that is its turn at the worker. RESTED: the worker's jobs
- * have all ended. */
+ * its place for long, and others wait: what it waits for counts as not answered, unless that is its turn at the worker. WHERE: an operator asks how
+ * far it is; a courier answers. RESTED: the worker's jobs have all ended. */
 #define SPOOL_TO_WORKER(MSG, U, I, S)                                                       \
 	MSG(WORKER_JOB, worker_job, U(job) U(purpose) S(id) U(route_kind) S(route_name)     \
 	    S(domain) S(sender) U(size_bytes) U(body) U(smtputf8) U(ret) S(envid) U(attempt) I(arrived_s) \
@@ -41,12 +41,15 @@ enum job_purpose {
 	MSG(WORKER_BODY_END, worker_body_end, U(job) U(whole))                              \
 	MSG(WORKER_RELEASE, worker_release, U(job))                                         \
 	MSG(WORKER_GIVE_WAY, worker_give_way, U(job))                                       \
+	MSG(WORKER_WHERE, worker_where, U(job))                                             \
 	MSG(WORKER_RESTED, worker_rested, U(unused))                           \
 	MSG(WORKER_REMEMBERED, worker_remembered, U(job) S(key) S(value) I(for_s))
 
 /* REMEMBER: what a courier has learned and wants to know after a restart; job is 0, key begins with "seen/" or "shape/"; for_s: so
  * long it holds, from now. REMEMBERED: all of it, when the link begins and before the first job. */
 enum { MEMORY_KEY_MAX = 300, MEMORY_VALUE_MAX = 100 };
+
+/* WHERE: whom it speaks to at this moment, if anybody, and what it waits for, in words. */
 
 /* STORY: how the attempt has gone so far, as mail/story.h has it; holds for the outcomes that follow, until the next one. */
 
@@ -65,6 +68,7 @@ enum { MEMORY_KEY_MAX = 300, MEMORY_VALUE_MAX = 100 };
 	MSG(FROM_WORKER_GIVEN_BACK, from_worker_given_back, U(job))                         \
 	MSG(FROM_WORKER_REMEMBER, from_worker_remember, U(job) S(key) S(value) I(for_s)) \
 	MSG(FROM_WORKER_STORY, from_worker_story, U(job) S(text))                            \
+	MSG(FROM_WORKER_WHERE, from_worker_where, U(job) S(host) S(ip) S(doing))             \
 	MSG(FROM_WORKER_TLS, from_worker_tls, U(job) U(policy) U(result) S(domain) S(strings) S(mx) S(ip) S(source) S(reason))
 
 /* TLS: what one try at a host came to, for TLS reports: policy, result and strings as proto/tlsrpt/tlsrpt.h has them; source is our

@@ -161,6 +161,9 @@ class Queue(harness.Scenario):
         self.assertIn("leased; held, unless this attempt still delivers it", server.queue("show", row["id"]))
         for verb in ("bounce", "retry"):
             self.assertIn("being delivered at this moment", server.queue(verb, row["id"]))
+        self.assertRegex(server.command("why", row["id"]),
+                         r"(?s)\n  now +leased, 0 attempts\n    destination +relay:sink\n    server +127\.0\.0\.1\n"
+                         r"    doing +all of the letter has gone out, the answer is awaited\n +held, unless this attempt still delivers it\n")
         may_answer.set()
         server.wait_for_line("delivered", row["id"])
         wait_until(lambda: server.queue_list() == [], "an empty queue")

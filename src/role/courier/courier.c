@@ -226,6 +226,8 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 		job_release(j);
 	} else if (kind == WORKER_GIVE_WAY) {
 		job_give_way(j);
+	} else if (kind == WORKER_WHERE) {
+		job_tell_where(j);
 	}
 }
 

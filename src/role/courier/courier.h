@@ -240,6 +240,7 @@ void job_go(struct job *j);
 void job_take_body(struct job *j, struct str bytes);
 void job_body_ends(struct job *j, bool whole);
 void job_release(struct job *j);
+void job_tell_where(const struct job *j);         /* how far it is, for an operator */
 void job_give_way(struct job *j);                 /* it takes long, and others wait for its place */
 void job_free(struct job *j);                     /* says nothing to the spool */
 void job_next(struct job *j);                     /* the target at j->at, or the end */

@@ -60,6 +60,29 @@ void tell_outcome(struct job *j, size_t rcpt, enum outcome_class outcome, const 
 	buf_fini(&dialogue);
 }
 
+static const char *doing(const struct job *j)
+{
+	const struct visit *v = j->visit;
+	if (v == NULL)
+		return j->open_asks > 0 ? "asks the DNS, and for policies" : "waits for its turn";
+	if (j->body_said)
+		return "all of the letter has gone out, the answer is awaited";
+	if (j->body_begun)
+		return "the letter is going out";
+	if (j->in_txn)
+		return "sender and recipients are being told";
+	return v->connected ? "connected; greeting, hello and TLS come first" : "is being connected to";
+}
+
+void job_tell_where(const struct job *j)
+{
+	const struct visit *v = j->visit;
+	struct from_worker_where m = {
+		.job = j->number, .host = v != NULL ? v->host : STR_NONE, .ip = v != NULL ? str_of(v->ip) : STR_NONE, .doing = str_of(doing(j)),
+	};
+	channel_send(j->courier->spool, FROM_WORKER_WHERE, &m);
+}
+
 /* The spool logs what becomes of each recipient; that a host failed before, only we know. */
 void tell_host_failed(struct job *j, const struct visit *v, const struct smtp_reply *why)
 {

@@ -105,6 +105,7 @@ void spool_job_free_if_done(struct job *j)
 	link_remove(&j->in_spool);
 	free(j->rcpts);
 	str_release(&j->story);
+	free(j->where);
 	arena_free(&j->arena);
 	free(j);
 }
@@ -248,6 +249,44 @@ bool spool_is_on_the_way(const struct spool *s, uint64_t rcpt)
 {
 	const struct job *j = job_of(s, rcpt);
 	return j != NULL && j->content_over;
+}
+
+/* Is it in a courier's hands, and about what was asked for? */
+static bool may_tell(const struct job *j, const struct store_selector *which)
+{
+	if (j->purpose != JOB_DELIVER || !j->sent || j->over || j->worker->kind != WORKER_COURIER || j->worker->channel == NULL)
+		return false;
+	bool about = which->to.n == 0;
+	for (size_t i = 0; i < j->n_rcpts && !about; i++)
+		about = str_eq_nocase(j->rcpts[i].facts.address, which->to);
+	return about && (which->id.n == 0 || str_eq(j->message.id, which->id));
+}
+
+void spool_ask_where(struct spool *s, const struct store_selector *which)
+{
+	LIST_EACH(l, &s->jobs) {
+		struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (!may_tell(j, which))
+			continue;
+		j->where_asked = true;
+		channel_send(j->worker->channel, WORKER_WHERE, &(struct worker_where){ .job = j->number });
+	}
+}
+
+bool spool_where_is_awaited(const struct spool *s, const struct store_selector *which)
+{
+	LIST_EACH(l, &s->jobs) {
+		const struct job *j = LIST_MEMBER(l, struct job, in_spool);
+		if (j->where_asked && may_tell(j, which))
+			return true;
+	}
+	return false;
+}
+
+const struct whereabouts *spool_where(const struct spool *s, uint64_t rcpt)
+{
+	const struct job *j = job_of(s, rcpt);
+	return j != NULL && !j->where_asked ? j->where : NULL;
 }
 
 static bool is_wanted(const struct job *j)

@@ -125,6 +125,8 @@ struct job {
 	uint64_t offset, credit;
 	bool content_over, damaged;
 	bool over;                       /* the worker is done with it */
+	struct whereabouts { char host[256], ip[64], doing[80]; } *where; /* as its courier told the last time; NULL: never asked */
+	bool where_asked;                /* and not told yet */
 	struct str story;                /* what its worker has told, on the heap ... */
 	struct str story_kept;           /* ... and in the arena, for verdicts */
 	unsigned verdicts;               /* of its recipients, not yet committed */
@@ -289,6 +291,10 @@ void spool_forget_jobs(struct spool *s);         /* the store is gone */
 struct str spool_key_in_hand(const struct spool *s, uint64_t rcpt, struct str otherwise);
 void spool_stop_unwanted_jobs(struct spool *s);  /* an operator took recipients away, or holds them */
 /* All of its message has been handed to a worker: nobody can say how far it has come. */
+/* Couriers are asked how far they are with this letter, or with those to this recipient; true until all have told. */
+void spool_ask_where(struct spool *s, const struct store_selector *which);
+bool spool_where_is_awaited(const struct spool *s, const struct store_selector *which);
+const struct whereabouts *spool_where(const struct spool *s, uint64_t rcpt); /* NULL: not known */
 bool spool_is_on_the_way(const struct spool *s, uint64_t rcpt);
 void spool_watch_leases(struct spool *s);        /* now and then */
 /* Leased rows go back to their senders in this turn. */

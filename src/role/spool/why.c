@@ -14,7 +14,7 @@
 #include "mail/story.h"
 #include "store/history.h"
 
-enum { SLICE_BYTES = 256 << 10, FOUND_MAX = 1 << 20, ROWS_AT_ONCE = 10, ARENA_MAX = 64 << 20 };
+enum { WHERE_MS = 300, SLICE_BYTES = 256 << 10, FOUND_MAX = 1 << 20, ROWS_AT_ONCE = 10, ARENA_MAX = 64 << 20 };
 
 struct why_round {
 	struct spool *spool;
@@ -29,6 +29,7 @@ struct why_round {
 		json_t *accepted, *said, *story;
 	} record;
 	struct store_place place;
+	int64_t asked_ms;                /* couriers, how far they are; 0: not yet */
 	uint64_t rows;
 };
 
@@ -248,6 +249,26 @@ static void tell_found(struct why_round *w)
 
 /* ---- what still waits ---- */
 
+static void add_where(json_t *o, const struct whereabouts *where)
+{
+	if (where == NULL)
+		return;
+	json_object_set_new(o, "host", text_as_json(str_of(where->host)));
+	json_object_set_new(o, "ip", text_as_json(str_of(where->ip)));
+	json_object_set_new(o, "doing", text_as_json(str_of(where->doing)));
+}
+
+/* Who has something of it in hand says how far it is; one that says nothing is not waited for. */
+static bool is_awaited(struct why_round *w)
+{
+	int64_t now_ms = loop_now_ms(w->spool->loop);
+	if (w->asked_ms == 0) {
+		w->asked_ms = now_ms;
+		spool_ask_where(w->spool, &w->which);
+	}
+	return now_ms - w->asked_ms < WHERE_MS && spool_where_is_awaited(w->spool, &w->which);
+}
+
 static fault tell_waiting(struct why_round *w)
 {
 	struct spool *s = w->spool;
@@ -263,6 +284,7 @@ static fault tell_waiting(struct why_round *w)
 			break;
 		json_t *o = control_recipient(s, &m, &rows[i]);
 		json_object_set_new(o, "row", json_string("queue"));
+		add_where(o, spool_where(s, rows[i].number));
 		send_row(w, o);
 	}
 	arena_free(&a);
@@ -280,6 +302,8 @@ bool why_some(struct why_round *w, int *status_out, struct why *last_words)
 		return true;
 	}
 	history_close(&w->reader);
+	if (is_awaited(w))
+		return true;
 	fault f = tell_waiting(w);
 	if (f == OK && !w->place.over)
 		return true;

@@ -2,6 +2,8 @@
 /* role/spool/work.c -- the workers: content goes out by credit, outcomes come back. */
 #include "role/spool/tls_reports.h"
 
+#include <stdio.h>
+
 #include "base/check.h"
 #include "mail/story.h"
 
@@ -125,6 +127,16 @@ static void take_story(struct job *j, struct str text)
 	j->story_kept = STR_NONE;
 }
 
+static void take_where(struct job *j, const struct from_worker_where *m)
+{
+	if (j->where == NULL)
+		j->where = NEW(struct whereabouts);
+	j->where_asked = false;
+	snprintf(j->where->host, sizeof j->where->host, "%.*s", STR_ARG(m->host));
+	snprintf(j->where->ip, sizeof j->where->ip, "%.*s", STR_ARG(m->ip));
+	snprintf(j->where->doing, sizeof j->where->doing, "%.*s", STR_ARG(m->doing));
+}
+
 static void renew(struct job *j)
 {
 	struct spool *s = j->spool;
@@ -202,6 +214,9 @@ static void on_worker(void *owner, unsigned kind, const void *msg, int fd)
 		break;
 	case FROM_WORKER_STORY:
 		take_story(j, ((const struct from_worker_story *)msg)->text);
+		break;
+	case FROM_WORKER_WHERE:
+		take_where(j, msg);
 		break;
 	case FROM_WORKER_RENEW:
 		renew(j);

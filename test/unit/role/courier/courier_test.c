@@ -408,6 +408,41 @@ static void a_job_is_released(void **state)
 	assert_int_equal(w.peers[0].letters, 0);
 }
 
+static void wait_until_it_is(const char *where)
+{
+	int64_t until_ms = loop_now_ms(w.loop) + 30000;
+	do {
+		assert_true(loop_now_ms(w.loop) < until_ms);
+		channel_send(w.spool, WORKER_WHERE, &(struct worker_where){ .job = w.job });
+		world_run(&w);
+	} while (!str_eq(buf_view(&w.where), str_of(where)));
+}
+
+static void a_job_says_where_it_is(void **state)
+{
+	static const struct { const char *zone, *silent_at; bool mute, hold_body, silent_at_dot; const char *where; } cases[] = {
+		{ .zone = "MX y.example 10 mx.y.example;A mx.y.example 127.0.0.1;STS y.example silent", .where = " : asks the DNS, and for policies" },
+		{ .mute = true, .where = "mx.y.example 127.0.0.1: connected; greeting, hello and TLS come first" },
+		{ .silent_at = "MAIL", .where = "mx.y.example 127.0.0.1: sender and recipients are being told" },
+		{ .hold_body = true, .where = "mx.y.example 127.0.0.1: the letter is going out" },
+		{ .silent_at_dot = true, .where = "mx.y.example 127.0.0.1: all of the letter has gone out, the answer is awaited" },
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		w.zone = cases[i].zone != NULL ? cases[i].zone : one_mx;
+		w.hold_body = cases[i].hold_body;
+		w.peers[0].script.mute = cases[i].mute;
+		w.peers[0].script.silent_at = cases[i].silent_at;
+		w.peers[0].script.silent_at_dot = cases[i].silent_at_dot;
+		direct_by("opportunistic");
+		world_send(&w, &to_b);
+		wait_until_it_is(cases[i].where);
+		channel_send(w.spool, WORKER_RELEASE, &(struct worker_release){ .job = w.job });
+		while (!w.done && !cases[i].silent_at_dot)
+			world_run(&w);
+	}
+}
+
 static void the_spool_starts_anew(void **state)
 {
 	(void)state;
@@ -528,7 +563,7 @@ int main(void)
 		WORLD_TEST(relays_with_login), WORLD_TEST(a_relay_that_is_not_there), WORLD_TEST(lmtp_over_a_unix_socket),
 		WORLD_TEST(lmtp_over_tcp), WORLD_TEST(connections_are_kept), WORLD_TEST(a_recipient_is_verified),
 		WORLD_TEST(a_large_letter), WORLD_TEST(a_letter_that_is_too_big), WORLD_TEST(what_cannot_be_carried),
-		WORLD_TEST(a_content_that_breaks_off), WORLD_TEST(a_job_is_released), WORLD_TEST(the_spool_starts_anew),
+		WORLD_TEST(a_content_that_breaks_off), WORLD_TEST(a_job_is_released), WORLD_TEST(a_job_says_where_it_is), WORLD_TEST(the_spool_starts_anew),
 		WORLD_TEST(draining_ends_when_nothing_is_in_hand), WORLD_TEST(draining_waits_for_no_policy),
 		WORLD_TEST(recipients_over_the_limit_come_again),
 		WORLD_TEST(a_connection_does_not_outlive_its_configuration),

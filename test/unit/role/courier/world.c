@@ -127,6 +127,11 @@ static void on_spool(void *owner, unsigned kind, const void *msg, int fd)
 	} else if (kind == FROM_WORKER_STORY) {
 		keep_text(&w->story, ((const struct from_worker_story *)msg)->text);
 		assert_true(story_is_sound(buf_view(&w->story)));
+	} else if (kind == FROM_WORKER_WHERE) {
+		const struct from_worker_where *m = msg;
+		buf_clear(&w->where);
+		assert_ok(buf_addf(&w->where, "%.*s %.*s: %.*s", STR_ARG(m->host), STR_ARG(m->ip), STR_ARG(m->doing)));
+		loop_stop(w->loop);
 	} else if (kind == FROM_WORKER_TLS) {
 		const struct from_worker_tls *m = msg;
 		assert_true(m->policy < TLSRPT_POLICY_TYPES && m->result < TLSRPT_RESULTS);
@@ -363,7 +368,7 @@ void world_open(struct world *w)
 		assert_true(tries < 20);
 	}
 	struct buf *bufs[] = { &w->outcomes, &w->last_tls, &w->last_host, &w->last_dialogue, &w->story, &w->remembered, &w->last_memory,
-	                       &w->sessions, &w->last_strings };
+	                       &w->sessions, &w->last_strings, &w->where };
 	for (size_t i = 0; i < COUNT(bufs); i++)
 		buf_init(bufs[i], 1 << 20);
 	assert_ok(socket_pair(pair));
@@ -387,7 +392,7 @@ void world_close(struct world *w)
 	tls_server_free(&w->tls);
 	home_fini(&w->home);
 	struct buf *bufs[] = { &w->outcomes, &w->last_tls, &w->last_host, &w->last_dialogue, &w->story, &w->remembered, &w->last_memory,
-	                       &w->sessions, &w->last_strings };
+	                       &w->sessions, &w->last_strings, &w->where };
 	for (size_t i = 0; i < COUNT(bufs); i++)
 		buf_fini(bufs[i]);
 }

@@ -76,7 +76,7 @@ struct world {
 	bool not_whole, hold_body;
 	uint64_t job, wanted, wants;
 	struct buf outcomes;     /* "INDEX CLASS REPLY|" */
-	struct buf last_tls, last_host, last_dialogue, story;
+	struct buf last_tls, last_host, last_dialogue, story, where;
 	struct buf sessions;     /* "POLICY RESULT MX IP SOURCE (REASON)|" of TLS reports */
 	struct buf last_strings; /* the policy of the last one */
 	struct buf remembered, last_memory; /* keys, with a space after each; the last value */

@@ -43,6 +43,7 @@ struct house {
 	uint64_t report_request;         /* the last one to the resolver */
 	struct buf report_body;
 	const char *story;               /* told before that; NULL: none */
+	const char *doing;               /* what a courier says that it does; NULL: it does not answer */
 	struct seen_job jobs[64];
 	size_t n_jobs;
 

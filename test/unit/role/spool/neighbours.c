@@ -149,6 +149,11 @@ static void for_worker(void *owner, unsigned kind, const void *msg, int fd)
 		note(n, "body %u %s", (unsigned)buf_view(&j->body).n, j->whole ? "whole" : "broken");
 		if (!h.silent)
 			report(n, j);
+	} else if (kind == WORKER_WHERE) {
+		note(n, "where");
+		if (h.doing != NULL)
+			channel_send(n->channel, FROM_WORKER_WHERE,
+			             &(struct from_worker_where){ .job = j->job, .host = STR("mx.y.example"), .ip = STR("192.0.2.9"), .doing = str_of(h.doing) });
 	} else if (kind == WORKER_RELEASE) {
 		j->released = true;
 		note(n, "release");

@@ -5,6 +5,7 @@
 #include "role/spool/house.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "sys/clock.h"
 
@@ -237,6 +238,45 @@ static void a_worker_that_dies_leaves_it_held(void **state)
 	assert_int_equal(h.n_jobs, 1);
 }
 
+/* Asked when an operator wants to know; whoever says nothing is not waited for. */
+static void how_far_it_is_can_be_asked(void **state)
+{
+	static const char told[] = "\"host\":\"mx.y.example\",\"ip\":\"192.0.2.9\",\"doing\":\"thinks\\u0007\"";
+	(void)state;
+	one_is_on_the_way();
+	why();
+	assert_int_equal(times("courier: where"), 1);
+	assert_int_equal(times("\"row\":\"queue\""), 1);
+	assert_false(was_heard("\"doing\""));
+	h.doing = "thinks\a";
+	why();
+	assert_heard("\"state\":\"leased\"");
+	assert_heard(told);
+	command(CONTROL_WHY, (struct store_selector){ .to = STR("B@y.example") }, false);
+	assert_int_equal(times(told), 2);
+	command(CONTROL_WHY, (struct store_selector){ .to = STR("c@y.example") }, false);
+	assert_int_equal(times("courier: where"), 3);
+	courier_says(OUTCOME_LATER, 450);
+	why();
+	assert_int_equal(times("courier: where"), 3); /* it is in nobody's hands any more */
+	assert_int_equal(times("\"doing\""), 2);
+}
+
+static void what_is_too_long_is_cut(void **state)
+{
+	static char lengthy[5000];
+	(void)state;
+	one_is_on_the_way();
+	memset(lengthy, 'x', sizeof lengthy - 1);
+	h.doing = lengthy;
+	why();
+	assert_heard("\"doing\":\"xxx");
+	lengthy[80] = '\0';
+	assert_false(was_heard(lengthy));
+	lengthy[79] = '\0';
+	assert_heard(lengthy);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +290,8 @@ int main(void)
 		PREPARED(what_is_on_the_way_is_not_returned),
 		PREPARED(one_of_several_is_held),
 		OPEN(a_worker_that_dies_leaves_it_held),
+		OPEN(how_far_it_is_can_be_asked),
+		OPEN(what_is_too_long_is_cut),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
