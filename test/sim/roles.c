@@ -240,6 +240,11 @@ fault process_errors_to(const char *path, struct why *why)
 	return OK;
 }
 
+bool process_exists(uint32_t pid)
+{
+	return pid > 0;
+}
+
 void process_trim_memory(void)
 {
 }
