@@ -193,6 +193,7 @@ static void a_long_action_tells_how_far_it_is(void **state)
 	h.at_first_act = let_time_pass;
 	command(CONTROL_RELEASE, (struct store_selector){ .domain = STR("held.example") }, false);
 	assert_true(was_heard("operator: row {\"progress\":true,\"recipients\":"));
+	assert_int_equal(times("\"progress\":true"), 2); /* one each, for so much time has passed once each */
 	assert_true(was_heard("operator: row {\"action\":\"release\",\"recipients\":1500,\"complete\":true,\"on_the_way\":0,\"left\":0}\n"));
 	command(CONTROL_REMOVE, (struct store_selector){ .id = STR("none") }, false);
 	assert_true(was_heard("operator: row {\"action\":\"remove\",\"recipients\":0,\"complete\":true,\"on_the_way\":0,\"left\":0}\n"));
