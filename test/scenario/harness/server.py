@@ -4,6 +4,7 @@ import base64
 import functools
 import hashlib
 import hmac
+import contextlib
 import json
 import os
 import pathlib
@@ -204,7 +205,8 @@ control {self.control}
         """As if the power had gone, for the supervisor and every role of it."""
         pids = [self.process.pid, *self.roles().values()]
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # a role that has seen the supervisor go
+                os.kill(pid, signal.SIGKILL)
         self.process.popen.wait()
         self.notify.close()
 
