@@ -10,14 +10,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void try_records(struct str text)
 {
 	struct str records[8];
-	struct tlsrpt_uri uris[TLSRPT_URIS_MAX];
+	struct str uris[TLSRPT_URIS_MAX];
 	size_t n = 0, n_uris;
 	while (n < COUNT(records) && str_next_line(&text, &records[n]))
 		n++;
 	enum tlsrpt_record found = tlsrpt_read_records(records, n, uris, &n_uris);
 	check(n_uris <= TLSRPT_URIS_MAX && (found == TLSRPT_RECORD || n_uris == 0));
 	for (size_t i = 0; i < n_uris; i++)
-		check(uris[i].text.n <= TLSRPT_URI_MAX && str_is_ascii(uris[i].text) && !str_has(uris[i].text, ','));
+		check(uris[i].n <= TLSRPT_URI_MAX && str_is_ascii(uris[i]) && !str_has(uris[i], ','));
 }
 
 /* What was read, written and read again is the same text. */

@@ -8,7 +8,6 @@
 #define AT(type, field) .at = offsetof(struct type, field), .size = sizeof(((struct type *)0)->field)
 #define KiB(n) ((uint64_t)(n) << 10)
 #define GiB(n) ((uint64_t)(n) << 30)
-#define HOURS(n) ((uint64_t)(n) * 3600)
 #define DAYS(n) ((uint64_t)(n) * 86400)
 
 static const char *const log_words[] = { "text", "json", NULL };

@@ -34,7 +34,7 @@ struct visit {
 	struct reply_parser parser;
 	struct buf out;
 	int64_t due_ms;
-	bool is_open, failed, over_told;
+	bool is_open, failed;
 	struct later ending;
 
 	/* what the server offers */

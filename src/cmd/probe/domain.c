@@ -177,16 +177,16 @@ static void look_at_sts(struct domain *d)
 static void look_at_reports(struct domain *d)
 {
 	struct probe *p = d->p;
-	struct tlsrpt_uri uris[TLSRPT_URIS_MAX];
+	struct str uris[TLSRPT_URIS_MAX];
 	size_t n = 0;
 	struct str name = join(d, "_smtp._tls.");
 	struct dns_answer a = probe_ask(p, DNS_TXT, name);
 	enum tlsrpt_record r = tlsrpt_read_records(texts_of(p, &a), a.n_records, uris, &n);
 	json_t *o = fact(d, "tlsrpt");
 	if (r == TLSRPT_RECORD && n > 0)
-		json_object_set_new(o, "rua", text_as_json(uris[0].text));
+		json_object_set_new(o, "rua", text_as_json(uris[0]));
 	bool failed = a.result == DNS_FAILED || a.result == DNS_BOGUS;
-	json_object_set_new(o, "text", r == TLSRPT_RECORD && n > 0 ? text_as_json(uris[0].text)
+	json_object_set_new(o, "text", r == TLSRPT_RECORD && n > 0 ? text_as_json(uris[0])
 	                    : json_string(failed ? "the record cannot be had" : r == TLSRPT_NO_RECORD ? "none"
 	                                         : "there is a record, but reports go nowhere"));
 	probe_fact(p, o);

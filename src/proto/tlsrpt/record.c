@@ -3,30 +3,23 @@
 #include "proto/tlsrpt/tlsrpt.h"
 #include "proto/txt.h"
 
-struct uris { struct tlsrpt_uri *list; size_t n; };
+struct uris { struct str *list; size_t n; };
 
-static bool scheme_of(struct str uri, enum tlsrpt_scheme *out)
+static bool is_known(struct str uri)
 {
-	if (str_take_nocase(&uri, STR("https://")))
-		*out = TLSRPT_HTTPS;
-	else if (str_take_nocase(&uri, STR("mailto:")))
-		*out = TLSRPT_MAILTO;
-	else
-		return false;
-	return uri.n > 0;
+	return (str_take_nocase(&uri, STR("https://")) || str_take_nocase(&uri, STR("mailto:"))) && uri.n > 0;
 }
 
 static bool uris_read(struct str value, struct uris *out)
 {
 	for (bool more = true; more; ) {
 		struct str uri = value;
-		enum tlsrpt_scheme scheme;
 		more = str_take_until(&value, ',', &uri);
 		uri = str_trim(uri);
 		if (!txt_is_visible(uri) || str_has(uri, '!'))
 			return false;
-		if (scheme_of(uri, &scheme) && uri.n <= TLSRPT_URI_MAX && out->n < TLSRPT_URIS_MAX)
-			out->list[out->n++] = (struct tlsrpt_uri){ scheme, uri };
+		if (is_known(uri) && uri.n <= TLSRPT_URI_MAX && out->n < TLSRPT_URIS_MAX)
+			out->list[out->n++] = uri;
 	}
 	return true;
 }
@@ -48,7 +41,7 @@ static bool fields_read(struct txt_fields *fields, struct uris *uris)
 	return f == F_ABSENT && found;
 }
 
-enum tlsrpt_record tlsrpt_read_records(const struct str *records, size_t n, struct tlsrpt_uri out[TLSRPT_URIS_MAX], size_t *n_out)
+enum tlsrpt_record tlsrpt_read_records(const struct str *records, size_t n, struct str out[TLSRPT_URIS_MAX], size_t *n_out)
 {
 	struct uris uris = { out, 0 };
 	struct txt_fields fields;

@@ -38,17 +38,15 @@ enum {
 
 /* ---- the TXT records at _smtp._tls.DOMAIN ---- */
 
-enum tlsrpt_scheme { TLSRPT_MAILTO, TLSRPT_HTTPS };
-struct tlsrpt_uri { enum tlsrpt_scheme scheme; struct str text; }; /* the whole URI; points into the record */
-
 enum tlsrpt_record {
 	TLSRPT_NO_RECORD,  /* none that begins with "v=TLSRPTv1;": no reports are wanted */
 	TLSRPT_RECORD,
 	TLSRPT_MALFORMED,  /* one, which breaks the grammar: no reports */
 	TLSRPT_SEVERAL,    /* the same */
 };
-/* URIs of other schemes, too long ones and those beyond TLSRPT_URIS_MAX are left out; *n_out may be 0 with TLSRPT_RECORD. */
-enum tlsrpt_record tlsrpt_read_records(const struct str *records, size_t n, struct tlsrpt_uri out[TLSRPT_URIS_MAX], size_t *n_out);
+/* Whole URIs, mailto: and https:, pointing into the record. Those of other schemes, too long ones and those beyond TLSRPT_URIS_MAX are
+ * left out; *n_out may be 0 with TLSRPT_RECORD. */
+enum tlsrpt_record tlsrpt_read_records(const struct str *records, size_t n, struct str out[TLSRPT_URIS_MAX], size_t *n_out);
 
 /* ---- what is counted ---- */
 

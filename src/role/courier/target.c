@@ -11,7 +11,7 @@
 #include "role/courier/courier.h"
 #include "sys/clock.h"
 
-enum { OWN_ADDRESSES_MAX = 64, MX_RECORDS_MAX = 200, LOOKUP_SCRATCH = 512 };
+enum { OWN_ADDRESSES_MAX = 64, MX_RECORDS_MAX = 200 };
 
 /* One question to the resolver. */
 struct ask { struct job *job; enum dns_kind kind; size_t host; struct str name; };

@@ -7,7 +7,7 @@
 #include "role/resolver/policies_inside.h"
 #include "sys/log.h"
 
-enum { RECORD_PREFIX = 9, HOST_ROOM = 260, RENEWALS_MAX = POLICIES_FETCHES_MAX / 4, STATUS_OK = 200 };
+enum { HOST_ROOM = 260, RENEWALS_MAX = POLICIES_FETCHES_MAX / 4, STATUS_OK = 200 };
 
 static void start_fetches(struct policies *p);
 

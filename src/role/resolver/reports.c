@@ -56,7 +56,7 @@ static void on_record(void *owner, const struct dns_answer *answer)
 {
 	struct question *q = owner;
 	struct str texts[TXT_MAX];
-	struct tlsrpt_uri uris[TLSRPT_URIS_MAX];
+	struct str uris[TLSRPT_URIS_MAX];
 	struct buf list;
 	size_t n = answer->n_records < COUNT(texts) ? answer->n_records : COUNT(texts), n_uris = 0;
 	q->txt = NULL;
@@ -70,7 +70,7 @@ static void on_record(void *owner, const struct dns_answer *answer)
 	buf_init(&list, TLSRPT_URIS_MAX * (TLSRPT_URI_MAX + 1));
 	for (size_t i = 0; i < n_uris; i++) {
 		fault f = i > 0 ? buf_add_char(&list, ' ') : OK;
-		f = f == OK ? buf_add(&list, uris[i].text) : f;
+		f = f == OK ? buf_add(&list, uris[i]) : f;
 		check(f == OK);
 	}
 	tell_wish(q, wanted ? REPORT_WANTED : REPORT_UNWANTED, buf_view(&list));

@@ -19,7 +19,6 @@ enum {
 	STATUS_UNAVAILABLE = 69,
 	LIST_REST_MS = 1, VERIFY_REST_MS = 2, /* between two steps: mail comes first */
 	ARENA_MAX = 64 << 20, BODY_CHUNK = 64 << 10,
-	STATUS_MAX = 1 << 20,
 };
 
 static void session_free(struct control_session *c)

@@ -38,20 +38,20 @@ static void records(void **state)
 		{ "", TLSRPT_NO_RECORD, 0, "" },
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct tlsrpt_uri uris[TLSRPT_URIS_MAX];
+		struct str uris[TLSRPT_URIS_MAX];
 		struct str record = str_of(cases[i].text);
 		size_t n = 99;
 		if (tlsrpt_read_records(&record, 1, uris, &n) != cases[i].want || n != cases[i].n)
 			fail_msg("\"%s\"", cases[i].text);
 		if (n > 0)
-			assert_str(uris[0].text, cases[i].first);
+			assert_str(uris[0], cases[i].first);
 	}
 }
 
 static void exactly_one_record(void **state)
 {
 	(void)state;
-	struct tlsrpt_uri uris[TLSRPT_URIS_MAX];
+	struct str uris[TLSRPT_URIS_MAX];
 	size_t n;
 	struct str list[] = { STR("v=spf1 -all"), STR("v=TLSRPTv1; rua=mailto:a@b"), STR("v=TLSRPTv1; rubbish") };
 	assert_int_equal(tlsrpt_read_records(list, 2, uris, &n), TLSRPT_RECORD);
@@ -64,7 +64,7 @@ static void exactly_one_record(void **state)
 static void uris_are_bounded(void **state)
 {
 	(void)state;
-	struct tlsrpt_uri uris[TLSRPT_URIS_MAX];
+	struct str uris[TLSRPT_URIS_MAX];
 	struct buf text;
 	size_t n;
 	for (int more = 0; more <= 1; more++) {
