@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: ISC
 """A real `sealpost serve` with a configuration of its own."""
 import base64
+import contextlib
 import functools
 import hashlib
 import hmac
-import contextlib
 import json
 import os
 import pathlib
