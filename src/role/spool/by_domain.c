@@ -219,7 +219,7 @@ static json_t *object_of(struct domains_round *r, const struct line *l)
 static bool tell_some(struct domains_round *r)
 {
 	size_t end = least(r->n, r->most);
-	for (size_t i = 0; i < LINES_AT_ONCE && r->told < end && channel_backlog(r->to) < CONTROL_UNREAD_MAX; i++) {
+	for (size_t i = 0; i < LINES_AT_ONCE && r->told < end && control_takes_more(r->to); i++) {
 		json_t *o = object_of(r, r->lines[r->told++]);
 		char *line = json_dumps(o, JSON_COMPACT);
 		if (line != NULL)

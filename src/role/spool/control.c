@@ -53,6 +53,11 @@ void control_say_end(struct control_session *c, int status, const char *text)
 	timer_set(&c->timer, c->unread_since_ms + (c->refused ? CONTROL_IDLE_MS : CONTROL_STALL_MS));
 }
 
+bool control_takes_more(const struct channel *operator)
+{
+	return channel_backlog(operator) < CONTROL_UNREAD_MAX;
+}
+
 /* ---- who keeps a place ---- */
 
 /* For how long it has waited for its reader, who has taken nothing in that time. */
@@ -60,7 +65,7 @@ static int64_t waits_ms(struct control_session *c)
 {
 	size_t unread = channel_backlog(c->channel);
 	int64_t now_ms = loop_now_ms(c->spool->loop);
-	bool waits = c->phase == ENDED || unread >= CONTROL_UNREAD_MAX;
+	bool waits = c->phase == ENDED || !control_takes_more(c->channel);
 	if (!waits || unread != c->unread)
 		c->unread_since_ms = now_ms;
 	c->unread = unread;
@@ -321,9 +326,9 @@ static void go_on(void *owner)
 		control_say_end(c, 1, "the queue's storage has failed; see the log");
 		return;
 	}
-	if (channel_backlog(c->channel) < CONTROL_UNREAD_MAX)
+	if (control_takes_more(c->channel))
 		some_of[c->phase](c);
-	int64_t rest_ms = channel_backlog(c->channel) >= CONTROL_UNREAD_MAX ? WAIT_MS
+	int64_t rest_ms = !control_takes_more(c->channel) ? WAIT_MS
 	                  : c->phase == ACTING ? control_act_rest_ms(c)
 	                  : c->phase == LISTING || c->phase == SENDING_BODY ? LIST_REST_MS : VERIFY_REST_MS;
 	if (c->phase != ENDED)

@@ -431,6 +431,8 @@ void control_listen(struct spool *s, int fd, uint64_t owner);
 void control_status(struct spool *s, uint64_t request, struct str json);
 void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str errors);
 void control_fini(struct spool *s);
+/* The reader sets the pace: nothing piles up for one who does not read. */
+bool control_takes_more(const struct channel *operator);
 /* All about a recipient that waits. */
 struct json_t;
 struct json_t *control_story_line(struct story_line line); /* with its kind; why.c */

@@ -33,12 +33,6 @@ struct why_round {
 	uint64_t rows;
 };
 
-/* The reader sets the pace: nothing piles up for one who does not read. */
-static bool has_room(const struct why_round *w)
-{
-	return channel_backlog(w->to) < CONTROL_UNREAD_MAX;
-}
-
 struct why_round *why_begin(struct spool *s, struct channel *to, const struct store_selector *which)
 {
 	struct why_round *w = NEW(struct why_round);
@@ -238,7 +232,7 @@ static void tell_found(struct why_round *w)
 	while (buf_view(&w->found).n > 0) {
 		if (w->record.bytes == 0)
 			record_open_next(w);
-		while (has_room(w) && story_next(&w->record.rest, &line))
+		while (control_takes_more(w->to) && story_next(&w->record.rest, &line))
 			if (str_eq(line.kind, STR("rcpt")) && is_meant(w, line))
 				tell_recipient(w, line);
 		if (w->record.rest.n > 0)
