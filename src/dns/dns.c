@@ -75,8 +75,7 @@ static void on_probe(void *owner, int error, struct ub_result *result)
 static void on_deaf(void *owner)
 {
 	(void)owner;
-	log_event(LOG_TROUBLE, LOG_Z("problem", "the DNS library has stopped answering"),
-	          LOG_Z("text", "this process ends, and starts anew"));
+	log_event(LOG_TROUBLE, LOG_Z("text", "the DNS library has stopped answering: this process ends, and starts anew"));
 	process_end(EXIT_DEAF);
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""Holds the table of docs/LOG.md to src/sys/log_events.h: the same events, levels and meanings, in the same order.
+"""Holds the table of docs/LOG.md to src/sys/log_events.h (the same events, levels and meanings, in the same order), and each trouble to a text.
 
 usage: test/house/log_test.py [--write]      --write puts the table of the code into the page
 """
@@ -22,6 +22,14 @@ def of_code():
     if text.count("EVENT(LOG_") != len(EVENT.findall(text)):
         sys.exit("src/sys/log_events.h: an EVENT has another form than: EVENT(LOG_X, \"x\", LEVEL, \"Meaning.\")")
     return [(name, level.lower(), meaning.replace("|", "\\|")) for name, level, meaning in EVENT.findall(text)]
+
+
+def troubles():
+    """LOG_TROUBLE says in its text what is odd, and what to do."""
+    for path in sorted((TOP / "src").rglob("*.c")):
+        for call in re.findall(r"log_event\(LOG_TROUBLE,.*?\);", path.read_text(), flags=re.S):
+            if not re.search(r'LOG_[SZ]\("text",', call):
+                yield f"{path.relative_to(TOP)}: a trouble without a text: {' '.join(call.split())}"
 
 
 def of_page():
@@ -54,11 +62,11 @@ def main():
     code = of_code()
     if "--write" in sys.argv[1:]:
         write(code)
-    found = list(differences(code, of_page()))
-    print("\n".join(found) if found else f"log: {len(code)} events, all in docs/LOG.md")
-    if found:
+    page, found = list(differences(code, of_page())), list(troubles())
+    print("\n".join(page + found) if page or found else f"log: {len(code)} events, all in docs/LOG.md")
+    if page:
         print("to mend the page: test/house/log_test.py --write")
-    return 1 if found else 0
+    return 1 if page or found else 0
 
 
 if __name__ == "__main__":

@@ -90,8 +90,8 @@ static void drop_own_page(struct front *f)
 /* Without one of the pages this front and the others would each let in as many as all together may: another process shall have it. */
 static void page_is_missing(struct front *f, fault how)
 {
-	log_event(LOG_TROUBLE, LOG_Z("problem", "a page on which the fronts count their clients cannot be used: another front takes this one's place"),
-	          LOG_Z("reason", fault_name(how)));
+	log_event(LOG_TROUBLE, LOG_Z("text", "a page on which the fronts count their clients cannot be used: another front takes this one's place"),
+	          LOG_Z("fault", fault_name(how)));
 	channel_send(role_control(f->base), FROM_ROLE_STALE, &(struct from_role_stale){ 0 });
 }
 
@@ -141,8 +141,7 @@ static void on_ready(void *owner)
 		int fd = -1;
 		fault f = socket_accept(acceptor_fd(l->acceptor), &fd, &peer);
 		if (f == F_LIMIT) {
-			log_event(LOG_TROUBLE, LOG_Z("problem", "no descriptors left"),
-			          LOG_Z("do", "raise LimitNOFILE or lower `limits { connections }`"));
+			log_event(LOG_TROUBLE, LOG_Z("text", "no descriptors left: raise LimitNOFILE, or lower `limits { connections }`"));
 			if (fd >= 0)
 				turn_away(l->front, fd, &peer, "no descriptors left",
 				          STR("421 4.3.2 Too many connections: try again later\r\n"));

@@ -217,7 +217,7 @@ static void keeper_message(void *owner, unsigned kind, const void *msg, int fd)
 	if (kind == KEEPER_TICKET_SEEDS) {
 		const struct keeper_ticket_seeds *m = msg;
 		if (tls_tickets_set(f->tickets, m->present, m->past) != OK)
-			log_event(LOG_TROUBLE, LOG_Z("problem", "the keeper's seeds for session tickets are no seeds: they are not used"));
+			log_event(LOG_TROUBLE, LOG_Z("text", "the keeper's seeds for session tickets are no seeds: they are not used"));
 	} else if (kind == KEEPER_RULES) {
 		all_ask_again(f);
 	} else {

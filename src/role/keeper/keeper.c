@@ -278,8 +278,8 @@ struct role_base *keeper_start(struct loop *loop, int control_fd)
 	/* The private numbers of keys live on pages that are locked, guarded and left out of core dumps: room for some two
 	 * thousand RSA keys. */
 	if (CRYPTO_secure_malloc_initialized() == 0 && CRYPTO_secure_malloc_init(SECURE_HEAP_BYTES, SECURE_HEAP_MIN_BYTES) != 1)
-		log_event(LOG_TROUBLE, LOG_Z("problem", "the memory for private keys cannot be locked and may be swapped out"),
-		          LOG_Z("do", "raise the limit of locked memory (LimitMEMLOCK=infinity in the unit)"));
+		log_event(LOG_TROUBLE, LOG_Z("text", "the memory for private keys cannot be locked and may be swapped out: raise the limit of locked memory "
+		          "(LimitMEMLOCK=infinity in the unit)"));
 	struct keeper *k = NEW(struct keeper);
 	k->loop = loop;
 	k->coming = files_new();

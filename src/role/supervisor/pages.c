@@ -29,8 +29,8 @@ void pages_make(struct supervisor *sv, unsigned fronts)
 		if (f == OK)
 			f = shared_map(p->write_fd, sizeof(struct crowd_page), true, &p->map);
 		if (f != OK)
-			log_event(LOG_TROUBLE, LOG_Z("problem", "no memory to be shared by the fronts: each counts its own clients"),
-			          LOG_Z("reason", fault_name(f)));
+			log_event(LOG_TROUBLE, LOG_Z("text", "no memory to be shared by the fronts: each counts its own clients"),
+			          LOG_Z("fault", fault_name(f)));
 	}
 }
 
