@@ -472,8 +472,11 @@ static bool prepare_tls(struct submission *s)
 	if (o->tls == SUBMIT_CLEAR)
 		return true;
 	struct tls_client_options to = { .ca_pem = o->ca_pem, .verify = true };
-	if (tls_begin(&why) == OK)
-		s->tls = tls_client_new(&to, &why);
+	if (tls_begin(&why) != OK) {
+		fail(s, EXIT_CONFIGURATION, "TLS cannot be used: %s", why.text);
+		return false;
+	}
+	s->tls = tls_client_new(&to, &why);
 	if (s->tls == NULL)
 		fail(s, EXIT_CONFIGURATION, "The trust anchors cannot be used: %s", why.text);
 	return s->tls != NULL;

@@ -404,8 +404,8 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
 static fault cannot_begin(struct why *why, const char *what)
 {
 	const char *reason = ERR_reason_error_string(ERR_peek_error());
-	return why_say(why, F_TLS, "there is no TLS, since OpenSSL %s%s%s; mend its installation, or its configuration (`openssl version -d` "
-	               "names the folder with openssl.cnf), until `openssl list -providers` works", what, reason != NULL ? ": " : "",
+	return why_say(why, F_TLS, "OpenSSL %s%s%s; there is no TLS until its installation is mended, or its configuration (openssl.cnf, in the "
+	               "folder that `openssl version -d` names): `openssl list -providers` should work", what, reason != NULL ? ": " : "",
 	               reason != NULL ? reason : "");
 }
 

@@ -37,7 +37,7 @@ static void none_to_free(void *p, const char *file, int line)
 /* In a process of its own: OpenSSL begins once. */
 static void what_keeps_it_from_beginning_is_said_with_what_to_mend(void **state)
 {
-	static const char words[] = "there is no TLS, since OpenSSL does not even start; mend its installation, or its configuration";
+	static const char words[] = "OpenSSL does not even start; there is no TLS until its installation is mended";
 	int status = -1;
 	(void)state;
 	pid_t child = fork();
