@@ -120,6 +120,7 @@ static void seal(struct session *s)
 	struct str plain = smtp_server_output(s->smtp);
 	if (s->tls == NULL || s->phase == SESSION_SHAKES || plain.n == 0 || tls_output(s->tls).n > OUTPUT_BYTES_HIGH)
 		return;
+	warmth_touch(s); /* what it answers may have been long in coming, and the buffers be gone */
 	if (tls_write(s->tls, plain) == OK)
 		smtp_server_sent(s->smtp, plain.n);
 	else

@@ -3,9 +3,9 @@
  * role/front/warmth.c -- which connections keep TLS's buffers.
  *
  * A connection with traffic needs them for each record, and to make and overwrite them anew each time costs more than the
- * rest of a command. One without needs none, and ten thousand such would hold 340 MB. So those keep them that had traffic
- * within the last FRONT_WARM_MS, FRONT_WARM_MAX at most. Who stops in the middle of a record cannot give them back: of those
- * there may be FRONT_HALF_MAX, and then who has been silent for longest goes.
+ * rest of a command. One without needs none, and ten thousand such would hold 340 MB. So those keep them that had traffic, from
+ * the client or to it, within the last FRONT_WARM_MS, FRONT_WARM_MAX at most. Who stops in the middle of a record cannot give
+ * them back: of those there may be FRONT_HALF_MAX, and then who has been silent for longest goes.
  *
  * A burst leaves the heap full of holes between what stays; once connections have become idle, the pages of those holes go back.
  */

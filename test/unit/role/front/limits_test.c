@@ -281,6 +281,33 @@ static void as_many_as_may_keep_their_buffers(void **state)
 	assert_int_equal(house_status(&h, "warm"), 0);
 }
 
+/* Whoever is answered when it has long given its buffers back has them again, and not for longer than others. */
+static void an_answer_that_was_long_in_coming_needs_buffers_too(void **state)
+{
+	(void)state;
+	client_open(&c, &h, LISTENER_MX);
+	client_hello(&c);
+	client_talk(&c, "STARTTLS", "220");
+	client_start_tls(&c);
+	client_talk(&c, "EHLO client.example", "250");
+	client_talk(&c, "MAIL FROM:<a@x.example>", "250");
+	h.silent = true;
+	client_say(&c, "RCPT TO:<jada@example.org>");
+	house_turn(&h, 0);
+	assert_int_equal(house_status(&h, "warm"), 1);
+	move_clock(FRONT_WARM_MS);
+	assert_int_equal(house_status(&h, "warm"), 0);
+	move_clock(ANSWER_MS - FRONT_WARM_MS);
+	client_hear(&c, "451 4.3.0");
+	assert_int_equal(house_status(&h, "warm"), 1);
+	move_clock(FRONT_WARM_MS - 1);
+	assert_int_equal(house_status(&h, "warm"), 1);
+	move_clock(1);
+	assert_int_equal(house_status(&h, "warm"), 0);
+	h.silent = false;
+	client_talk(&c, "RSET", "250");
+}
+
 /* The record's end stays with the client. */
 static void say_half(struct client *who)
 {
@@ -475,6 +502,7 @@ int main(void)
 		TEST(a_local_user_goes_by_number_when_no_name_comes),
 		TEST(attack_62_late_handshakes_have_a_ceiling),
 		TEST(as_many_as_may_keep_their_buffers),
+		TEST(an_answer_that_was_long_in_coming_needs_buffers_too),
 		TEST(as_many_as_may_stop_in_the_middle_of_a_record),
 		TEST(an_envelope_has_a_ceiling),
 		TEST(a_name_is_looked_up_again_after_a_while),
