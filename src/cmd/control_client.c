@@ -52,6 +52,8 @@ static void give_up(struct conversation *c, const char *text)
 	c->over = true;
 	c->status = EXIT_UNAVAILABLE;
 	say(stderr, "sealpost: %s", text);
+	if (c->answers->cut_off != NULL)
+		c->answers->cut_off(c->answers->owner);
 	loop_stop(c->loop);
 }
 

@@ -19,6 +19,7 @@ struct control_answers {
 	/* The last word; printed to standard error if NULL. */
 	void (*end)(void *owner, int status, struct str text);
 	void *owner;
+	void (*cut_off)(void *owner);                 /* may be NULL; after it was said that there is no last word */
 };
 
 int control_command(const char *conf_path, const struct control_request *request, const struct control_answers *answers);

@@ -5,8 +5,8 @@
  * One REQUEST per connection; ROWs (a JSON object each) and then END, whose status is the command's
  * exit status and whose text, if any, is for the person.
  *
- * RETRY, HOLD, RELEASE, BOUNCE and REMOVE have rows of their progress ("progress", recipients so far), and a last one (action,
- * recipients, complete). A second request, STOP, ends them where they are; other requests have nothing to stop.
+ * RETRY, HOLD, RELEASE, BOUNCE and REMOVE have rows of their progress ("progress", recipients so far, and to_go), and a last one (action,
+ * recipients, complete; to_go, where it was stopped). A second request, STOP, ends them where they are; other requests have nothing to stop.
  *
  * VERIFY's rows are findings (id, text, set_aside), and now and then its progress (messages, bytes, and of how many);
  * the last is the sum.

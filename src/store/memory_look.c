@@ -14,7 +14,7 @@ bool rcpt_show(const struct rcpt *r, struct arena *a, struct store_rcpt *out)
 		{ &out->id, r->facts.id }, { &out->address, r->facts.address },
 		{ &out->original, r->facts.original }, { &out->orcpt, r->facts.orcpt },
 		{ &out->key, r->facts.key }, { &out->last_reply, r->facts.last_reply },
-		{ &out->last_dialogue, r->facts.last_dialogue },
+		{ &out->last_dialogue, r->facts.last_dialogue }, { &out->sender, r->message->facts.sender },
 	};
 	for (size_t i = 0; i < COUNT(texts); i++) {
 		*texts[i].to = arena_try_copy(a, texts[i].from);
@@ -61,9 +61,10 @@ fault memory_list(struct store *s, const struct store_selector *which, struct st
 			struct rcpt *r = LIST_MEMBER(k, struct rcpt, in_message);
 			if (r->facts.number <= place->after || r->facts.number > place->last || !selector_matches(which, &m->facts, &r->facts))
 				continue;
-			if (*n_out == max || !rcpt_show(r, a, &out[*n_out]))
+			if (*n_out == max || (out != NULL && !rcpt_show(r, a, &out[*n_out])))
 				return *n_out > 0 || max == 0 ? OK : F_LIMIT;
-			place->after = out[(*n_out)++].number;
+			place->after = r->facts.number;
+			++*n_out;
 		}
 	}
 	place->over = true;

@@ -27,7 +27,7 @@ struct walk {
 	const struct store_selector *which;
 	struct store_place *place;
 	struct arena *arena;
-	struct store_rcpt *out;
+	struct store_rcpt *out;          /* NULL: it only counts */
 	size_t max, n, left;             /* left: rows that may still be looked at; in a walk without bound it is never used up */
 };
 
@@ -64,7 +64,7 @@ static fault place_begin(struct store *s, const struct store_selector *which, st
 /* Takes this row. False: there is no room for it. */
 static bool take(struct walk *w, sqlite3_stmt *st, fault *f_out)
 {
-	bool room = row_rcpt(w->store, st, w->arena, &w->out[w->n]);
+	bool room = w->out == NULL || row_rcpt(w->store, st, w->arena, &w->out[w->n]);
 	w->n += room;
 	if (!room)
 		w->left = 0;
@@ -73,35 +73,38 @@ static bool take(struct walk *w, sqlite3_stmt *st, fault *f_out)
 	return room;
 }
 
-/* Reads the whole row of a candidate, and takes it if all of it matches. */
+/* If all of the whole row that the statement is at matches. False: there is no room for it. */
+static bool take_if_it_matches(struct walk *w, sqlite3_stmt *st, fault *f_out)
+{
+	struct store_message m = { .id = column_str(st, 1), .sender = column_str(st, 14), .arrived_s = sqlite3_column_int64(st, 15),
+		                   .user = column_str(st, 16) };
+	struct store_rcpt r = { .address = column_str(st, 2) };
+	return !selector_matches(w->which, &m, &r) || take(w, st, f_out);
+}
+
+/* Reads the whole row of a candidate. */
 static bool take_whole(struct walk *w, uint64_t number, fault *f_out)
 {
 	bool room = true;
-	sqlite3_stmt *st = sql(w->store, SQL_WHOLE);
+	sqlite3_stmt *st = sql(w->store, w->which->unchecked ? SQL_WHOLE_UNCHECKED : SQL_WHOLE);
 	bind_u64(st, 1, number);
 	int rc = st == NULL ? sqlite3_errcode(w->store->db) : sqlite3_step(st);
 	*f_out = sql_fault(w->store, rc, NULL);
-	if (rc == SQLITE_ROW) {
-		struct store_message m = { .id = column_str(st, 1), .sender = column_str(st, 14),
-			                   .arrived_s = sqlite3_column_int64(st, 15), .user = column_str(st, 16) };
-		struct store_rcpt r = { .address = column_str(st, 2) };
-		if (selector_matches(w->which, &m, &r))
-			room = take(w, st, f_out);
-	}
+	if (rc == SQLITE_ROW)
+		room = take_if_it_matches(w, st, f_out);
 	sql_done(st);
 	return room;
 }
 
-/* Steps through candidates (may_match NULL: they are whole rows, and all of them match) until there is no more room, or time, or none
- * of them. */
-static fault walk_on(struct walk *w, sqlite3_stmt *st, bool (*may_match)(struct walk *w, sqlite3_stmt *st), bool *end_out)
+/* Steps through candidates until there is no more room, or time, or none of them. take_one: false where there is no room. */
+static fault walk_on(struct walk *w, sqlite3_stmt *st, bool (*take_one)(struct walk *w, sqlite3_stmt *st, fault *f_out), bool *end_out)
 {
 	fault f = OK;
 	*end_out = false;
 	int rc = st == NULL ? sqlite3_errcode(w->store->db) : SQLITE_OK;
 	while (st != NULL && f == OK && w->n < w->max && w->left > 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		uint64_t number = column_u64(st, 0);
-		if (may_match == NULL ? !take(w, st, &f) : may_match(w, st) && !take_whole(w, number, &f))
+		if (!take_one(w, st, &f))
 			break;
 		w->place->after = number;
 		w->left--;
@@ -126,17 +129,17 @@ static bool everything_matches(const struct store_selector *which)
 	return which->to.n == 0 && which->from.n == 0 && which->user.n == 0 && which->domain.n == 0 && which->arrived_before_s == 0;
 }
 
-static bool any_may_match(struct walk *w, sqlite3_stmt *st)
+static bool take_any(struct walk *w, sqlite3_stmt *st, fault *f_out)
 {
 	struct store_selector rest = *w->which;
 	struct store_message m = { .sender = column_str(st, 2), .user = column_str(st, 3), .arrived_s = sqlite3_column_int64(st, 4) };
 	struct store_rcpt r = { .address = column_str(st, 1) };
 	rest.id = STR_NONE; /* the range sees to it */
-	return selector_matches(&rest, &m, &r);
+	return !selector_matches(&rest, &m, &r) || take_whole(w, column_u64(st, 0), f_out);
 }
 
 /* While none is found, the others need not be looked at again. */
-static bool untried_may_match(struct walk *w, sqlite3_stmt *st)
+static bool take_untried(struct walk *w, sqlite3_stmt *st, fault *f_out)
 {
 	struct store *s = w->store;
 	struct store_selector domain = { .domain = w->which->domain };
@@ -145,15 +148,22 @@ static bool untried_may_match(struct walk *w, sqlite3_stmt *st)
 	if (sqlite3_column_int64(st, 2) > 0) {
 		if (w->place->after + 1 == s->untried_from && number < arriving_from(s))
 			s->untried_from = number + 1;
-		return false;
+		return true;
 	}
-	return selector_matches(&domain, &(struct store_message){ .id = STR_NONE }, &r);
+	return !selector_matches(&domain, &(struct store_message){ .id = STR_NONE }, &r) || take_whole(w, number, f_out);
 }
 
-static bool indexed_may_match(struct walk *w, sqlite3_stmt *st)
+/* The index alone is asked. */
+static bool count_one(struct walk *w, sqlite3_stmt *st, fault *f_out)
 {
-	(void)w, (void)st;
+	(void)st, (void)f_out;
+	w->n++;
 	return true;
+}
+
+static bool domain_alone(const struct store_selector *which)
+{
+	return which->to.n == 0 && which->from.n == 0 && which->user.n == 0 && which->arrived_before_s == 0;
 }
 
 static fault walk_untried(struct walk *w)
@@ -162,7 +172,7 @@ static fault walk_untried(struct walk *w)
 	bool end;
 	if (w->place->after + 1 < s->untried_from)
 		w->place->after = s->untried_from - 1;
-	TRY(walk_on(w, from_place(w, SQL_SCAN_UNTRIED), untried_may_match, &end));
+	TRY(walk_on(w, from_place(w, SQL_SCAN_UNTRIED), take_untried, &end));
 	if (end) {
 		w->place->untried_over = true;
 		w->place->after = 0;
@@ -176,9 +186,10 @@ static fault walk_domain(struct walk *w)
 	struct str domain = w->which->domain;
 	for (size_t i = 0; i < domain.n; i++)
 		lower[i] = (char)ascii_lower((unsigned char)domain.p[i]);
-	sqlite3_stmt *st = from_place(w, SQL_SCAN_DOMAIN);
+	bool counts = w->out == NULL && domain_alone(w->which);
+	sqlite3_stmt *st = from_place(w, counts ? SQL_DOMAIN_NUMBERS : w->which->unchecked ? SQL_DOMAIN_UNCHECKED : SQL_DOMAIN);
 	bind_str(st, 3, (struct str){ lower, domain.n });
-	return walk_on(w, st, indexed_may_match, &w->place->over);
+	return walk_on(w, st, counts ? count_one : take_if_it_matches, &w->place->over);
 }
 
 static fault list_part(struct walk *w)
@@ -189,8 +200,8 @@ static fault list_part(struct walk *w)
 	if (which->domain.n > 0 && which->domain.n <= DOMAIN_MAX && which->id.n == 0)
 		return walk_domain(w);
 	if (everything_matches(which))
-		return walk_on(w, from_place(w, SQL_WALK), NULL, &w->place->over);
-	return walk_on(w, from_place(w, SQL_SCAN), any_may_match, &w->place->over);
+		return walk_on(w, from_place(w, which->unchecked ? SQL_WALK_UNCHECKED : SQL_WALK), take, &w->place->over);
+	return walk_on(w, from_place(w, SQL_SCAN), take_any, &w->place->over);
 }
 
 fault sqlite_list(struct store *s, const struct store_selector *which, struct store_place *place, struct arena *a,

@@ -47,7 +47,7 @@ static inline uint64_t rcpts_from(uint64_t message)
 #define MESSAGE_FACTS(p)                                                                           \
 	p "id," p "sender," p "arrived_s," p "size_bytes," p "body," p "smtputf8," p "ret," p "envid," p "client," p "helo,"   \
 	p "user," p "protocol," p "tls," p "tls_tag"
-enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS_AT + MESSAGE_FACTS_COLUMNS };
+enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 15, ROW_EXTENTS_AT = ROW_FACTS_AT + MESSAGE_FACTS_COLUMNS };
 /* As address_domain_of(), in lower case (ASCII), as the index rcpt_domain has it: of those who have been tried. What goes through at
  * once costs it nothing. */
 #define DOMAIN_OF_RCPT "lower(substr(address,length(rtrim(address,replace(address,'@','')))+1))"
@@ -57,6 +57,12 @@ enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS
 	"r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,r.next_s,"  \
 	"r.last_reply,r.last_dialogue,r.delay_warned," ROW_OK
 #define RCPTS_WITH_MESSAGES " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"
+
+/* What a caller learns of a recipient, in the order that row_rcpt() knows; then come whether it is whole, and its sender. */
+#define ROW_COLUMNS "r.number,m.id,r.address,r.original,r.orcpt,r.notify,r.destination,r.held,r.attempts,r.next_s,r.last_reply,"        \
+	"r.last_dialogue,r.delay_warned"
+#define OF_DOMAIN " FROM rcpt r INDEXED BY rcpt_domain CROSS JOIN message m ON m.number=r.number>>20"      \
+	" WHERE " DOMAIN_OF_RCPT "=?3 AND r.attempts>0 AND r.number BETWEEN ?1 AND ?2 ORDER BY r.number"
 
 /* Every statement that is run: prepared once, when first needed. */
 #define SQL_STATEMENTS(SQL)                                                                        \
@@ -83,11 +89,21 @@ enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 14, ROW_EXTENTS_AT = ROW_FACTS
 	SQL(SQL_SCAN, "SELECT r.number,r.address,m.sender,m.user,m.arrived_s" RCPTS_WITH_MESSAGES    \
 	              " WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")                       \
 	SQL(SQL_SCAN_UNTRIED, "SELECT number,address,attempts FROM rcpt WHERE number BETWEEN ?1 AND ?2 ORDER BY number")   \
-	SQL(SQL_SCAN_DOMAIN, "SELECT number,address FROM rcpt INDEXED BY rcpt_domain WHERE " DOMAIN_OF_RCPT "=?3 AND attempts>0"  \
-	                     " AND number BETWEEN ?1 AND ?2 ORDER BY number")                      \
-	SQL(SQL_ROW, "SELECT " RCPT_FACTS "," MESSAGE_FACTS("m.") ",m.extents" RCPTS_WITH_MESSAGES " WHERE r.number=?1")   \
-	SQL(SQL_WALK, "SELECT " RCPT_FACTS RCPTS_WITH_MESSAGES " WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")  \
-	SQL(SQL_WHOLE, "SELECT " RCPT_FACTS ",m.sender,m.arrived_s,m.user" RCPTS_WITH_MESSAGES " WHERE r.number=?1")   \
+	SQL(SQL_DOMAIN, "SELECT " ROW_COLUMNS "," ROW_OK ",m.sender,m.arrived_s,m.user" OF_DOMAIN)             \
+	SQL(SQL_DOMAIN_NUMBERS, "SELECT number FROM rcpt INDEXED BY rcpt_domain WHERE " DOMAIN_OF_RCPT "=?3 AND attempts>0"          \
+	                        " AND number BETWEEN ?1 AND ?2 ORDER BY number")                   \
+	SQL(SQL_DOMAIN_UNCHECKED, "SELECT " ROW_COLUMNS ",1,m.sender,m.arrived_s,m.user" OF_DOMAIN)           \
+	SQL(SQL_ROW, "SELECT " ROW_COLUMNS "," ROW_OK ",m.sender," MESSAGE_FACTS("m.") ",m.extents"           \
+	             " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number=?1")        \
+	SQL(SQL_WALK, "SELECT " ROW_COLUMNS "," ROW_OK ",m.sender"                                 \
+	              " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")  \
+	SQL(SQL_WALK_UNCHECKED, "SELECT " ROW_COLUMNS ",1,m.sender FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"  \
+	                        " WHERE r.number BETWEEN ?1 AND ?2 ORDER BY r.number")             \
+	SQL(SQL_WHOLE, "SELECT " ROW_COLUMNS "," ROW_OK ",m.sender,m.arrived_s,m.user"             \
+	              " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"                 \
+	              " WHERE r.number=?1")                                                        \
+	SQL(SQL_WHOLE_UNCHECKED, "SELECT " ROW_COLUMNS ",1,m.sender,m.arrived_s,m.user"            \
+	                         " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20 WHERE r.number=?1")       \
 	SQL(SQL_WHEN, "SELECT destination,next_s,held FROM rcpt WHERE number=?1")                  \
 	SQL(SQL_DESTINATIONS, "SELECT destination,min(next_s),max(next_s),count(*) FROM rcpt INDEXED BY rcpt_due WHERE held=0 GROUP BY destination") \
 	SQL(SQL_GLANCE, "SELECT r.number,r.address,r.destination,r.held,r.next_s,m.arrived_s" RCPTS_WITH_MESSAGES   \
@@ -294,7 +310,7 @@ enum rcpt_state state_of(int held);
 struct store_message message_in_row(sqlite3_stmt *st, int at);
 bool  message_show(const struct store_message *from, struct arena *a, struct store_message *out);  /* false: no room in the arena */
 fault state_in_table(struct store *s, uint64_t rcpt, enum rcpt_state *out, struct why *why); /* leases and checksums apart; absent: *out stays */
-/* One row of SQL_ROW, SQL_WALK or SQL_WHOLE; false: no room in the arena. */
+/* One row of a statement with ROW_COLUMNS; false: no room in the arena. */
 bool  row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_rcpt *out);
 
 /* ---- sqlite_act.c ---- */

@@ -120,8 +120,8 @@ enum rcpt_state state_of(int held)
 bool row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_rcpt *out)
 {
 	struct str *const texts[] = { &out->id, &out->address, &out->original, &out->orcpt, &out->key,
-		                      &out->last_reply, &out->last_dialogue };
-	static const int columns[] = { 1, 2, 3, 4, 6, 10, 11 };
+		                      &out->last_reply, &out->last_dialogue, &out->sender };
+	static const int columns[] = { 1, 2, 3, 4, 6, 10, 11, 14 };
 	*out = (struct store_rcpt){
 		.number = column_u64(st, 0),
 		.notify = (unsigned)sqlite3_column_int(st, 5),

@@ -237,6 +237,7 @@ static int on_progress(void *owner)
 
 static fault connect(struct store *s, const char *file, struct why *why)
 {
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* nobody asks how much SQLite has; one that is open already goes on */
 	TRY(sql_fault(s, sqlite3_open_v2(file, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL), why));
 	sqlite3_extended_result_codes(s->db, 1);
 	sqlite3_busy_timeout(s->db, BUSY_MS);

@@ -52,7 +52,7 @@ enum rcpt_state { RCPT_QUEUED, RCPT_LEASED, RCPT_HELD, RCPT_DAMAGED };
 
 struct store_rcpt {
 	uint64_t number;                 /* unique in the store; set by the store */
-	struct str id;                   /* of the message */
+	struct str id, sender;           /* of the message; sender: what lease and list tell */
 	struct str address, original, orcpt;
 	unsigned notify;
 	struct str key;                  /* destination (policy/route.h): what may share a transaction */
@@ -101,6 +101,7 @@ struct store_outcome {
 struct store_selector {
 	struct str id, to, from, user, domain;
 	int64_t arrived_before_s;        /* 0: any; only messages that arrived before */
+	bool unchecked;                  /* list: no checksum is looked at, and no row says that it is damaged: for what is removed in any case */
 };
 
 /* What a destination may be given now. When it has got that much, or nothing, and more of it is due, it is passed over, without a
@@ -199,7 +200,7 @@ struct store_ops {
 
 	/* What matches, a part at a time and never for long: perhaps nothing, until place->over. All that was there when it began and stays
 	 * is told of; with a domain, one that is tried for the first time meanwhile perhaps twice, else in the order of numbers.
-	 * place NULL: from the beginning until max, however long it takes. */
+	 * place NULL: from the beginning until max, however long it takes. out NULL: they are only counted. */
 	fault (*list)(struct store *s, const struct store_selector *which, struct store_place *place, struct arena *a,
 	              struct store_rcpt *out, size_t max, size_t *n_out);
 	/* Acts on those of these rows, as list has just given them, that are not leased, in one transaction. did: for each row. Of what is

@@ -117,7 +117,8 @@ class Queue(harness.Scenario):
         done, left = json.loads(out), len(server.queue_list())
         self.assertEqual((done["action"], done["complete"], done["recipients"]), ("remove", False, 3000 - left))
         self.assertGreater(left, 0)
-        self.assertIn(f"stopped: {3000 - left} recipients removed, the rest was left as it is", err)
+        self.assertEqual(done["to_go"], left)
+        self.assertIn(f"stopped: {3000 - left} recipients removed, the other {left} left as they are", err)
 
     def test_hold_release_retry(self):
         authority = Authority(self.folder)

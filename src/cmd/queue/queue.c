@@ -22,6 +22,7 @@ enum { BODY_MAX = 256 << 20 };
 struct queue {
 	struct queue_request asked;
 	bool header_printed;
+	long long done;                  /* recipients, of an action that goes on */
 	struct buf body;                 /* with --json, where it becomes one line */
 };
 
@@ -199,8 +200,10 @@ static void action_row(struct queue *q, struct str json)
 	if (!json_is_true(json_object_get(o, "progress"))) {
 		if (q->asked.common.json)
 			say_json(json);
-	} else if (process_errors_have_terminal()) {
-		fprintf(stderr, "%lld recipients so far; Ctrl-C leaves the rest as it is\n", number_in_json(o, "recipients"));
+	} else {
+		q->done = number_in_json(o, "recipients");
+		if (process_errors_have_terminal())
+			fprintf(stderr, "%lld recipients so far, %lld to go; Ctrl-C leaves the rest as it is\n", q->done, number_in_json(o, "to_go"));
 	}
 	json_decref(o);
 }
@@ -249,6 +252,16 @@ static void body_as_json(struct queue *q)
 	json_decref(o);
 }
 
+/* What it had done by then is done; each part of it is durable. */
+static void on_cut_off(void *owner)
+{
+	const struct queue *q = owner;
+	if (!control_is_action(q->asked.request.verb))
+		return;
+	say(stderr, "%lld recipients were done when it last said so, perhaps more since; the others are as they were: the same command goes on with "
+	            "those", q->done);
+}
+
 static void on_end(void *owner, int status, struct str text)
 {
 	struct queue *q = owner;
@@ -267,7 +280,7 @@ static void on_end(void *owner, int status, struct str text)
 static int ask(struct queue *q)
 {
 	const struct queue_request *asked = &q->asked;
-	struct control_answers answers = { on_row, on_body, on_end, q };
+	struct control_answers answers = { on_row, on_body, on_end, q, on_cut_off };
 	if (asked->backup)
 		return queue_backup(&asked->common, asked->request.id);
 	if (asked->request.verb == CONTROL_VERIFY)

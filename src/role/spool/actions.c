@@ -10,7 +10,8 @@
 
 enum {
 	REST_MS = 2,                     /* between two parts, where others want something: mail comes first */
-	TELL_MS = 2000,                  /* between two words that a long action goes on */
+	TELL_FIRST_MS = 1000, TELL_MS = 2000, /* between two words that a long action goes on */
+	COUNTS_AT_ONCE = 10,             /* calls of the store, each about a millisecond at most */
 	ARENA_MAX = 64 << 20,
 };
 
@@ -108,6 +109,13 @@ static fault bounce(struct control_session *c, struct store_rcpt *rows, size_t n
 	return s->store != NULL ? OK : F_STORE;
 }
 
+/* As it was counted, without those that it has come to since. */
+static uint64_t to_go(const struct control_session *c)
+{
+	uint64_t since = c->rows - c->to_go_rows;
+	return c->to_go > since ? c->to_go - since : 0;
+}
+
 static void send_result(struct control_session *c, bool complete)
 {
 	json_t *o = json_object();
@@ -116,6 +124,8 @@ static void send_result(struct control_session *c, bool complete)
 	json_object_set_new(o, "complete", json_boolean(complete));
 	json_object_set_new(o, "on_the_way", json_integer((json_int_t)c->on_the_way));
 	json_object_set_new(o, "left", json_integer((json_int_t)c->left));
+	if (c->knows_to_go && !complete)
+		json_object_set_new(o, "to_go", json_integer((json_int_t)to_go(c)));
 	control_send_row(c, o);
 }
 
@@ -142,7 +152,9 @@ static void action_over(struct control_session *c, fault f)
 		         actions[c->verb].done);
 		control_say_end(c, 1, said);
 	} else if (!c->place.over) {
-		snprintf(said, sizeof said, "stopped: %llu recipient%s %s, the rest was left as it is", n, n == 1 ? "" : "s", actions[c->verb].done);
+		unsigned long long rest = to_go(c);
+		snprintf(said, sizeof said, "stopped: %llu recipient%s %s, the other %llu left as %s", n, n == 1 ? "" : "s", actions[c->verb].done, rest,
+		         rest == 1 ? "it is" : "they are");
 		control_say_end(c, CONTROL_STATUS_STOPPED, said);
 	} else if (c->rows == 0) {
 		control_nothing_matched(c);
@@ -153,18 +165,45 @@ static void action_over(struct control_session *c, fault f)
 	}
 }
 
-/* Who waits for the end hears that it goes on. */
+/* ---- how far it is ---- */
+
+static void count_from_here(struct control_session *c)
+{
+	c->counting = true;
+	c->counted = c->place;
+	c->to_go = c->taken.n;
+	c->to_go_rows = c->rows;
+}
+
+/* Nothing is done meanwhile; that is short beside what there is to do. */
+static fault count_some(struct control_session *c)
+{
+	struct spool *s = c->spool;
+	for (int i = 0; i < COUNTS_AT_ONCE && !c->counted.over; i++) {
+		size_t n = 0;
+		TRY(s->ops->list(s->store, &c->which, &c->counted, NULL, NULL, SIZE_MAX, &n));
+		c->to_go += n;
+	}
+	c->counting = !c->counted.over;
+	c->knows_to_go = c->counted.over;
+	return OK;
+}
+
+/* Who waits for the end hears that it goes on, and how far it is. */
 static void tell_progress(struct control_session *c)
 {
 	int64_t now_ms = loop_now_ms(c->spool->loop);
-	if (c->told_ms == 0)
-		c->told_ms = c->began_ms;
-	if (now_ms - c->told_ms < TELL_MS)
+	if (now_ms - c->began_ms < TELL_FIRST_MS || (c->told_ms != 0 && now_ms - c->told_ms < TELL_MS))
 		return;
+	if (!c->knows_to_go) {
+		count_from_here(c);
+		return;
+	}
 	c->told_ms = now_ms;
 	json_t *o = json_object();
 	json_object_set_new(o, "progress", json_true());
 	json_object_set_new(o, "recipients", json_integer((json_int_t)c->done));
+	json_object_set_new(o, "to_go", json_integer((json_int_t)to_go(c)));
 	control_send_row(c, o);
 }
 
@@ -187,6 +226,7 @@ static fault act_listed(struct control_session *c, struct arena *a, struct store
 {
 	struct spool *s = c->spool;
 	size_t n = 0;
+	c->which.unchecked = c->verb == CONTROL_REMOVE;
 	TRY(s->ops->list(s->store, &c->which, &c->place, a, rows, c->part, &n));
 	n = action_without_late(c, rows, n);
 	c->rows += n;
@@ -210,19 +250,32 @@ static fault act_part(struct control_session *c, struct arena *a)
 	return n > 0 ? act(c, rows, n) : act_listed(c, a, rows);
 }
 
+/* Who breaks it off hears how many are left. False: that is known. */
+static bool stop_some(struct control_session *c, fault *f_out)
+{
+	if (!c->stopping)
+		count_from_here(c);
+	c->stopping = true;
+	if (c->counting)
+		*f_out = count_some(c);
+	return c->counting && *f_out == OK;
+}
+
 /* A part of what matches, durably; then mail has its turn. */
 void control_act_some(struct control_session *c)
 {
-	if (c->stop) {
-		action_over(c, OK);
+	fault f = OK;
+	if (c->stop && c->begun && !c->place.over) {
+		if (!stop_some(c, &f))
+			action_over(c, f);
 		return;
 	}
 	struct arena *a = arena_new(ARENA_MAX);
 	choose_part(c);
-	fault f = act_part(c, a);
+	f = c->counting ? count_some(c) : act_part(c, a);
 	if (f != OK || (c->place.over && c->taken.n == 0))
 		action_over(c, f);
-	else
+	else if (!c->counting)
 		tell_progress(c);
 	arena_free(&a);
 }

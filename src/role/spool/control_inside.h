@@ -50,6 +50,11 @@ struct control_session {
 	struct map *late;                /* ids of those that have been committed since; NULL: none */
 	uint64_t jobs_after, jobs_last;  /* numbers of jobs: of those in hand when it began, how far it has come */
 	struct taken taken;
+	bool stopping;                   /* c->stop was heeded */
+	bool counting;                   /* what it is still to do ... */
+	struct store_place counted;      /* ... as far as this */
+	bool knows_to_go;
+	uint64_t to_go, to_go_rows;      /* when it had come to so many rows */
 	size_t part;                     /* recipients in the next transaction */
 	uint64_t stirs;                  /* of the spool, when the last one had ended */
 	size_t unread;                   /* rows that the other end has not taken, since then */

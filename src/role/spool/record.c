@@ -235,11 +235,16 @@ void record_action(struct spool *s, const struct store_rcpt *rows, size_t n, enu
 		return;
 	struct arena *a = arena_new(ARENA_MAX);
 	struct store_message m = { .id = STR_NONE };
+	bool whole = false;
 	for (size_t i = 0; i < n; i++) {
 		if (!concerns(s, action, &rows[i]))
 			continue;
-		if (!str_eq(m.id, rows[i].id) && s->ops->message(s->store, rows[i].id, a, &m) != OK)
-			m = (struct store_message){ .id = rows[i].id };
+		bool untold = rows[i].attempts == 0; /* else how it came was told with the first attempt */
+		if (!str_eq(m.id, rows[i].id) || (untold && !whole)) {
+			whole = untold && s->ops->message(s->store, rows[i].id, a, &m) == OK;
+			if (!whole)
+				m = (struct store_message){ .id = rows[i].id, .sender = rows[i].sender };
+		}
 		record_rows(s, &m, &rows[i], 1, words[action], "the operator");
 	}
 	arena_free(&a);

@@ -349,7 +349,7 @@ void spool_watch_leases(struct spool *s)
 bool spool_copy_rcpt(struct arena *a, struct store_rcpt *to, const struct store_rcpt *from)
 {
 	*to = *from;
-	struct str *const texts[] = { &to->id, &to->address, &to->original, &to->orcpt, &to->key, &to->last_reply,
+	struct str *const texts[] = { &to->id, &to->sender, &to->address, &to->original, &to->orcpt, &to->key, &to->last_reply,
 		                      &to->last_dialogue };
 	for (size_t i = 0; i < COUNT(texts); i++) {
 		*texts[i] = arena_try_copy(a, *texts[i]);

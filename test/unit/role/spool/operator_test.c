@@ -170,13 +170,13 @@ static void a_long_action_can_be_stopped(void **state)
 	h.at_first_act = say_stop;
 	command(CONTROL_REMOVE, (struct store_selector){ .domain = STR("held.example") }, false);
 	static struct store_rcpt r[1501];
-	char said[120];
+	char said[160];
 	size_t left = rows(r, 1501);
 	assert_in_range(left, 900, 1300);
-	snprintf(said, sizeof said, "operator: row {\"action\":\"remove\",\"recipients\":%zu,\"complete\":false,\"on_the_way\":0,\"left\":0}\n",
-	         1500 - left);
+	snprintf(said, sizeof said, "operator: row {\"action\":\"remove\",\"recipients\":%zu,\"complete\":false,\"on_the_way\":0,\"left\":0,"
+	                            "\"to_go\":%zu}\n", 1500 - left, left);
 	assert_true(was_heard(said));
-	snprintf(said, sizeof said, "operator: end 130 stopped: %zu recipients removed, the rest was left as it is\n", 1500 - left);
+	snprintf(said, sizeof said, "operator: end 130 stopped: %zu recipients removed, the other %zu left as they are\n", 1500 - left, left);
 	assert_true(was_heard(said));
 	command(CONTROL_STOP, everything, false);
 	assert_true(was_heard("operator: end 2 there is nothing to stop"));
@@ -192,7 +192,7 @@ static void a_long_action_tells_how_far_it_is(void **state)
 	h.acts = 0;
 	h.at_first_act = let_time_pass;
 	command(CONTROL_RELEASE, (struct store_selector){ .domain = STR("held.example") }, false);
-	assert_true(was_heard("operator: row {\"progress\":true,\"recipients\":"));
+	assert_true(was_heard("operator: row {\"progress\":true,\"recipients\":200,\"to_go\":1300}\n"));
 	assert_int_equal(times("\"progress\":true"), 2); /* one each, for so much time has passed once each */
 	assert_true(was_heard("operator: row {\"action\":\"release\",\"recipients\":1500,\"complete\":true,\"on_the_way\":0,\"left\":0}\n"));
 	command(CONTROL_REMOVE, (struct store_selector){ .id = STR("none") }, false);
