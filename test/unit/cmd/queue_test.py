@@ -55,6 +55,8 @@ class Commands(unittest.TestCase):
             self.says(f"{name} is given twice", "queue", "remove", name, "a@b.example" if name != "--domain" else "b.example", name, "c")
         self.says("--older is given twice", "queue", "list", "--older", "1h", "--older=2h")
         self.says("one ID at a time", "queue", "remove", "abc", "def")
+        for words in (["abc"], ["--domain", "b.example"], ["--older", "1h"]):
+            self.says("verify looks at the whole queue", "queue", "verify", *words)
 
     def test_a_configuration_is_given_once(self):
         for words in (["queue", "list"], ["why", "abc"], ["status"], ["reload"], ["doctor"], ["report"], ["explain", "a@b.example"], ["check"],
