@@ -322,6 +322,7 @@ domain lists.test {{
             shutil.chown(server.mail, "nobody")
         server.queue("retry", "--all")
         server.wait_for_letter(subject)
+        server.wait_for_line("delivered", "to=sam@example.test")  # a moment after the file is there
         self.assertEqual([line.split(" outcome=")[1].split()[0] for line in server.lines("attempt")], ["later", "done"], server.log())
         self.assertIn("it is put into this mailbox", server.command("explain", "sam@example.test"))
         self.assertEqual(server.lines("role-died"), [])
