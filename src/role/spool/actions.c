@@ -210,16 +210,17 @@ static void tell_progress(struct control_session *c)
 /* ---- part by part ---- */
 
 /* Larger parts cost less, a recipient. While nobody else wants anything, nobody waits for the end of one. */
-static void choose_part(struct control_session *c)
+void action_choose_part(struct control_session *c)
 {
-	bool alone = c->part > 0 && c->stirs == c->spool->stirs && c->verb != CONTROL_BOUNCE; /* a notice for each takes room */
-	c->part = !alone ? ACT_LEAST : 2 * c->part < ACT_MOST ? 2 * c->part : ACT_MOST;
+	c->alone = c->part > 0 && c->stirs == c->spool->stirs;
+	bool large = c->alone && c->verb != CONTROL_BOUNCE; /* a notice for each takes room */
+	c->part = !large ? ACT_LEAST : 2 * c->part < ACT_MOST ? 2 * c->part : ACT_MOST;
 	c->stirs = c->spool->stirs;
 }
 
 int64_t control_act_rest_ms(const struct control_session *c)
 {
-	return c->stirs == c->spool->stirs ? 0 : REST_MS;
+	return c->alone ? 0 : REST_MS;
 }
 
 static fault act_listed(struct control_session *c, struct arena *a, struct store_rcpt *rows)
@@ -271,7 +272,7 @@ void control_act_some(struct control_session *c)
 		return;
 	}
 	struct arena *a = arena_new(ARENA_MAX);
-	choose_part(c);
+	action_choose_part(c);
 	f = c->counting ? count_some(c) : act_part(c, a);
 	if (f != OK || (c->place.over && c->taken.n == 0))
 		action_over(c, f);

@@ -56,7 +56,8 @@ struct control_session {
 	bool knows_to_go;
 	uint64_t to_go, to_go_rows;      /* when it had come to so many rows */
 	size_t part;                     /* recipients in the next transaction */
-	uint64_t stirs;                  /* of the spool, when the last one had ended */
+	uint64_t stirs;                  /* of the spool, when the last one began */
+	bool alone;                      /* nobody else has wanted anything since then */
 	size_t unread;                   /* rows that the other end has not taken, since then */
 	int64_t unread_since_ms;
 	bool refused;
@@ -75,6 +76,7 @@ void control_send_row(struct control_session *c, json_t *o);
 
 /* actions.c: a part of what matches, durably; with the last one comes the end. */
 void control_act_some(struct control_session *c);
+void action_choose_part(struct control_session *c);    /* how large the next one is */
 int64_t control_act_rest_ms(const struct control_session *c); /* before the next one */
 
 /* under_way.c */

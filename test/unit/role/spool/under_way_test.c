@@ -283,9 +283,36 @@ static void the_list_tells_what_it_waits_for(void **state)
 	channel_close(&first);
 }
 
+static void expect_part(struct control_session *c, size_t part, bool rests)
+{
+	action_choose_part(c);
+	assert_int_equal(c->part, part);
+	assert_int_equal(control_act_rest_ms(c) > 0, rests);
+}
+
+/* As soon as anybody else wants something the parts are small, and there is a rest behind each. */
+static void parts_grow_while_nobody_else_wants_anything(void **state)
+{
+	(void)state;
+	struct spool s = { .stirs = 7 };
+	struct control_session c = { .spool = &s, .verb = CONTROL_REMOVE };
+	expect_part(&c, ACT_LEAST, true);
+	for (size_t part = 2 * ACT_LEAST; part < ACT_MOST; part *= 2)
+		expect_part(&c, part, false);
+	expect_part(&c, ACT_MOST, false);
+	expect_part(&c, ACT_MOST, false);
+	s.stirs++;
+	expect_part(&c, ACT_LEAST, true);
+	expect_part(&c, 2 * ACT_LEAST, false);
+	c = (struct control_session){ .spool = &s, .verb = CONTROL_BOUNCE };
+	expect_part(&c, ACT_LEAST, true);
+	expect_part(&c, ACT_LEAST, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parts_grow_while_nobody_else_wants_anything),
 		PREPARED(nothing_is_tried_that_is_being_removed),
 		PREPARED(nothing_is_tried_that_is_being_held),
 		PREPARED(nothing_is_tried_that_is_being_returned),
