@@ -222,9 +222,10 @@ void record_held(struct spool *s, const struct store_message *m, const struct st
 /* Will this be done to that one? What is damaged is released only if it is whole, which shows later. */
 static bool concerns(const struct spool *s, enum operator_action action, const struct store_rcpt *r)
 {
+	bool leased = r->state == RCPT_LEASED, held = leased ? s->ops->is_held(s->store, r->number) : r->state == RCPT_HELD;
 	if (action == ACT_HOLD)
-		return r->state == RCPT_QUEUED || (r->state == RCPT_LEASED && !s->ops->is_held(s->store, r->number));
-	return action == ACT_REMOVE || (action == ACT_RELEASE && r->state == RCPT_HELD);
+		return r->state == RCPT_QUEUED || (leased && !held);
+	return action == ACT_REMOVE || (action == ACT_RELEASE && held);
 }
 
 void record_action(struct spool *s, const struct store_rcpt *rows, size_t n, enum operator_action action)

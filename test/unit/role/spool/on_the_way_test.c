@@ -129,6 +129,8 @@ static void what_is_released_at_once_is_tried_again(void **state)
 	command(CONTROL_HOLD, everything, false);
 	command(CONTROL_RELEASE, everything, false);
 	assert_heard("operator: end 0 1 recipient released");
+	why();
+	assert_int_equal(times("\"event\":\"released\""), 1);
 	assert_int_equal(h.n_jobs, 1);
 	courier_ends(OUTCOME_LATER, 0);
 	wait_for("courier: job");
