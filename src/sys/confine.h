@@ -44,8 +44,9 @@ struct confine_rules {
 };
 
 /* What a ring of io_uring does passes no list of system calls. From here on the kernel answers as if it had none, so that libuv, which
- * tries, does without: to be called before the loop is made, since the list of confine() kills whoever uses one. */
-MUST_USE fault confine_without_rings(struct why *why);
+ * tries, does without; once per process. loop_new does it first of all, as well as it can; a role must know that it is so, since the
+ * list of confine() kills whoever uses a ring. */
+fault confine_without_rings(struct why *why);
 
 /* Once, before the first byte from anybody else is looked at, and by a process that has no other thread yet. start_pool is
  * called between Landlock and the list of system calls, and may be NULL. */

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "sys/agenda.h"
+#include "sys/confine.h"
 #include "sys/loop_uv.h"
 
 struct loop {
@@ -84,6 +85,9 @@ struct loop *loop_new(void)
 	/* A vanished reader and a file-size limit are errors that write() tells, not ends. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
+	/* One behaviour with every libuv: a ring hands changes to epoll over later than they are made. Roles look whether it is so. */
+	struct why why;
+	(void)confine_without_rings(&why);
 	agenda_init(&loop->agenda);
 	check(uv_loop_init(&loop->uv) == 0);
 	check(uv_prepare_init(&loop->uv, &loop->before_wait) == 0);

@@ -127,9 +127,9 @@ bool tls_explain(const struct tls *t, char *to, size_t room)
 		if (fallback == NULL)
 			fallback = ERR_reason_error_string(error);
 	}
-	/* OpenSSL has no word of its own for a signer that fails. */
+	/* OpenSSL 3.0 has no word of its own for a signer that fails; later ones have the last of these. */
 	if (!t->client && t->state == TLS_SHAKING && fallback != NULL &&
-	    (strcmp(fallback, "internal error") == 0 || strcmp(fallback, "EVP lib") == 0))
+	    (strcmp(fallback, "internal error") == 0 || strcmp(fallback, "EVP lib") == 0 || strcmp(fallback, "provider signature failure") == 0))
 		fallback = "our key did not sign: does the keeper run?";
 	if (buf_room(&t->out) == 0)
 		fallback = "the peer reads nothing of what we send";

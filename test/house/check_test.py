@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
 """`sealpost check` and `sealpost explain` as a person meets them: what is said, where, and the exit status."""
+import datetime
 import os
 import pathlib
 import subprocess
@@ -28,7 +29,12 @@ def make_pair(folder, name, names, days):
     key.chmod(0o600)
     openssl("req", "-new", "-key", key, "-out", request, "-subj", f"/CN={names[0]}")
     extra.write_text("subjectAltName=" + ",".join("DNS:" + n for n in names))
-    openssl("x509", "-req", "-in", request, "-signkey", key, "-days", str(days), "-extfile", extra, "-out", cert)
+    if days > 0 or "-not_after" not in subprocess.run(["openssl", "x509", "-help"], capture_output=True, text=True).stderr:
+        end = ("-days", str(days))
+    else:  # OpenSSL from 3.4 on takes no negative number
+        end = ("-not_before", f"{datetime.datetime.now() - datetime.timedelta(90):%Y%m%d%H%M%SZ}",
+               "-not_after", f"{datetime.datetime.now() + datetime.timedelta(days):%Y%m%d%H%M%SZ}")
+    openssl("x509", "-req", "-in", request, "-signkey", key, *end, "-extfile", extra, "-out", cert)
 
 
 class Check(unittest.TestCase):

@@ -520,9 +520,9 @@ static void an_administrator_can_look(void **state)
 	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_prepare_v2(db, "SELECT id, recipient, state FROM queue", -1, &st, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-	assert_string_equal(sqlite3_column_text(st, 0), "m1");
-	assert_string_equal(sqlite3_column_text(st, 1), "b@y.example");
-	assert_string_equal(sqlite3_column_text(st, 2), "queued");
+	assert_string_equal((const char *)sqlite3_column_text(st, 0), "m1");
+	assert_string_equal((const char *)sqlite3_column_text(st, 1), "b@y.example");
+	assert_string_equal((const char *)sqlite3_column_text(st, 2), "queued");
 	sqlite3_finalize(st);
 	sqlite3_close(db);
 }

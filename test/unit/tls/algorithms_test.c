@@ -40,6 +40,8 @@ static void what_keeps_it_from_beginning_is_said_with_what_to_mend(void **state)
 	static const char words[] = "OpenSSL does not even start; there is no TLS until its installation is mended";
 	int status = -1;
 	(void)state;
+	if (!tls_few_serve())
+		skip(); /* then the first step is OpenSSL's own, and without memory 3.5 does not come back from it */
 	pid_t child = fork();
 	if (child == 0) {
 		struct why why = { "" };

@@ -67,6 +67,11 @@ static void key_shares_go_with_the_handshake(void **state)
 {
 	struct place *p = *state;
 	struct tls *s = tls_accept(p->server), *c = tls_connect(p->trusting, STR("mx.example.org"));
+	if (tls_knows_post_quantum(SSL_get_SSL_CTX(s->ssl))) {
+		tls_free(&s);
+		tls_free(&c);
+		skip(); /* in a hybrid exchange the two have other kinds of shares, and OpenSSL does not show all of them */
+	}
 	home_pump(c, s, 0);
 	assert_open(c, s);
 	struct tls *both[] = { s, c };
