@@ -360,9 +360,17 @@ void tls_sent(struct tls *t, size_t n)
 		buf_shrink(&t->out);
 }
 
+/* From 3.2 on, OpenSSL overwrites a buffer that it has given back before once more, at address zero: so there must be one. */
+static bool must_have_what_it_frees(void)
+{
+	return OPENSSL_version_major() > 3 || OPENSSL_version_minor() >= 2;
+}
+
 bool tls_rest(struct tls *t)
 {
 	buf_shrink(&t->out);
+	if (t->ssl != NULL && must_have_what_it_frees())
+		(void)SSL_alloc_buffers(t->ssl);
 	if (t->ssl == NULL || SSL_free_buffers(t->ssl) == 1)
 		return true;
 	return SSL_pending(t->ssl) > 0; /* it refuses where something is in them: what we have not read, or half a record */
