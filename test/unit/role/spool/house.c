@@ -222,6 +222,14 @@ bool was_heard(const char *text)
 	return str_find_str(buf_view(&h.heard), str_of(text), &at);
 }
 
+size_t times_heard(const char *what)
+{
+	size_t n = 0, at;
+	for (struct str rest = buf_view(&h.heard); str_find_str(rest, str_of(what), &at); rest = str_from(rest, at + 1))
+		n++;
+	return n;
+}
+
 /* A status is asked until it shows that nothing is leased or in hand: the spool answers after its turn. */
 void settle_down(void)
 {
@@ -277,6 +285,19 @@ void house_fill(const char *id, const char *sender, const char *const *to, size_
 	assert_int_equal(store_memory.draft_append(h.store, c.draft, str_of(text)), OK);
 	assert_int_equal(store_memory.commit(h.store, &c, 1, NULL, 0, NULL), OK);
 	assert_int_equal(c.result, OK);
+}
+
+void house_fill_many(unsigned letters, size_t rcpts, const char *address, int64_t age_s)
+{
+	const char *to[200];
+	char id[16];
+	check(rcpts <= COUNT(to));
+	for (size_t i = 0; i < rcpts; i++)
+		to[i] = address;
+	for (unsigned i = 0; i < letters; i++) {
+		snprintf(id, sizeof id, "m%02u", i);
+		house_fill(id, "a@x.example", to, rcpts, 0, age_s, "x");
+	}
 }
 
 static void listen_for_operator(void)

@@ -85,6 +85,8 @@ void house_configure(const char *conf); /* again */
 void house_close(void);
 void house_fill(const char *id, const char *sender, const char *const *to, size_t n, unsigned notify, int64_t age_s,
                 const char *content); /* between house_prepare and house_open */
+/* So many letters m00, m01 ... from a@x.example, each so many times to this address. */
+void house_fill_many(unsigned letters, size_t rcpts, const char *address, int64_t age_s);
 void house_prepare(void);
 void house_begin(void);              /* a spool without a configuration; house_open brings it */
 
@@ -96,6 +98,7 @@ void link_resolver(void);
 void wait_for(const char *text);     /* runs the loop until this has been heard (again) */
 void settle_down(void);              /* runs the loop until nothing is in hand */
 bool was_heard(const char *text);    /* ever */
+size_t times_heard(const char *what);
 
 void say_begin(uint64_t txn, const char *sender);
 void say_rcpt(uint64_t txn, const char *to, unsigned notify);

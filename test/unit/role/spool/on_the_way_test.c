@@ -9,15 +9,6 @@
 
 #include "sys/clock.h"
 
-static size_t times(const char *what)
-{
-	struct str heard = buf_view(&h.heard);
-	size_t n = 0, at;
-	for (; str_find_str(heard, str_of(what), &at); n++)
-		heard = str_from(heard, at + 1);
-	return n;
-}
-
 static void assert_heard(const char *what)
 {
 	if (!was_heard(what))
@@ -81,8 +72,8 @@ static void what_is_held_and_arrives_is_delivered(void **state)
 	command(CONTROL_RELEASE, everything, false);
 	assert_heard("operator: end 1 the queue is empty");
 	why();
-	assert_int_equal(times("\"event\":\"held\""), 1);
-	assert_int_equal(times("\"event\":\"relayed\""), 1);
+	assert_int_equal(times_heard("\"event\":\"held\""), 1);
+	assert_int_equal(times_heard("\"event\":\"relayed\""), 1);
 }
 
 static void what_is_held_and_fails_stays(void **state)
@@ -116,7 +107,7 @@ static void what_is_held_before_it_has_left_is_stopped(void **state)
 	assert_int_equal(r.attempts, 0);
 	assert_int_equal(r.last_reply.n, 0);
 	why();
-	assert_int_equal(times("\"event\":"), 1);
+	assert_int_equal(times_heard("\"event\":"), 1);
 }
 
 /* Nobody waits for the attempt that was stopped: the release is not lost, and costs no step of the schedule. */
@@ -130,7 +121,7 @@ static void what_is_released_at_once_is_tried_again(void **state)
 	command(CONTROL_RELEASE, everything, false);
 	assert_heard("operator: end 0 1 recipient released");
 	why();
-	assert_int_equal(times("\"event\":\"released\""), 1);
+	assert_int_equal(times_heard("\"event\":\"released\""), 1);
 	assert_int_equal(h.n_jobs, 1);
 	courier_ends(OUTCOME_LATER, 0);
 	wait_for("courier: job");
@@ -176,8 +167,8 @@ static void what_is_removed_and_arrives_is_told(void **state)
 	courier_says(OUTCOME_DONE, 250);
 	assert_int_equal(n_rows(), 0);
 	why();
-	assert_int_equal(times("\"event\":\"removed\""), 1);
-	assert_int_equal(times("\"event\":\"relayed\""), 1);
+	assert_int_equal(times_heard("\"event\":\"removed\""), 1);
+	assert_int_equal(times_heard("\"event\":\"relayed\""), 1);
 	assert_true(was_heard("\"host\":\"mx.y.example\""));
 }
 
@@ -189,7 +180,7 @@ static void what_is_removed_and_fails_is_gone(void **state)
 	courier_says(OUTCOME_NEVER, 550);
 	assert_int_equal(n_rows(), 0); /* no notice, either */
 	why();
-	assert_int_equal(times("\"event\":"), 1);
+	assert_int_equal(times_heard("\"event\":"), 1);
 }
 
 /* Its sender would hear that it was returned, and its recipient would have it. */
@@ -247,21 +238,21 @@ static void how_far_it_is_can_be_asked(void **state)
 	(void)state;
 	one_is_on_the_way();
 	why();
-	assert_int_equal(times("courier: where"), 1);
-	assert_int_equal(times("\"row\":\"queue\""), 1);
+	assert_int_equal(times_heard("courier: where"), 1);
+	assert_int_equal(times_heard("\"row\":\"queue\""), 1);
 	assert_false(was_heard("\"doing\""));
 	h.doing = "thinks\a";
 	why();
 	assert_heard("\"state\":\"leased\"");
 	assert_heard(told);
 	command(CONTROL_WHY, (struct store_selector){ .to = STR("B@y.example") }, false);
-	assert_int_equal(times(told), 2);
+	assert_int_equal(times_heard(told), 2);
 	command(CONTROL_WHY, (struct store_selector){ .to = STR("c@y.example") }, false);
-	assert_int_equal(times("courier: where"), 3);
+	assert_int_equal(times_heard("courier: where"), 3);
 	courier_says(OUTCOME_LATER, 450);
 	why();
-	assert_int_equal(times("courier: where"), 3); /* it is in nobody's hands any more */
-	assert_int_equal(times("\"doing\""), 2);
+	assert_int_equal(times_heard("courier: where"), 3); /* it is in nobody's hands any more */
+	assert_int_equal(times_heard("\"doing\""), 2);
 }
 
 static void what_is_too_long_is_cut(void **state)

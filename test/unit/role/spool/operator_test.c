@@ -8,15 +8,6 @@
 
 #include "role/spool/control_inside.h"
 
-static size_t times(const char *what)
-{
-	struct str heard = buf_view(&h.heard);
-	size_t n = 0, at;
-	for (; str_find_str(heard, str_of(what), &at); n++)
-		heard = str_from(heard, at + 1);
-	return n;
-}
-
 static void the_operator_lists(void **state)
 {
 	(void)state;
@@ -45,16 +36,16 @@ static void the_operator_lists(void **state)
 	command(CONTROL_SHOW, (struct store_selector){ .id = STR("1m7y2dsmfp8newk") }, false);
 	assert_true(was_heard("operator: end 1 1m7y2dsmfp8newk is not in the queue: `sealpost why 1m7y2dsmfp8newk` tells what became of it\n"));
 	command(CONTROL_RETRY, (struct store_selector){ .id = STR("1m7y2dsmfp8newk"), .user = STR("jada") }, false);
-	assert_int_equal(times("operator: end 1 nothing in the queue matches"), 2);
+	assert_int_equal(times_heard("operator: end 1 nothing in the queue matches"), 2);
 	command(CONTROL_SHOW, (struct store_selector){ .id = str_of(h.last_id) }, true);
 	assert_true(was_heard("\"destination\":\"mx:y.example\""));
 	assert_true(was_heard("operator: body Subject: hello\r\n\r\nbody\r\n"));
 	h.ahead_ms += 60 * 1000;
 	static const int64_t ages_s[] = { 3600, (int64_t)INT32_MAX + 1, (int64_t)UINT32_MAX + 1, INT64_MAX };
 	for (size_t i = 0; i < COUNT(ages_s); i++) {
-		size_t before = times("operator: end 1 nothing in the queue matches");
+		size_t before = times_heard("operator: end 1 nothing in the queue matches");
 		command(CONTROL_LIST, (struct store_selector){ .arrived_before_s = ages_s[i] }, false);
-		assert_int_equal(times("operator: end 1 nothing in the queue matches"), before + 1);
+		assert_int_equal(times_heard("operator: end 1 nothing in the queue matches"), before + 1);
 	}
 }
 
@@ -81,11 +72,11 @@ static void what_is_remembered_is_told(void **state)
 	assert_false(was_heard("spool:"));
 	for (int i = 0; i < 250; i++) {
 		snprintf(key, sizeof key, "\"d%03d.example\"", i);
-		assert_int_equal(times(key), 1);
+		assert_int_equal(times_heard(key), 1);
 	}
 	command(CONTROL_RECALL, (struct store_selector){ .id = STR("shape/") }, false);
-	assert_int_equal(times("old.example"), 2);
-	assert_int_equal(times("a.example"), 1);
+	assert_int_equal(times_heard("old.example"), 2);
+	assert_int_equal(times_heard("a.example"), 1);
 	command(CONTROL_RECALL, (struct store_selector){ .id = STR("spool:") }, false);
 	assert_true(was_heard("operator: end 2 this server remembers nothing of that kind"));
 }
@@ -107,7 +98,7 @@ static void a_long_list_comes_whole(void **state)
 	house_open("route {\n to held.example hold\n otherwise direct\n}\n");
 	settle_down();
 	command(CONTROL_LIST, everything, false);
-	assert_int_equal(times("operator: row"), 1500);
+	assert_int_equal(times_heard("operator: row"), 1500);
 }
 
 static void send_one(void)
@@ -193,7 +184,7 @@ static void a_long_action_tells_how_far_it_is(void **state)
 	h.at_first_act = let_time_pass;
 	command(CONTROL_RELEASE, (struct store_selector){ .domain = STR("held.example") }, false);
 	assert_true(was_heard("operator: row {\"progress\":true,\"recipients\":200,\"to_go\":1300}\n"));
-	assert_int_equal(times("\"progress\":true"), 2); /* one each, for so much time has passed once each */
+	assert_int_equal(times_heard("\"progress\":true"), 2); /* one each, for so much time has passed once each */
 	assert_true(was_heard("operator: row {\"action\":\"release\",\"recipients\":1500,\"complete\":true,\"on_the_way\":0,\"left\":0}\n"));
 	command(CONTROL_REMOVE, (struct store_selector){ .id = STR("none") }, false);
 	assert_true(was_heard("operator: row {\"action\":\"remove\",\"recipients\":0,\"complete\":true,\"on_the_way\":0,\"left\":0}\n"));
@@ -209,15 +200,7 @@ static void send_two(void)
 static void a_queue_that_is_held_lets_mail_in(void **state)
 {
 	(void)state;
-	enum { LETTERS = 30, RCPTS = 150 };
-	static const char *to[RCPTS];
-	char id[16];
-	for (size_t i = 0; i < RCPTS; i++)
-		to[i] = "u@held.example";
-	for (unsigned i = 0; i < LETTERS; i++) {
-		snprintf(id, sizeof id, "m%u", i);
-		house_fill(id, "a@x.example", to, RCPTS, 0, -100, "x"); /* due later */
-	}
+	house_fill_many(30, 150, "u@held.example", -100); /* due later */
 	h.hands_off = true;
 	house_open("route {\n to held.example hold\n otherwise direct\n}\n");
 	settle_down();

@@ -18,14 +18,6 @@ static void heard_anew(void)
 	h.passed = 0;
 }
 
-static size_t times_heard(const char *what)
-{
-	size_t n = 0, at;
-	for (struct str rest = buf_view(&h.heard); str_find_str(rest, str_of(what), &at); rest = str_from(rest, at + 1))
-		n++;
-	return n;
-}
-
 /* Since heard_anew(), or from now on. */
 static void hear(const char *what)
 {

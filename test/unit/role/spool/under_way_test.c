@@ -4,7 +4,6 @@
 
 #include "role/spool/house.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "role/spool/control_inside.h"
@@ -16,14 +15,7 @@ static const struct store_selector domain = { .domain = STR_INIT("y.example") };
 /* All at one domain, and due in a while. */
 static void a_long_queue(const char *conf)
 {
-	static const char *to[RCPTS];
-	char id[16];
-	for (size_t i = 0; i < RCPTS; i++)
-		to[i] = "u@y.example";
-	for (unsigned i = 0; i < LETTERS; i++) {
-		snprintf(id, sizeof id, "m%02u", i);
-		house_fill(id, "a@x.example", to, RCPTS, 0, -SOON_S, "x");
-	}
+	house_fill_many(LETTERS, RCPTS, "u@y.example", -SOON_S);
 	house_open(conf);
 	settle_down();
 }
