@@ -100,6 +100,14 @@ bool str_has(struct str s, char c)
 	return str_find(s, c, &at);
 }
 
+bool str_is_digits(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!ascii_is_digit((unsigned char)s.p[i]))
+			return false;
+	return s.n > 0;
+}
+
 bool str_is_ascii(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)

@@ -57,6 +57,7 @@ bool str_rfind(struct str s, char c, size_t *at_out);
 bool str_find_str(struct str s, struct str what, size_t *at_out);
 bool str_has(struct str s, char c);
 bool str_is_ascii(struct str s);                     /* no byte above 126, none below 32 */
+bool str_is_digits(struct str s);                    /* at least one, and nothing else */
 bool str_is_utf8(struct str s);                      /* well-formed: no overlong, no surrogate */
 
 bool str_take(struct str *rest, struct str prefix);

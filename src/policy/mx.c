@@ -17,10 +17,7 @@ static bool is_usable(struct str host)
 		return false;
 	size_t dot;
 	struct str last = str_rfind(host, '.', &dot) ? str_from(host, dot + 1) : host;
-	for (size_t i = 0; i < last.n; i++)
-		if (!ascii_is_digit((unsigned char)last.p[i]))
-			return true;
-	return false;
+	return last.n > 0 && !str_is_digits(last);
 }
 
 static bool is_own(const struct mx_question *q, struct str host)

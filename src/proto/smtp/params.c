@@ -36,11 +36,8 @@ static bool take_xtext(struct given *g, struct str text, size_t max, struct str 
 /* RFC 1870 3: too many digits are a big size, not a mistake. */
 static enum smtp_say take_size(struct given *g)
 {
-	if (g->value.n == 0 || g->value.n > SIZE_DIGITS)
+	if (g->value.n > SIZE_DIGITS || !str_is_digits(g->value))
 		return SAY_BAD_PARAMETER;
-	for (size_t i = 0; i < g->value.n; i++)
-		if (!ascii_is_digit((unsigned char)g->value.p[i]))
-			return SAY_BAD_PARAMETER;
 	uint64_t size;
 	if (!str_u64(g->value, &size) || (g->rules->size_bytes_max > 0 && size > g->rules->size_bytes_max))
 		return SAY_TOO_BIG;

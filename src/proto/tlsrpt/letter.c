@@ -44,14 +44,6 @@ static fault read_part(const struct mime_part *part, struct tlsrpt_report **out,
 	return f;
 }
 
-static bool is_time(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (!ascii_is_digit((unsigned char)s.p[i]))
-			return false;
-	return s.n > 0;
-}
-
 /* RFC 8460 5.1: sender "!" policy-domain "!" begin "!" end [ "!" unique-id ] "." ( "json" / "json.gz" ) */
 static bool is_name_of_report(struct str name)
 {
@@ -64,7 +56,7 @@ static bool is_name_of_report(struct str name)
 		return false;
 	if (!str_take_until(&name, '!', &end))
 		end = name;
-	return sender.n > 0 && domain.n > 0 && is_time(begin) && is_time(end);
+	return sender.n > 0 && domain.n > 0 && str_is_digits(begin) && str_is_digits(end);
 }
 
 static bool holds_report(const struct mime_part *part)

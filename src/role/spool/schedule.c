@@ -110,12 +110,6 @@ void spool_job_free_if_done(struct job *j)
 	free(j);
 }
 
-/* Its outcome is awaited. */
-static bool is_open(const struct job_rcpt *r)
-{
-	return !r->reported && !r->gone;
-}
-
 void spool_job_end(struct job *j)
 {
 	struct spool *s = j->spool;
@@ -123,7 +117,7 @@ void spool_job_end(struct job *j)
 	for (size_t i = 0; i < j->n_rcpts; i++)
 		some |= j->rcpts[i].reported;
 	for (size_t i = 0; i < j->n_rcpts; i++)
-		if (!is_open(&j->rcpts[i]))
+		if (!spool_rcpt_is_open(&j->rcpts[i]))
 			continue;
 		else if (j->stopped)
 			verdict_stopped(j, i);
@@ -139,9 +133,14 @@ void spool_job_end(struct job *j)
 void spool_job_put_back(struct job *j, const char *text)
 {
 	for (size_t i = 0; i < j->n_rcpts; i++)
-		if (is_open(&j->rcpts[i]))
+		if (spool_rcpt_is_open(&j->rcpts[i]))
 			verdict_again(j, i, text);
 	spool_job_end(j);
+}
+
+bool spool_rcpt_is_open(const struct job_rcpt *r)
+{
+	return !r->reported && !r->gone;
 }
 
 void spool_job_unlease(struct job *j)
@@ -220,7 +219,7 @@ bool spool_job_still_holds(struct job *j, int64_t until_s)
 	bool any = false;
 	for (size_t i = 0; i < j->n_rcpts; i++) {
 		struct job_rcpt *r = &j->rcpts[i];
-		if (!is_open(r))
+		if (!spool_rcpt_is_open(r))
 			continue;
 		r->gone = s->ops->renew(s->store, r->facts.number, r->facts.fence, until_s) != OK;
 		any |= !r->gone;
@@ -233,7 +232,7 @@ static const struct job *job_of(const struct spool *s, uint64_t rcpt)
 	LIST_EACH(l, &s->jobs) {
 		const struct job *j = LIST_MEMBER(l, struct job, in_spool);
 		for (size_t i = 0; i < j->n_rcpts; i++)
-			if (j->rcpts[i].facts.number == rcpt && is_open(&j->rcpts[i]))
+			if (j->rcpts[i].facts.number == rcpt && spool_rcpt_is_open(&j->rcpts[i]))
 				return j;
 	}
 	return NULL;
@@ -293,7 +292,7 @@ static bool is_wanted(const struct job *j)
 {
 	const struct spool *s = j->spool;
 	for (size_t i = 0; i < j->n_rcpts; i++)
-		if (is_open(&j->rcpts[i]) && !s->ops->is_held(s->store, j->rcpts[i].facts.number))
+		if (spool_rcpt_is_open(&j->rcpts[i]) && !s->ops->is_held(s->store, j->rcpts[i].facts.number))
 			return true;
 	return false;
 }
@@ -321,7 +320,7 @@ static void give_up_job(struct job *j)
 {
 	spool_job_release(j);
 	for (size_t i = 0; i < j->n_rcpts; i++)
-		if (is_open(&j->rcpts[i]))
+		if (spool_rcpt_is_open(&j->rcpts[i]))
 			verdict_later(j, i, "the delivering process has not been heard of for ten minutes", 0);
 	spool_job_end(j);
 }

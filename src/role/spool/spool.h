@@ -295,6 +295,7 @@ void spool_stop_unwanted_jobs(struct spool *s);  /* an operator took recipients 
 void spool_ask_where(struct spool *s, const struct store_selector *which);
 bool spool_where_is_awaited(const struct spool *s, const struct store_selector *which);
 const struct whereabouts *spool_where(const struct spool *s, uint64_t rcpt); /* NULL: not known */
+bool spool_rcpt_is_open(const struct job_rcpt *r);      /* its outcome is awaited */
 bool spool_is_on_the_way(const struct spool *s, uint64_t rcpt);
 void spool_watch_leases(struct spool *s);        /* now and then */
 /* Leased rows go back to their senders in this turn. */

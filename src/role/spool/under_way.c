@@ -152,15 +152,10 @@ void action_end(struct control_session *c)
 
 /* ---- what is in hand when it begins ---- */
 
-static bool is_open(const struct job_rcpt *r)
-{
-	return !r->reported && !r->gone;
-}
-
 static bool is_named(const struct control_session *c, const struct job *j)
 {
 	for (size_t i = 0; i < j->n_rcpts && j->purpose == JOB_DELIVER && !j->over; i++)
-		if (is_open(&j->rcpts[i]) && names(c, &j->message, &j->rcpts[i].facts))
+		if (spool_rcpt_is_open(&j->rcpts[i]) && names(c, &j->message, &j->rcpts[i].facts))
 			return true;
 	return false;
 }
@@ -206,7 +201,7 @@ size_t action_in_hand(struct control_session *c, struct store_rcpt *rows, size_t
 		if (j->number > c->jobs_last || n + j->n_rcpts > max)
 			break;
 		for (size_t i = 0; i < j->n_rcpts; i++)
-			if (is_open(&j->rcpts[i]) && names(c, &j->message, &j->rcpts[i].facts))
+			if (spool_rcpt_is_open(&j->rcpts[i]) && names(c, &j->message, &j->rcpts[i].facts))
 				rows[n++] = j->rcpts[i].facts;
 		c->jobs_after = j->number;
 	}
