@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "store/sqlite_inside.h"
+#include "store/sqlite_schema.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 
@@ -118,6 +119,7 @@ static fault open_source(struct backup *b, struct why *why)
 	if (sqlite3_open_v2(file, &b->live, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
 		return say(b->live, file, why);
 	sqlite3_busy_timeout(b->live, BUSY_MS);
+	TRY(schema_guard(b->live, why));
 	return sqlite_checksum(b->live, &b->crc_live);
 }
 
@@ -141,6 +143,7 @@ static fault copy_database(struct backup *b, struct why *why)
 	TRY(f);
 	if (sqlite3_open_v2(file, &b->copy, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
 		return say(b->copy, file, why);
+	TRY(schema_guard(b->copy, why));
 	return sqlite_checksum(b->copy, &b->crc_copy);
 }
 
@@ -149,7 +152,11 @@ static fault check_formats(struct backup *b, struct why *why)
 	sqlite3_stmt *st = NULL;
 	int rc = sqlite3_prepare_v2(b->live, "SELECT number, extents, sum, tls_tag FROM message LIMIT 0", -1, &st, NULL);
 	sqlite3_finalize(st);
-	return rc == SQLITE_OK ? OK : say(b->live, "this is no queue that this Sealpost knows", why);
+	if (rc != SQLITE_OK)
+		return say(b->live, "this is no queue that this Sealpost knows", why);
+	char file[PATH_SIZE + 32];
+	snprintf(file, sizeof file, "%s/queue.db", b->from);
+	return schema_check(b->live, file, why); /* what is foreign would be in the copy, too */
 }
 
 static fault prepare(struct backup *b, struct why *why)

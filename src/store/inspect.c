@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 
 #include "base/buf.h"
+#include "store/sqlite_schema.h"
 #include "sys/file.h"
 
 enum { BUSY_MS = 10000 };
@@ -24,36 +25,65 @@ static fault open_to_read(struct str directory, sqlite3 **out, struct why *why)
 		return f;
 	}
 	sqlite3_busy_timeout(*out, BUSY_MS);
-	return OK;
+	fault f = schema_guard(*out, why);
+	if (f != OK) {
+		sqlite3_close(*out);
+		*out = NULL;
+	}
+	return f;
 }
 
-static bool take_text(sqlite3_stmt *st, struct arena *a, struct str *out, size_t max, size_t *n)
+struct texts { struct arena *arena; struct str *items; size_t n, max; };
+
+static bool take_text(void *owner, struct str text)
+{
+	struct texts *to = owner;
+	if (to->n == to->max)
+		return false;
+	to->items[to->n] = arena_try_copy(to->arena, text);
+	return to->items[to->n++].p != NULL;
+}
+
+static bool take_row(sqlite3_stmt *st, struct texts *to)
 {
 	struct str text = { (const char *)sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0) };
-	if (str_eq(text, STR("ok")))
-		return true;
-	if (*n == max)
-		return false;
-	out[*n] = arena_try_copy(a, text);
-	return out[(*n)++].p != NULL;
+	return str_eq(text, STR("ok")) || take_text(to, text);
 }
 
-fault inspect_structure(struct str directory, struct arena *a, struct str *out, size_t max, size_t *n_out, struct why *why)
+static fault look_at_objects(sqlite3 *db, struct str directory, struct texts *to, struct why *why)
 {
-	sqlite3 *db;
+	char file[512];
+	struct schema_reader reader = { take_text, to };
+	snprintf(file, sizeof file, "%.*s/queue.db", STR_ARG(directory));
+	return schema_compare(db, file, &reader, why);
+}
+
+static fault look_at_pages(sqlite3 *db, struct texts *to, struct why *why)
+{
 	sqlite3_stmt *st = NULL;
-	*n_out = 0;
-	TRY(open_to_read(directory, &db, why));
 	int rc = sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &st, NULL);
 	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
 		rc = sqlite3_step(st);
-		if (rc == SQLITE_ROW && !take_text(st, a, out, max, n_out))
+		if (rc == SQLITE_ROW && !take_row(st, to))
 			break;
 	}
 	fault f = rc == SQLITE_DONE || rc == SQLITE_ROW
 	                  ? OK : why_say(why, F_STORE, "the queue's database cannot be read: %s", sqlite3_errmsg(db));
 	sqlite3_finalize(st);
+	return f;
+}
+
+fault inspect_structure(struct str directory, struct arena *a, struct str *out, size_t max, size_t *n_out, struct why *why)
+{
+	sqlite3 *db;
+	struct texts said = { a, out, 0, max };
+	*n_out = 0;
+	TRY(open_to_read(directory, &db, why));
+	fault f = look_at_objects(db, directory, &said, why);
+	if (f == OK)
+		f = look_at_pages(db, &said, why);
 	sqlite3_close(db);
+	*n_out = said.n;
 	return f;
 }
 
@@ -122,6 +152,8 @@ fault inspect_glance(struct str directory, struct inspect_glance *out, struct wh
 		f = buf_add_char(&uri, '\0');
 	int rc = f == OK ? sqlite3_open_v2(buf_view(&uri).p, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) : SQLITE_TOOBIG;
 	buf_fini(&uri);
+	if (rc == SQLITE_OK && schema_guard(db, NULL) != OK)
+		rc = SQLITE_ERROR;
 	out->messages = (uint64_t)one_number(db, "SELECT count(*) FROM message", 0, &rc);
 	out->oldest_s = one_number(db, "SELECT min(arrived_s) FROM message", 0, &rc);
 	out->queued = (uint64_t)one_number(db, "SELECT count(*) FROM rcpt WHERE held=0", 0, &rc);

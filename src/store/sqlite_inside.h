@@ -33,6 +33,11 @@ static inline uint64_t rcpts_from(uint64_t message)
 	return message << RCPT_INDEX_BITS;
 }
 
+/* No number is below 1. What had one could neither be delivered nor named: no queue is opened with it. */
+#define BELOW_TEXT                                                                                 \
+	"there are rows with numbers that cannot be right: put queue.db back from a backup, or let go of them "               \
+	"(sqlite3 queue.db 'DELETE FROM rcpt WHERE number<1; DELETE FROM message WHERE number<1')"
+
 /* Every row carries checksums of itself, as every record of the content does: a flipped byte is found, not believed.
  * They are made by checksum(), which sqlite_checksum() teaches the database. A recipient has two, one of what never
  * changes and is never made anew (so that no update can make damage look right), one of its state. */
@@ -144,6 +149,7 @@ enum { MESSAGE_FACTS_COLUMNS = 14, ROW_FACTS_AT = 15, ROW_EXTENTS_AT = ROW_FACTS
 	                        " ORDER BY number LIMIT 1")                                        \
 	SQL(SQL_VERIFY_RCPTS, "SELECT number,address,held,sum=" RCPT_SUM("") ",state_sum=" STATE_SUM("")      \
 	                      " FROM rcpt WHERE number BETWEEN ?1 AND ?2")                         \
+	SQL(SQL_BELOW, "SELECT EXISTS (SELECT 1 FROM message WHERE number<1) OR EXISTS (SELECT 1 FROM rcpt WHERE number<1)")   \
 	SQL(SQL_REMEMBER, "INSERT INTO observation VALUES(?1,?2,?3) ON CONFLICT(key)"              \
 	                  " DO UPDATE SET value=excluded.value, expires_s=excluded.expires_s")     \
 	SQL(SQL_FORGET, "DELETE FROM observation WHERE expires_s<=?1")                             \
@@ -266,6 +272,7 @@ bool  sqlite_rest(struct store *s);
 
 /* ---- sqlite_verify.c ---- */
 
+fault any_below(struct store *s, bool *any_out, struct why *why);   /* rows: see BELOW_TEXT */
 fault sqlite_verify(struct store *s, struct store_round *round, uint64_t bytes, struct arena *a,
                     struct store_finding *out, size_t max, size_t *n_out, struct why *why);
 fault sqlite_set_aside(struct store *s, uint64_t rcpt, struct str text, struct why *why);

@@ -7,45 +7,16 @@
 #include "base/check.h"
 #include "store/old_log.h"
 #include "store/sqlite_inside.h"
+#include "store/sqlite_schema.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 
 enum { WORKING_STEPS = 1000 }; /* of SQLite, between two words that it gets on: each may be a read of a slow disk */
 enum {
-	FORMAT = 4,                      /* PRAGMA user_version: of the tables and of the content files */
-	APPLICATION = 0x53504f51,        /* "SPOQ", what file(1) may say about the database */
 	SCRATCH_MAX = 256 << 20,
 	NUMBER_BITS = 63 - RCPT_INDEX_BITS,
 	BUSY_MS = 1000,                  /* for an administrator's sqlite3 that writes */
 };
-
-/* The columns are named for an administrator: docs/QUEUE.md shows what to ask. */
-static const char schema[] =
-	"CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-	"INSERT INTO meta VALUES('next-number', 1), ('next-number-copy', 1);"
-	"CREATE TABLE message(number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, sender TEXT NOT NULL,"
-	" arrived_s INTEGER NOT NULL, size_bytes INTEGER NOT NULL, body INTEGER NOT NULL, smtputf8 INTEGER NOT NULL,"
-	" ret INTEGER NOT NULL, envid TEXT NOT NULL, client TEXT NOT NULL, helo TEXT NOT NULL, user TEXT NOT NULL,"
-	" protocol TEXT NOT NULL, tls TEXT NOT NULL, extents BLOB NOT NULL, sum INTEGER NOT NULL,"
-	" tls_tag INTEGER NOT NULL DEFAULT 0);"
-	"CREATE TABLE rcpt(number INTEGER PRIMARY KEY, address TEXT NOT NULL, original TEXT NOT NULL,"
-	" orcpt TEXT NOT NULL, notify INTEGER NOT NULL, destination TEXT NOT NULL, held INTEGER NOT NULL,"
-	" attempts INTEGER NOT NULL DEFAULT 0, next_s INTEGER NOT NULL, last_reply TEXT NOT NULL DEFAULT '',"
-	" last_dialogue TEXT NOT NULL DEFAULT '', delay_warned INTEGER NOT NULL DEFAULT 0,"
-	" sum INTEGER NOT NULL, state_sum INTEGER NOT NULL);"
-	"CREATE TABLE observation(key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_s INTEGER NOT NULL) WITHOUT ROWID;";
-
-static const char view[] =
-	"CREATE VIEW queue AS SELECT m.id, m.sender, r.address AS recipient,"
-	" CASE r.held WHEN 0 THEN 'queued' WHEN 1 THEN 'held' ELSE 'damaged' END AS state, r.attempts,"
-	" datetime(r.next_s,'unixepoch') AS next_attempt, datetime(m.arrived_s,'unixepoch') AS arrived,"
-	" r.destination, r.last_reply, m.size_bytes AS size FROM rcpt r JOIN message m ON m.number=r.number>>20;";
-
-/* Older formats had not all of them, and an administrator may have dropped one. */
-static const char indexes[] =
-	"CREATE INDEX IF NOT EXISTS rcpt_due ON rcpt(destination, next_s) WHERE held=0;"
-	"CREATE INDEX IF NOT EXISTS rcpt_aside ON rcpt(number) WHERE held>1;"
-	"CREATE INDEX IF NOT EXISTS rcpt_domain ON rcpt(" DOMAIN_OF_RCPT ") WHERE attempts>0;";
 
 /* What the tables of each format have at least. */
 static const struct { int64_t since; const char *text; } needs[] = {
@@ -56,23 +27,6 @@ static const struct { int64_t since; const char *text; } needs[] = {
 	{ 2, "SELECT m.sum,r.sum,r.state_sum FROM message m, rcpt r" },
 	{ 3, "SELECT tls_tag FROM message" },
 };
-
-/* Format 2 knew no tag of TLS. Its checksums are made anew only where they were right: what was damaged stays so. */
-#define FORMAT_2_SUM "checksum(number,id,sender,arrived_s,size_bytes,body,smtputf8,ret,envid,client,helo,user,protocol,tls,extents)"
-
-static const char from_format_2[] =
-	"ALTER TABLE message ADD COLUMN tls_tag INTEGER NOT NULL DEFAULT 0;"
-	"UPDATE message SET sum=" MESSAGE_SUM("", "arrived_s", "extents") " WHERE sum=" FORMAT_2_SUM ";";
-
-/* Format 1 had no checksums of rows. What is there is taken as it is. */
-static const char from_format_1[] =
-	"ALTER TABLE message ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;"
-	"ALTER TABLE rcpt ADD COLUMN sum INTEGER NOT NULL DEFAULT 0;"
-	"ALTER TABLE rcpt ADD COLUMN state_sum INTEGER NOT NULL DEFAULT 0;"
-	"UPDATE message SET sum=" FORMAT_2_SUM ";"
-	"UPDATE rcpt SET sum=" RCPT_SUM("") ", state_sum=" STATE_SUM("") ";"
-	"INSERT INTO meta SELECT 'next-number-copy', value FROM meta WHERE key='next-number';"
-	"DROP VIEW queue;";
 
 static fault run_text(struct store *s, const char *text, struct why *why)
 {
@@ -166,7 +120,9 @@ static fault check_tables(struct store *s, const char *path, int64_t format, str
 			                             "Put queue.db back from a backup, or name another directory", path, sqlite3_errmsg(s->db));
 		TRY(sql_fault(s, rc, why));
 	}
-	return OK;
+	char file[512];
+	snprintf(file, sizeof file, "%s/queue.db", path);
+	return schema_check(s->db, file, why);
 }
 
 /* Only what this program knows is opened, and nothing of the rest is touched. */
@@ -175,11 +131,11 @@ static fault check_format(struct store *s, const char *path, int64_t *format_out
 	int64_t application = 0;
 	TRY(ask_number(s, "PRAGMA user_version", format_out, why));
 	TRY(ask_number(s, "PRAGMA application_id", &application, why));
-	if (*format_out > FORMAT)
+	if (*format_out > QUEUE_FORMAT)
 		return why_say(why, F_STORE,
 		               "the queue in %s has format %d, and this Sealpost knows up to %d: it was written by a newer "
-		               "one. Start that one, or name another directory", path, (int)*format_out, FORMAT);
-	if (*format_out < 0 || (*format_out > 0 && application != APPLICATION))
+		               "one. Start that one, or name another directory", path, (int)*format_out, QUEUE_FORMAT);
+	if (*format_out < 0 || (*format_out > 0 && application != QUEUE_APPLICATION))
 		return is_foreign(path, why);
 	return *format_out == 0 ? check_is_empty(s, path, why) : check_tables(s, path, *format_out, why);
 }
@@ -187,17 +143,15 @@ static fault check_format(struct store *s, const char *path, int64_t *format_out
 static fault make_tables(struct store *s, int64_t format, struct why *why)
 {
 	char end[128];
-	if (format == FORMAT)
-		return run_text(s, indexes, why);
+	if (format == QUEUE_FORMAT)
+		return run_text(s, schema_rest, why);
 	TRY(run_text(s, "BEGIN IMMEDIATE", why));
-	if (format < 2) {
-		TRY(run_text(s, format == 0 ? schema : from_format_1, why));
-		TRY(run_text(s, view, why));
-	}
+	if (format < 2)
+		TRY(run_text(s, format == 0 ? schema_tables : schema_from_1, why));
 	if (format > 0 && format < 3)
-		TRY(run_text(s, from_format_2, why));
-	TRY(run_text(s, indexes, why));
-	snprintf(end, sizeof end, "PRAGMA user_version=%d; PRAGMA application_id=%d; COMMIT", FORMAT, APPLICATION);
+		TRY(run_text(s, schema_from_2, why));
+	TRY(run_text(s, schema_rest, why));
+	snprintf(end, sizeof end, "PRAGMA user_version=%d; PRAGMA application_id=%d; COMMIT", QUEUE_FORMAT, QUEUE_APPLICATION);
 	return run_text(s, end, why);
 }
 
@@ -240,6 +194,7 @@ static fault connect(struct store *s, const char *file, struct why *why)
 	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* nobody asks how much SQLite has; one that is open already goes on */
 	TRY(sql_fault(s, sqlite3_open_v2(file, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL), why));
 	sqlite3_extended_result_codes(s->db, 1);
+	TRY(schema_guard(s->db, why));
 	sqlite3_busy_timeout(s->db, BUSY_MS);
 	if (s->working != NULL)
 		sqlite3_progress_handler(s->db, WORKING_STEPS, on_progress, s);
@@ -344,9 +299,13 @@ static fault learn_holding(struct store *s, struct why *why)
 static fault learn_numbers(struct store *s, struct why *why)
 {
 	int64_t next = 0, low = 0, last = 0;
+	bool below;
 	TRY(ask_number(s, "SELECT max(value) FROM meta WHERE key IN ('next-number','next-number-copy')", &next, why));
 	TRY(ask_number(s, "SELECT min(value) FROM meta WHERE key IN ('next-number','next-number-copy')", &low, why));
 	TRY(ask_number(s, "SELECT max(number) FROM message", &last, why));
+	TRY(any_below(s, &below, why));
+	if (below)
+		return why_say(why, F_STORE, "the queue's database is damaged: " BELOW_TEXT);
 	/* Too high is harmless, so of two that differ the higher is taken, unless it cannot be. */
 	if (next >> NUMBER_BITS != 0)
 		next = low;

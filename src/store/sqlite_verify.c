@@ -152,6 +152,23 @@ static fault look_between(struct telling *t, uint64_t from, uint64_t to)
 	return f;
 }
 
+fault any_below(struct store *s, bool *any_out, struct why *why)
+{
+	sqlite3_stmt *st = sql(s, SQL_BELOW);
+	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
+	*any_out = rc == SQLITE_ROW && sqlite3_column_int(st, 0) != 0;
+	fault f = sql_fault(s, rc, why);
+	sql_done(st);
+	return f;
+}
+
+static fault look_below(struct telling *t)
+{
+	bool any;
+	TRY(any_below(t->s, &any, t->why));
+	return any ? found(t, STR_NONE, STR(BELOW_TEXT), NULL) : OK;
+}
+
 static fault judge_rows(struct telling *t, const struct looking *m, const struct rows *r)
 {
 	if (!m->row_ok)
@@ -209,6 +226,8 @@ fault sqlite_verify(struct store *s, struct store_round *round, uint64_t bytes, 
 	uint64_t goal = round->bytes + bytes;
 	fault f = OK;
 	*n_out = 0;
+	if (round->message == 0 && round->messages == 0 && round->bytes == 0)
+		f = look_below(&t);
 	for (unsigned steps = 0; steps < 100 && f == OK && !round->over && round->bytes < goal && *n_out + STORE_FINDINGS_MIN <= max; steps++) {
 		struct looking m = { 0 };
 		buf_init(&m.extents, 64 << 20);

@@ -12,6 +12,7 @@
 
 
 #include "base/check.h"
+#include "store/sqlite_inside.h"
 
 enum { PAGE = 4096 };
 static const struct store_ops *const ops = &store_sqlite;
@@ -135,6 +136,9 @@ static void test_p6_every_column_of_every_row(void **state)
 		"rcpt.destination='other'", "rcpt.held=1-held", "rcpt.held=7", "rcpt.attempts=attempts+1", "rcpt.next_s=next_s-1",
 		"rcpt.last_reply='x'", "rcpt.last_dialogue='x'", "rcpt.delay_warned=1", "rcpt.sum=sum+1",
 		"rcpt.state_sum=state_sum+1", "rcpt.number=number+1048576*50", "message.number=number+50",
+		"rcpt.number=-number", "rcpt.number=-1", "rcpt.number=0", "rcpt.number=number+1048574", "rcpt.number=-9223372036854775807-1",
+		"rcpt.number=9223372036854775807", "message.number=-number", "message.number=0", "message.number=-9223372036854775807-1",
+		"message.number=number+8796093022208", "message.number=9223372036854775807",
 	};
 	struct fixture *f = *state;
 	ops->close(&f->store);
@@ -152,6 +156,50 @@ static void test_p6_every_column_of_every_row(void **state)
 			if (j.found == 0)
 				fail_msg("not found: %s", text);
 		}
+}
+
+static void sum_anew(struct fixture *f)
+{
+	char path[160];
+	sqlite3 *db;
+	struct crc32c crc;
+	path_of(f, "queue.db", path);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite_checksum(db, &crc), OK);
+	assert_int_equal(sqlite3_exec(db, "UPDATE message SET sum=" MESSAGE_SUM("", "arrived_s", "extents") ";"
+	                                  "UPDATE rcpt SET sum=" RCPT_SUM("") ", state_sum=" STATE_SUM(""), NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+/* A foreign hand that can make checksums, too: numbers are what they cannot be, and no statement is led astray. */
+static void test_p6_numbers_below_one(void **state)
+{
+	static const char *const numbers[] = {
+		"UPDATE rcpt SET number=-number", "UPDATE message SET number=-number", "UPDATE message SET number=0 WHERE id='m1'",
+		"UPDATE message SET number=-number; UPDATE rcpt SET number=-number",
+		"UPDATE message SET number=-number; UPDATE rcpt SET number=number-((number>>20)*2<<20)", /* each is its message's still */
+	};
+	struct fixture *f = *state;
+	ops->close(&f->store);
+	struct str db = slurp(f, "queue.db");
+	for (size_t i = 0; i < COUNT(numbers); i++) {
+		spill(f, "queue.db", db);
+		run_sql(f, numbers[i]);
+		sum_anew(f);
+		struct why why = { "" };
+		if (try_open(f, &why) != F_STORE || strstr(why.text, "numbers that cannot be right") == NULL)
+			fail_msg("%s: %s", numbers[i], why.text);
+		ops->close(&f->store);
+		run_sql(f, "DELETE FROM rcpt WHERE number<1; DELETE FROM message WHERE number<1"); /* as the words say */
+		reopen(f);
+		ops->close(&f->store);
+	}
+	spill(f, "queue.db", db);
+	struct judged j = { 0 };
+	reopen(f);
+	run_sql(f, "UPDATE rcpt SET number=-number WHERE number=(SELECT min(number) FROM rcpt)"); /* the server runs meanwhile */
+	judge_by_verify(f, f->arena, &j);
+	assert_true(j.found > 0);
 }
 
 /* The log that a killed process leaves. SQLite would end it at the first frame that is not right, without a word. */
@@ -319,6 +367,7 @@ int main(void)
 		TEST(test_p6_every_byte_of_the_database),
 		TEST(test_p6_a_database_cut_short),
 		TEST(test_p6_every_column_of_every_row),
+		TEST(test_p6_numbers_below_one),
 		TEST(test_p6_every_part_of_the_log),
 		TEST(test_p6_numbers_are_never_used_twice),
 		TEST(test_p6_what_is_set_aside_stays_until_it_is_whole),
