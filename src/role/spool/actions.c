@@ -25,27 +25,27 @@ static const struct { const char *name, *done; enum operator_action action; } ac
 
 static bool was_made_due(const struct control_session *c, uint64_t number)
 {
-	size_t from = 0, to = c->n_made_due;
+	size_t from = 0, to = c->action.n_made_due;
 	while (from < to) {
 		size_t middle = from + (to - from) / 2;
-		if (c->made_due[middle] < number)
+		if (c->action.made_due[middle] < number)
 			from = middle + 1;
 		else
 			to = middle;
 	}
-	return from < c->n_made_due && c->made_due[from] == number;
+	return from < c->action.n_made_due && c->action.made_due[from] == number;
 }
 
 /* Beyond the limit they are counted twice, and made due once more. */
 static void note_made_due(struct control_session *c, uint64_t number)
 {
-	if (c->which.domain.n == 0 || c->n_made_due == RETRY_NOTED_MAX)
+	if (c->which.domain.n == 0 || c->action.n_made_due == RETRY_NOTED_MAX)
 		return;
-	if (c->n_made_due == c->made_due_cap) {
-		c->made_due_cap = c->made_due_cap == 0 ? ACT_LEAST : c->made_due_cap * 2;
-		c->made_due = must_resize(c->made_due, c->made_due_cap * sizeof *c->made_due);
+	if (c->action.n_made_due == c->action.made_due_cap) {
+		c->action.made_due_cap = c->action.made_due_cap == 0 ? ACT_LEAST : c->action.made_due_cap * 2;
+		c->action.made_due = must_resize(c->action.made_due, c->action.made_due_cap * sizeof *c->action.made_due);
 	}
-	c->made_due[c->n_made_due++] = number;
+	c->action.made_due[c->action.n_made_due++] = number;
 }
 
 /* Without what has been made due by this command, and tried since. */
@@ -70,8 +70,8 @@ static void note_delivery(struct control_session *c, const struct store_rcpt *r,
 {
 	if (r->state != RCPT_LEASED)
 		return;
-	c->left += !did && !c->spool->ops->is_held(c->spool->store, r->number); /* else it is held already, if it comes back */
-	c->on_the_way += did && spool_is_on_the_way(c->spool, r->number);
+	c->action.left += !did && !c->spool->ops->is_held(c->spool->store, r->number); /* else it is held already, if it comes back */
+	c->action.on_the_way += did && spool_is_on_the_way(c->spool, r->number);
 }
 
 static fault act(struct control_session *c, struct store_rcpt *rows, size_t n)
@@ -83,7 +83,7 @@ static fault act(struct control_session *c, struct store_rcpt *rows, size_t n)
 	record_action(s, rows, n, action);
 	TRY(s->ops->act_on(s->store, rows, n, action, spool_now_s(s), did));
 	for (size_t i = 0; i < n; i++) {
-		c->done += did[i];
+		c->action.done += did[i];
 		note_delivery(c, &rows[i], did[i]);
 		if (did[i] && action == ACT_RETRY)
 			retry_did(c, &rows[i]);
@@ -104,7 +104,7 @@ static fault bounce(struct control_session *c, struct store_rcpt *rows, size_t n
 		note_delivery(c, &rows[i], false);
 	TRY(s->ops->claim(s->store, spool_now_s(s), SPOOL_LEASE_S, rows, n, &n, &why));
 	TRY(spool_return_claimed(s, rows, n, &reply));
-	c->done += n;
+	c->action.done += n;
 	spool_turn_now(s);
 	return s->store != NULL ? OK : F_STORE;
 }
@@ -112,19 +112,19 @@ static fault bounce(struct control_session *c, struct store_rcpt *rows, size_t n
 /* As it was counted, without those that it has come to since. */
 static uint64_t to_go(const struct control_session *c)
 {
-	uint64_t since = c->rows - c->to_go_rows;
-	return c->to_go > since ? c->to_go - since : 0;
+	uint64_t since = c->rows - c->action.to_go_rows;
+	return c->action.to_go > since ? c->action.to_go - since : 0;
 }
 
 static void send_result(struct control_session *c, bool complete)
 {
 	json_t *o = json_object();
 	json_object_set_new(o, "action", json_string(actions[c->verb].name));
-	json_object_set_new(o, "recipients", json_integer((json_int_t)c->done));
+	json_object_set_new(o, "recipients", json_integer((json_int_t)c->action.done));
 	json_object_set_new(o, "complete", json_boolean(complete));
-	json_object_set_new(o, "on_the_way", json_integer((json_int_t)c->on_the_way));
-	json_object_set_new(o, "left", json_integer((json_int_t)c->left));
-	if (c->knows_to_go && !complete)
+	json_object_set_new(o, "on_the_way", json_integer((json_int_t)c->action.on_the_way));
+	json_object_set_new(o, "left", json_integer((json_int_t)c->action.left));
+	if (c->action.knows_to_go && !complete)
 		json_object_set_new(o, "to_go", json_integer((json_int_t)to_go(c)));
 	control_send_row(c, o);
 }
@@ -133,7 +133,7 @@ static void send_result(struct control_session *c, bool complete)
 static void add_deliveries(const struct control_session *c, char *said, size_t room)
 {
 	size_t n = strlen(said);
-	unsigned long long on_the_way = c->on_the_way, left = c->left;
+	unsigned long long on_the_way = c->action.on_the_way, left = c->action.left;
 	if (on_the_way > 0)
 		snprintf(said + n, room - n, "; %llu of these %s with the next server already: if it takes %s, %s", on_the_way,
 		         on_the_way == 1 ? "is" : "are", on_the_way == 1 ? "it" : "them",
@@ -145,7 +145,7 @@ static void add_deliveries(const struct control_session *c, char *said, size_t r
 static void action_over(struct control_session *c, fault f)
 {
 	char said[320];
-	unsigned long long n = c->done;
+	unsigned long long n = c->action.done;
 	send_result(c, f == OK && c->place.over);
 	if (f != OK) {
 		snprintf(said, sizeof said, "the queue's storage failed; see the log. Before that, %llu recipient%s %s", n, n == 1 ? " was" : "s were",
@@ -169,23 +169,23 @@ static void action_over(struct control_session *c, fault f)
 
 static void count_from_here(struct control_session *c)
 {
-	c->counting = true;
-	c->counted = c->place;
-	c->to_go = c->taken.n;
-	c->to_go_rows = c->rows;
+	c->action.counting = true;
+	c->action.counted = c->place;
+	c->action.to_go = c->action.taken.n;
+	c->action.to_go_rows = c->rows;
 }
 
 /* Nothing is done meanwhile; that is short beside what there is to do. */
 static fault count_some(struct control_session *c)
 {
 	struct spool *s = c->spool;
-	for (int i = 0; i < COUNTS_AT_ONCE && !c->counted.over; i++) {
+	for (int i = 0; i < COUNTS_AT_ONCE && !c->action.counted.over; i++) {
 		size_t n = 0;
-		TRY(s->ops->list(s->store, &c->which, &c->counted, NULL, NULL, SIZE_MAX, &n));
-		c->to_go += n;
+		TRY(s->ops->list(s->store, &c->which, &c->action.counted, NULL, NULL, SIZE_MAX, &n));
+		c->action.to_go += n;
 	}
-	c->counting = !c->counted.over;
-	c->knows_to_go = c->counted.over;
+	c->action.counting = !c->action.counted.over;
+	c->action.knows_to_go = c->action.counted.over;
 	return OK;
 }
 
@@ -193,16 +193,16 @@ static fault count_some(struct control_session *c)
 static void tell_progress(struct control_session *c)
 {
 	int64_t now_ms = loop_now_ms(c->spool->loop);
-	if (now_ms - c->began_ms < TELL_FIRST_MS || (c->told_ms != 0 && now_ms - c->told_ms < TELL_MS))
+	if (now_ms - c->began_ms < TELL_FIRST_MS || (c->action.told_ms != 0 && now_ms - c->action.told_ms < TELL_MS))
 		return;
-	if (!c->knows_to_go) {
+	if (!c->action.knows_to_go) {
 		count_from_here(c);
 		return;
 	}
-	c->told_ms = now_ms;
+	c->action.told_ms = now_ms;
 	json_t *o = json_object();
 	json_object_set_new(o, "progress", json_true());
-	json_object_set_new(o, "recipients", json_integer((json_int_t)c->done));
+	json_object_set_new(o, "recipients", json_integer((json_int_t)c->action.done));
 	json_object_set_new(o, "to_go", json_integer((json_int_t)to_go(c)));
 	control_send_row(c, o);
 }
@@ -212,15 +212,15 @@ static void tell_progress(struct control_session *c)
 /* Larger parts cost less, a recipient. While nobody else wants anything, nobody waits for the end of one. */
 void action_choose_part(struct control_session *c)
 {
-	c->alone = c->part > 0 && c->stirs == c->spool->stirs;
-	bool large = c->alone && c->verb != CONTROL_BOUNCE; /* a notice for each takes room */
-	c->part = !large ? ACT_LEAST : 2 * c->part < ACT_MOST ? 2 * c->part : ACT_MOST;
-	c->stirs = c->spool->stirs;
+	c->action.alone = c->action.part > 0 && c->action.stirs == c->spool->stirs;
+	bool large = c->action.alone && c->verb != CONTROL_BOUNCE; /* a notice for each takes room */
+	c->action.part = !large ? ACT_LEAST : 2 * c->action.part < ACT_MOST ? 2 * c->action.part : ACT_MOST;
+	c->action.stirs = c->spool->stirs;
 }
 
 int64_t control_act_rest_ms(const struct control_session *c)
 {
-	return c->alone ? 0 : REST_MS;
+	return c->action.alone ? 0 : REST_MS;
 }
 
 static fault act_listed(struct control_session *c, struct arena *a, struct store_rcpt *rows)
@@ -228,7 +228,7 @@ static fault act_listed(struct control_session *c, struct arena *a, struct store
 	struct spool *s = c->spool;
 	size_t n = 0;
 	c->which.unchecked = c->verb == CONTROL_REMOVE;
-	TRY(s->ops->list(s->store, &c->which, &c->place, a, rows, c->part, &n));
+	TRY(s->ops->list(s->store, &c->which, &c->place, a, rows, c->action.part, &n));
 	n = action_without_late(c, rows, n);
 	c->rows += n;
 	if (n == 0)
@@ -240,13 +240,13 @@ static fault act_listed(struct control_session *c, struct arena *a, struct store
 static fault act_part(struct control_session *c, struct arena *a)
 {
 	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ACT_MOST);
-	if (!c->begun)
+	if (!c->action.begun)
 		TRY(action_begin(c));
-	if (c->taken.n > 0) {
-		c->rows += c->taken.n;
+	if (c->action.taken.n > 0) {
+		c->rows += c->action.taken.n;
 		return action_do_taken(c, c->verb == CONTROL_BOUNCE ? bounce : act);
 	}
-	size_t n = action_in_hand(c, rows, c->part);
+	size_t n = action_in_hand(c, rows, c->action.part);
 	c->rows += n;
 	return n > 0 ? act(c, rows, n) : act_listed(c, a, rows);
 }
@@ -254,29 +254,29 @@ static fault act_part(struct control_session *c, struct arena *a)
 /* Who breaks it off hears how many are left. False: that is known. */
 static bool stop_some(struct control_session *c, fault *f_out)
 {
-	if (!c->stopping)
+	if (!c->action.stopping)
 		count_from_here(c);
-	c->stopping = true;
-	if (c->counting)
+	c->action.stopping = true;
+	if (c->action.counting)
 		*f_out = count_some(c);
-	return c->counting && *f_out == OK;
+	return c->action.counting && *f_out == OK;
 }
 
 /* A part of what matches, durably; then mail has its turn. */
 void control_act_some(struct control_session *c)
 {
 	fault f = OK;
-	if (c->stop && c->begun && !c->place.over) {
+	if (c->action.stop && c->action.begun && !c->place.over) {
 		if (!stop_some(c, &f))
 			action_over(c, f);
 		return;
 	}
 	struct arena *a = arena_new(ARENA_MAX);
 	action_choose_part(c);
-	f = c->counting ? count_some(c) : act_part(c, a);
-	if (f != OK || (c->place.over && c->taken.n == 0))
+	f = c->action.counting ? count_some(c) : act_part(c, a);
+	if (f != OK || (c->place.over && c->action.taken.n == 0))
 		action_over(c, f);
-	else if (!c->counting)
+	else if (!c->action.counting)
 		tell_progress(c);
 	arena_free(&a);
 }

@@ -38,7 +38,6 @@ static void session_free(struct control_session *c)
 	action_end(c);
 	channel_close(&c->channel);
 	arena_free(&c->arena);
-	free(c->made_due);
 	free(c);
 }
 
@@ -434,7 +433,7 @@ static void on_control(void *owner, unsigned kind, const void *msg, int fd)
 	if (c->phase == AWAITING)
 		take_request(c, msg);
 	else if (((const struct control_request *)msg)->verb == CONTROL_STOP)
-		c->stop = true;
+		c->action.stop = true;
 }
 
 static void on_closed(void *owner, const char *reason)

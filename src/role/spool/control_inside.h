@@ -26,41 +26,60 @@ enum phase { AWAITING, LISTING, SENDING_BODY, VERIFYING, TELLING_WHY, REPORTING,
 /* Recipients who came due while an action goes on that names them: leased to it. */
 struct taken { struct arena *arena; struct store_rcpt *rows; size_t n, cap; };
 
+/* retry, hold, release, bounce or remove, from its first part to its last. */
+struct action {
+	bool begun;
+	bool stop;                       /* the operator has broken it off: it ends where it is ... */
+	bool stopping;                   /* ... and that was heeded */
+	uint64_t done;                   /* recipients ... */
+	uint64_t on_the_way;             /* ... of them: the other side may take them all the same */
+	uint64_t left;                   /* not done: they are being delivered */
+
+	/* what is not its business, or has been done already */
+	uint64_t arrivals;               /* the last letter that had begun to come in when it began */
+	struct map *late;                /* ids of those that have been committed since; NULL: none */
+	uint64_t *made_due;              /* numbers, ascending, of what had not been tried: a list by domain may tell of it twice */
+	size_t n_made_due, made_due_cap;
+
+	/* what goes first: jobs in hand when it began, and what came due since */
+	uint64_t jobs_after, jobs_last;  /* numbers of jobs: how far it has come, and the last of them */
+	struct taken taken;
+
+	/* how large the next part is */
+	size_t part;                     /* recipients in one transaction */
+	uint64_t stirs;                  /* of the spool, when the last part began */
+	bool alone;                      /* nobody else has wanted anything since then */
+
+	/* how far it is */
+	int64_t told_ms;                 /* when that was said */
+	bool counting;                   /* what it is still to do ... */
+	struct store_place counted;      /* ... as far as this */
+	bool knows_to_go;
+	uint64_t to_go, to_go_rows;      /* when it had come to so many rows */
+};
+
 struct control_session {
 	struct link in_spool;
 	struct spool *spool;
 	struct channel *channel;
 	struct timer timer;
 	enum phase phase;
-	struct arena *arena;             /* of the request */
+	bool refused;                    /* it hears why, and nothing else */
+	size_t unread;                   /* octets that the other end has not taken ... */
+	int64_t unread_since_ms;         /* ... since then */
+
+	/* the request */
+	struct arena *arena;
+	int64_t began_ms;
 	enum control_verb verb;
 	struct store_selector which;
 	bool body;
-	bool stop;                       /* an action ends where it is */
+	uint64_t request;                /* its number, where the supervisor is asked */
+
+	/* what it has come to; where a pointer is NULL, none is under way */
 	struct store_place place;        /* of a list or an action */
-	uint64_t rows, done, offset, request;
-	uint64_t on_the_way;             /* of done: the other side may take them all the same */
-	uint64_t left;                   /* not done: they are being delivered */
-	int64_t told_ms;                 /* that an action goes on */
-	int64_t began_ms;                /* the request */
-	uint64_t *made_due;              /* numbers, ascending, of what had not been tried: a list by domain may tell of it twice */
-	size_t n_made_due, made_due_cap;
-	bool begun;                      /* the action */
-	uint64_t arrivals;               /* the last letter that had begun to come in when it did */
-	struct map *late;                /* ids of those that have been committed since; NULL: none */
-	uint64_t jobs_after, jobs_last;  /* numbers of jobs: of those in hand when it began, how far it has come */
-	struct taken taken;
-	bool stopping;                   /* c->stop was heeded */
-	bool counting;                   /* what it is still to do ... */
-	struct store_place counted;      /* ... as far as this */
-	bool knows_to_go;
-	uint64_t to_go, to_go_rows;      /* when it had come to so many rows */
-	size_t part;                     /* recipients in the next transaction */
-	uint64_t stirs;                  /* of the spool, when the last one began */
-	bool alone;                      /* nobody else has wanted anything since then */
-	size_t unread;                   /* rows that the other end has not taken, since then */
-	int64_t unread_since_ms;
-	bool refused;
+	uint64_t rows, offset;           /* rows: told, or come to by the action; offset: in the body */
+	struct action action;
 	struct check_round *check;
 	struct why_round *why;
 	struct report_round *report;

@@ -3,7 +3,6 @@
 #include "role/spool/tls_reports.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "sys/clock.h"
@@ -76,31 +75,6 @@ static fault go_along_with_the_clock(struct spool *s)
 	log_event(LOG_TROUBLE, LOG_Z("text", "since the last run the clock went back, or more than a day ahead; the times of the "
 	                                     "queue go along with it, nothing grows older"), LOG_U("seconds", by_s));
 	return s->ops->shift(s->store, by_s);
-}
-
-/* ---- names ---- */
-
-/* 45 bits of time in milliseconds and 30 at random; the digits are in the order of their codes, so that ids sort
- * by age. Without i, l, o, u: they are read aloud. */
-static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-enum { ID_DIGITS = 15, TIME_DIGITS = 9 };
-
-void spool_new_id(char out[STORE_ID_MAX])
-{
-	uint64_t time = (uint64_t)clock_wall_ms(), random = random_u64();
-	for (int i = TIME_DIGITS - 1; i >= 0; i--, time >>= 5)
-		out[i] = digits[time & 31];
-	for (int i = TIME_DIGITS; i < ID_DIGITS; i++, random >>= 5)
-		out[i] = digits[random & 31];
-	out[ID_DIGITS] = '\0';
-}
-
-bool spool_is_id(struct str text)
-{
-	for (size_t i = 0; i < text.n; i++)
-		if (text.p[i] == '\0' || strchr(digits, text.p[i]) == NULL)
-			return false;
-	return text.n == ID_DIGITS;
 }
 
 /* ---- storage ---- */

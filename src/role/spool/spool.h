@@ -2,18 +2,28 @@
 /*
  * role/spool/spool.h -- the role that owns the queue: what its parts share.
  *
- *     ingest.c    fronts hand in messages            verify.c    would the next hop take this recipient?
- *     schedule.c  leases become jobs for workers     work.c      workers fetch content and report outcomes
- *     verdict.c   an outcome becomes a decision      notice.c    a decision becomes a notice to the sender
- *     audience.c  where that notice goes              check.c     is all of the queue whole?
- *     turn.c      the group commit                   control.c   the operator's socket
- *     keep.c      opening, space, clock, tidying     spool.c     the role's hooks
- *     record.c    what is committed becomes history   why.c       all that is known of a letter
- *     explain.c   what would be done with a letter?   observe.c   what courier and resolver have learned
- *     recall.c    that, for the operator              shape.c     how much each destination is given
- *     yield.c     who has kept a place for long gives way
- *     under_way.c what an operator's action names is handed to nobody else
- *     by_domain.h how much waits for each domain
+ *   mail in
+ *     ingest.c     fronts hand in messages              verify.c     would the next hop take this recipient?
+ *   mail out
+ *     schedule.c   what is due is leased, and made into jobs         job.c        a job from its beginning to its end
+ *     shape.c      how much each destination is given   yield.c      who has kept a place for long gives way
+ *     work.c       workers fetch content and report outcomes
+ *   what became of it
+ *     verdict.c    an outcome becomes a decision        notice.c     a decision becomes a notice to the sender
+ *     audience.c   who gets that notice                 turn.c       the group commit
+ *     record.c     what is committed becomes history
+ *   the operator
+ *     control.c    the socket, requests, rows           actions.c    retry, hold, release, bounce, remove
+ *     under_way.c  what a running action names is handed to nobody else (both: control_inside.h)
+ *     by_domain.c  how much waits for each domain       why.c        all that is known of a letter
+ *     explain.c    what would be done with a letter?    recall.c     what courier and resolver have learned
+ *     check.c      is all of the queue whole?
+ *   kept for others
+ *     observe.c    what courier and resolver have learned, over a restart of theirs or ours
+ *     tls_reports.h  TLS sessions, counted and reported (tls_reports.c, tls_send.c, tls_show.c)
+ *   the role itself
+ *     spool.c      its hooks                            keep.c       opening the store, space, clock, tidying
+ *     id.c         what letters are called
  *
  * Everything that finishes within one turn of the loop (messages, outcomes, the notices they cause) is committed
  * together at its end; only then is anybody told. Neighbours are treated as hostile: what does not fit is
@@ -261,8 +271,10 @@ bool    spool_has_room(struct spool *s, uint64_t more); /* for so many bytes tha
 void    spool_tell_shortage(struct spool *s, struct front *f);
 void    spool_keep_init(struct spool *s);
 void    spool_keep_fini(struct spool *s);
-void    spool_new_id(char out[STORE_ID_MAX]);    /* base 32, by time, then at random; NUL-terminated */
-bool    spool_is_id(struct str text);            /* it looks like one of those */
+
+/* ---- id.c ---- */
+void spool_new_id(char out[STORE_ID_MAX]);       /* base 32, by time, then at random; NUL-terminated */
+bool spool_is_id(struct str text);               /* it looks like one of those */
 
 /* ---- ingest.c ---- */
 void spool_front_add(struct spool *s, unsigned instance, int fd);
@@ -276,6 +288,11 @@ void ingest_abandon(struct spool *s);            /* the store is gone: every dra
 struct route spool_route(struct spool *s, const struct store_message *m, struct str address, struct arena *a,
                          struct str *domain_out, struct str *key_out);
 void spool_schedule(struct spool *s);            /* leases what is due and hands it out */
+bool spool_copy_rcpt(struct arena *a, struct store_rcpt *to, const struct store_rcpt *from); /* false: no room */
+/* Leased rows go back to their senders in this turn. */
+fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_t n, const struct smtp_reply *reply);
+
+/* ---- job.c ---- */
 struct job *spool_job_new(struct spool *s, enum job_purpose purpose, struct arena *arena);
 void spool_job_send(struct job *j);                    /* when its worker is there */
 bool spool_job_still_holds(struct job *j, int64_t until_s); /* renews its leases; false: it has none any more */
@@ -284,22 +301,19 @@ void spool_job_free_if_done(struct job *j);
 void spool_job_end(struct job *j);                     /* its slot is free; what has no outcome is queued again */
 void spool_job_put_back(struct job *j, const char *text); /* that, for one that has not been tried: in a moment */
 void spool_job_unlease(struct job *j);                 /* the same without a trace: its recipients are as they were */
-bool spool_copy_rcpt(struct arena *a, struct store_rcpt *to, const struct store_rcpt *from); /* false: no room */
 void spool_route_anew(struct spool *s);          /* those that no worker has: a new configuration may lead them elsewhere */
 void spool_forget_jobs(struct spool *s);         /* the store is gone */
 /* The destination that this recipient is on its way to, which may be another than its row has it for; else `otherwise`. */
 struct str spool_key_in_hand(const struct spool *s, uint64_t rcpt, struct str otherwise);
 void spool_stop_unwanted_jobs(struct spool *s);  /* an operator took recipients away, or holds them */
-/* All of its message has been handed to a worker: nobody can say how far it has come. */
-/* Couriers are asked how far they are with this letter, or with those to this recipient; true until all have told. */
+/* Asks couriers how far they are with this letter, or with those to this recipient; their answers come later. */
 void spool_ask_where(struct spool *s, const struct store_selector *which);
-bool spool_where_is_awaited(const struct spool *s, const struct store_selector *which);
+bool spool_where_is_awaited(const struct spool *s, const struct store_selector *which); /* until all have told, or are gone */
 const struct whereabouts *spool_where(const struct spool *s, uint64_t rcpt); /* NULL: not known */
 bool spool_rcpt_is_open(const struct job_rcpt *r);      /* its outcome is awaited */
+/* A worker has been handed all of its message: nobody here can say how much of that has gone out. */
 bool spool_is_on_the_way(const struct spool *s, uint64_t rcpt);
 void spool_watch_leases(struct spool *s);        /* now and then */
-/* Leased rows go back to their senders in this turn. */
-fault spool_return_claimed(struct spool *s, const struct store_rcpt *rows, size_t n, const struct smtp_reply *reply);
 
 /* ---- shape.c ---- */
 /* How a destination is served now. */
@@ -434,12 +448,11 @@ void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str err
 void control_fini(struct spool *s);
 /* The reader sets the pace: nothing piles up for one who does not read. */
 bool control_takes_more(const struct channel *operator);
-/* All about a recipient that waits. */
 struct json_t;
-struct json_t *control_story_line(struct story_line line); /* with its kind; why.c */
-struct json_t *control_recipient(struct spool *s, const struct store_message *m, const struct store_rcpt *r);
+struct json_t *control_recipient(struct spool *s, const struct store_message *m, const struct store_rcpt *r); /* all about one that waits */
 
 /* ---- why.c ---- */
+struct json_t *control_story_line(struct story_line line); /* with its kind */
 struct why_round;
 struct why_round *why_begin(struct spool *s, struct channel *to, const struct store_selector *which);
 /* A little of it; false: it is over, and the status and the last words are there. */
@@ -453,6 +466,7 @@ struct report_round *report_begin(struct spool *s, struct channel *to, struct st
 /* A little of it; false: it is over, and the status and the last words are there. */
 bool report_some(struct report_round *w, int *status_out, struct why *last_words);
 void report_end(struct report_round **w);
+
 /* ---- recall.c ---- */
 struct memories_round;
 struct memories_round *memories_begin(struct spool *s, struct channel *to, struct str wanted); /* a prefix, or empty */

@@ -24,7 +24,7 @@ static bool keeps_from_others(enum control_verb verb)
 /* A letter that was still coming in when the command came, and has been ours since, came later than it. */
 static bool came_later(const struct control_session *c, struct str id)
 {
-	return c->late != NULL && map_get(c->late, id) != NULL;
+	return c->action.late != NULL && map_get(c->action.late, id) != NULL;
 }
 
 size_t action_without_late(const struct control_session *c, struct store_rcpt *rows, size_t n)
@@ -40,11 +40,11 @@ void action_saw_commit(struct spool *s, const struct txn *t)
 {
 	LIST_EACH(l, &s->controls) {
 		struct control_session *c = LIST_MEMBER(l, struct control_session, in_spool);
-		if (c->phase != ACTING || t->arrival > c->arrivals)
+		if (c->phase != ACTING || t->arrival > c->action.arrivals)
 			continue;
-		if (c->late == NULL)
-			c->late = map_new(0);
-		map_set(c->late, t->message.id, c);
+		if (c->action.late == NULL)
+			c->action.late = map_new(0);
+		map_set(c->action.late, t->message.id, c);
 	}
 }
 
@@ -88,7 +88,7 @@ bool action_takes(struct spool *s, const struct store_message *m, const struct s
 	struct control_session *c = under_way_for(s, m, r);
 	if (c == NULL)
 		return false;
-	struct taken *t = &c->taken;
+	struct taken *t = &c->action.taken;
 	if (t->arena == NULL)
 		t->arena = arena_new(TAKEN_ARENA_MAX);
 	if (t->n == t->cap) {
@@ -119,8 +119,8 @@ static size_t unlease(struct spool *s, struct store_rcpt *rows, size_t n)
 fault action_do_taken(struct control_session *c, fault (*do_it)(struct control_session *c, struct store_rcpt *rows, size_t n))
 {
 	struct spool *s = c->spool;
-	struct taken t = c->taken;
-	c->taken = (struct taken){ .n = 0 }; /* there may be others by the end of it */
+	struct taken t = c->action.taken;
+	c->action.taken = (struct taken){ .n = 0 }; /* there may be others by the end of it */
 	fault f = OK;
 	size_t n = unlease(s, t.rows, t.n);
 	for (size_t i = 0; i < n && f == OK; i += ACT_LEAST)
@@ -132,7 +132,7 @@ fault action_do_taken(struct control_session *c, fault (*do_it)(struct control_s
 void action_forget_taken(struct spool *s)
 {
 	LIST_EACH(l, &s->controls)
-		taken_free(s, &LIST_MEMBER(l, struct control_session, in_spool)->taken);
+		taken_free(s, &LIST_MEMBER(l, struct control_session, in_spool)->action.taken);
 }
 
 static void give_back(struct spool *s, const struct taken *t)
@@ -145,9 +145,12 @@ static void give_back(struct spool *s, const struct taken *t)
 
 void action_end(struct control_session *c)
 {
-	give_back(c->spool, &c->taken);
-	taken_free(c->spool, &c->taken);
-	map_free(&c->late);
+	give_back(c->spool, &c->action.taken);
+	taken_free(c->spool, &c->action.taken);
+	map_free(&c->action.late);
+	free(c->action.made_due);
+	c->action.made_due = NULL;
+	c->action.n_made_due = c->action.made_due_cap = 0;
 }
 
 /* ---- what is in hand when it begins ---- */
@@ -180,9 +183,9 @@ fault action_begin(struct control_session *c)
 {
 	struct spool *s = c->spool;
 	size_t none = 0;
-	c->begun = true;
-	c->arrivals = s->arrivals;
-	c->jobs_last = s->next_job;
+	c->action.begun = true;
+	c->action.arrivals = s->arrivals;
+	c->action.jobs_last = s->next_job;
 	TRY(s->ops->list(s->store, &c->which, &c->place, NULL, NULL, 0, &none));
 	take_back_unsent(c);
 	return s->store != NULL ? OK : F_STORE;
@@ -196,14 +199,14 @@ size_t action_in_hand(struct control_session *c, struct store_rcpt *rows, size_t
 		return 0;
 	LIST_EACH(l, &s->jobs) { /* the oldest first */
 		const struct job *j = LIST_MEMBER(l, struct job, in_spool);
-		if (j->number <= c->jobs_after || j->purpose != JOB_DELIVER || j->over)
+		if (j->number <= c->action.jobs_after || j->purpose != JOB_DELIVER || j->over)
 			continue;
-		if (j->number > c->jobs_last || n + j->n_rcpts > max)
+		if (j->number > c->action.jobs_last || n + j->n_rcpts > max)
 			break;
 		for (size_t i = 0; i < j->n_rcpts; i++)
 			if (spool_rcpt_is_open(&j->rcpts[i]) && names(c, &j->message, &j->rcpts[i].facts))
 				rows[n++] = j->rcpts[i].facts;
-		c->jobs_after = j->number;
+		c->action.jobs_after = j->number;
 	}
 	return n;
 }

@@ -278,7 +278,7 @@ static void the_list_tells_what_it_waits_for(void **state)
 static void expect_part(struct control_session *c, size_t part, bool rests)
 {
 	action_choose_part(c);
-	assert_int_equal(c->part, part);
+	assert_int_equal(c->action.part, part);
 	assert_int_equal(control_act_rest_ms(c) > 0, rests);
 }
 
