@@ -20,7 +20,7 @@ help:
 	@echo "make bench    beside Postfix and others: how fast, at what cost (root; BENCH=\"--short\"; bench/README.md)"
 	@echo "make growth   what a message costs by fronts, size, recipients and connections (root; GROWTH=\"--short\"; bench/README.md)"
 	@echo "make backlog  a queue in which a million wait beside an empty one (root, minutes; BACKLOG=\"--recipients 20000 --queues empty,single\"; bench/README.md)"
-	@echo "make profile  where a message's time goes, by role, library, system call and function (root; PROFILE=\"--row accept\"; docs/PERFORMANCE.md)"
+	@echo "make profile  where a message's time goes, by role, library, system call and function (root; PROFILE=\"--row accept --steps\"; docs/PERFORMANCE.md)"
 	@echo "make timing   do refused logins tell which users there are? (minutes; TIMING=\"--users 300\"; test/timing/README.md)"
 
 run: build
