@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "store/match.h"
+#include "store/portion.h"
 
 static void end_old_leases(struct store *s, int64_t now_s)
 {
@@ -65,7 +65,7 @@ static bool may_ask_at(struct store *s, struct str key, const unsigned *lane_roo
 }
 
 /* The destinations that have been asked about in this call. */
-struct asked { struct str key; struct store_grant grant; struct helping helping; bool full; };
+struct asked { struct str key; struct store_grant grant; struct portion portion; bool full; };
 
 struct leasing {
 	struct store *store;
@@ -89,7 +89,7 @@ static struct asked *ask(struct leasing *g, struct str key)
 	g->asked = must_resize(g->asked, (g->n_asked + 1) * sizeof *g->asked);
 	struct asked *k = &g->asked[g->n_asked++];
 	*k = (struct asked){ .key = key, .grant = g->room->grant(g->room->owner, key) };
-	k->helping = (struct helping){ .lane_room = g->lane_room, .rcpts_max = g->room->rcpts_max };
+	k->portion = (struct portion){ .lane_room = g->lane_room, .rcpts_max = g->room->rcpts_max };
 	check(k->grant.lane < STORE_LANES);
 	memory_ask_again(g->store, key);
 	return k;
@@ -124,14 +124,14 @@ static bool is_granted(struct leasing *g, const struct rcpt *r)
 	struct asked *k = asked_find(g, r->facts.key);
 	if (k == NULL)
 		k = ask(g, r->facts.key);
-	k->helping.grant = &k->grant; /* they may have moved */
-	if (helping_take(&k->helping, (uintptr_t)r->message, r->facts.next_s))
+	k->portion.grant = &k->grant; /* they may have moved */
+	if (portion_take(&k->portion, (uintptr_t)r->message, r->facts.next_s))
 		return true;
 	k->full = true;
-	if (helping_waits_in_lane(&k->helping))
+	if (portion_waits_in_lane(&k->portion))
 		put_off(g->store, k->key, INT64_MIN, k->grant.lane);
 	else
-		put_off(g->store, k->key, helping_not_before(&k->helping, g->now_s), 0);
+		put_off(g->store, k->key, portion_not_before(&k->portion, g->now_s), 0);
 	return false;
 }
 

@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/map.h"
-#include "store/match.h"
+#include "store/portion.h"
 #include "store/store.h"
 
 struct place { size_t at; unsigned lane; int64_t due_s, not_before_s; size_t key_n; char key[]; };

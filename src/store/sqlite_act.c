@@ -76,9 +76,9 @@ static bool take(struct walk *w, sqlite3_stmt *st, fault *f_out)
 /* If all of the whole row that the statement is at matches. False: there is no room for it. */
 static bool take_if_it_matches(struct walk *w, sqlite3_stmt *st, fault *f_out)
 {
-	struct store_message m = { .id = column_str(st, 1), .sender = column_str(st, 14), .arrived_s = sqlite3_column_int64(st, 15),
-		                   .user = column_str(st, 16) };
-	struct store_rcpt r = { .address = column_str(st, 2) };
+	struct store_message m = { .id = column_str(st, ROW_ID), .sender = column_str(st, ROW_SENDER),
+		                   .arrived_s = sqlite3_column_int64(st, ROW_ARRIVED_S), .user = column_str(st, ROW_USER) };
+	struct store_rcpt r = { .address = column_str(st, ROW_ADDRESS) };
 	return !selector_matches(w->which, &m, &r) || take(w, st, f_out);
 }
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "store/match.h"
+#include "store/portion.h"
 #include "store/sqlite_inside.h"
 
 enum { IN_HAND_BYTES_MAX = 1 << 20 };    /* the extents of a message are most of it; where they are more, the database is asked */
@@ -140,7 +140,7 @@ static bool take_row(struct store *s, struct leasing *g, uint64_t number, fault 
 	bind_u64(st, 1, number);
 	int rc = st == NULL ? sqlite3_errcode(s->db) : sqlite3_step(st);
 	*f_out = sql_fault(s, rc, why);
-	bool queued = *f_out == OK && rc == SQLITE_ROW && sqlite3_column_int(st, 7) == 0;
+	bool queued = *f_out == OK && rc == SQLITE_ROW && sqlite3_column_int(st, ROW_HELD) == 0;
 	if (queued && !row_rcpt(s, st, g->arena, &g->out[g->n])) {
 		g->max = g->n; /* the arena is full */
 		queued = false;
@@ -156,25 +156,24 @@ static bool take_row(struct store *s, struct leasing *g, uint64_t number, fault 
 }
 
 /* There is more at this destination than it gets now. */
-static void put_off(const struct leasing *g, const struct helping *h, struct put_back *this)
+static void put_off(const struct leasing *g, const struct portion *p, struct put_back *this)
 {
-	if (helping_waits_in_lane(h))
-		this->lane = h->grant->lane;
+	if (portion_waits_in_lane(p))
+		this->lane = p->grant->lane;
 	else
-		this->not_before_s = helping_not_before(h, g->now_s);
+		this->not_before_s = portion_not_before(p, g->now_s);
 }
 
 /* Leases what is due at one destination, as far as that is granted. Those in hand come first by time, so that the index alone is
- * walked, and a row looked at only when it is taken. *waits_out: perhaps something
- * waits there still. */
+ * walked, and a row looked at only when it is taken. *waits_out: perhaps something waits there still. */
 static fault lease_destination(struct store *s, struct leasing *g, struct put_back *this, bool *waits_out, struct why *why)
 {
 	struct store_grant grant = g->room->grant(g->room->owner, this->key);
 	check(grant.lane < STORE_LANES);
-	struct helping h = { .grant = &grant, .lane_room = g->lane_room, .rcpts_max = g->room->rcpts_max };
+	struct portion portion = { .grant = &grant, .lane_room = g->lane_room, .rcpts_max = g->room->rcpts_max };
 	*waits_out = true;
 	if (grant.messages == 0 && grant.overdue_s == 0) {
-		put_off(g, &h, this);
+		put_off(g, &portion, this);
 		return OK;
 	}
 	sqlite3_stmt *st = sql(s, SQL_DUE);
@@ -188,9 +187,9 @@ static fault lease_destination(struct store *s, struct leasing *g, struct put_ba
 			continue;
 		this->due_s = sqlite3_column_int64(st, 1);
 		*waits_out = this->due_s > g->now_s || g->n == g->max;
-		if (!*waits_out && !helping_take(&h, message_of(number), this->due_s)) {
+		if (!*waits_out && !portion_take(&portion, message_of(number), this->due_s)) {
 			*waits_out = true;
-			put_off(g, &h, this);
+			put_off(g, &portion, this);
 		}
 		if (*waits_out)
 			break;

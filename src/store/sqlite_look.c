@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* store/sqlite_look.c -- reading the queue, and the operator's actions on it. */
+/* store/sqlite_look.c -- reading the queue: a message, its content, its recipients; counts. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "store/match.h"
 #include "store/sqlite_inside.h"
-
-enum { OBSERVATIONS_AT_ONCE = 500 };
 
 /* ---- a message and its content ---- */
 
@@ -121,15 +118,16 @@ bool row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_r
 {
 	struct str *const texts[] = { &out->id, &out->address, &out->original, &out->orcpt, &out->key,
 		                      &out->last_reply, &out->last_dialogue, &out->sender };
-	static const int columns[] = { 1, 2, 3, 4, 6, 10, 11, 14 };
+	static const int columns[] = { ROW_ID, ROW_ADDRESS, ROW_ORIGINAL, ROW_ORCPT, ROW_DESTINATION, ROW_LAST_REPLY, ROW_LAST_DIALOGUE,
+		                       ROW_SENDER };
 	*out = (struct store_rcpt){
-		.number = column_u64(st, 0),
-		.notify = (unsigned)sqlite3_column_int(st, 5),
-		.state = state_of(sqlite3_column_int(st, 7)),
-		.damaged = sqlite3_column_int(st, 13) == 0,
-		.attempts = (unsigned)sqlite3_column_int(st, 8),
-		.next_s = sqlite3_column_int64(st, 9),
-		.delay_warned = sqlite3_column_int(st, 12) != 0,
+		.number = column_u64(st, ROW_NUMBER),
+		.notify = (unsigned)sqlite3_column_int(st, ROW_NOTIFY),
+		.state = state_of(sqlite3_column_int(st, ROW_HELD)),
+		.damaged = sqlite3_column_int(st, ROW_IS_WHOLE) == 0,
+		.attempts = (unsigned)sqlite3_column_int(st, ROW_ATTEMPTS),
+		.next_s = sqlite3_column_int64(st, ROW_NEXT_S),
+		.delay_warned = sqlite3_column_int(st, ROW_DELAY_WARNED) != 0,
 	};
 	if (out->damaged)
 		out->state = RCPT_DAMAGED;
@@ -152,59 +150,6 @@ fault state_in_table(struct store *s, uint64_t rcpt, enum rcpt_state *out, struc
 	fault f = sql_fault(s, rc, why);
 	sql_done(st);
 	return f;
-}
-
-static fault clamp_arrived(struct store *s, int64_t now_s)
-{
-	if (s->latest_arrived_s <= now_s)
-		return OK;
-	sqlite3_stmt *st = sql(s, SQL_CLAMP_ARRIVED);
-	bind_s64(st, 1, now_s);
-	return sql_run(s, st, NULL);
-}
-
-static fault clamp_next(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out)
-{
-	if (s->latest_due_s <= latest_s)
-		return OK;
-	sqlite3_stmt *st = sql(s, SQL_CLAMP_NEXT);
-	bind_s64(st, 1, now_s);
-	bind_s64(st, 2, latest_s);
-	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
-	for (; st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW; ++*n_out)
-		after_note(s, column_str(st, 0), now_s);
-	return sql_rest(s, st, rc, NULL);
-}
-
-fault sqlite_clamp(struct store *s, int64_t now_s, int64_t latest_s, uint64_t *n_out)
-{
-	uint64_t n = 0;
-	*n_out = 0;
-	in_hand_forget(s);
-	TRY(transaction_begin(s, NULL));
-	fault f = clamp_arrived(s, now_s);
-	if (f == OK)
-		f = clamp_next(s, now_s, latest_s, &n);
-	f = transaction_end(s, f, NULL);
-	*n_out = f == OK ? n : 0;
-	return f;
-}
-
-fault sqlite_shift(struct store *s, int64_t by_s)
-{
-	static const enum sql all[] = { SQL_SHIFT_ARRIVED, SQL_SHIFT_NEXT, SQL_SHIFT_OBSERVED };
-	in_hand_forget(s);
-	TRY(observations_write(s, NULL));
-	TRY(transaction_begin(s, NULL));
-	fault f = OK;
-	for (size_t i = 0; i < COUNT(all) && f == OK; i++) {
-		sqlite3_stmt *st = sql(s, all[i]);
-		bind_s64(st, 1, by_s);
-		f = sql_run(s, st, NULL);
-	}
-	TRY(transaction_end(s, f, NULL));
-	schedule_ask_all_again(s->schedule);
-	return learn_schedule(s, NULL); /* what is noted too early is harmless */
 }
 
 /* ---- counts ---- */
@@ -256,135 +201,4 @@ fault sqlite_glance(struct store *s, uint64_t after_number, struct arena *a, str
 		f = sql_fault(s, rc, NULL);
 	sql_done(st);
 	return f;
-}
-
-/* ---- observations ---- */
-
-/* They are worth keeping, not worth a flush of their own: they ride with the next commit, or go together when it is quiet. A commit
- * without a flush would be wrong: store/old_log.h takes what lies in front of another commit for flushed. */
-struct observation { struct link in_store; struct str key, value; int64_t expires_s; };
-
-void observations_forget(struct store *s)
-{
-	LIST_EACH(l, &s->observations) {
-		struct observation *o = LIST_MEMBER(l, struct observation, in_store);
-		link_remove(&o->in_store);
-		str_release(&o->key);
-		str_release(&o->value);
-		free(o);
-	}
-	s->n_observations = 0;
-}
-
-fault observations_put(struct store *s, struct why *why)
-{
-	fault f = OK;
-	LIST_EACH(l, &s->observations) {
-		const struct observation *o = LIST_MEMBER(l, struct observation, in_store);
-		if (f != OK)
-			break;
-		sqlite3_stmt *st = sql(s, SQL_REMEMBER);
-		bind_str(st, 1, o->key);
-		bind_str(st, 2, o->value);
-		bind_s64(st, 3, o->expires_s);
-		f = sql_run(s, st, why);
-	}
-	return f;
-}
-
-fault observations_write(struct store *s, struct why *why)
-{
-	if (s->n_observations == 0)
-		return OK;
-	if (s->failed)
-		return F_STORE;
-	fault f = transaction_begin(s, why);
-	if (f == OK)
-		f = transaction_end(s, observations_put(s, why), why);
-	if (f == OK)
-		observations_forget(s);
-	return f;
-}
-
-/* The first key that no longer begins so; the prefix is ASCII. */
-static fault prefix_end(struct str prefix, char *to, size_t room, struct str *out)
-{
-	if (prefix.n == 0 || prefix.n > room || (unsigned char)prefix.p[prefix.n - 1] >= 127)
-		return F_SYNTAX;
-	memcpy(to, prefix.p, prefix.n);
-	to[prefix.n - 1]++;
-	*out = (struct str){ to, prefix.n };
-	return OK;
-}
-
-fault sqlite_trim(struct store *s, struct str prefix, uint64_t most, uint64_t bytes_max, uint64_t *gone_out)
-{
-	char room[64];
-	struct str end;
-	*gone_out = 0;
-	TRY(prefix_end(prefix, room, sizeof room, &end));
-	TRY(observations_write(s, NULL));
-	sqlite3_stmt *st = sql(s, SQL_TRIM);
-	bind_str(st, 1, prefix);
-	bind_str(st, 2, end);
-	bind_u64(st, 3, most);
-	bind_u64(st, 4, bytes_max);
-	TRY(sql_run(s, st, NULL));
-	*gone_out = (uint64_t)sqlite3_changes(s->db);
-	return OK;
-}
-
-fault sqlite_remember(struct store *s, struct str key, struct str value, int64_t expires_s)
-{
-	if (s->failed)
-		return F_STORE;
-	struct observation *o = NEW(struct observation);
-	*o = (struct observation){ .key = str_keep(key), .value = str_keep(value), .expires_s = expires_s };
-	list_add_last(&s->observations, &o->in_store);
-	if (++s->n_observations < OBSERVATIONS_AT_ONCE)
-		return OK;
-	fault f = observations_write(s, NULL);
-	if (f != OK) /* a disk without room: they do not pile up here instead */
-		observations_forget(s);
-	return f;
-}
-
-/* Tells what the statement finds, and how many that is. */
-static fault tell_observations(struct store *s, sqlite3_stmt *st,
-                               void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner, size_t *n_out)
-{
-	int rc = st == NULL ? sqlite3_errcode(s->db) : SQLITE_OK;
-	for (; st != NULL && (rc = sqlite3_step(st)) == SQLITE_ROW; ++*n_out)
-		each(owner, column_str(st, 0), column_str(st, 1), sqlite3_column_int64(st, 2));
-	fault f = sql_fault(s, rc, NULL);
-	sql_done(st);
-	return f;
-}
-
-fault sqlite_recall(struct store *s, int64_t now_s, struct arena *a,
-                    void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner)
-{
-	(void)a;
-	TRY(observations_write(s, NULL));
-	sqlite3_stmt *st = sql(s, SQL_FORGET);
-	bind_s64(st, 1, now_s);
-	TRY(sql_run(s, st, NULL));
-	size_t n = 0;
-	return tell_observations(s, sql(s, SQL_RECALL), each, owner, &n);
-}
-
-fault sqlite_recall_some(struct store *s, struct str prefix, struct str after, size_t max,
-                         void (*each)(void *owner, struct str key, struct str value, int64_t expires_s), void *owner, size_t *n_out)
-{
-	char room[64];
-	struct str end;
-	*n_out = 0;
-	TRY(prefix_end(prefix, room, sizeof room, &end));
-	TRY(observations_write(s, NULL));
-	sqlite3_stmt *st = sql(s, SQL_RECALL_SOME);
-	bind_str(st, 1, after);
-	bind_str(st, 2, prefix);
-	bind_str(st, 3, end);
-	bind_s64(st, 4, (int64_t)max);
-	return tell_observations(s, st, each, owner, n_out);
 }

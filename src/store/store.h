@@ -148,11 +148,11 @@ struct store_options {
 	void *owner;
 };
 
-/* RETRY makes due what is not, and takes back one attempt: the one that follows is not of the schedule. The first one is never taken
- * back: what was tried once stays so, however often it is asked for. */
 /* The destination of what nobody may carry, and of what was released, until an outcome has its own. */
 #define STORE_RELEASED "hold:"
 
+/* ACT_RETRY makes due what is not, and takes back one attempt, since the one that follows is not of the schedule. The first one is never
+ * taken back: what was tried once stays so, however often it is asked for. */
 enum operator_action { ACT_RETRY, ACT_HOLD, ACT_RELEASE, ACT_REMOVE };
 
 struct store_ops {
@@ -203,12 +203,12 @@ struct store_ops {
 	 * place NULL: from the beginning until max, however long it takes. out NULL: they are only counted. */
 	fault (*list)(struct store *s, const struct store_selector *which, struct store_place *place, struct arena *a,
 	              struct store_rcpt *out, size_t max, size_t *n_out);
-	/* Acts on those of these rows, as list has just given them, that are not leased, in one transaction. did: for each row. Of what is
-	 * leased, REMOVE makes the fence stale; HOLD leaves the lease as it is, since nobody can know how far it has got: the recipient
-	 * is held when it ends (is_held), and at once for whoever opens the store anew; RELEASE takes that back. RETRY sets next_s to now_s.
-	 * RELEASE gives the destination STORE_RELEASED; of what is damaged it looks at all first: it is done only if it is whole (again). */
+	/* Acts on these rows, as list has just given them, in one transaction. did: for each row. RETRY sets next_s to now_s. RELEASE gives the
+	 * destination STORE_RELEASED; what is damaged it reads first, and releases it only if it is whole (again). Of what is leased, RETRY
+	 * leaves all as it is; REMOVE makes the fence stale; HOLD leaves the lease as it is, since nobody can know how far it has got: the
+	 * recipient is held when it ends (is_held), and at once for whoever opens the store anew; RELEASE takes that back. */
 	fault (*act_on)(struct store *s, const struct store_rcpt *rows, size_t n, enum operator_action action, int64_t now_s, bool *did);
-	/* That with all that match, in parts. If it fails, some may have been done: *n_out of them. */
+	/* The same with all that match, in parts. If it fails, some may have been done: *n_out of them. */
 	fault (*act)(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,
 	             uint64_t *n_out);
 
@@ -232,7 +232,7 @@ struct store_ops {
 	/* Small work between turns: prepare, recycle and compact content files. Never more than a few ms;
 	 * *more_out says that there is more of it. */
 	fault (*tidy)(struct store *s, bool *more_out, struct why *why);
-	/* Nothing is being done: gives back the memory of what can be read again. True if it was worth it: the heap has holes then. */
+	/* To be called when nothing is being done: gives back the memory of what can be read again. True: so much that the heap has holes now. */
 	bool (*rest)(struct store *s);
 
 	/* Of the observations whose keys begin with prefix, keeps no more than both limits allow; what expires first goes first. bytes: of
