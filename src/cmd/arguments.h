@@ -27,6 +27,8 @@ int arguments_value(int argc, char **argv, int at, const char *name, bool may_da
 int arguments_conf(int argc, char **argv, int at, const char **path_out, bool *given, struct why *wrong);
 bool argument_is_option(const char *word, bool may_dash); /* may_dash: a value may begin with one "-" */
 void argument_missing(struct why *wrong, const char *name, const char *next); /* next: the word that is no value; NULL: there is none */
+/* A domain, which may end in one dot, as the DNS writes names: without it. Part of word. */
+struct str argument_domain(struct str word);
 /* fmt has one %s, or none. The usage follows; 2. */
 int arguments_wrong(const struct command *c, const char *fmt, const char *what);
 /* "sealpost NAME: WHAT: WHY" */

@@ -52,3 +52,9 @@ int arguments_conf(int argc, char **argv, int at, const char **path_out, bool *g
 	}
 	return n;
 }
+
+struct str argument_domain(struct str word)
+{
+	bool ends_in_one = word.n > 1 && word.p[word.n - 1] == '.' && word.p[word.n - 2] != '.';
+	return str_sub(word, 0, word.n - ends_in_one);
+}

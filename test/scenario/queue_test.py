@@ -48,6 +48,7 @@ class Queue(harness.Scenario):
             self.assertGreater(row["size"], 100)
         self.assertEqual(len({row["id"] for row in listing}), 2)
         self.assertEqual(len(server.queue_list("--domain", "there.test")), 2)
+        self.assertEqual(len(server.queue_list("--domain", "There.Test.")), 2)  # as the DNS writes it
         self.assertEqual(len(server.queue_list("--to", "three@elsewhere.test")), 1)
         self.assertEqual(len(server.queue_list("--user", "jada")), 3)
         self.assertEqual(server.queue_list("--older", "1h"), [])

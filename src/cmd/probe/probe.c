@@ -123,7 +123,7 @@ static bool read_target(const char *text, struct arena *a, struct probe_host *ou
 	(void)snprintf(with_port, sizeof with_port, str_has(host, ':') ? "[%.*s]:25" : "%.*s:25", STR_ARG(host));
 	*out = (struct probe_host){ .name = host, .port = (uint16_t)n };
 	out->is_address = endpoint_parse(str_of(with_port), &e) == OK;
-	return out->is_address || domain_to_ascii(host, a, &out->name) == OK;
+	return out->is_address || domain_to_ascii(argument_domain(host), a, &out->name) == OK;
 }
 
 /* ---- where to ask, whom to trust ---- */

@@ -59,7 +59,7 @@ static fault judge_domain(struct words *w, const char *domain)
 		return no(w, "\"%.200s\": patterns are not known here, --domain is one domain; `sealpost queue list --by domain` shows them all", domain);
 	if (strchr(domain, '@') != NULL)
 		return no(w, "\"%.200s\" is no domain: for an address there are --to and --from", domain);
-	return may_be_domain(str_of(domain)) ? OK : no(w, "\"%.200s\" is no domain, and no mail can be for it", domain);
+	return may_be_domain(argument_domain(str_of(domain))) ? OK : no(w, "\"%.200s\" is no domain, and no mail can be for it", domain);
 }
 
 static fault judge_recipient(struct words *w, const char *address)
@@ -88,7 +88,7 @@ static fault set_selector(struct words *w, size_t which, const char *value)
 		r->user = str_of(value);
 		return OK;
 	case DOMAIN:
-		r->domain = str_of(value);
+		r->domain = argument_domain(str_of(value));
 		return judge_domain(w, value);
 	default:
 		if (!value_duration(str_of(value), &older_s))

@@ -41,11 +41,11 @@ static int run(int argc, char **argv)
 	}
 	if (received != NULL && domain != NULL)
 		return command_usage(&command_report, "either a DOMAIN, or --received: it sums the reports on all domains");
-	if (domain != NULL && !is_domain(str_of(domain)))
+	if (domain != NULL && !is_domain(argument_domain(str_of(domain))))
 		return arguments_wrong(&command_report, "\"%.200s\" is no domain: example.org is one", domain);
 	if (received != NULL)
 		return report_received(received, common.json != 0);
-	return report_waiting(common.conf_path, str_of(domain), common.json != 0);
+	return report_waiting(common.conf_path, domain != NULL ? argument_domain(str_of(domain)) : STR_NONE, common.json != 0);
 }
 
 const struct command command_report = {

@@ -10,6 +10,7 @@
 
 enum {
 	REST_MS = 2,                     /* between two parts, where others want something: mail comes first */
+	WAIT_MS = 10,                    /* between two looks whether it is its turn */
 	TELL_FIRST_MS = 1000, TELL_MS = 2000, /* between two words that a long action goes on */
 	COUNTS_AT_ONCE = 10,             /* calls of the store, each about a millisecond at most */
 	ARENA_MAX = 64 << 20,
@@ -220,7 +221,7 @@ void action_choose_part(struct control_session *c)
 
 int64_t control_act_rest_ms(const struct control_session *c)
 {
-	return c->action.alone ? 0 : REST_MS;
+	return c->action.waits ? WAIT_MS : c->action.alone ? 0 : REST_MS;
 }
 
 static fault act_listed(struct control_session *c, struct arena *a, struct store_rcpt *rows)
@@ -236,7 +237,7 @@ static fault act_listed(struct control_session *c, struct arena *a, struct store
 	return c->verb == CONTROL_BOUNCE ? bounce(c, rows, n) : act(c, rows, n);
 }
 
-/* First what has come due, then what was in hand when it began, then all the rest. */
+/* First what has come due, then what was in hand when it began, then all the rest; but that when it is its turn. */
 static fault act_part(struct control_session *c, struct arena *a)
 {
 	struct store_rcpt *rows = ARENA_ARRAY(a, struct store_rcpt, ACT_MOST);
@@ -246,6 +247,9 @@ static fault act_part(struct control_session *c, struct arena *a)
 		c->rows += c->action.taken.n;
 		return action_do_taken(c, c->verb == CONTROL_BOUNCE ? bounce : act);
 	}
+	c->action.waits = action_waits(c);
+	if (c->action.waits)
+		return OK;
 	size_t n = action_in_hand(c, rows, c->action.part);
 	c->rows += n;
 	return n > 0 ? act(c, rows, n) : act_listed(c, a, rows);

@@ -421,6 +421,7 @@ static void take_request(struct control_session *c, const struct control_request
 		go_on(c);
 	} else {
 		c->phase = ACTING;
+		c->request = ++s->next_request;
 		go_on(c);
 	}
 }

@@ -48,6 +48,7 @@ struct action {
 	/* how large the next part is */
 	size_t part;                     /* recipients in one transaction */
 	uint64_t stirs;                  /* of the spool, when the last part began */
+	bool waits;                      /* for its turn */
 	bool alone;                      /* nobody else has wanted anything since then */
 
 	/* how far it is */
@@ -74,7 +75,7 @@ struct control_session {
 	enum control_verb verb;
 	struct store_selector which;
 	bool body;
-	uint64_t request;                /* its number, where the supervisor is asked */
+	uint64_t request;                /* ascending in the order of requests: to the supervisor, and of actions */
 
 	/* what it has come to; where a pointer is NULL, none is under way */
 	struct store_place place;        /* of a list or an action */
@@ -103,6 +104,7 @@ MUST_USE fault action_begin(struct control_session *c); /* from now on, what it 
 size_t action_in_hand(struct control_session *c, struct store_rcpt *rows, size_t max); /* attempts that it stops: first of all */
 MUST_USE fault action_do_taken(struct control_session *c, fault (*do_it)(struct control_session *c, struct store_rcpt *rows, size_t n));
 size_t action_without_late(const struct control_session *c, struct store_rcpt *rows, size_t n); /* what came later than it */
+bool   action_waits(const struct control_session *c);  /* for one that came before, and does the opposite to perhaps the same */
 void   action_end(struct control_session *c);          /* harmless if there is none */
 
 #endif

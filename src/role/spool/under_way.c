@@ -73,6 +73,35 @@ bool action_waits_for(const struct spool *s, const struct store_message *m, cons
 	return c != NULL;
 }
 
+/* ---- one after the other ---- */
+
+static bool differ(struct str a, struct str b)
+{
+	return a.n > 0 && b.n > 0 && !str_eq_nocase(a, b);
+}
+
+/* Nothing can be named by both: they say so themselves. */
+static bool are_apart(const struct store_selector *a, const struct store_selector *b)
+{
+	return differ(a->id, b->id) || differ(a->to, b->to) || differ(a->from, b->from) || differ(a->user, b->user) || differ(a->domain, b->domain);
+}
+
+static bool undoes(enum control_verb a, enum control_verb b)
+{
+	return (a == CONTROL_HOLD && b == CONTROL_RELEASE) || (a == CONTROL_RELEASE && b == CONTROL_HOLD);
+}
+
+/* Else what the later command has done to one recipient would be undone when the earlier one comes to it. */
+bool action_waits(const struct control_session *c)
+{
+	LIST_EACH(l, &c->spool->controls) {
+		const struct control_session *other = LIST_MEMBER(l, struct control_session, in_spool);
+		if (other->phase == ACTING && other->request < c->request && undoes(other->verb, c->verb) && !are_apart(&other->which, &c->which))
+			return true;
+	}
+	return false;
+}
+
 /* ---- what comes due meanwhile ---- */
 
 static void taken_free(struct spool *s, struct taken *t)

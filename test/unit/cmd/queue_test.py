@@ -85,7 +85,8 @@ class Commands(unittest.TestCase):
         self.says("--server wants a value, and --to looks", "send", "--server", "--to", "a@b.example")
         self.says("--days wants a value, and --json looks", "probe", "b.example", "--days", "--json")
         for words in (["--to", "-x@b.example"], ["--to=--x@b.example"], ["--from="], ["--from", ""], ["--older=1h"],
-                      ["--domain", "B.Example"], ["--domain", "bücher.example"], ["--domain", "[192.0.2.1]"]):
+                      ["--domain", "B.Example"], ["--domain", "bücher.example"], ["--domain", "[192.0.2.1]"],
+                      ["--domain", "b.example."]):
             with self.subTest(words):  # then a server is asked
                 self.assertEqual(self.run_it("queue", "list", *words, "-c", str(self.conf))[0], 69)
 
@@ -98,7 +99,7 @@ class Commands(unittest.TestCase):
             self.says("`sealpost queue list --by domain` shows them all", "queue", "remove", *words)
         self.says("did you mean it with --to, or with --from?", "queue", "remove", "a@dead.example")
         self.says("for an address there are --to and --from", "queue", "remove", "--domain", "a@dead.example")
-        for domain in ("bad domain", "a..b", "b.example.", "-x.example", "b\x1b.example"):
+        for domain in ("bad domain", "a..b", "b.example..", ".", "..", "-x.example", "b\x1b.example"):
             self.says("is no domain, and no mail can be for it", "queue", "list", f"--domain={domain}")
         self.says("did you mean --domain?", "queue", "list", "--domian", "dead.example")
         self.says("--to, --from, --user, --domain, --older, --by domain", "queue", "list", "--zzzzzzzz")
@@ -109,7 +110,7 @@ class Commands(unittest.TestCase):
             self.says("the ID is empty", "queue", *words)
         self.says("list, show, retry, hold, release, bounce, remove, verify and backup are", "queue", "zzzzzzzz")
         self.says("`sealpost queue list --domain dead.example`", "why", "dead.example")
-        for domain in ("b ad", "a..b", "-", "*.b.example", "jada@b.example"):
+        for domain in ("b ad", "a..b", ".", "b.example..", "-", "*.b.example", "jada@b.example"):
             self.says("is no domain" if domain != "-" else "expected", "report", domain)
 
     def test_words_do_nothing_to_a_terminal(self):

@@ -324,7 +324,7 @@ void house_begin(void)
 	h.spool = spool_start_on(h.loop, link_supervisor(), &ops);
 }
 
-void house_configure(const char *conf)
+void house_send_conf(const char *conf)
 {
 	struct buf text;
 	static const char queue[] = "queue {\n";
@@ -337,6 +337,11 @@ void house_configure(const char *conf)
 	channel_send(h.supervisor.channel, TO_ROLE_CONFIG_TEXT, &m);
 	channel_send(h.supervisor.channel, TO_ROLE_COMMIT, &(struct to_role_commit){ .generation = 1 });
 	buf_fini(&text);
+}
+
+void house_configure(const char *conf)
+{
+	house_send_conf(conf);
 	wait_for("supervisor: ready");
 }
 

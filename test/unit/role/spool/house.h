@@ -82,6 +82,7 @@ int teardown(void **state);
 /* conf is added to the basic one. now: what clock_wall_s says. */
 void house_open(const char *conf);
 void house_configure(const char *conf); /* again */
+void house_send_conf(const char *conf); /* does not wait until it is in force */
 void house_close(void);
 void house_fill(const char *id, const char *sender, const char *const *to, size_t n, unsigned notify, int64_t age_s,
                 const char *content); /* between house_prepare and house_open */

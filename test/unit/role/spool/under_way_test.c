@@ -203,6 +203,44 @@ static void what_no_worker_has_yet_is_not_given_to_one(void **state)
 	assert_false(was_heard("to b@y.example"));
 }
 
+/* Where it went has another way now, and what no worker had yet goes back: to the action, not to the new way. */
+static void it_is_reloaded(void)
+{
+	all_comes_due();
+	house_send_conf("queue {\n history none\n}\nroute {\n to y.example refuse \"gone\"\n otherwise direct\n}\n");
+}
+
+static void a_reload_does_not_end_it(void **state)
+{
+	static const enum control_verb verbs[] = { CONTROL_HOLD, CONTROL_REMOVE, CONTROL_BOUNCE };
+	(void)state;
+	for (size_t i = 0; i < COUNT(verbs); i++) {
+		if (i > 0)
+			house_close();
+		if (i > 0)
+			house_prepare();
+		a_long_queue("queue {\n history none\n}\n");
+		h.hands_off = true;
+		send_letter(1, "c@x.example", "u@y.example", 0); /* it has a worker */
+		wait_for("courier: job");
+		channel_close(&h.courier.channel);
+		send_letter(2, "c@x.example", "u@y.example", 0); /* it has none */
+		wait_for("front: stored 2");
+		h.at_first_act = h.at_first_commit = it_is_reloaded;
+		h.acts = h.commits = 0;
+		command(verbs[i], domain, false);
+		assert_int_equal(times_heard("supervisor: ready"), 2); /* by then */
+		static struct store_rcpt r[ALL + 10];
+		size_t n = rows(r, ALL + 10), queued = 0;
+		for (size_t k = 0; k < n; k++)
+			queued += r[k].state == RCPT_QUEUED && has(r[k].address, "@y.example");
+		assert_int_equal(queued, 0);
+		assert_false(was_heard("refused"));
+		assert_int_equal(h.n_jobs, 1);
+		assert_true(was_heard("operator: end 0 1502 recipients "));
+	}
+}
+
 static struct channel *first;
 
 static void another_comes(void)
@@ -253,6 +291,84 @@ static void one_returns_what_another_removes(void **state)
 	wait_for("operator: end 0");
 	assert_int_equal(removed_by_all(), ALL);
 	assert_false(was_heard("to u@y.example"));
+	channel_close(&first);
+}
+
+static enum control_verb second;
+static struct store_selector second_names;
+
+/* In the middle of the first command. */
+static void the_opposite_comes(void)
+{
+	first = h.operator.channel;
+	h.operator.channel = NULL;
+	command_begin(second, second_names, false);
+}
+
+static size_t rows_that_are(enum rcpt_state state)
+{
+	static struct store_rcpt r[ALL + 10];
+	size_t n = rows(r, ALL + 10), are = 0;
+	for (size_t i = 0; i < n; i++)
+		are += r[i].state == state;
+	return are;
+}
+
+/* Of all, and of this in the middle: what the later command says holds, whatever the earlier one was still to come to. */
+static void the_later_of_two_holds(enum control_verb earlier, enum control_verb later, struct store_selector names, const char *end)
+{
+	h.answer.class = OUTCOME_LATER;
+	h.answer.code = 450;
+	a_long_queue("queue {\n history none\n retry 1d\n}\n");
+	if (earlier == CONTROL_RELEASE)
+		command(CONTROL_HOLD, domain, false);
+	h.acts = 0;
+	second = later;
+	second_names = names;
+	h.at_first_act = the_opposite_comes;
+	command_begin(earlier, domain, false);
+	wait_for("operator: end 0 1500 recipients ");
+	wait_for(end);
+	settle_down();
+	channel_close(&first);
+}
+
+static void a_release_holds_after_a_hold(void **state)
+{
+	static const struct store_selector others[] = { { .domain = STR_INIT("Y.example") }, { .from = STR_INIT("a@x.example") } };
+	(void)state;
+	for (size_t i = 0; i < COUNT(others); i++) {
+		if (i > 0)
+			house_prepare();
+		the_later_of_two_holds(CONTROL_HOLD, CONTROL_RELEASE, others[i], "operator: end 0 1500 recipients released");
+		assert_int_equal(rows_that_are(RCPT_QUEUED), ALL);
+		if (i == 0)
+			house_close();
+	}
+}
+
+static void a_hold_holds_after_a_release(void **state)
+{
+	(void)state;
+	the_later_of_two_holds(CONTROL_RELEASE, CONTROL_HOLD, (struct store_selector){ .id = STR("m14") }, "operator: end 0 100 recipients held");
+	assert_int_equal(rows_that_are(RCPT_HELD), RCPTS);
+}
+
+/* They have nothing in common, and say so: the short one is not kept waiting. */
+static void what_is_apart_does_not_wait(void **state)
+{
+	static const char *const to[] = { "b@z.example" };
+	(void)state;
+	house_fill("held", "c@x.example", to, 1, 0, -SOON_S, "x");
+	a_long_queue("queue {\n history none\n}\n");
+	command(CONTROL_HOLD, (struct store_selector){ .domain = STR("z.example") }, false);
+	h.acts = 0;
+	second = CONTROL_RELEASE;
+	second_names = (struct store_selector){ .id = STR("held"), .domain = STR("z.example") };
+	h.at_first_act = the_opposite_comes;
+	command_begin(CONTROL_HOLD, domain, false);
+	wait_for("operator: end 0 1 recipient released");
+	wait_for("operator: end 0 1500 recipients held");
 	channel_close(&first);
 }
 
@@ -317,6 +433,10 @@ int main(void)
 		OPEN(what_no_worker_has_yet_is_not_given_to_one),
 		PREPARED(two_remove_the_same),
 		PREPARED(one_returns_what_another_removes),
+		PREPARED(a_release_holds_after_a_hold),
+		PREPARED(a_hold_holds_after_a_release),
+		PREPARED(what_is_apart_does_not_wait),
+		PREPARED(a_reload_does_not_end_it),
 		PREPARED(the_list_tells_what_it_waits_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
