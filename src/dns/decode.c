@@ -239,16 +239,43 @@ static bool canonical_keep(enum dns_kind kind, struct str canonical, struct aren
 	return ok || kind == DNS_PTR;
 }
 
+/* Takes a text in brackets, which may hold more of them, and a space before it: "" if there is none, or no end of it. */
+static struct str bracketed_take(struct str *text)
+{
+	struct str found = STR_NONE;
+	if (!str_starts(*text, STR(" [")))
+		return found;
+	size_t depth = 0;
+	for (size_t i = 1; i < text->n; i++) {
+		depth += text->p[i] == '[';
+		if (text->p[i] != ']' || --depth > 0)
+			continue;
+		found = str_sub(*text, 2, i - 2);
+		*text = str_from(*text, i + 1);
+		return found;
+	}
+	return found;
+}
+
 /* What libunbound says when no answer came to a question for a DNSKEY or DS record. One without the record, or with a wrong one,
- * comes "from" somebody. Words that another version has give DNS_BOGUS: no less safe. */
+ * comes "from" somebody. From 1.22 on, what went wrong stands between, in brackets; and of a key that failed a moment ago only that
+ * is repeated, where "misc failure" means that somebody did answer. Words that another version has give DNS_BOGUS: no less safe. */
 static bool is_for_want_of_an_answer(struct str why)
 {
-	static const char *const words[] = { "No DNSKEY record for key ", "no DNSKEY rrset for trust anchor ", "SERVFAIL no DS for " };
+	static const struct { const char *words, *then; } rows[] = {
+		{ ": No DNSKEY record", " for key " }, { ": no DNSKEY rrset", " for trust anchor " }, { ": SERVFAIL", " no DS for " },
+		{ " a previous No DNSKEY record", NULL }, { " a previous no DNSKEY rrset", NULL },
+	};
 	size_t at;
-	for (size_t i = 0; i < COUNT(words); i++)
-		if (str_find_str(why, str_of(words[i]), &at))
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		if (!str_find_str(why, str_of(rows[i].words), &at))
+			continue;
+		struct str rest = str_from(why, at + strlen(rows[i].words)), reason = bracketed_take(&rest);
+		if (rows[i].then != NULL ? str_starts(rest, str_of(rows[i].then))
+		                         : rest.n == 0 && reason.n > 0 && !str_eq(reason, STR("misc failure")))
 			return true;
-	return false;
+	}
+	return str_ends_nocase(why, STR(" a previous no DS"));
 }
 
 void dns_answer_decode(enum dns_kind kind, const struct dns_raw *raw, struct arena *a,
