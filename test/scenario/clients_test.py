@@ -112,23 +112,30 @@ class Clients(harness.Scenario):
                   f"wrong.test:{self.server.port_submissions}:127.0.0.1", status=60)
 
     def msmtp(self, port, *more, login=True):
+        """With what protocol, where the transfer is one over TLS: newer versions say SMTPUTF8 wherever it is offered (RFC 6531 4.3)."""
         passing = [f"--passwordeval=printf %s '{PASSWORD}'", f"--user={JADA}"] if login else []
         done = self.run_program("msmtp", "--host=localhost", f"--port={port}", "--tls=on", f"--tls-trust-file={self.ca}",
                                 "--from=jada@example.test", "--debug", *passing, *more, "sam@example.test",
                                 input=self.text(), env={**os.environ, "HOME": str(self.folder)})
-        return done
+        mail = next(line for line in done.splitlines() if "MAIL FROM:" in line)
+        return done, ("UTF8SMTPS" if "SMTPUTF8" in mail else "ESMTPS") + ("A" if login else "")
+
+    def scram(self):
+        """As msmtp has it: one that can bind to TLS fails without that, in its SASL library."""
+        return "scram-sha-256-plus" if "scram-sha-256-plus" in self.run_program("msmtp", "--version") else "scram-sha-256"
 
     def test_msmtp_465(self):
-        for mechanism in ("plain", "login", "scram-sha-256"):
+        for mechanism in ("plain", "login", self.scram()):
             with self.subTest(mechanism):
                 self.subject = f"letter {unique_id()}"
-                self.msmtp(self.server.port_submissions, "--tls-starttls=off", f"--auth={mechanism}")
-                self.arrives("ESMTPSA")
+                _, protocol = self.msmtp(self.server.port_submissions, "--tls-starttls=off", f"--auth={mechanism}")
+                self.arrives(protocol)
 
     def test_msmtp_587(self):
-        text = self.msmtp(self.server.port_submission, "--tls-starttls=on", "--auth=scram-sha-256")
-        self.assertIn("AUTH SCRAM-SHA-256", text)
-        self.arrives("ESMTPSA")
+        scram = self.scram()
+        text, protocol = self.msmtp(self.server.port_submission, "--tls-starttls=on", f"--auth={scram}")
+        self.assertIn(f"AUTH {scram.upper()}", text)
+        self.arrives(protocol)
 
     def test_channel_binding(self):
         """SCRAM-SHA-256-PLUS with tls-exporter (RFC 9266), by the GNU SASL client."""
@@ -139,8 +146,8 @@ class Clients(harness.Scenario):
         self.server.wait_for_line("login", "jada")
 
     def test_msmtp_25(self):
-        self.msmtp(self.server.port_mx, "--tls-starttls=on", "--auth=off", login=False)
-        self.arrives("ESMTPS")
+        _, protocol = self.msmtp(self.server.port_mx, "--tls-starttls=on", "--auth=off", login=False)
+        self.arrives(protocol)
 
     def s_nail(self, url, *more):
         home = self.folder / "home"

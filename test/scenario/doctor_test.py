@@ -19,6 +19,7 @@ from harness.raw import Raw
 from harness.zone import Zones
 
 DAY_S = 86400
+UTC = datetime.timezone.utc
 ESCAPES = "\x1b]0;owned\x07\u202e"
 
 
@@ -28,7 +29,7 @@ def setUpModule():
 
 def day(days):
     """So many days from now, as the configuration writes it."""
-    return f"{datetime.datetime.utcnow() + datetime.timedelta(days=days):%Y-%m-%d}"
+    return f"{datetime.datetime.now(UTC) + datetime.timedelta(days=days):%Y-%m-%d}"
 
 
 class Doctor(harness.Scenario):
@@ -236,7 +237,7 @@ class Doctor(harness.Scenario):
             facts = wait_until(lambda: self.look(server, status=1)[0], "facts")
             self.assertEqual([fact["host"] for fact in facts["hello"]], [domain.mx])
             until = datetime.datetime.strptime(facts["hello"][0]["until"], "%Y-%m-%dT%H:%M:%SZ")
-            self.assertEqual((until - datetime.datetime.utcnow()).days, 6)
+            self.assertEqual((until - datetime.datetime.now(UTC).replace(tzinfo=None)).days, 6)
             self.assertEqual(facts["remembered"][0]["domains"], 1)
 
     def test_memories(self):
@@ -260,7 +261,7 @@ class Doctor(harness.Scenario):
         facts, _ = self.look(server, "--seen", status=0)
         self.assertEqual(len(facts["seen"]), 1000)
         self.assertEqual((facts["seen"][0]["domain"], facts["seen"][0]["level"]), ("d0001.test", "dane"))
-        self.assertEqual(facts["seen"][0]["at"], f"{datetime.datetime.utcfromtimestamp(now - 1):%Y-%m-%dT%H:%M:%SZ}")
+        self.assertEqual(facts["seen"][0]["at"], f"{datetime.datetime.fromtimestamp(now - 1, UTC):%Y-%m-%dT%H:%M:%SZ}")
 
 
 if __name__ == "__main__":

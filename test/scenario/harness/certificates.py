@@ -44,7 +44,7 @@ class Authority:
 
     def expired(self, *names, **more):
         """As issue(); its time ended yesterday."""
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc)
         start, end = (f"{now - datetime.timedelta(days=days):%Y%m%d%H%M%S}Z" for days in (30, 1))
         return self.issue(*names, start=start, end=end, **more)
 

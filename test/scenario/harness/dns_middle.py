@@ -62,6 +62,15 @@ def tamper(query, forward, tcp):
     return dns.put_together(header, asked, sections)
 
 
+def without_data(query, forward, tcp):
+    """The true answer, where a TLSA record with one byte of data loses it."""
+    header, asked, sections = dns.take_apart(forward(query))
+    for record in sections[0]:
+        if record.type == "TLSA" and len(record.data) == 4:
+            record.data = record.data[:3]
+    return dns.put_together(header, asked, sections)
+
+
 def delay(seconds):
     def way(query, forward, tcp):
         time.sleep(seconds)

@@ -8,7 +8,7 @@
 """
 from .case import wait_until
 from .certificates import Authority
-from .dns_middle import DnsMiddle
+from .dns_middle import DnsMiddle, without_data
 from .message import letter
 from .network import address
 from .next_hop import NextHop
@@ -98,6 +98,8 @@ class Internet:
         for thing in (self.zones, self.policies, *self.hops, *([self.postfix] if self.postfix else [])):
             self.scenario.start(thing)
         self.middle = self.scenario.start(DnsMiddle(self.zones.port))
+        for name in self.zones.emptied:
+            self.middle.on(name, "TLSA", without_data)
 
     def start(self, direct="", resolver="", anchor=True, **parts):
         """Everything that does not run yet, and last a Sealpost that sends by MX. anchor False: the system's, not the zones'."""

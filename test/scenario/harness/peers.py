@@ -285,17 +285,17 @@ class Dovecot(Peer):
             f"{user}@{domain}:{{plain}}x:{nobody.pw_uid}:{nobody.pw_gid}::{self.mail}/{user}::\n"
             for user in ("jada", "sam")))
         self.conf = self.folder / "dovecot.conf"
-        self.conf.write_text(f"""\
+        self.conf.write_text((self.now() if self.version() >= (2, 4) else self.before_2_4()) + self.always() + settings + "\n")
+
+    @staticmethod
+    def version():
+        text = subprocess.run([need("dovecot"), "--version"], capture_output=True, text=True, check=True).stdout
+        return tuple(map(int, text.split()[0].split("-")[0].split(".")[:2]))
+
+    def before_2_4(self):
+        return f"""\
 protocols = lmtp
-base_dir = {self.folder}/run
-state_dir = {self.folder}/state
-log_path = {self.folder}/dovecot.log
 mail_location = maildir:~/Maildir
-first_valid_uid = 1
-first_valid_gid = 1
-ssl = no
-postmaster_address = postmaster@{domain}
-hostname = mail.{domain}
 userdb {{
   driver = passwd-file
   args = username_format=%u {self.folder}/users
@@ -305,11 +305,48 @@ passdb {{
   args = username_format=%u {self.folder}/users
 }}
 service lmtp {{
+  inet_listener lmtp {{
+    address = 127.0.0.1
+  }}
+}}
+"""
+
+    def now(self):
+        return f"""\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols {{
+  lmtp = yes
+}}
+mail_driver = maildir
+mail_path = ~/Maildir
+passwd_file_path = {self.folder}/users
+userdb passwd-file {{
+}}
+passdb passwd-file {{
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    listen = 127.0.0.1
+  }}
+}}
+"""
+
+    def always(self):
+        return f"""\
+base_dir = {self.folder}/run
+state_dir = {self.folder}/state
+log_path = {self.folder}/dovecot.log
+first_valid_uid = 1
+first_valid_gid = 1
+ssl = no
+postmaster_address = postmaster@{self.domain}
+hostname = mail.{self.domain}
+service lmtp {{
   unix_listener {self.socket} {{
     mode = 0666
   }}
   inet_listener lmtp {{
-    address = 127.0.0.1
     port = {self.port}
   }}
 }}
@@ -318,8 +355,7 @@ service stats {{
     mode = 0666
   }}
 }}
-{settings}
-""")
+"""
 
     def start(self):
         self.process = Process("dovecot-master", [need("dovecot"), "-F", "-c", self.conf], self.folder)

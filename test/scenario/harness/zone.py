@@ -21,12 +21,14 @@ from .peers import Nsd
 
 KEY_ALGORITHM = "ECDSAP256SHA256"
 TEXT_MAX = 255  # RFC 1035 3.3: of one character-string
+NO_DATA = b"\0"  # stands in nsd's zones for the data of a TLSA record that has none: newer ones refuse such a zone
 PLAIN = set((string.ascii_letters + string.digits + " -.:;=_/@").encode())
 
 
 class Zone:
     def __init__(self, name, secure, bogus):
         self.name, self.secure, self.bogus, self.lines = name, secure, bogus, []
+        self.emptied = []  # names of TLSA records without data
 
     def add(self, line):
         """A line of the zone file."""
@@ -60,6 +62,9 @@ class Zone:
         data = tlsa_data(certificate, selector, matching) if data is None else data
         raw = bytes([usage, selector, matching]) + data
         name = f"_{port}._tcp" if host == "@" else f"_{port}._tcp.{host}"
+        if not data:
+            self.emptied.append(f"{name}.{self.name}")
+            raw += b"" if self.secure else NO_DATA
         return self.add(f"{name} IN TYPE52 \\# {len(raw)} {raw.hex()}")  # RFC 3597: malformed ones can be written, too
 
     def sts(self, address, identity="1"):
@@ -95,6 +100,11 @@ class Zones:
     def anchor(self):
         return self.nsd.anchor
 
+    @property
+    def emptied(self):
+        """Names whose TLSA record is to be without data, which the signatures are for: dns_middle.without_data makes it so."""
+        return [name for zone in self.zones.values() for name in zone.emptied]
+
     def start(self):
         self.nsd = DelegatingNsd(self.folder, self.parent, [z for z in self.zones.values() if z is not self.parent], self.name)
         self.nsd.start()
@@ -126,7 +136,8 @@ class DelegatingNsd(Nsd):
     @staticmethod
     def _write_odd_ones(path):
         """ldns writes TLSA records without data so that nsd cannot read them."""
-        path.write_text(re.sub(r"\tTLSA\t(\d+) (\d+) (\d+) *$", lambda m: "\tTYPE52\t\\# 3 " + bytes(map(int, m.groups())).hex(),
+        path.write_text(re.sub(r"\tTLSA\t(\d+) (\d+) (\d+) *$",
+                               lambda m: "\tTYPE52\t\\# 4 " + (bytes(map(int, m.groups())) + NO_DATA).hex(),
                                path.read_text(), flags=re.MULTILINE))
 
     def _another_key(self, zone):
