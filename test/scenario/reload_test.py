@@ -172,6 +172,67 @@ class Reload(harness.Scenario):
         server.wait_for_state("READY=1")
         server.wait_for_line("reload-failed")
 
+    def ports_answer(self):
+        server = self.server
+        with Raw(server.port_mx) as client:
+            client.expect("NOOP", 250)
+        with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
+            client.expect("NOOP", 250)
+        with Raw(server.port_submission, server.authority, "starttls", login=JADA) as client:
+            client.expect("NOOP", 250)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(server.local))
+        server.command("status")
+
+    def test_refused_reloads_forget_no_listener(self):
+        """Of each kind, wherever it is refused, twice in a row: then fronts that are started anew serve, and a good one is taken."""
+        server, folder = self.server, self.folder
+        server.roles_may_die = True
+        whole, key, aliases = server.conf.read_text(), server.key.read_text(), server.aliases.read_text()
+        stranger = server.authority.issue("other.example.test", file="stranger")[1].read_text()
+        anchor = folder / "anchor"
+        anchor.write_text("")
+        port = free_ports(1)[0]
+        client = folder / "client.conf"  # always finds the server
+        client.write_text(whole)
+        elsewhere = whole.replace(f"127.0.0.1:{server.port_submission}", f"127.0.0.1:{port}")  # it could be bound
+        refusals = (  # what is written to which file, and what is said then
+            ("as it is read", server.conf, whole + "hostnam x\n", "hostnam"),
+            ("a server cannot move", server.conf, elsewhere.replace(str(server.spool), f"{server.spool}2"), "a running server cannot change it"),
+            ("an address that is not ours", server.conf, elsewhere.replace(f"127.0.0.1:{server.port_mx}", f"192.0.2.1:{port}"),
+             f"cannot listen on 192.0.2.1:{port}"),
+            ("a control socket's folder", server.conf, elsewhere.replace(str(server.control), f"{folder}/none/control.sock"), f"{folder}/none"),
+            ("by the keeper: aliases", server.aliases, aliases + "loop: loop\n", "loop"),
+            ("by the keeper: no key", server.key, None, "key"),
+            ("by the keeper: another's key", server.key, stranger, "does not fit"),
+            ("by a worker: the anchor", server.conf, elsewhere + f"resolver {{\n    trust-anchor {anchor}\n}}\n", str(anchor)),
+        )
+        for what, path, text, words in refusals:
+            with self.subTest(what):
+                before = path.read_text()
+                try:
+                    if text is None:
+                        path.rename(folder / "away")
+                    else:
+                        path.write_text(text)
+                    told = [self.run_program(server.program, "reload", "-c", client, status=1) for _ in range(2)]
+                finally:
+                    if text is None:
+                        (folder / "away").rename(path)
+                    else:
+                        path.write_text(before)
+                for one in told:
+                    self.assertIn(words, one)
+                    self.assertNotIn("in use", one)
+        for _ in range(2):  # by the old one, and by a good one
+            front = server.roles()["front"]
+            os.kill(front, signal.SIGKILL)
+            wait_until(lambda: server.roles().get("front", front) != front, "another front")
+            self.ports_answer()
+            self.assertIn("The new configuration is in force", server.command("reload"))
+        # What is there is not opened anew, and what was refused is closed again: three of them named another port.
+        self.assertEqual(len(server.lines("listening")), 5 + 3 * 2)
+
     def test_a_signal_during_a_reload_is_not_lost(self):
         """Also with a service manager that hears none of it: here nobody reads the socket."""
         server = self.server

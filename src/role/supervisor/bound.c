@@ -63,11 +63,8 @@ static fault open_to_others(const struct endpoint *at, const struct conf *conf, 
 static fault bind_one(struct supervisor *sv, struct str on, const struct generation *g, const struct conf_listener *listener,
                       struct why *why)
 {
-	struct bound *b = find(sv, on);
-	if (b != NULL) {
-		b->generation = g->number;
+	if (find(sv, on) != NULL)
 		return OK;
-	}
 	struct endpoint at;
 	int fd = -1;
 	if (endpoint_parse(on, &at) != OK)
@@ -78,10 +75,9 @@ static fault bind_one(struct supervisor *sv, struct str on, const struct generat
 		fd_close(&fd);
 		return f;
 	}
-	b = NEW(struct bound);
+	struct bound *b = NEW(struct bound);
 	b->on = str_keep(on);
 	b->fd = fd;
-	b->generation = g->number;
 	list_add_last(&sv->bound, &b->in_supervisor);
 	log_event(LOG_LISTENING, LOG_S("on", on),
 	          LOG_Z("kind", listener != NULL ? listen_kind_name(listener->kind) : "control"));
@@ -231,11 +227,20 @@ bool bound_offer(struct slot *s, const struct generation *g)
 	return all;
 }
 
-void bound_drop_unused(struct supervisor *sv, uint64_t generation)
+static bool is_named(const struct conf *conf, struct str on)
+{
+	for (size_t i = 0; i < conf->n_listeners; i++)
+		for (size_t j = 0; j < conf->listeners[i].on.n; j++)
+			if (str_eq(conf->listeners[i].on.items[j], on))
+				return true;
+	return str_take(&on, STR("unix:")) && str_eq(on, conf->control);
+}
+
+void bound_keep(struct supervisor *sv, const struct conf *conf)
 {
 	LIST_EACH(l, &sv->bound) {
 		struct bound *b = LIST_MEMBER(l, struct bound, in_supervisor);
-		if (b->generation != generation)
+		if (!is_named(conf, b->on))
 			drop(b);
 	}
 }

@@ -68,7 +68,7 @@ static fault again(struct supervisor *sv, struct generation *out, struct conf_re
 		f = bound_all(sv, &g, report);
 	if (f != OK) {
 		generation_free(&g);
-		bound_drop_unused(sv, sv->current.number);
+		bound_keep(sv, sv->current.conf);
 		return f;
 	}
 	*out = g;

@@ -2,7 +2,7 @@
 /*
  * role/supervisor/slot.h -- one place for a role's process: running, dead, or on its way.
  *
- * Tests    test/scenario/reload_test.py
+ * Tests    test/unit/role/bound_test.c, test/scenario/reload_test.py
  */
 #ifndef ROLE_SUPERVISOR_SLOT_H
 #define ROLE_SUPERVISOR_SLOT_H
@@ -71,7 +71,6 @@ struct bound {
 	struct link in_supervisor;
 	struct str on;                 /* the endpoint's text, owned */
 	int fd;
-	uint64_t generation;           /* the last one that wanted it */
 };
 
 struct supervisor {
@@ -170,7 +169,7 @@ void pages_free(struct supervisor *sv);
 fault bound_at_start(struct supervisor *sv, const struct generation *g, struct conf_report *report);
 fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_report *report);
 bool  bound_offer(struct slot *s, const struct generation *g); /* LISTENER to a front, CONTROL to the spool; false: not all */
-void  bound_drop_unused(struct supervisor *sv, uint64_t generation);
+void  bound_keep(struct supervisor *sv, const struct conf *conf); /* drops what this one, which is in force, does not name */
 void  bound_close_listeners(struct supervisor *sv);
 
 /* status.c */

@@ -146,7 +146,7 @@ void generation_accepted(struct slot *s, uint64_t number)
 	generation_free(&sv->current);
 	sv->current = sv->coming;
 	sv->coming = (struct generation){ 0 };
-	bound_drop_unused(sv, sv->current.number);
+	bound_keep(sv, sv->current.conf);
 	tell_keeper_it_is_settled(sv);
 	supervisor_ready(sv, reloaded);
 	chains_pass_again(sv);
@@ -181,6 +181,6 @@ void generation_refused(struct slot *s, uint64_t number, struct str text)
 	for (size_t i = 0; i < sv->n_slots; i++)
 		if (sv->slots[i].running && sv->slots[i].offered == number)
 			slot_offer(&sv->slots[i], &sv->current);
-	bound_drop_unused(sv, sv->current.number);
+	bound_keep(sv, sv->current.conf);
 	supervisor_reload_failed(sv, text);
 }

@@ -204,7 +204,7 @@ void supervisor_reload(struct supervisor *sv)
 	} else {
 		supervisor_log_errors(&report);
 		generation_free(&g);
-		bound_drop_unused(sv, sv->current.number);
+		bound_keep(sv, sv->current.conf);
 		supervisor_reload_failed(sv, buf_view(&report.text));
 	}
 	conf_report_fini(&report);
