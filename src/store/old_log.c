@@ -11,6 +11,7 @@
 /* The format of SQLite's log (https://www.sqlite.org/fileformat2.html, section 4): a header of 32 bytes, then frames of 24 bytes
  * and a page. Numbers are big-endian; the sums run from the header through all frames, over words of the order in the magic. */
 enum { HEADER_BYTES = 32, FRAME_BYTES = 24, PAGE_MIN = 512, PAGE_MAX = 65536, SALT_AT = 16, SUM_AT = 24 };
+enum { SECTOR_BYTES = 512 };              /* the least that a disk writes whole */
 static const uint32_t magic = 0x377f0682; /* and 1: sums are of big-endian words */
 
 struct old_log {
@@ -79,17 +80,34 @@ static bool follows(struct old_log *l)
 	return true;
 }
 
+/* As the frame itself says: the next one is held to it. */
+static void take_sum(struct old_log *l)
+{
+	l->sum[0] = big32(l->frame + 16);
+	l->sum[1] = big32(l->frame + 20);
+}
+
+/* Does the commit's mark come from the write that the salts are of? It does where one sector holds both; else a power cut may have
+ * left what an older log, or nobody, had at that place, unless the sums say that the frame is whole. */
+static bool mark_is_of_this_life(const struct old_log *l, bool whole)
+{
+	return whole || l->at % SECTOR_BYTES + 8 + sizeof l->salt <= SECTOR_BYTES;
+}
+
 /* Behind the first frame that does not follow: a commit, and then more, can only have been written after that commit was
  * flushed. Without more behind it, it may be what a power cut left of what nobody had been promised. */
 static bool was_promised(struct old_log *l)
 {
 	bool commit = false;
 	for (; next_frame(l); l->at += FRAME_BYTES + l->page) {
+		bool whole = follows(l);
+		if (!whole)
+			take_sum(l);
 		if (!is_of_this_life(l))
 			continue;
 		if (commit)
 			return true;
-		commit = big32(l->frame + 4) != 0;
+		commit = big32(l->frame + 4) != 0 && mark_is_of_this_life(l, whole);
 	}
 	return false;
 }

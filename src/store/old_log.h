@@ -7,7 +7,7 @@
  * by their order. What is damaged in the last commit of a log cannot be told so.
  *
  * Errors   F_STORE: it is damaged, and the why says from where on, and what to do. path is for these words.
- * Tests    test/unit/store/damage_test.c, and by the simulation, where no legal disk is called damaged
+ * Tests    test/unit/store/old_log_test.c, damage_test.c there, and by the simulation, where no legal disk is called damaged
  */
 #ifndef STORE_OLD_LOG_H
 #define STORE_OLD_LOG_H
