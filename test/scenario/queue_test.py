@@ -175,6 +175,30 @@ class Queue(harness.Scenario):
         self.assertEqual([b"one@there.test" in content for content in sink.taken], [True, False])
         self.assertEqual(json.loads(server.command("why", row["id"], "--json").splitlines()[-1])["event"], "relayed")
 
+    def test_what_is_released_goes_at_once(self):
+        letters, may_answer = 150, threading.Event()
+
+        def when_it_may(content):
+            may_answer.wait(60)
+            return content
+        self.addCleanup(may_answer.set)
+        sink = self.start(Sink(when_it_may))
+        server = self.start(Sealpost(self.folder, route="otherwise relay sink",
+                                     extra=f"relay sink {{\n host 127.0.0.1:{sink.port}\n tls none\n}}"))
+        with Raw(server.port_submissions, server.authority, "implicit", login=JADA) as client:
+            for i in range(letters):
+                client.mail("jada@example.test", f"u{i}@there.test")
+                self.assertEqual(client.data(letter(to="u@there.test").as_bytes())[0], 250)
+        server.queue("hold", "--domain", "there.test")
+        may_answer.set()
+        wait_until(lambda: not any(row["then_held"] for row in server.queue_list()), "the end of what was on its way")
+        self.assertGreater(len(server.queue_list()), 100)
+        before = time.monotonic()
+        server.queue("release", "--domain", "there.test")
+        wait_until(lambda: len(sink.taken) == letters, "all letters")
+        self.assertLess(time.monotonic() - before, 55)  # a destination that is put off waits for 60 s
+        wait_until(lambda: server.queue_list() == [], "an empty queue")
+
     def test_a_restart_after_sigkill_keeps_everything(self):
         server = self.start(Sealpost(self.folder))
         subjects = [self.send(server, "one@there.test", "two@there.test") for _ in range(5)]

@@ -150,6 +150,8 @@ static fault dispatch_one(struct spool *s, struct dispatch *d, const struct stor
 	if (action_takes(s, &d->message, r))
 		return OK;
 	bool released = str_eq(r->key, STR(STORE_RELEASED)); /* nothing that is held is leased */
+	if (released)
+		s->ops->ask_again(s->store, r->key); /* there may be more, and what was granted is no place of a destination's */
 	struct route route = route_of(s, &d->message, r->address, released, a, &domain, &key);
 	if (key.p == NULL)
 		key = STR(STORE_RELEASED); /* it leads nowhere: nobody carries it, so it has no destination */

@@ -19,6 +19,7 @@
 
 enum {
 	ASK_AGAIN_S = 60,                /* where enough is in hand: the end of that brings it sooner */
+	RELEASED_AT_ONCE = 100,          /* letters of what an operator has released, in a lease: half of it is for others */
 	PROBE_AGAIN_MS = 5000,           /* while enough others are probed; up to three times that */
 	OVERDUE_S_MAX = 3600,            /* how long a letter waits unseen, ... */
 	OVERDUE_PARTS = 8,               /* ... or this part of the time until its sender hears of it, or it is given up */
@@ -135,7 +136,9 @@ bool shape_has_room(struct spool *s, struct str key)
 {
 	int64_t again_ms;
 	const struct destination *d = find(s, key);
-	if (adapts(key) && (s->n_remote >= SPOOL_REMOTE_JOBS_MAX || (d != NULL && d->jobs >= s->share)))
+	bool is_new = d == NULL || d->pace.state == PACE_NEW;
+	if (adapts(key) && (s->n_remote >= SPOOL_REMOTE_JOBS_MAX || (d != NULL && d->jobs >= s->share) ||
+	                    (is_new && s->paces.in_hand[PACE_NEW] >= SPOOL_NEW_JOBS_MAX)))
 		return false;
 	return room_of(s, key, d, &again_ms) > 0;
 }
@@ -178,6 +181,8 @@ static struct store_grant grant(void *owner, struct str key)
 	struct spool *s = owner;
 	const struct destination *d = find(s, key);
 	int64_t again_ms, now_ms = loop_now_ms(s->loop), now_s = spool_now_s(s);
+	if (str_eq(key, STR(STORE_RELEASED))) /* no destination: each letter has its own, and waits for that one */
+		return (struct store_grant){ .messages = RELEASED_AT_ONCE, .not_before_s = now_s + 1 };
 	struct store_grant g = { .messages = room_of(s, key, d, &again_ms), .not_before_s = now_s + ASK_AGAIN_S };
 	if (!adapts(key))
 		return g;
@@ -457,7 +462,8 @@ void shape_wait(struct job *j)
 	if (!put_obstacle(s, j->key, &view, why, sizeof why))
 		(void)snprintf(why, sizeof why, "it has just got room"); /* what kept it has ended */
 	(void)snprintf(text, sizeof text, "not tried now; it waits for its destination: %s", why);
-	s->overdue_left -= (int64_t)j->n_rcpts;
+	if (!str_eq(j->rcpts[0].facts.key, STR(STORE_RELEASED)))
+		s->overdue_left -= (int64_t)j->n_rcpts;
 	for (size_t i = 0; i < j->n_rcpts; i++)
 		verdict_wait(j, i, text);
 	spool_job_end(j);

@@ -141,6 +141,43 @@ static void what_is_released_keeps_its_last_words(void **state)
 	assert_int_equal(h.n_jobs, 1);
 }
 
+static size_t rows_of(const char *key)
+{
+	struct store_rcpt r[600];
+	size_t n = 0;
+	for (size_t i = rows(r, COUNT(r)); i-- > 0;)
+		n += str_eq(r[i].key, str_of(key));
+	return n;
+}
+
+/* Many at once, whatever one destination may have: each waits for its own, and for no other. */
+static void what_is_released_comes_to_its_destination_at_once(void **state)
+{
+	(void)state;
+	h.hands_off = true;
+	letters(1, 1, "b@y.example");
+	wait_for("courier: job a@x.example to b@y.example");
+	is_dead(0);
+	letters(2, 130, "b@y.example");
+	letters(131, 190, "b@z.example");
+	command(CONTROL_HOLD, everything, false);
+	for (size_t i = 1; i < h.n_jobs; i++)
+		is_taken(i);
+	settle_down();
+	size_t of_z = rows_of("mx:z.example");
+	assert_int_equal(rows_of("mx:y.example"), 130);
+	assert_in_range(of_z, 21, 60);
+	size_t before = h.n_jobs;
+	h.hands_off = false;
+	answer(OUTCOME_DONE, 250, "2.0.0", "taken");
+	command(CONTROL_RELEASE, everything, false);
+	settle_down();
+	assert_int_equal(rows_of(STORE_RELEASED), 0);
+	assert_int_equal(rows_of("mx:y.example"), 130); /* it rests */
+	assert_int_equal(rows_of("mx:z.example"), 0);
+	assert_int_equal(h.n_jobs - before, of_z);
+}
+
 static void an_operator_need_not_wait(void **state)
 {
 	(void)state;
@@ -380,6 +417,7 @@ int main(void)
 		PREPARED(a_rate_is_kept),
 		OPEN(a_dead_destination_is_tried_by_one),
 		OPEN(what_is_released_keeps_its_last_words),
+		OPEN(what_is_released_comes_to_its_destination_at_once),
 		OPEN(an_operator_need_not_wait),
 		PREPARED(what_a_letter_waits_for_is_told),
 		PREPARED(the_next_time_is_when_its_destination_takes_more),
