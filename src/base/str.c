@@ -162,6 +162,15 @@ bool str_is_utf8(struct str s)
 	return true;
 }
 
+struct str str_cut_utf8(struct str s, size_t max)
+{
+	if (s.n <= max)
+		return s;
+	while (max > 0 && ((unsigned char)s.p[max] & 0xC0) == 0x80)
+		max--;
+	return str_sub(s, 0, max);
+}
+
 bool str_take(struct str *rest, struct str prefix)
 {
 	if (!str_starts(*rest, prefix))

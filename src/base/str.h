@@ -59,6 +59,7 @@ bool str_has(struct str s, char c);
 bool str_is_ascii(struct str s);                     /* no byte above 126, none below 32 */
 bool str_is_digits(struct str s);                    /* at least one, and nothing else */
 bool str_is_utf8(struct str s);                      /* well-formed: no overlong, no surrogate */
+struct str str_cut_utf8(struct str s, size_t max);   /* its first max bytes at most, and no part of a character at the end */
 
 bool str_take(struct str *rest, struct str prefix);
 bool str_take_nocase(struct str *rest, struct str prefix);

@@ -24,18 +24,9 @@ void troubles_init(struct troubles *t, struct arena *a, const struct conf_text *
 	*t = (struct troubles){ .arena = a, .texts = texts, .n_texts = n };
 }
 
-static struct str cut(struct str s, size_t max)
-{
-	if (s.n <= max)
-		return s;
-	while (max > 0 && ((unsigned char)s.p[max] & 0xc0) == 0x80)
-		max--;
-	return str_sub(s, 0, max);
-}
-
 struct str shown(struct str s)
 {
-	return cut(s, SHOWN_WORD_MAX);
+	return str_cut_utf8(s, SHOWN_WORD_MAX);
 }
 
 static struct str format(struct arena *a, const char *fmt, va_list args)
@@ -208,7 +199,7 @@ static bool is_continuation(char c)
 
 static void show_line(struct conf_report *to, struct str line, unsigned column)
 {
-	line = cut(line, SHOWN_LINE_MAX);
+	line = str_cut_utf8(line, SHOWN_LINE_MAX);
 	say(to, STR("    "));
 	for (size_t i = 0; i < line.n; i++) {
 		unsigned char c = (unsigned char)line.p[i];

@@ -13,8 +13,9 @@
 
 #include "ipc/codec.h"
 
-/* key: the SHA-256 of the certificate's SubjectPublicKeyInfo. digest: OpenSSL's name, "" for Ed25519.
- * padding: 0 none (EC), 1 PKCS#1, 2 PSS with the digest's length as salt. */
+enum sign_padding { SIGN_PADS_NOT, SIGN_PKCS1, SIGN_PSS, SIGN_PADDINGS }; /* EC and Ed25519: none; PSS: its salt as long as the digest */
+
+/* key: the SHA-256 of the certificate's SubjectPublicKeyInfo. digest: OpenSSL's name, "" for Ed25519. padding: of enum sign_padding. */
 #define TO_SIGNER(MSG, U, I, S) \
 	MSG(SIGN_REQUEST, sign_request, S(key) S(digest) U(padding) S(message))
 #define FROM_SIGNER(MSG, U, I, S)                      \

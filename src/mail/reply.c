@@ -61,16 +61,6 @@ fault status_put(struct buf *out, struct status status)
 	return f;
 }
 
-/* At most n bytes of s, not ending inside a UTF-8 sequence. */
-static struct str cut_text(struct str s, size_t n)
-{
-	if (s.n <= n)
-		return s;
-	while (n > 0 && ((unsigned char)s.p[n] & 0xC0) == 0x80)
-		n--;
-	return str_sub(s, 0, n);
-}
-
 static bool is_unclean(unsigned char c, bool utf8)
 {
 	return c < 32 || c == 127 || (c > 127 && !utf8);
@@ -119,7 +109,7 @@ static fault put_line(struct buf *out, const struct smtp_reply *reply, bool stat
 			TRY(buf_add_char(out, ' '));
 	}
 	size_t head = buf_view(out).n - before;
-	TRY(put_clean(out, cut_text(line, REPLY_LINE_MAX - 2 - head)));
+	TRY(put_clean(out, str_cut_utf8(line, REPLY_LINE_MAX - 2 - head)));
 	return buf_add(out, STR("\r\n"));
 }
 

@@ -263,7 +263,7 @@ static fault load(const struct calls *l, struct why *why)
 	return OK;
 }
 
-/* The number is the same on all machines for which Debian has a libseccomp. */
+/* It does not look which machine's call it is: the number is the same on all for which Debian has a libseccomp. */
 fault confine_without_rings(struct why *why)
 {
 	static struct sock_filter code[] = {

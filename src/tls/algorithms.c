@@ -152,15 +152,15 @@ int tls_algorithms_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
 	return 1;
 }
 
-/* What is spared here is what 3.0 does, and what is overlaid are the insides of a provider: from 3.2 on, for one, random numbers come from the
- * provider that has this one's name. */
-bool tls_few_serve(void)
+/* Only 3.0 looks through so much. And the filter relies on what a provider is inside, which changes: from 3.2 on, for one, random
+ * numbers come from the provider that has this one's name. */
+bool tls_filter_helps(void)
 {
 	return OPENSSL_version_major() == 3 && OPENSSL_version_minor() == 0;
 }
 
-/* By these it also knows a cipher's number and the digest of a certificate's signature. */
-bool tls_few_older_names(void)
+/* Those that are needed: by them OpenSSL also knows a cipher's number, and the digest of a certificate's signature. */
+bool tls_keep_few_older_names(void)
 {
 	const EVP_CIPHER *const ciphers[] = {
 		EVP_aes_128_gcm(), EVP_aes_256_gcm(), EVP_chacha20_poly1305(), EVP_aes_128_cbc(), EVP_aes_256_cbc(),

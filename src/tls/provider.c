@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "ipc/sign.h"
 
 #define PROVIDER_NAME "sealpost"
 #define ALGORITHMS_NAME "sealpost-algorithms"
@@ -205,7 +206,7 @@ static const OSSL_ALGORITHM key_kinds[] = {
 struct signing {
 	struct provider_key *key;
 	const char *digest;      /* "SHA256" ...; "" for Ed25519 */
-	unsigned padding;        /* as ipc/sign.h: 0 none, 1 PKCS#1, 2 PSS */
+	enum sign_padding padding;
 	struct buf message;
 };
 
@@ -269,7 +270,7 @@ static int signing_set_params(void *s_, const OSSL_PARAM params[])
 			return 0;
 		if (mode != RSA_PKCS1_PADDING && mode != RSA_PKCS1_PSS_PADDING)
 			return 0;
-		s->padding = mode == RSA_PKCS1_PSS_PADDING ? 2 : 1;
+		s->padding = mode == RSA_PKCS1_PSS_PADDING ? SIGN_PSS : SIGN_PKCS1;
 	}
 	const OSSL_PARAM *salt = params != NULL ? OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN) : NULL;
 	if (salt == NULL)
@@ -311,7 +312,7 @@ static int signing_init(void *s_, const char *digest, void *key_, const OSSL_PAR
 		key_free(s->key);
 		s->key = key;
 	}
-	s->padding = strcmp(key->type, "RSA") == 0 ? 1 : 0;
+	s->padding = strcmp(key->type, "RSA") == 0 ? SIGN_PKCS1 : SIGN_PADS_NOT;
 	buf_clear(&s->message);
 	return signing_set_params(s, params);
 }
@@ -413,8 +414,8 @@ fault tls_begin(struct why *why)
 {
 	if (library != NULL)
 		return OK;
-	bool few = tls_few_serve();
-	if (few && !tls_few_older_names())
+	bool filtered = tls_filter_helps();
+	if (filtered && !tls_keep_few_older_names())
 		return cannot_begin(why, "does not even start");
 	/* The configuration file is read now: a confined role could not open it later. */
 	(void)OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, NULL);
@@ -427,7 +428,7 @@ fault tls_begin(struct why *why)
 	unsigned char seeded;
 	if (OSSL_PROVIDER_add_builtin(library, ALGORITHMS_NAME, tls_algorithms_init) != 1 ||
 	    OSSL_PROVIDER_add_builtin(library, PROVIDER_NAME, provider_init) != 1 ||
-	    OSSL_PROVIDER_load(library, few ? ALGORITHMS_NAME : "default") == NULL || OSSL_PROVIDER_load(library, PROVIDER_NAME) == NULL ||
+	    OSSL_PROVIDER_load(library, filtered ? ALGORITHMS_NAME : "default") == NULL || OSSL_PROVIDER_load(library, PROVIDER_NAME) == NULL ||
 	    EVP_set_default_properties(library, "?provider=default") != 1 ||
 	    RAND_bytes_ex(library, &seeded, 1, 0) != 1) { /* its random numbers too, before the process is confined */
 		OSSL_LIB_CTX_free(library);

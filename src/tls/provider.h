@@ -29,10 +29,10 @@ OSSL_LIB_CTX *tls_library(void); /* aborts if tls_begin has not been called */
 
 /* algorithms.c: what makes the default provider, seen through a filter. */
 int tls_algorithms_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **provider);
-/* Does the OpenSSL that runs take well to it? With another one, the default provider is used as it is. */
-bool tls_few_serve(void);
-/* Before anything else of OpenSSL; later it changes nothing. False: out of memory. */
-bool tls_few_older_names(void);
+/* Is the OpenSSL that runs one that is quicker with it? With any other, the default provider is used as it is. */
+bool tls_filter_helps(void);
+/* The same for OpenSSL's older interface. Before anything else of OpenSSL; later it changes nothing. False: out of memory. */
+bool tls_keep_few_older_names(void);
 
 /* x25519.c: what the default provider can do with such keys, with a faster way to a new one where there is one. Once per process:
  * room is the context of that provider, which lasts. */

@@ -38,9 +38,7 @@ static void line(struct writer *w, const char *text)
 static void put_foreign(struct writer *w, struct str s, size_t max)
 {
 	bool utf8 = w->utf8 && str_is_utf8(s);
-	if (s.n > max)
-		for (s.n = max; utf8 && s.n > 0 && ((unsigned char)s.p[s.n] & 0xC0) == 0x80;)
-			s.n--;
+	s = utf8 ? str_cut_utf8(s, max) : str_sub(s, 0, max);
 	for (size_t i = 0; i < s.n && w->failed == OK; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 		bool bad = c < 32 || c == 127 || (c > 127 && !utf8);

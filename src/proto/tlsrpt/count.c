@@ -36,21 +36,11 @@ const char *tlsrpt_policy_type_name(enum tlsrpt_policy_type type)
 
 /* ---- texts ---- */
 
-/* Never in the middle of a character. */
-static struct str cut(struct str s, size_t most)
-{
-	if (s.n <= most)
-		return s;
-	while (most > 0 && ((unsigned char)s.p[most] & 0xc0) == 0x80)
-		most--;
-	return str_sub(s, 0, most);
-}
-
 static struct str keep_text(struct str s, size_t most, bool lines)
 {
 	struct buf clean;
 	buf_init(&clean, most + 1);
-	s = cut(str_is_utf8(s) ? s : STR_NONE, most);
+	s = str_cut_utf8(str_is_utf8(s) ? s : STR_NONE, most);
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 		fault f = buf_add_char(&clean, (c < ' ' || c == 127) && !(lines && c == '\n') ? ' ' : (char)c);

@@ -167,7 +167,7 @@ static void look(void *owner)
 {
 	struct courier *c = owner;
 	int64_t now_ms = loop_now_ms(c->loop);
-	c->looks = true; /* nobody whom this lets go on sets the timer */
+	c->looks = true; /* so that look_soon(), which is called below, sets no other timer */
 	if (!list_empty(&c->crowd))
 		hasten(c, now_ms);
 	c->looks = send_on(c, now_ms) || !list_empty(&c->crowd);

@@ -12,14 +12,14 @@
 #include "base/map.h"
 #include "tls/certificate.h"
 
-enum { SIGNATURE_MAX = 2048, PADDINGS = 3 };  /* as ipc/sign.h: 0 none, 1 PKCS#1, 2 PSS */
+enum { SIGNATURE_BYTES_MAX = 2048 };
 static const char *const digest_names[] = { "SHA256", "SHA384", "SHA512" };
 
-/* To set up a signature takes OpenSSL nearly as long as to make one: what is ready is kept, and made when it is first asked for. */
+/* OpenSSL takes nearly as long to get ready for a signature as to make it. So what is ready is kept, from the first signature on. */
 struct signing_key {
 	EVP_PKEY *pkey;
 	enum { KEY_OTHER, KEY_EC, KEY_RSA, KEY_ED25519 } kind;
-	EVP_PKEY_CTX *ready[COUNT(digest_names)][PADDINGS];
+	EVP_PKEY_CTX *ready[COUNT(digest_names)][SIGN_PADDINGS];
 };
 
 struct keys {
@@ -52,7 +52,7 @@ static void signing_key_free(struct signing_key *key)
 	if (key == NULL)
 		return;
 	for (size_t i = 0; i < COUNT(digest_names); i++)
-		for (size_t j = 0; j < PADDINGS; j++)
+		for (size_t j = 0; j < SIGN_PADDINGS; j++)
 			EVP_PKEY_CTX_free(key->ready[i][j]);
 	EVP_PKEY_free(key->pkey);
 	free(key);
@@ -173,14 +173,15 @@ static size_t digest_of(struct str name)
 static bool algorithm_fits(const struct signing_key *key, const struct sign_request *q, bool tls12)
 {
 	if (key->kind == KEY_ED25519)
-		return q->digest.n == 0 && q->padding == 0;
+		return q->digest.n == 0 && q->padding == SIGN_PADS_NOT;
 	if (digest_of(q->digest) == COUNT(digest_names))
 		return false;
 	if (key->kind == KEY_EC)
-		return q->padding == 0;
-	return key->kind == KEY_RSA && (q->padding == 2 || (q->padding == 1 && tls12));
+		return q->padding == SIGN_PADS_NOT;
+	return key->kind == KEY_RSA && (q->padding == SIGN_PSS || (q->padding == SIGN_PKCS1 && tls12));
 }
 
+/* For signatures of this digest; pss: else PKCS#1, or no padding where the key has none. */
 static EVP_PKEY_CTX *get_ready(const struct signing_key *key, const EVP_MD *digest, bool pss)
 {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
@@ -223,11 +224,11 @@ fault keys_sign(struct keys *k, enum sign_side side, const struct sign_request *
 		return why_say(why, F_ABSENT, "there is no such key");
 	if (!algorithm_fits(key, q, tls12))
 		return why_say(why, F_DENIED, "the key does not sign so");
-	unsigned char signature[SIGNATURE_MAX];
+	unsigned char signature[SIGNATURE_BYTES_MAX];
 	size_t n = sizeof(signature), i = digest_of(q->digest);
 	bool done = key->kind == KEY_ED25519
 	                ? sign_whole(key, q->message, signature, &n)
-	                : sign_digest(key, k->digests[i], &key->ready[i][q->padding], q->padding == 2, q->message, signature, &n);
+	                : sign_digest(key, k->digests[i], &key->ready[i][q->padding], q->padding == SIGN_PSS, q->message, signature, &n);
 	ERR_clear_error();
 	if (!done)
 		return why_say(why, F_TLS, "OpenSSL cannot sign with this key");

@@ -389,20 +389,12 @@ void shape_enter(struct job *j)
 	s->n_remote += j->remote;
 }
 
-/* Not inside a UTF-8 sequence. */
-static struct str cut(struct str s, size_t n)
-{
-	while (n > 0 && n < s.n && ((unsigned char)s.p[n] & 0xC0) == 0x80)
-		n--;
-	return str_sub(s, 0, n);
-}
-
 static void keep_words(struct destination *d, const struct smtp_reply *reply)
 {
 	struct buf line;
 	buf_init(&line, 4096);
 	if (reply_put_line(&line, reply) == OK) {
-		struct str text = cut(buf_view(&line), SAID_BYTES_MAX);
+		struct str text = str_cut_utf8(buf_view(&line), SAID_BYTES_MAX);
 		d->said = must_resize(d->said, text.n + 1);
 		memcpy(d->said, text.p, text.n);
 		d->said[text.n] = '\0';

@@ -11,7 +11,7 @@
 #include "sys/process.h"
 #include "sys/socket.h"
 
-enum { BACKLOG = 1024, PATIENCE_MS = 5000, NAP_MS = 20, HOLDER_ROOM = 400 };
+enum { BACKLOG = 1024, PATIENCE_MS = 5000, NAP_MS = 20, HOLDER_ROOM = 400 }; /* HOLDER_ROOM: octets of text, for put_holder() */
 
 static struct bound *find(struct supervisor *sv, struct str on)
 {
@@ -142,6 +142,7 @@ static uint32_t other_server(struct supervisor *sv, const struct generation *g)
 	return f == OK && process_exists(pid) ? pid : 0;
 }
 
+/* Who holds the address, as far as we know, and what to do, for the operator. */
 static void put_holder(struct supervisor *sv, const struct generation *g, char to[HOLDER_ROOM])
 {
 	unsigned long pid = other_server(sv, g);
@@ -172,29 +173,36 @@ static void tell_wait(struct str addresses, const char *holder)
 	buf_fini(&line);
 }
 
+/* Into the report, with who holds an address that is in use. */
+static void keep_attempt(const struct conf_report *attempt, const char *holder, struct conf_report *report)
+{
+	report->errors += attempt->errors;
+	if (buf_add(&report->text, buf_view(&attempt->text)) != OK || (holder[0] != '\0' && buf_addf(&report->text, "%s\n", holder) != OK))
+		report->errors++;
+}
+
 /* A supervisor that was killed leaves roles that end a moment after it: their sockets are waited for. */
 fault bound_at_start(struct supervisor *sv, const struct generation *g, struct conf_report *report)
 {
-	char holder[HOLDER_ROOM] = "";
-	for (unsigned waited_ms = 0;; waited_ms += NAP_MS) {
+	fault f = F_EXISTS;
+	bool over = false;
+	for (unsigned waited_ms = 0; !over; waited_ms += NAP_MS) {
+		char holder[HOLDER_ROOM] = "";
 		struct conf_report attempt;
 		conf_report_init(&attempt);
-		fault f = bound_all(sv, g, &attempt);
-		bool again = f == F_EXISTS && waited_ms < PATIENCE_MS;
-		if (f == F_EXISTS && (waited_ms == 0 || !again))
+		f = bound_all(sv, g, &attempt);
+		over = f != F_EXISTS || waited_ms >= PATIENCE_MS;
+		if (f == F_EXISTS && (waited_ms == 0 || over))
 			put_holder(sv, g, holder);
-		if (again && waited_ms == 0)
+		if (over)
+			keep_attempt(&attempt, holder, report);
+		else if (waited_ms == 0)
 			tell_wait(buf_view(&attempt.text), holder);
-		if (!again) {
-			report->errors += attempt.errors;
-			if (buf_add(&report->text, buf_view(&attempt.text)) != OK || (f == F_EXISTS && buf_addf(&report->text, "%s\n", holder) != OK))
-				report->errors++;
-		}
 		conf_report_fini(&attempt);
-		if (!again)
-			return f;
-		clock_nap_ms(NAP_MS);
+		if (!over)
+			clock_nap_ms(NAP_MS);
 	}
+	return f;
 }
 
 /* A listener that could not be opened at all has been told, and is nothing to wait for. */

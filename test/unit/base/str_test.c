@@ -82,6 +82,17 @@ static void utf8_is_judged_by_the_table(void **state)
 	assert_false(str_is_ascii(STR("\x80")));
 }
 
+static void cut_between_characters(void **state)
+{
+	(void)state;
+	struct str text = STR("a\xc3\xa9\xe2\x82\xac"); /* of one, two and three octets */
+	static const size_t left[] = { 0, 1, 1, 3, 3, 3, 6, 6 };
+	for (size_t max = 0; max < COUNT(left); max++)
+		assert_int_equal(str_cut_utf8(text, max).n, left[max]);
+	assert_ptr_equal(str_cut_utf8(text, 3).p, text.p);
+	assert_int_equal(str_cut_utf8(STR("\x82\x82\x82"), 2).n, 0);
+}
+
 static void taking_consumes_or_leaves_alone(void **state)
 {
 	(void)state;
@@ -179,7 +190,7 @@ int main(void)
 		cmocka_unit_test(slices),
 		cmocka_unit_test(comparing),
 		cmocka_unit_test(finding),
-		cmocka_unit_test(utf8_is_judged_by_the_table),
+		cmocka_unit_test(utf8_is_judged_by_the_table), cmocka_unit_test(cut_between_characters),
 		cmocka_unit_test(taking_consumes_or_leaves_alone),
 		cmocka_unit_test(numbers_to_the_last_one),
 		cmocka_unit_test(faults_have_names_and_reasons_are_cut),

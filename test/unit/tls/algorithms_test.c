@@ -40,7 +40,7 @@ static void what_keeps_it_from_beginning_is_said_with_what_to_mend(void **state)
 	static const char words[] = "OpenSSL does not even start; there is no TLS until its installation is mended";
 	int status = -1;
 	(void)state;
-	if (!tls_few_serve())
+	if (!tls_filter_helps())
 		skip(); /* then the first step is OpenSSL's own, and without memory 3.5 does not come back from it */
 	pid_t child = fork();
 	if (child == 0) {
@@ -62,7 +62,7 @@ static int setup(void **state)
 
 static void skip_where_all_stay(void)
 {
-	if (!tls_few_serve())
+	if (!tls_filter_helps())
 		skip(); /* this OpenSSL's default provider is used as it is */
 }
 
