@@ -16,10 +16,9 @@
 struct control_answers {
 	void (*row)(void *owner, struct str json);
 	void (*body)(void *owner, struct str bytes);  /* may be NULL */
-	/* The last word; printed to standard error if NULL. */
-	void (*end)(void *owner, int status, struct str text);
+	void (*end)(void *owner, int status, struct str text); /* the last word; NULL: it is printed to standard error */
+	void (*cut_off)(void *owner);                 /* there will be no last word, which has been said already; may be NULL */
 	void *owner;
-	void (*cut_off)(void *owner);                 /* may be NULL; after it was said that there is no last word */
 };
 
 int control_command(const char *conf_path, const struct control_request *request, const struct control_answers *answers);

@@ -39,7 +39,7 @@ int explain_address(int argc, char **argv)
 		i += n;
 	}
 	struct control_request request = { .verb = CONTROL_EXPLAIN, .to = str_of(to), .from = str_of(strcmp(from, "<>") == 0 ? "" : from) };
-	struct control_answers answers = { on_row, NULL, NULL, &e, NULL };
+	struct control_answers answers = { .row = on_row, .owner = &e };
 	e.story = json_array();
 	int status = control_command(e.common.conf_path, &request, &answers);
 	story_print(e.story, "");

@@ -64,12 +64,12 @@ static int run(int argc, char **argv)
 		i += n;
 	}
 	struct control_request request = { .verb = CONTROL_RELOAD };
-	struct control_answers answers = { on_row, NULL, on_end, NULL, NULL };
+	struct control_answers answers = { .row = on_row, .end = on_end };
 	int status = control_command(common.conf_path, &request, &answers);
 	if (status != 0)
 		return status;
 	struct control_request look = { .verb = CONTROL_STATUS };
-	struct control_answers certificates = { warn_of_certificates, NULL, say_no_more, NULL, NULL };
+	struct control_answers certificates = { .row = warn_of_certificates, .end = say_no_more };
 	(void)control_command(common.conf_path, &look, &certificates);
 	return 0;
 }

@@ -219,7 +219,7 @@ static int run(int argc, char **argv)
 		i += n;
 	}
 	struct control_request request = { .verb = CONTROL_STATUS };
-	struct control_answers answers = { on_row, NULL, NULL, &common, NULL };
+	struct control_answers answers = { .row = on_row, .owner = &common };
 	return control_command(common.conf_path, &request, &answers);
 }
 

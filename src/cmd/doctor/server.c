@@ -229,11 +229,11 @@ void doctor_server(struct doctor *d)
 	}
 	d->running = true;
 	struct control_request ask_status = { .verb = CONTROL_STATUS }, ask_memories = { .verb = CONTROL_RECALL };
-	struct control_answers status_answers = { on_status, NULL, on_status_end, d, NULL };
+	struct control_answers status_answers = { .row = on_status, .end = on_status_end, .owner = d };
 	if (control_converse(fd, &ask_status, &status_answers) == EXIT_UNAVAILABLE)
 		findings_add(&d->findings, FINDING_BROKEN, "server", STR_NONE, "it took the call and gave no answer: its log may say why");
 	struct memories m = { .doctor = d };
-	struct control_answers memory_answers = { on_memory, NULL, on_end, &m, NULL };
+	struct control_answers memory_answers = { .row = on_memory, .end = on_end, .owner = &m };
 	if (call(d, &fd, &why) == 0)
 		(void)control_converse(fd, &ask_memories, &memory_answers);
 }

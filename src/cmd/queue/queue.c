@@ -15,6 +15,7 @@
 #include "cmd/queue/parts.h"
 #include "cmd/say.h"
 #include "mail/json.h"
+#include "store/store.h"
 #include "sys/process.h"
 
 enum { BODY_MAX = 256 << 20 };
@@ -138,7 +139,7 @@ static void show_row(struct queue *q, const json_t *o)
 		show_line("  given as", text_in_json(o, "original_recipient"));
 	show_line("  state", json_is_true(json_object_get(o, "then_held")) ? STR("leased; held, unless this attempt still delivers it")
 	                                                                  : text_in_json(o, "state"));
-	if (!str_eq(text_in_json(o, "destination"), STR("hold:"))) /* a route holds it: it has none */
+	if (!str_eq(text_in_json(o, "destination"), STR(STORE_RELEASED))) /* a route holds it: it has none */
 		show_line("  destination", text_in_json(o, "destination"));
 	printf("%-14s %lld\n", "  attempts", number_in_json(o, "attempts"));
 	show_line("  next attempt", text_in_json(o, "next_attempt"));
@@ -280,7 +281,7 @@ static void on_end(void *owner, int status, struct str text)
 static int ask(struct queue *q)
 {
 	const struct queue_request *asked = &q->asked;
-	struct control_answers answers = { on_row, on_body, on_end, q, on_cut_off };
+	struct control_answers answers = { .row = on_row, .body = on_body, .end = on_end, .owner = q, .cut_off = on_cut_off };
 	if (asked->backup)
 		return queue_backup(&asked->common, asked->request.id);
 	if (asked->request.verb == CONTROL_VERIFY)
@@ -333,8 +334,8 @@ const struct command command_queue = {
 	        "  -c FILE           the configuration (default: " DEFAULT_CONF_PATH ")\n"
 	        "\n"
 	        "A selector is given once; several must all match. An option's value that begins with \"--\" is given as --to=--value.\n"
-	        "retry, hold, release, bounce and remove print with --json what was done: action, recipients, complete, on_the_way\n"
-	        "and left. Ctrl-C leaves what has not been done yet as it is, and tells how far they came.\n"
+	        "retry, hold, release, bounce and remove print with --json what was done: action, recipients, complete, on_the_way,\n"
+	        "left. Ctrl-C leaves what has not been done yet as it is, and tells how far they came (to_go in JSON).\n"
 	        "\n"
 	        "Exit status 0; 1 if nothing matched; 69 if no server answers; 130 if Ctrl-C has ended it.\n",
 	.example = "  sealpost queue list --domain example.net --older 1h\n"

@@ -127,7 +127,7 @@ static void on_end(void *owner, int status, struct str text)
 static int by_server(struct verifying *v, const char *conf_path)
 {
 	struct control_request request = { .verb = CONTROL_VERIFY };
-	struct control_answers answers = { on_row, NULL, on_end, v, NULL };
+	struct control_answers answers = { .row = on_row, .end = on_end, .owner = v };
 	return control_command(conf_path, &request, &answers);
 }
 
