@@ -29,6 +29,8 @@ bool argument_is_option(const char *word, bool may_dash); /* may_dash: a value m
 void argument_missing(struct why *wrong, const char *name, const char *next); /* next: the word that is no value; NULL: there is none */
 /* A domain, which may end in one dot, as the DNS writes names: without it. Part of word. */
 struct str argument_domain(struct str word);
+/* A queue id, as far as can be seen from here; else wrong says what those look like. */
+bool argument_is_id(const char *word, struct why *wrong);
 /* fmt has one %s, or none. The usage follows; 2. */
 int arguments_wrong(const struct command *c, const char *fmt, const char *what);
 /* "sealpost NAME: WHAT: WHY" */

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "role/spool/spool.h"
+
 bool argument_is_option(const char *word, bool may_dash)
 {
 	return word[0] == '-' && word[1] != '\0' && (word[1] == '-' || !may_dash);
@@ -57,4 +59,13 @@ struct str argument_domain(struct str word)
 {
 	bool ends_in_one = word.n > 1 && word.p[word.n - 1] == '.' && word.p[word.n - 2] != '.';
 	return str_sub(word, 0, word.n - ends_in_one);
+}
+
+bool argument_is_id(const char *word, struct why *wrong)
+{
+	if (spool_is_id(str_of(word)))
+		return true;
+	(void)why_say(wrong, F_SYNTAX, "\"%.60s\" is no ID: those have 15 letters and digits, as `sealpost queue list` and every 250 reply show them",
+	              word);
+	return false;
 }

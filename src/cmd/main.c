@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/str.h"
+#include "cmd/other_words.h"
 #include "cmd/say.h"
 #include "conf/trouble.h"
 #include "sys/process.h"
@@ -64,7 +65,13 @@ static int no_such_command(const char *name)
 	for (size_t i = 0; i < COUNT(commands); i++)
 		if (!commands[i]->hidden)
 			known[n++] = str_of(commands[i]->name);
+	const char *of_queue = words_for(name);
 	struct str near = nearest_word(str_of(name), known, n);
+	if (of_queue != NULL) {
+		say(stderr, "sealpost: there is no command \"%s\"; did you mean \"queue %s\"?", name, of_queue);
+		fputs("`sealpost queue --help` tells more.\n", stderr);
+		return 2;
+	}
 	if (near.n == 0) {
 		say(stderr, "sealpost: there is no command \"%s\"", name);
 		fputc('\n', stderr);

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "cmd/arguments.h"
 #include "cmd/command.h"
 #include "cmd/control_client.h"
 #include "cmd/options.h"
@@ -284,6 +285,8 @@ static int run(int argc, char **argv)
 		              what, what);
 		wrong = no_id.text;
 	}
+	if (wrong == NULL && strchr(what, '@') == NULL && !argument_is_id(what, &no_id))
+		wrong = no_id.text;
 	if (wrong != NULL) {
 		map_free(&w.by_key);
 		return command_usage(&command_why, wrong);

@@ -92,7 +92,8 @@ class Backup(harness.Scenario):
         for path in [server.spool, *server.spool.iterdir()]:
             os.chown(path, owner.st_uid, owner.st_gid)
         self.assertIn("no server runs: 2 recipients held in the queue itself", server.queue("hold", "--all"))
-        server.queue("hold", "--to", "sam@example.test", status=1)  # they are, already
+        self.assertIn("nothing to change", server.queue("hold", "--to", "sam@example.test"))  # as with a server: they are, already
+        self.assertEqual(server.queue("hold", "--to", "nobody@example.test", status=1), "")
         for path in [server.spool, *server.spool.iterdir()]:
             self.assertEqual(path.stat().st_uid, owner.st_uid, path)
         os.chown(here, mine.st_uid, mine.st_gid)

@@ -68,6 +68,8 @@ class Damage(harness.Scenario):
     def test_p6_verify_while_the_server_runs(self):
         server = self.begin()
         first, first_id = self.send(server, "one@there.test", lines=20000)  # several records
+        self.assertRegex(server.queue("verify"), r"^1 message, \d+ bytes: ")
+        self.assertRegex(server.queue("backup", str(self.folder / "copy")), r"^1 message, \d+ bytes, is in ")
         _, second_id = self.send(server, "two@there.test")
         findings, over = self.verify(server, 0)
         self.assertEqual((findings, over["messages"], over["found"]), ([], 2, 0))

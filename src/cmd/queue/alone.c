@@ -48,12 +48,37 @@ static struct store_selector selector_of(const struct control_request *r)
 		                        .arrived_before_s = selector_before(clock_wall_s(), r->older_s) };
 }
 
+static fault count_matches(struct store *s, const struct store_selector *which, size_t *n_out)
+{
+	struct store_place place = { 0 };
+	*n_out = 0;
+	while (!place.over) {
+		size_t n = 0;
+		TRY(store_sqlite.list(s, which, &place, NULL, NULL, SIZE_MAX, &n));
+		*n_out += n;
+	}
+	return OK;
+}
+
+static void say_held(uint64_t n, size_t matches, bool json)
+{
+	if (json)
+		printf("{\"action\":\"hold\",\"recipients\":%" PRIu64 ",\"complete\":true,\"on_the_way\":0,\"left\":0}\n", n);
+	else if (n > 0)
+		printf("no server runs: %" PRIu64 " recipient%s held in the queue itself\n", n, n == 1 ? "" : "s");
+	else if (matches > 0)
+		puts("no server runs; nothing to change in the queue: what matches is held, or damaged");
+	if (matches == 0)
+		say(stderr, "no server runs; nothing in its queue matches");
+}
+
 static int hold_alone(const struct conf *conf, const struct control_request *request, const struct why *nobody, bool json)
 {
 	struct store_selector which = selector_of(request);
 	struct why why = { "" };
 	struct store *s = NULL;
 	uint64_t n = 0;
+	size_t matches = 0;
 	fault f = queue_open_alone(conf, &s, &why);
 	if (f == F_BUSY || f == F_DENIED) {
 		say(stderr, "sealpost: %s", nobody->text);
@@ -61,17 +86,16 @@ static int hold_alone(const struct conf *conf, const struct control_request *req
 		return EXIT_UNAVAILABLE;
 	}
 	if (f == OK)
+		f = count_matches(s, &which, &matches);
+	if (f == OK)
 		f = store_sqlite.act(s, &which, ACT_HOLD, clock_wall_s(), &n);
 	store_sqlite.close(&s);
 	if (f != OK) {
 		say(stderr, "sealpost: %s", why.text[0] != '\0' ? why.text : "the queue cannot be changed");
 		return 1;
 	}
-	if (json)
-		printf("{\"action\":\"hold\",\"recipients\":%" PRIu64 ",\"complete\":true,\"on_the_way\":0,\"left\":0}\n", n);
-	else
-		printf("no server runs: %" PRIu64 " recipient%s held in the queue itself\n", n, n == 1 ? "" : "s");
-	return n > 0 ? 0 : 1;
+	say_held(n, matches, json);
+	return matches > 0 ? 0 : 1;
 }
 
 int queue_hold(const struct common_options *options, const struct control_request *request, const struct control_answers *answers)

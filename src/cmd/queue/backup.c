@@ -21,7 +21,7 @@ static void on_progress(void *owner, uint64_t messages, uint64_t of_messages)
 	struct watching *w = owner;
 	if (!w->terminal || (messages % 100 != 0 && messages != of_messages))
 		return;
-	fprintf(stderr, "\r\033[K%" PRIu64 " of %" PRIu64 " messages", messages, of_messages);
+	fprintf(stderr, "\r\033[K%" PRIu64 " of %" PRIu64 " message%s", messages, of_messages, of_messages == 1 ? "" : "s");
 	fflush(stderr);
 	w->shown = true;
 }
@@ -56,8 +56,8 @@ static void show_sum(const struct watching *w, const struct backup_sum *sum, con
 		printf("{\"over\":true,\"messages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"left\":%" PRIu64 ",\"damaged\":%" PRIu64 "}\n",
 		       sum->messages, sum->bytes, sum->left, sum->damaged);
 	else
-		printf("%" PRIu64 " messages, %" PRIu64 " bytes are in %s, each checked; %" PRIu64 " left the queue meanwhile, %" PRIu64
-		       " damaged\n", sum->messages, sum->bytes, to, sum->left, sum->damaged);
+		printf("%" PRIu64 " message%s, %" PRIu64 " bytes, %s in %s, each checked; %" PRIu64 " left the queue meanwhile, %" PRIu64 " damaged\n",
+		       sum->messages, sum->messages == 1 ? "" : "s", sum->bytes, sum->messages == 1 ? "is" : "are", to, sum->left, sum->damaged);
 }
 
 int queue_backup(const struct common_options *options, struct str to)

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "cmd/arguments.h"
 #include "cmd/command.h"
+#include "cmd/other_words.h"
 #include "conf/trouble.h"
 #include "conf/value.h"
 #include "mail/address.h"
@@ -93,6 +94,8 @@ static fault set_selector(struct words *w, size_t which, const char *value)
 	default:
 		if (!value_duration(str_of(value), &older_s))
 			return no(w, "--older wants an age, such as 90s, 15m, 4h or 2d, not \"%.100s\"", value);
+		if (older_s == 0)
+			return no(w, "--older %.100s would select everything, for which there is --all", value);
 		r->older_s = (uint64_t)older_s;
 		return OK;
 	}
@@ -117,7 +120,8 @@ static struct str nearest_verb(const char *word)
 
 static fault take_verb(struct words *w, const char *word)
 {
-	struct str near = nearest_verb(word);
+	const char *ours = words_for(word);
+	struct str near = ours != NULL ? str_of(ours) : nearest_verb(word);
 	w->verb = word;
 	if (strcmp(word, "backup") == 0) {
 		w->q->backup = true;
@@ -147,7 +151,9 @@ static fault take_id(struct words *w, const char *word)
 	if (strchr(word, '*') != NULL)
 		return no(w, "\"%.100s\" is no ID, and patterns are not known: --domain is one domain; `sealpost queue list --by domain` shows them all",
 		          word);
-	return at != NULL ? no(w, "\"%.200s\" is no ID; did you mean it with --to, or with --from?", word) : OK;
+	if (at != NULL)
+		return no(w, "\"%.200s\" is no ID; did you mean it with --to, or with --from?", word);
+	return w->q->request.verb == CONTROL_VERIFY || argument_is_id(word, &w->wrong) ? OK : F_SYNTAX; /* that takes none */
 }
 
 static fault take_word(struct words *w, const char *word)

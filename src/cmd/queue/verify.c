@@ -39,7 +39,8 @@ static void show_progress(struct verifying *v, uint64_t messages, uint64_t of_me
 	if (!v->terminal)
 		return;
 	uint64_t percent = of_bytes == 0 || bytes > of_bytes ? 100 : 100 * bytes / of_bytes;
-	fprintf(stderr, "\r\033[K%" PRIu64 " of %" PRIu64 " messages, %" PRIu64 " %%", messages, of_messages, percent);
+	fprintf(stderr, "\r\033[K%" PRIu64 " of %" PRIu64 " message%s, %" PRIu64 " %%", messages, of_messages,
+	        of_messages == 1 ? "" : "s", percent);
 	fflush(stderr);
 	v->progress_shown = true;
 }
@@ -158,10 +159,12 @@ static void show_sum(const struct verifying *v, const struct store_round *round)
 		printf("{\"over\":true,\"messages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"found\":%" PRIu64 ",\"set_aside\":%" PRIu64 "}\n",
 		       round->messages, round->bytes, v->found, v->set_aside);
 	else if (v->found == 0)
-		printf("%" PRIu64 " messages, %" PRIu64 " bytes: all of it is whole\n", round->messages, round->bytes);
+		printf("%" PRIu64 " message%s, %" PRIu64 " bytes: all of it is whole\n", round->messages, round->messages == 1 ? "" : "s",
+		       round->bytes);
 	else
-		printf("%" PRIu64 " messages, %" PRIu64 " bytes: %" PRIu64 " problem%s; %" PRIu64 " recipient%s set aside just now\n",
-		       round->messages, round->bytes, v->found, v->found == 1 ? "" : "s", v->set_aside, v->set_aside == 1 ? "" : "s");
+		printf("%" PRIu64 " message%s, %" PRIu64 " bytes: %" PRIu64 " problem%s; %" PRIu64 " recipient%s set aside just now\n",
+		       round->messages, round->messages == 1 ? "" : "s", round->bytes, v->found, v->found == 1 ? "" : "s", v->set_aside,
+		       v->set_aside == 1 ? "" : "s");
 }
 
 static int without_server(struct verifying *v, const struct conf *conf, const struct why *nobody)

@@ -87,12 +87,12 @@ static bool say_end(struct check_round *c, int *status_out, struct why *last_wor
 {
 	*status_out = c->found > 0;
 	if (c->found == 0)
-		(void)why_say(last_words, OK, "%" PRIu64 " messages, %" PRIu64 " bytes: all of it is whole", c->at.messages,
-		              c->at.bytes);
+		(void)why_say(last_words, OK, "%" PRIu64 " message%s, %" PRIu64 " bytes: all of it is whole", c->at.messages,
+		              c->at.messages == 1 ? "" : "s", c->at.bytes);
 	else
-		(void)why_say(last_words, OK, "%" PRIu64 " messages, %" PRIu64 " bytes: %" PRIu64 " problem%s; %" PRIu64
-		              " recipient%s set aside just now", c->at.messages, c->at.bytes, c->found, c->found == 1 ? "" : "s",
-		              c->set_aside, c->set_aside == 1 ? "" : "s");
+		(void)why_say(last_words, OK, "%" PRIu64 " message%s, %" PRIu64 " bytes: %" PRIu64 " problem%s; %" PRIu64
+		              " recipient%s set aside just now", c->at.messages, c->at.messages == 1 ? "" : "s", c->at.bytes, c->found,
+		              c->found == 1 ? "" : "s", c->set_aside, c->set_aside == 1 ? "" : "s");
 	return false;
 }
 

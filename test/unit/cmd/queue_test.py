@@ -29,7 +29,8 @@ class Commands(unittest.TestCase):
 
     def test_wrong_words(self):
         for words in ([], ["what"], ["list", "--to"], ["list", "--older", "soon"], ["list", "--nonsense"], ["show"],
-                      ["remove"], ["bounce"], ["hold"], ["release"], ["list", "-c"], ["show", "a", "b"]):
+                      ["remove"], ["bounce"], ["hold"], ["release"], ["list", "-c"], ["show", "a", "b"], ["remove", "1m80"],
+                      ["show", "1m7y2dsmfp8newkk"], ["list", "1M7Y2DSMFP8NEWK"]):
             with self.subTest(words):
                 status, out, err = self.run_it("queue", *words)
                 self.assertEqual((status, out), (2, ""))
@@ -54,7 +55,7 @@ class Commands(unittest.TestCase):
         for name in ("--to", "--from", "--user", "--domain"):
             self.says(f"{name} is given twice", "queue", "remove", name, "a@b.example" if name != "--domain" else "b.example", name, "c")
         self.says("--older is given twice", "queue", "list", "--older", "1h", "--older=2h")
-        self.says("one ID at a time", "queue", "remove", "abc", "def")
+        self.says("one ID at a time", "queue", "remove", "1m7y2dsmfp8newk", "1m7y2dsmfp8newj")
         for words in (["abc"], ["--domain", "b.example"], ["--older", "1h"]):
             self.says("verify looks at the whole queue", "queue", "verify", *words)
 
@@ -133,6 +134,23 @@ class Commands(unittest.TestCase):
                     self.assertIn(f'did you mean "{meant}"?', err)
                 else:
                     self.assertNotIn("did you mean", err)
+
+    def test_the_words_of_other_servers(self):
+        for meant, theirs in (("remove", "delete rm purge drop cancel"), ("retry", "flush requeue kick"), ("hold", "freeze suspend"),
+                              ("release", "unfreeze thaw resume unhold"), ("list", "ls mailq"), ("show", "view"), ("show ID --body", "cat")):
+            for word in theirs.split():
+                self.says(f'there is no "{word}"; did you mean "{meant}"?', "queue", word, "--all")
+                self.says(f'there is no command "{word}"; did you mean "queue {meant}"?', word)
+
+    def test_what_is_no_id(self):
+        for words in (["queue", "remove"], ["queue", "list"], ["queue", "show"], ["why"]):
+            self.says('"1m80" is no ID: those have 15 letters and digits', *words, "1m80")
+        self.assertEqual(self.run_it("queue", "remove", "1m7y2dsmfp8newk", "-c", str(self.conf))[0], 69)
+
+    def test_an_age_of_nothing(self):
+        for words in (["remove", "--older", "0s"], ["list", "--older=0d"], ["hold", "--older", "0m", "--all"]):
+            self.says("would select everything, for which there is --all", "queue", *words)
+        self.assertEqual(self.run_it("queue", "list", "--older", "1s", "-c", str(self.conf))[0], 69)
 
     def test_version(self):
         for words in (["version"], ["--version"]):
