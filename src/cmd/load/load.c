@@ -306,7 +306,7 @@ const struct command command_load = {
 		"  --connections NUMBER   at once; default: 10\n"
 		"  --messages NUMBER      on each connection before a new one is made; default: no end. 1: a handshake for each\n"
 		"  --opening NUMBER       connect and shake hands with so many at once; default: 100\n"
-		"  --gather TIME          open all connections before any of them sends; which does not stand after so long stays out\n"
+		"  --gather TIME          open all connections before any of them sends; one that is not ready by then stays out\n"
 		"  --count NUMBER         end after so many messages ...\n"
 		"  --duration TIME        ... or after so long: 30s, 5m; default: 10s\n"
 		"  --warm-up TIME         do not measure what comes first\n"
