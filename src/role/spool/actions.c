@@ -245,10 +245,10 @@ static fault act_part(struct control_session *c, struct arena *a)
 		TRY(action_begin(c));
 	if (c->action.taken.n > 0) {
 		c->rows += c->action.taken.n;
-		return action_do_taken(c, c->verb == CONTROL_BOUNCE ? bounce : act);
+		TRY(action_do_taken(c, c->verb == CONTROL_BOUNCE ? bounce : act));
 	}
 	c->action.waits = action_waits(c);
-	if (c->action.waits)
+	if (c->action.waits || c->place.over)
 		return OK;
 	size_t n = action_in_hand(c, rows, c->action.part);
 	c->rows += n;

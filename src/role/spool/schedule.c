@@ -150,8 +150,6 @@ static fault dispatch_one(struct spool *s, struct dispatch *d, const struct stor
 	if (action_takes(s, &d->message, r))
 		return OK;
 	bool released = str_eq(r->key, STR(STORE_RELEASED)); /* nothing that is held is leased */
-	if (released)
-		s->ops->ask_again(s->store, r->key); /* there may be more, and what was granted is no place of a destination's */
 	struct route route = route_of(s, &d->message, r->address, released, a, &domain, &key);
 	if (key.p == NULL)
 		key = STR(STORE_RELEASED); /* it leads nowhere: nobody carries it, so it has no destination */
@@ -159,6 +157,8 @@ static fault dispatch_one(struct spool *s, struct dispatch *d, const struct stor
 		route.kind = ROUTE_ON_HOLD; /* nobody carries it */
 		key = STR(EXPANDED_KEY);
 	}
+	if (released || !str_eq(r->key, key))
+		s->ops->ask_again(s->store, r->key); /* there may be more, and what was granted is no place of where this one goes */
 	struct job *j = job_for(d, r, key);
 	if (j == NULL || !job_take(j, r)) {
 		TRY(job_begin(s, r, &route, domain, key, &j));
@@ -203,6 +203,13 @@ static void job_start(struct job *j)
 	spool_job_end(j);
 }
 
+/* Others get the place that it was given. */
+static fault set_damaged_aside(struct spool *s, const struct store_rcpt *r, struct why *why)
+{
+	s->ops->ask_again(s->store, r->key);
+	return check_set_aside(s, r, why);
+}
+
 static fault lease_some(struct spool *s, size_t *n_out, struct why *why)
 {
 	struct arena *a = arena_new(LEASE_ARENA_MAX);
@@ -212,7 +219,7 @@ static fault lease_some(struct spool *s, size_t *n_out, struct why *why)
 	*n_out = 0;
 	fault f = s->ops->lease(s->store, spool_now_s(s), SPOOL_LEASE_S, &room, a, rows, SPOOL_LEASE_MAX, n_out, why);
 	for (size_t i = 0; i < *n_out && f == OK; i++) {
-		f = rows[i].damaged ? check_set_aside(s, &rows[i], why) : dispatch_one(s, &d, &rows[i], a);
+		f = rows[i].damaged ? set_damaged_aside(s, &rows[i], why) : dispatch_one(s, &d, &rows[i], a);
 		if (f == F_ABSENT || f == F_BUSY) { /* an index is damaged: when the lease ends, it is tried again */
 			log_event(LOG_QUEUE_DAMAGED, LOG_S("id", rows[i].id), LOG_Z("text", "an index of the queue's database"));
 			f = OK;

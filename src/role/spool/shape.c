@@ -454,7 +454,7 @@ void shape_wait(struct job *j)
 	if (!put_obstacle(s, j->key, &view, why, sizeof why))
 		(void)snprintf(why, sizeof why, "it has just got room"); /* what kept it has ended */
 	(void)snprintf(text, sizeof text, "not tried now; it waits for its destination: %s", why);
-	if (!str_eq(j->rcpts[0].facts.key, STR(STORE_RELEASED)))
+	if (str_eq(j->rcpts[0].facts.key, j->key)) /* else it is not here because it is overdue */
 		s->overdue_left -= (int64_t)j->n_rcpts;
 	for (size_t i = 0; i < j->n_rcpts; i++)
 		verdict_wait(j, i, text);

@@ -137,11 +137,13 @@ static size_t unlease(struct spool *s, struct store_rcpt *rows, size_t n)
 	size_t kept = 0, none = 0;
 	struct why why = { "" };
 	int64_t now_s = spool_now_s(s);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		s->ops->ask_again(s->store, rows[i].key); /* what it has been given there was used by nobody */
 		if (s->ops->renew(s->store, rows[i].number, rows[i].fence, now_s) == OK) {
 			rows[kept] = rows[i];
 			rows[kept++].state = s->ops->is_held(s->store, rows[i].number) ? RCPT_HELD : RCPT_QUEUED;
 		}
+	}
 	return s->ops->claim(s->store, now_s, 0, NULL, 0, &none, &why) == OK ? kept : 0; /* which ends them */
 }
 

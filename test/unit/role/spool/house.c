@@ -126,6 +126,15 @@ static void list_made_up(struct store_place *place, struct store_rcpt *out, size
 	place->over = place->after == 2 * h.made_up;
 }
 
+static fault lease(struct store *s, int64_t now_s, int64_t lease_s, const struct store_room *room, struct arena *a, struct store_rcpt *out,
+                   size_t max, size_t *n_out, struct why *why)
+{
+	TRY(store_memory.lease(s, now_s, lease_s, room, a, out, max, n_out, why));
+	for (size_t i = 0; i < *n_out && h.damaged != NULL; i++)
+		out[i].damaged = has(out[i].address, h.damaged);
+	return OK;
+}
+
 static fault list(struct store *s, const struct store_selector *which, struct store_place *place, struct arena *a,
                   struct store_rcpt *out, size_t max, size_t *n_out)
 {
@@ -265,6 +274,7 @@ void house_prepare(void)
 	ops.glance = glance;
 	ops.space = space;
 	ops.rest = rest;
+	ops.lease = lease;
 	ops.list = list;
 	ops.act_on = act_on;
 	assert_int_equal(store_memory.open(STR_NONE, NULL, &h.store, NULL), OK);
@@ -277,7 +287,7 @@ void house_fill(const char *id, const char *sender, const char *const *to, size_
 	check(n <= COUNT(rcpts));
 	for (size_t i = 0; i < n; i++)
 		rcpts[i] = (struct store_rcpt){ .address = str_of(to[i]), .original = str_of(to[i]), .notify = notify,
-			                        .key = STR("some:key"), .next_s = clock_wall_s() - age_s };
+			                        .key = h.key != NULL ? str_of(h.key) : STR("some:key"), .next_s = clock_wall_s() - age_s };
 	struct store_commit c = { .message = { .id = str_of(id), .sender = str_of(sender),
 		                               .arrived_s = clock_wall_s() - age_s },
 		                  .rcpts = rcpts, .n_rcpts = n };

@@ -54,6 +54,8 @@ struct house {
 
 	struct store *store;
 	fault commit_fault, content_fault;
+	const char *key;                 /* where house_fill says that it goes; NULL: to what nobody knows */
+	const char *damaged;             /* lease: of who has this in his address the envelope is found to be */
 	uint64_t bytes_free, names_free;
 	struct { unsigned n; struct str prefix; uint64_t most, bytes; } trims; /* calls of trim, and the last one */
 	unsigned slices, glances;        /* calls of recall_some and glance */

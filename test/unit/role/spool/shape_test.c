@@ -409,6 +409,56 @@ static void who_waits_for_long_hears_of_it(void **state)
 	wait_for("porter: job  to jada@example.org");
 }
 
+enum { MANY = 60, PARTS_RCPTS = 20 }; /* of half of them more than a part of an action does */
+
+static void let_come_due(void)
+{
+	h.ahead_ms += 10 * 1000;
+	h.wall_jump_s += 10;
+}
+
+/* Behind where they were due before there is nobody any more: nothing is in hand there whose end would bring the next of them. */
+static void what_has_another_way_now_waits_for_no_place(void **state)
+{
+	(void)state;
+	house_fill_many(MANY, 1, "u@y.example", 10);
+	house_open("");
+	settle_down();
+	assert_int_equal(h.n_jobs, MANY);
+}
+
+/* What an action has taken used no place there, either: the others are tried at once. */
+static void what_an_action_takes_leaves_its_place_to_others(void **state)
+{
+	static const char *to[PARTS_RCPTS];
+	char id[8];
+	(void)state;
+	h.key = "mx:y.example";
+	for (size_t i = 0; i < PARTS_RCPTS; i++)
+		to[i] = "u@y.example";
+	for (size_t i = 0; i < MANY; i++) {
+		snprintf(id, sizeof id, "b%02zu", i);
+		house_fill(id, i < MANY / 2 ? "b@x.example" : "c@x.example", to, i < MANY / 2 ? PARTS_RCPTS : 1, 0, -8, "x");
+	}
+	house_open("");
+	h.at_first_act = let_come_due;
+	command(CONTROL_HOLD, (struct store_selector){ .from = STR("b@x.example") }, false);
+	settle_down();
+	assert_int_equal(h.n_jobs, MANY / 2);
+}
+
+static void what_is_damaged_leaves_its_place_to_others(void **state)
+{
+	static const char *const good[] = { "good@y.example" };
+	(void)state;
+	house_fill_many(MANY, 1, "bad@y.example", 10);
+	house_fill("good", "a@x.example", good, 1, 0, 5, "x");
+	h.damaged = "bad@";
+	house_open("route {\n to bad.example hold\n otherwise direct\n}\n");
+	settle_down();
+	assert_int_equal(h.n_jobs, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +477,9 @@ int main(void)
 		PREPARED(one_that_lasts_is_told),
 		PREPARED(a_rest_is_no_longer_than_the_retry),
 		PREPARED(who_waits_for_long_hears_of_it),
+		PREPARED(what_has_another_way_now_waits_for_no_place),
+		PREPARED(what_an_action_takes_leaves_its_place_to_others),
+		PREPARED(what_is_damaged_leaves_its_place_to_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
