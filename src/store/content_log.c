@@ -214,11 +214,17 @@ static void put_header(const struct content_log *log, char *h, uint32_t length, 
 	put_little(h + 4, crc32c(&log->crc, crc, b), 4);
 }
 
+/* The active one, as soon as nothing in it lives. */
+static bool is_begun_anew(const struct content_log *log, const struct segment *s)
+{
+	return s->live == 0 && buf_view(&log->gathered).n == 0;
+}
+
 /* Room for a record in the active segment, or in the next one. */
 static fault make_room(struct content_log *log, uint64_t need)
 {
 	struct segment *s = log->active;
-	if (s != NULL && s->live == 0 && buf_view(&log->gathered).n == 0)
+	if (s != NULL && is_begun_anew(log, s))
 		segment_recycle(s);
 	if (s != NULL && log->segment_bytes - s->head < need) {
 		fault f = flush(log, NULL);
@@ -356,8 +362,13 @@ static size_t free_segments(const struct content_log *log)
 	return n;
 }
 
+static size_t step_from(const struct content_log *log, uint64_t from)
+{
+	return log->segment_bytes - from < PREPARE_BYTES ? (size_t)(log->segment_bytes - from) : PREPARE_BYTES;
+}
+
 /* Zeros at the end of the file, where nothing has been written yet. */
-static bool prepare_step(struct content_log *log, struct segment *s)
+static bool prepare_step(struct content_log *log, struct segment *s, uint64_t bytes_max)
 {
 	if (s->abandoned || s->ready >= log->segment_bytes || segment_use(log, s, NULL) != OK)
 		return false;
@@ -365,7 +376,9 @@ static bool prepare_step(struct content_log *log, struct segment *s)
 	uint64_t from = s->ready > s->head ? s->ready : s->head;
 	if (from >= log->segment_bytes)
 		return false;
-	size_t n = log->segment_bytes - from < PREPARE_BYTES ? (size_t)(log->segment_bytes - from) : PREPARE_BYTES;
+	size_t n = step_from(log, from);
+	if (n > bytes_max)
+		return false;
 	char *zeros = must_alloc(n);
 	fault f = file_pwrite(s->fd, (struct str){ zeros, n }, from);
 	free(zeros);
@@ -408,7 +421,7 @@ static bool remove_surplus(struct content_log *log)
 	return false;
 }
 
-bool content_log_prepare(struct content_log *log)
+bool content_log_prepare(struct content_log *log, uint64_t bytes_max)
 {
 	if (log->failed)
 		return false;
@@ -417,18 +430,60 @@ bool content_log_prepare(struct content_log *log)
 	if (remove_surplus(log))
 		return true;
 	if (log->active->ready < log->segment_bytes)
-		return prepare_step(log, log->active);
-	for (size_t i = 0; i < log->n_segments; i++) /* one that is begun is finished first */
-		if (segment_is_free(log, log->segments[i]) && log->segments[i]->ready > 0 &&
-		    log->segments[i]->ready < log->segment_bytes)
-			return prepare_step(log, log->segments[i]);
-	if (free_segments(log) > 0)
-		return false;
-	/* The next one is wanted when the active one is half full. */
+		return prepare_step(log, log->active, bytes_max);
+	bool half_full = log->active->head >= log->segment_bytes / 2; /* the next one is wanted */
+	for (size_t i = 0; i < log->n_segments; i++) { /* one that is begun is finished first */
+		struct segment *s = log->segments[i];
+		if (segment_is_free(log, s) && s->ready < log->segment_bytes && (s->ready > 0 || half_full))
+			return prepare_step(log, s, bytes_max);
+	}
 	struct segment *next;
-	if (log->active->head < log->segment_bytes / 2 || segment_create(log, &next, NULL) != OK)
+	if (free_segments(log) > 0 || !half_full || bytes_max < step_from(log, 0) || segment_create(log, &next, NULL) != OK)
 		return false;
-	return prepare_step(log, next);
+	return prepare_step(log, next, bytes_max);
+}
+
+/* From here on the file has nothing of anybody: records of old lie there, or zeros. What lives is never behind the head. */
+static uint64_t ahead_of(const struct content_log *log, const struct segment *s)
+{
+	uint64_t used = 0;
+	if (s->abandoned || (s != log->active && s->live > 0))
+		used = s->ready;
+	else if (s == log->active && !is_begun_anew(log, s))
+		used = s->head;
+	return s->ready > used ? s->ready - used : 0;
+}
+
+uint64_t content_log_ahead_bytes(const struct content_log *log)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < log->n_segments; i++)
+		n += ahead_of(log, log->segments[i]);
+	return n;
+}
+
+static bool cut(struct content_log *log, struct segment *s, uint64_t *bytes)
+{
+	uint64_t n = ahead_of(log, s) < *bytes ? ahead_of(log, s) : *bytes;
+	if (n == 0 || segment_use(log, s, NULL) != OK || file_cut(s->fd, s->ready - n) != OK)
+		return false;
+	s->ready -= n;
+	*bytes -= n;
+	return true;
+}
+
+/* What would be needed last goes first. */
+bool content_log_give_back(struct content_log *log, uint64_t bytes)
+{
+	bool any = false;
+	for (size_t i = log->n_segments; !log->failed && i-- > 0;)
+		if (log->segments[i] != log->active)
+			any |= cut(log, log->segments[i], &bytes);
+	if (!log->failed && log->active != NULL && is_begun_anew(log, log->active))
+		segment_recycle(log->active);
+	if (!log->failed && log->active != NULL)
+		any |= cut(log, log->active, &bytes);
+	return any;
 }
 
 bool content_log_mark_sparse(struct content_log *log)

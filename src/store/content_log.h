@@ -9,11 +9,12 @@
  * reader recognises them by their number, so nothing has to be wiped.
  *
  * Files    content-000001 ... in the given directory, segment_bytes each, written with zeros ahead of use by
- *          content_log_prepare, because overwriting costs a flush less than growing.
+ *          content_log_prepare, because overwriting costs a flush less than growing. What was written ahead is no
+ *          message's: content_log_give_back cuts it off again where the disk runs short.
  * Limits   segment_bytes between SEGMENT_BYTES_MIN and SEGMENT_BYTES_MAX; SEGMENTS_OPEN_MAX descriptors.
  * Errors   F_LIMIT: disk full; what was gathered is lost (content_log_holds says which), the log goes on in
  *          another segment. F_STORE: a write or a flush failed, and the log refuses from then on.
- * Tests    test/unit/store/sqlite_test.c, sqlite_crash_test.c
+ * Tests    test/unit/store/sqlite_test.c, ahead_test.c, sqlite_crash_test.c
  */
 #ifndef STORE_CONTENT_LOG_H
 #define STORE_CONTENT_LOG_H
@@ -52,8 +53,12 @@ bool content_log_failed(const struct content_log *log);
 MUST_USE fault content_log_read(struct content_log *log, struct extent e, uint64_t number, uint64_t position,
                                 struct str *out);
 
-/* A small step of preparing the next segment or giving surplus ones back to the file system; false: nothing to do. */
-bool content_log_prepare(struct content_log *log);
+/* A small step of preparing the next segment, by no more than so many bytes, or of giving surplus ones back to the file system; false:
+ * nothing to do. */
+bool content_log_prepare(struct content_log *log, uint64_t bytes_max);
+/* What is written ahead goes back to the file system, at least so much of it; false: there is none. */
+bool content_log_give_back(struct content_log *log, uint64_t bytes);
+uint64_t content_log_ahead_bytes(const struct content_log *log);
 
 /* Segments that are nearly empty but pinned by a few living records are marked; the caller then copies what
  * lives in a marked one (append, sync, remember, release). False: not worth it. */

@@ -110,6 +110,7 @@ struct store {
 	bool moving;
 	void (*working)(void *owner);    /* as the options say */
 	void *working_owner;
+	uint64_t keep_free_bytes;
 	struct list observations;        /* that wait for a commit */
 	size_t n_observations;
 };

@@ -15,6 +15,7 @@ enum { WORKING_STEPS = 1000 }; /* of SQLite, between two words that it gets on: 
 enum {
 	SCRATCH_MAX = 256 << 20,
 	NUMBER_BITS = 63 - RCPT_INDEX_BITS,
+	ROOM_TO_OPEN = 1 << 20,
 	BUSY_MS = 1000,                  /* for an administrator's sqlite3 that writes */
 };
 
@@ -373,6 +374,17 @@ static fault open_parts(struct store *s, const char *path, uint64_t segment_byte
 	return sync_names(s, path, why);
 }
 
+/* Who starts a server on a full disk is told which. SQLite calls want of room for what it shares with other processes an I/O error. */
+static fault say_no_room(const struct store *s, const char *path, fault f, struct why *why)
+{
+	uint64_t bytes, names;
+	bool is_one = f == F_LIMIT || (f == F_STORE && (sqlite3_errcode(s->db) & 0xff) == SQLITE_IOERR);
+	if (!is_one || s->directory < 0 || file_space(s->directory, &bytes, &names) != OK || (bytes >= ROOM_TO_OPEN && names > 0))
+		return f;
+	return why_say(why, f, "the queue cannot be opened on a full disk (%llu KB and %llu inodes are free): make room on the disk of %s",
+	               (unsigned long long)bytes >> 10, (unsigned long long)names, path);
+}
+
 static fault sqlite_open(struct str directory, const struct store_options *options, struct store **out,
                          struct why *why)
 {
@@ -395,10 +407,11 @@ static fault sqlite_open(struct str directory, const struct store_options *optio
 	if (options != NULL) {
 		s->working = options->working;
 		s->working_owner = options->owner;
+		s->keep_free_bytes = options->keep_free_bytes;
 	}
 	uint64_t segment_bytes = options != NULL && options->segment_bytes > 0 ? options->segment_bytes
 	                                                                       : SEGMENT_BYTES_DEFAULT;
-	fault f = open_parts(s, path, segment_bytes, why);
+	fault f = say_no_room(s, path, open_parts(s, path, segment_bytes, why), why);
 	if (f != OK) {
 		sqlite_close(&s);
 		return f;
@@ -410,7 +423,9 @@ static fault sqlite_open(struct str directory, const struct store_options *optio
 
 static fault sqlite_space(struct store *s, uint64_t *bytes_free_out, uint64_t *names_free_out)
 {
-	return file_space(s->directory, bytes_free_out, names_free_out);
+	TRY(file_space(s->directory, bytes_free_out, names_free_out));
+	*bytes_free_out += content_log_ahead_bytes(s->log);
+	return OK;
 }
 
 const struct store_ops store_sqlite = {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* store/sqlite_tidy.c -- small work between turns: segments are prepared, and the living leave sparse ones. */
+/* store/sqlite_tidy.c -- small work between turns: segments are prepared or given back, and the living leave sparse ones. */
 #include <string.h>
 
 #include "base/check.h"
 #include "store/sqlite_inside.h"
+#include "sys/file.h"
 
 enum {
 	MOVE_BYTES = 512 << 10,          /* copied in one step */
@@ -112,13 +113,24 @@ static fault move_step(struct store *s, struct why *why)
 	return f;
 }
 
+/* Between the two nothing is written ahead, and nothing given back: else what others write and remove would have both done in turns. */
+static bool prepare(struct store *s)
+{
+	uint64_t free = UINT64_MAX, names, keep = s->keep_free_bytes, least = keep + keep / 4, plenty = keep + keep / 2;
+	if (keep > 0 && file_space(s->directory, &free, &names) != OK)
+		free = plenty;
+	if (free < least && content_log_give_back(s->log, plenty - free))
+		return true;
+	return content_log_prepare(s->log, free > plenty ? free - plenty : 0);
+}
+
 fault sqlite_tidy(struct store *s, bool *more_out, struct why *why)
 {
 	*more_out = false;
 	if (s->failed)
 		return why_say(why, F_STORE, "the queue's storage has failed before; it must be opened again");
 	TRY(observations_write(s, why));
-	if (content_log_prepare(s->log)) {
+	if (prepare(s)) {
 		*more_out = true;
 		return OK;
 	}

@@ -144,6 +144,7 @@ struct store_finding {
 
 struct store_options {
 	uint64_t segment_bytes;          /* of one content file; 0: the default of 64 MB */
+	uint64_t keep_free_bytes;        /* of the disk: nothing is written ahead of use into this, and what was is given back; 0: nothing */
 	void (*working)(void *owner);    /* now and then within a call that takes long, at open above all; NULL: nobody wants to know */
 	void *owner;
 };
@@ -227,9 +228,9 @@ struct store_ops {
 	fault (*counts)(struct store *s, struct store_counts *out);
 	/* Recipients in the order of their numbers, those behind this one. No checksum is looked at. */
 	fault (*glance)(struct store *s, uint64_t after_number, struct arena *a, struct store_glance *out, size_t max, size_t *n_out);
-	/* Room left where the store lives. */
+	/* Room left where the store lives, with what is written ahead for messages to come. */
 	fault (*space)(struct store *s, uint64_t *bytes_free_out, uint64_t *names_free_out);
-	/* Small work between turns: prepare, recycle and compact content files. Never more than a few ms;
+	/* Small work between turns: prepare, recycle, give back and compact content files. Never more than a few ms;
 	 * *more_out says that there is more of it. */
 	fault (*tidy)(struct store *s, bool *more_out, struct why *why);
 	/* To be called when nothing is being done: gives back the memory of what can be read again. True: so much that the heap has holes now. */

@@ -234,6 +234,11 @@ fault file_pwrite(int fd, struct str bytes, uint64_t offset)
 	return OK;
 }
 
+fault file_cut(int fd, uint64_t bytes)
+{
+	return ftruncate(fd, (off_t)bytes) == 0 ? OK : fault_of_errno();
+}
+
 /* A failed sync is never repeated: the kernel may have dropped the pages and would then say yes. */
 fault file_sync(int fd)
 {

@@ -45,6 +45,7 @@ MUST_USE fault file_read(int fd, void *to, size_t n, size_t *n_out);
 MUST_USE fault file_write(int fd, struct str bytes);    /* all of it */
 MUST_USE fault file_pread(int fd, void *to, size_t n, uint64_t offset, size_t *n_out);
 MUST_USE fault file_pwrite(int fd, struct str bytes, uint64_t offset); /* all of it */
+MUST_USE fault file_cut(int fd, uint64_t bytes);        /* it has no more from now on */
 MUST_USE fault file_sync(int fd);                       /* fdatasync; after a failure the file is suspect */
 MUST_USE fault file_sync_all(int fd);                   /* fsync: also a directory's names */
 MUST_USE fault file_size(int fd, uint64_t *out);

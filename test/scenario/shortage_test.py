@@ -63,19 +63,30 @@ class Disk(harness.Scenario):
         server.wait_for_letter(subject)
         server.queue("verify")
 
-    def test_attack_64_the_disk_fills(self):
-        server = self.begin("200m")
+    @staticmethod
+    def free(server):
+        have = os.statvfs(server.spool)
+        return have.f_bavail * have.f_frsize
+
+    def leave(self, server, free):
+        """So much room, whatever others hold."""
         ballast = server.spool / "ballast"
+        size = (ballast.stat().st_size if ballast.exists() else 0) + self.free(server) - free
+        with ballast.open("ab") as file:
+            if size < file.tell():
+                file.truncate(size)
+            else:
+                file.write(bytes(size - file.tell()))
+        return ballast
+
+    def test_attack_64_the_disk_fills(self):
+        server = self.begin("80m")
 
         def leave(free):
-            have = os.statvfs(server.spool)
-            size = (ballast.stat().st_size if ballast.exists() else 0) + have.f_bavail * have.f_frsize - free
-            with ballast.open("ab") as file:
-                if size < file.tell():
-                    file.truncate(size)
-                else:
-                    file.write(bytes(size - file.tell()))
-        wait_until(lambda: (server.spool / "content-000001").stat().st_size == 64 * MB, "the first file to be prepared")
+            return self.leave(server, free)
+        wait_until(lambda: self.free(server) < RESERVE_BYTES * 3 // 2 + MB, "what may be prepared")
+        leave(4 * MB)
+        wait_until(lambda: (server.spool / "content-000001").stat().st_size < MB, "what was prepared to be given back")
         leave(RESERVE_BYTES + 2 * MB)
         code, text, _, _ = submit(server, "two@there.test")
         self.assertEqual(code, 250, text)
@@ -91,9 +102,39 @@ class Disk(harness.Scenario):
         leave(RESERVE_BYTES - 2 * MB)
         server.wait_for_line("shortage", "new mail is refused", count=2)
         self.refuses_and_lets_go(server, "is full")
-        ballast.unlink()
+        leave(RESERVE_BYTES).unlink()
         server.wait_for_line("shortage", "there is room again", count=2)
         self.takes_again(server)
+
+    def test_attack_64_a_small_disk_is_not_filled_ahead(self):
+        """What is prepared for mail to come leaves the reserve alone, goes when others need the room, and keeps nobody from starting."""
+        server = Sealpost(self.folder)
+        self.start(SmallDisk(server.spool, "80m", "nobody"))
+        self.start(server)
+        for _ in range(2):
+            wait_until(lambda: self.free(server) < RESERVE_BYTES * 3 // 2 + MB, "what may be prepared")
+            self.assertGreater(self.free(server), RESERVE_BYTES * 5 // 4)
+            for _ in range(3):
+                code, text, _, _ = submit(server, "two@there.test", size=10 * MB)
+                self.assertEqual(code, 250, text)
+            server.queue("remove", "--all")
+        ballast = self.leave(server, 10 * MB)
+        wait_until(lambda: self.free(server) > RESERVE_BYTES * 5 // 4, "what was prepared to be given back")
+        self.assertEqual(server.lines("shortage"), [])
+        code, text, _, _ = submit(server, "two@there.test", size=2 * MB)
+        self.assertEqual(code, 250, text)
+        self.leave(server, RESERVE_BYTES)
+        server.stop()
+        server.start()
+        self.assertEqual(len(server.queue_list()), 1)
+        server.stop()
+        self.leave(server, 0)
+        done = subprocess.run([server.program, "serve", "-c", server.conf], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 78)
+        self.assertIn(f"make room on the disk of {server.spool}", done.stderr)
+        ballast.unlink()
+        server.start()
+        self.assertEqual(len(server.queue_list()), 1)
 
     def test_attack_64_names_run_out(self):
         server = self.begin("200m,nr_inodes=1000")

@@ -39,7 +39,7 @@ static struct {
 struct trace { struct op **ops; size_t n, cap; };
 
 static struct {
-	unsigned long runs, operations, points, states, tried, second, failures, compactions, recycled, violations;
+	unsigned long runs, operations, points, states, tried, second, failures, compactions, recycled, files_cut, violations;
 } sum;
 
 static struct life_plant life_plant;
@@ -270,6 +270,7 @@ static void play(uint64_t seed)
 	check(life_run(l, wanted.steps));
 	sum.runs++;
 	sum.operations += disk.steps;
+	sum.files_cut += disk.files_cut;
 	count_recycled(&t);
 	if (wanted.one_state)
 		cut_at(l, &t, &(struct cut){ seed, (size_t)wanted.at, { (enum fate_style)wanted.style, wanted.number } });
@@ -324,6 +325,7 @@ static bool play_failure(uint64_t seed, unsigned long step, fault f)
 	disk.fail_at = disk.fail_to = 0;
 	sum.failures += happened;
 	sum.operations += disk.steps;
+	sum.files_cut += disk.files_cut;
 	if (!open) {
 		printf("seed %llu: after a failure in step %lu the queue does not open any more\n", (unsigned long long)seed, step);
 		sum.violations++;
@@ -437,8 +439,8 @@ int main(int argc, char **argv)
 		else
 			play(seed);
 	}
-	printf("crash: %lu runs of %u steps, %lu operations of the disk, %lu segments used again, %lu compactions; ", sum.runs,
-	       wanted.steps, sum.operations, sum.recycled, sum.compactions);
+	printf("crash: %lu runs of %u steps, %lu operations of the disk, %lu segments used again, %lu cut, %lu compactions; ", sum.runs,
+	       wanted.steps, sum.operations, sum.recycled, sum.files_cut, sum.compactions);
 	if (wanted.fail_every > 0)
 		printf("%lu failures, ", sum.failures);
 	else

@@ -345,6 +345,17 @@ fault file_pwrite(int fd, struct str bytes, uint64_t offset)
 	return f;
 }
 
+fault file_cut(int fd, uint64_t bytes)
+{
+	struct opened *o = opened_of(fd);
+	check(o != NULL);
+	fault f = disk_step(DISK_CHANGES, BY_PROGRAM);
+	if (f == OK)
+		medium_resize(disk.medium, o->inode, bytes);
+	disk.files_cut++;
+	return f;
+}
+
 fault file_write(int fd, struct str bytes)
 {
 	struct opened *o = opened_of(fd);
@@ -440,7 +451,7 @@ fault file_lock(int fd)
 fault file_space(int fd, uint64_t *bytes_free_out, uint64_t *names_free_out)
 {
 	check(disk_has_fd(fd));
-	*bytes_free_out = (uint64_t)1 << 40;
+	*bytes_free_out = disk.is_short ? 0 : (uint64_t)1 << 40;
 	*names_free_out = 1 << 20;
 	return OK;
 }

@@ -34,6 +34,8 @@ struct disk {
 	unsigned long fail_at, fail_to; /* the steps that fail with fail_with; 0: none */
 	fault fail_with;
 	bool cut, failed;       /* it has happened */
+	bool is_short;          /* there is no room left, as file_space says */
+	unsigned long files_cut;
 	unsigned long repeated; /* the program synced again what had failed to be synced */
 	struct disk_plant plant;
 };

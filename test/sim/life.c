@@ -13,7 +13,7 @@
 
 enum {
 	LETTERS_MAX = 160, RCPTS_MAX = 2, EFFECTS_MAX = 24, GROUP_MAX = 3, LEASED_MAX = 8,
-	REOPENED_MAX = 20, NOW_S = 1000000, LEASE_S = 600, BIG_BYTES = 70000, SMALL_BYTES = 4000, ARENA_BYTES = 8 << 20,
+	REOPENED_MAX = 20, STEP_S = 30, SHORT_EVERY = 5, NOW_S = 1000000, LEASE_S = 600, BIG_BYTES = 70000, SMALL_BYTES = 4000, ARENA_BYTES = 8 << 20,
 };
 
 static const struct store_ops *const ops = &store_sqlite;
@@ -128,7 +128,7 @@ static bool put_begin(struct life *l, struct putting *p, unsigned letter)
 /* After an orderly end, or after the process was killed: then what it wrote is still seen. */
 static void reopen(struct life *l)
 {
-	struct store_options options = { .segment_bytes = SEGMENT_BYTES_MIN };
+	struct store_options options = { .segment_bytes = SEGMENT_BYTES_MIN, .keep_free_bytes = SEGMENT_BYTES_MIN };
 	world.dying = below(l, 2) == 0;
 	ops->close(&l->store);
 	world.dying = false;
@@ -249,6 +249,7 @@ static void tidy(struct life *l, unsigned times)
 {
 	bool more = true;
 	disk.plant.no_file_sync |= l->plant.moved_unflushed;
+	disk.is_short = l->now_s / STEP_S % SHORT_EVERY == 0;
 	for (unsigned i = 0; i < times && more && l->store != NULL; i++) {
 		fault f = ops->tidy(l->store, &more, NULL);
 		life_sum.tidied++;
@@ -258,12 +259,13 @@ static void tidy(struct life *l, unsigned times)
 			break;
 	}
 	disk.plant.no_file_sync &= !l->plant.moved_unflushed;
+	disk.is_short = false;
 }
 
 static void one_step(struct life *l)
 {
 	uint64_t what = below(l, 20);
-	l->now_s += 30;
+	l->now_s += STEP_S;
 	if (what < 8)
 		put_letters(l);
 	else if (what < 15)
@@ -502,7 +504,7 @@ static void go_on(struct life *l)
 void life_judge(struct life *l, const struct belief *b, bool exact, bool goes_on, struct buf *report)
 {
 	struct why why = { "" };
-	struct store_options options = { .segment_bytes = SEGMENT_BYTES_MIN };
+	struct store_options options = { .segment_bytes = SEGMENT_BYTES_MIN, .keep_free_bytes = SEGMENT_BYTES_MIN };
 	l->belief = *b;
 	fault f = ops->open(str_of(directory), &options, &l->store, &why);
 	if (f != OK) {

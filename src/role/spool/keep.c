@@ -130,7 +130,7 @@ static void working(void *owner)
 
 fault spool_open_store(struct spool *s, struct str directory, struct why *why)
 {
-	struct store_options options = { .working = working, .owner = s };
+	struct store_options options = { .working = working, .owner = s, .keep_free_bytes = SPOOL_RESERVE_BYTES };
 	TRY(s->ops->open(directory, &options, &s->store, why));
 	fault f = prepare(s, s->conf, why);
 	if (f != OK) {

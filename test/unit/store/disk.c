@@ -149,6 +149,11 @@ fault file_write(int fd, struct str bytes)
 	return file_pwrite(fd, bytes, 0);
 }
 
+fault file_cut(int fd, uint64_t bytes)
+{
+	return as_fault(ftruncate(fd, (off_t)bytes));
+}
+
 fault file_sync(int fd)
 {
 	disk.syncs++;
@@ -210,7 +215,7 @@ fault file_space(int fd, uint64_t *bytes_free_out, uint64_t *names_free_out)
 	struct statvfs v;
 	if (fstatvfs(fd, &v) != 0)
 		return told();
-	*bytes_free_out = (uint64_t)v.f_bavail * v.f_frsize;
+	*bytes_free_out = disk.bytes_free != 0 ? disk.bytes_free : (uint64_t)v.f_bavail * v.f_frsize;
 	*names_free_out = v.f_favail;
 	return OK;
 }

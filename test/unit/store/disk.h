@@ -6,6 +6,7 @@
 #define TEST_STORE_DISK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/fault.h"
 
@@ -13,6 +14,7 @@ struct disk {
 	fault write_fault, sync_fault;  /* given once the countdown is over; OK: none */
 	int writes_left, syncs_left;    /* until then; -1: never */
 	unsigned writes, syncs;         /* so far */
+	uint64_t bytes_free;            /* as file_space says; 0: the truth */
 	int dies_in;                    /* the process ends in this write or flush from now; -1: never */
 };
 extern struct disk disk;

@@ -78,6 +78,11 @@ static void what_is_written_is_read(void **state)
 	assert_int_equal(file_read_all(fd, &b), OK); /* from the start, wherever we were */
 	assert_true(str_eq(buf_view(&b), STR("hello WORLD")));
 	buf_fini(&b);
+	assert_int_equal(file_pwrite(fd, STR("!!"), 11), OK);
+	assert_int_equal(file_cut(fd, 11), OK);
+	assert_int_equal(file_size(fd, &size), OK);
+	assert_int_equal(size, 11);
+	assert_int_not_equal(file_cut(-1, 11), OK);
 	buf_init(&b, 10);
 	assert_int_equal(file_read_all(fd, &b), F_LIMIT);
 	buf_fini(&b);
