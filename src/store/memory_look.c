@@ -95,6 +95,7 @@ static bool act_on(struct rcpt *r, enum operator_action action, int64_t now_s)
 		*(is_held ? &r->unleased : &r->facts.state) = RCPT_QUEUED;
 		r->held = false;
 		r->facts.next_s = now_s;
+		r->facts.released = true;
 		set_key(r, STR(STORE_RELEASED));
 		return true;
 	case ACT_REMOVE:

@@ -537,7 +537,7 @@ static fault settle(struct store *s, struct store_outcome *o, struct why *why)
 	bind_u64(st, 2, o->kind == SETTLE_HELD ? 1 : o->kind == SETTLE_DAMAGED ? 2 : 0);
 	bind_s64(st, 3, o->next_s);
 	bind_u64(st, 4, o->counts);
-	bind_u64(st, 5, o->delay_warned);
+	bind_u64(st, 5, o->delay_warned ? ONCE_DELAY_WARNED : 0);
 	bind_if_any(st, 6, o->key);
 	bind_if_any(st, 7, o->reply);
 	bind_if_any(st, 8, str_sub(o->dialogue, 0, STORE_DIALOGUE_MAX));

@@ -235,6 +235,7 @@ static fault release(struct store *s, const struct store_rcpt *r, enum rcpt_stat
 	bind_u64(st, 1, r->number);
 	bind_s64(st, 2, now_s);
 	bind_str(st, 3, STR(STORE_RELEASED));
+	bind_u64(st, 4, ONCE_RELEASED);
 	after_note(s, STR(STORE_RELEASED), now_s);
 	after_change(s, was, RCPT_QUEUED);
 	return sql_run(s, st, NULL);

@@ -127,7 +127,8 @@ bool row_rcpt(struct store *s, sqlite3_stmt *st, struct arena *a, struct store_r
 		.damaged = sqlite3_column_int(st, ROW_IS_WHOLE) == 0,
 		.attempts = (unsigned)sqlite3_column_int(st, ROW_ATTEMPTS),
 		.next_s = sqlite3_column_int64(st, ROW_NEXT_S),
-		.delay_warned = sqlite3_column_int(st, ROW_DELAY_WARNED) != 0,
+		.delay_warned = (sqlite3_column_int(st, ROW_DELAY_WARNED) & ONCE_DELAY_WARNED) != 0,
+		.released = (sqlite3_column_int(st, ROW_DELAY_WARNED) & ONCE_RELEASED) != 0,
 	};
 	if (out->damaged)
 		out->state = RCPT_DAMAGED;

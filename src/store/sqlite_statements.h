@@ -26,6 +26,8 @@ enum { MESSAGE_FACTS_COLUMNS = 14 };
  * once costs it nothing. */
 #define DOMAIN_OF_RCPT "lower(substr(address,length(rtrim(address,replace(address,'@','')))+1))"
 #define ROW_OK "(r.sum=" RCPT_SUM("r.") " AND r.state_sum=" STATE_SUM("r.") " AND " MESSAGE_OK("m.") ")"
+/* The column delay_warned has a bit for each thing that is done with a recipient once. */
+enum { ONCE_DELAY_WARNED = 1, ONCE_RELEASED = 2 };
 #define RCPTS_WITH_MESSAGES " FROM rcpt r CROSS JOIN message m ON m.number=r.number>>20"
 #define OF_DOMAIN " FROM rcpt r INDEXED BY rcpt_domain CROSS JOIN message m ON m.number=r.number>>20"      \
 	" WHERE " DOMAIN_OF_RCPT "=?3 AND r.attempts>0 AND r.number BETWEEN ?1 AND ?2 ORDER BY r.number"
@@ -91,7 +93,8 @@ enum row_column {
 	SQL(SQL_HOLD, "UPDATE rcpt SET held=1, next_s=?2, state_sum="                              \
 	              "checksum(number,destination,1,attempts,?2,last_reply,last_dialogue,delay_warned) WHERE number=?1") \
 	SQL(SQL_RELEASE, "UPDATE rcpt SET held=0, next_s=?2, destination=?3, state_sum="           \
-	                 "checksum(number,?3,0,attempts,?2,last_reply,last_dialogue,delay_warned) WHERE number=?1") \
+	                 "checksum(number,?3,0,attempts,?2,last_reply,last_dialogue,delay_warned|?4), delay_warned=delay_warned|?4" \
+	                 " WHERE number=?1")                                                       \
 	SQL(SQL_SOONER, "UPDATE rcpt SET next_s=?2, attempts=max(min(1,attempts),attempts-1), state_sum=" \
 	                "checksum(number,destination,held,max(min(1,attempts),attempts-1),?2,last_reply,last_dialogue,delay_warned)" \
 	                " WHERE number=?1")                                                        \

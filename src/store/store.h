@@ -62,6 +62,7 @@ struct store_rcpt {
 	struct str last_reply;           /* why it waits, one line */
 	struct str last_dialogue;        /* of the last failure; bounded */
 	bool delay_warned;
+	bool released;                   /* by an operator, once */
 	uint64_t fence;                  /* of the current or last lease */
 	int64_t lease_until_s;
 	bool damaged;                    /* out: these facts, or those of the message, are not what was committed */
@@ -205,9 +206,10 @@ struct store_ops {
 	fault (*list)(struct store *s, const struct store_selector *which, struct store_place *place, struct arena *a,
 	              struct store_rcpt *out, size_t max, size_t *n_out);
 	/* Acts on these rows, as list has just given them, in one transaction. did: for each row. RETRY sets next_s to now_s. RELEASE gives the
-	 * destination STORE_RELEASED; what is damaged it reads first, and releases it only if it is whole (again). Of what is leased, RETRY
-	 * leaves all as it is; REMOVE makes the fence stale; HOLD leaves the lease as it is, since nobody can know how far it has got: the
-	 * recipient is held when it ends (is_held), and at once for whoever opens the store anew; RELEASE takes that back. */
+	 * destination STORE_RELEASED, and marks the row as released for good; what is damaged it reads first, and releases it only if it is
+	 * whole (again). Of what is leased, RETRY leaves all as it is; REMOVE makes the fence stale; HOLD leaves the lease as it is, since
+	 * nobody can know how far it has got: the recipient is held when it ends (is_held), and at once for whoever opens the store anew;
+	 * RELEASE takes that back. */
 	fault (*act_on)(struct store *s, const struct store_rcpt *rows, size_t n, enum operator_action action, int64_t now_s, bool *did);
 	/* The same with all that match, in parts. If it fails, some may have been done: *n_out of them. */
 	fault (*act)(struct store *s, const struct store_selector *which, enum operator_action action, int64_t now_s,

@@ -98,7 +98,7 @@ static struct dsn_rcpt tell_of(struct spool *s, const struct verdict *v, int64_t
 	const struct store_message *m = &v->job->message;
 	struct arena *a = arena_new(64 << 10);
 	struct str domain, key;
-	struct route route = spool_route(s, m, v->rcpt->address, a, &domain, &key);
+	struct route route = spool_route_of(s, m, v->rcpt, a, &domain, &key);
 	arena_free(&a);
 	return (struct dsn_rcpt){
 		.address = v->rcpt->address,

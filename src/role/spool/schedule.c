@@ -71,6 +71,13 @@ struct route spool_route(struct spool *s, const struct store_message *m, struct 
 	return route_of(s, m, address, false, a, domain_out, key_out);
 }
 
+struct route spool_route_of(struct spool *s, const struct store_message *m, const struct store_rcpt *r, struct arena *a,
+                            struct str *domain_out, struct str *key_out)
+{
+	bool released = r->released || str_eq(r->key, STR(STORE_RELEASED));
+	return route_of(s, m, r->address, released, a, domain_out, key_out);
+}
+
 /* ---- from leases to jobs ---- */
 
 bool spool_copy_rcpt(struct arena *a, struct store_rcpt *to, const struct store_rcpt *from)
@@ -149,15 +156,14 @@ static fault dispatch_one(struct spool *s, struct dispatch *d, const struct stor
 	}
 	if (action_takes(s, &d->message, r))
 		return OK;
-	bool released = str_eq(r->key, STR(STORE_RELEASED)); /* nothing that is held is leased */
-	struct route route = route_of(s, &d->message, r->address, released, a, &domain, &key);
+	struct route route = spool_route_of(s, &d->message, r, a, &domain, &key);
 	if (key.p == NULL)
 		key = STR(STORE_RELEASED); /* it leads nowhere: nobody carries it, so it has no destination */
 	if ((r->notify & NOTIFY_EXPANDED) != 0) {
 		route.kind = ROUTE_ON_HOLD; /* nobody carries it */
 		key = STR(EXPANDED_KEY);
 	}
-	if (released || !str_eq(r->key, key))
+	if (str_eq(r->key, STR(STORE_RELEASED)) || !str_eq(r->key, key))
 		s->ops->ask_again(s->store, r->key); /* there may be more, and what was granted is no place of where this one goes */
 	struct job *j = job_for(d, r, key);
 	if (j == NULL || !job_take(j, r)) {

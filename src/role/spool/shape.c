@@ -421,7 +421,7 @@ static int64_t rest_ms_max(struct job *j)
 		return PACE_REST_MS_MAX;
 	struct arena *a = arena_new(64 << 10);
 	const struct store_rcpt *r = &j->rcpts[0].facts;
-	struct route route = spool_route(s, &j->message, r->address, a, &domain, &key);
+	struct route route = spool_route_of(s, &j->message, r, a, &domain, &key);
 	int64_t soonest_s = retry_next_s(s->conf, route.retry, r->attempts + 1, 0, 0);
 	arena_free(&a);
 	return soonest_s * 1000;

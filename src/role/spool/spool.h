@@ -284,9 +284,12 @@ void ingest_abandon(struct spool *s);            /* the store is gone: every dra
 
 /* ---- schedule.c ---- */
 #define EXPANDED_KEY "expanded" /* the destination of recipients that others stand for */
-/* Where this recipient of this message goes now. key lives in the arena. */
+/* Where a recipient of this message goes now: one who comes in, and one of the queue, whom no `hold` line takes once an operator has
+ * released them. key lives in the arena. */
 struct route spool_route(struct spool *s, const struct store_message *m, struct str address, struct arena *a,
                          struct str *domain_out, struct str *key_out);
+struct route spool_route_of(struct spool *s, const struct store_message *m, const struct store_rcpt *r, struct arena *a,
+                            struct str *domain_out, struct str *key_out);
 void spool_schedule(struct spool *s);            /* leases what is due and hands it out */
 bool spool_copy_rcpt(struct arena *a, struct store_rcpt *to, const struct store_rcpt *from); /* false: no room */
 /* Leased rows go back to their senders in this turn. */

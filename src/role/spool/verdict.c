@@ -102,7 +102,7 @@ static struct route route_now(struct job *j, const struct store_rcpt *r)
 {
 	struct str domain, key;
 	struct arena *a = arena_new(64 << 10);
-	struct route route = spool_route(j->spool, &j->message, r->address, a, &domain, &key);
+	struct route route = spool_route_of(j->spool, &j->message, r, a, &domain, &key);
 	arena_free(&a); /* route.retry points into the configuration; the rest is not used */
 	return route;
 }

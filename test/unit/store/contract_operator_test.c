@@ -112,6 +112,36 @@ static void a_list_goes_on_where_it_stopped(void **state)
 	assert_int_equal(total, 25);
 }
 
+/* What is done once stays done, each by itself, whatever becomes of the row. */
+static void who_was_released_stays_marked(void **state)
+{
+	struct fixture *f = *state;
+	struct store_rcpt r[] = { rcpt_to("1@y", "y", NOW), rcpt_to("2@y", "y", NOW) }, out[4];
+	struct store_selector all = { 0 }, one = { .to = STR("1@y") };
+	uint64_t n;
+	assert_int_equal(put(f, "m1", STR("x"), r, 2), OK);
+	assert_int_equal(f->ops->act(f->store, &one, ACT_HOLD, NOW, &n), OK);
+	assert_int_equal(f->ops->act(f->store, &one, ACT_RELEASE, NOW, &n), OK);
+	for (int turn = 0; turn < 3; turn++) {
+		assert_int_equal(lease(f, NOW, out, 4), 2);
+		for (size_t i = 0; i < 2; i++) {
+			assert_int_equal(out[i].released, str_eq(out[i].address, STR("1@y")));
+			assert_int_equal(out[i].delay_warned, turn == 2);
+			struct store_outcome o = { .rcpt = out[i].number, .fence = out[i].fence, .kind = SETTLE_LATER, .next_s = NOW,
+				                   .key = STR("y"), .delay_warned = turn == 1 };
+			assert_int_equal(f->ops->commit(f->store, NULL, 0, &o, 1, NULL), OK);
+			assert_int_equal(o.result, OK);
+		}
+		assert_int_equal(f->ops->act(f->store, &all, ACT_RETRY, NOW, &n), OK);
+	}
+	struct store_round round = { 0 };
+	struct store_finding found[4];
+	while (!round.over) {
+		assert_int_equal(f->ops->verify(f->store, &round, 1 << 20, f->arena, found, 4, &n, NULL), OK);
+		assert_int_equal(n, 0);
+	}
+}
+
 static void the_operator_acts(void **state)
 {
 	struct fixture *f = *state;
@@ -428,7 +458,8 @@ int main(void)
 		CASE(times_move_together),
 		CASE(selectors_select),
 		CASE(a_list_goes_on_where_it_stopped),
-		CASE(the_operator_acts),
+		CASE(who_was_released_stays_marked),
+	CASE(the_operator_acts),
 		CASE(what_is_held_while_it_is_leased_keeps_its_lease),
 		CASE(a_claim_is_no_hold),
 		CASE(an_attempt_that_is_asked_for_is_not_of_the_schedule),

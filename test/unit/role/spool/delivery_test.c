@@ -294,6 +294,29 @@ static void a_hold_route_holds_until_released(void **state)
 	assert_int_equal(rows(r, 1), 0);
 }
 
+/* The line would hold it again at its second attempt, and whoever released it would hear nothing of that. */
+static void what_was_released_stays_released(void **state)
+{
+	(void)state;
+	house_open("relay corp {\n host corp.example:465\n tls implicit verify\n}\n"
+	           "route {\n to *.hold.example hold\n to a.hold.example relay corp\n otherwise direct\n}\n");
+	send_letter(1, "a@x.example", "b@a.hold.example", 0);
+	wait_for("front: stored 1");
+	settle_down();
+	answer(OUTCOME_LATER, 451, "4.3.0", "not now");
+	command(CONTROL_RELEASE, everything, false);
+	wait_for("courier: job a@x.example to b@a.hold.example");
+	settle_down();
+	assert_int_equal(only_row().attempts, 1);
+	answer(OUTCOME_DONE, 250, "2.0.0", "taken");
+	h.ahead_ms += 3600 * 1000;
+	h.wall_jump_s += 3600;
+	wait_for("courier: job a@x.example to b@a.hold.example");
+	settle_down();
+	struct store_rcpt r[1];
+	assert_int_equal(rows(r, 1), 0);
+}
+
 static void a_changed_route_counts_at_the_next_attempt(void **state)
 {
 	(void)state;
@@ -346,6 +369,7 @@ int main(void)
 		OPEN(test_p6_damage_is_set_aside_and_never_sent),
 		OPEN(a_worker_that_is_not_heard_of),
 		PREPARED(a_hold_route_holds_until_released),
+		PREPARED(what_was_released_stays_released),
 		PREPARED(a_changed_route_counts_at_the_next_attempt),
 		PREPARED(a_route_that_refuses_much_decides_some_at_a_time),
 	};
