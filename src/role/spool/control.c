@@ -42,14 +42,18 @@ static void session_free(struct control_session *c)
 }
 
 /* The other end closes when it has read this; if it does not, the timer does. */
-void control_say_end(struct control_session *c, int status, const char *text)
+static void say_end(struct control_session *c, int status, struct str text)
 {
-	channel_send(c->channel, CONTROL_END,
-	             &(struct control_end){ .status = (uint64_t)status, .text = str_of(text) });
+	channel_send(c->channel, CONTROL_END, &(struct control_end){ .status = (uint64_t)status, .text = text });
 	c->phase = ENDED;
 	action_end(c);
 	c->unread_since_ms = loop_now_ms(c->spool->loop);
 	timer_set(&c->timer, c->unread_since_ms + (c->refused ? CONTROL_IDLE_MS : CONTROL_STALL_MS));
+}
+
+void control_say_end(struct control_session *c, int status, const char *text)
+{
+	say_end(c, status, str_of(text));
 }
 
 bool control_takes_more(const struct channel *operator)
@@ -340,7 +344,6 @@ static void ask_supervisor(struct control_session *c)
 {
 	struct channel *supervisor = role_control(c->spool->base);
 	c->phase = ASKING;
-	c->request = ++c->spool->next_request;
 	if (c->verb == CONTROL_STATUS)
 		channel_send(supervisor, FROM_ROLE_ASK_STATUS, &(struct from_role_ask_status){ .request = c->request });
 	else
@@ -368,16 +371,31 @@ static void explain(struct control_session *c)
 		c->explanation = e;
 }
 
-static void take_request(struct control_session *c, const struct control_request *m)
+/* What a request is called in the log, and the phase that it begins. */
+static const struct { const char *name; enum phase phase; } verbs[] = {
+	[CONTROL_LIST] = { "list", LISTING },
+	[CONTROL_SHOW] = { "show", LISTING },
+	[CONTROL_RETRY] = { "retry", ACTING },
+	[CONTROL_HOLD] = { "hold", ACTING },
+	[CONTROL_RELEASE] = { "release", ACTING },
+	[CONTROL_BOUNCE] = { "bounce", ACTING },
+	[CONTROL_REMOVE] = { "remove", ACTING },
+	[CONTROL_STATUS] = { "status", ASKING },
+	[CONTROL_RELOAD] = { "reload", ASKING },
+	[CONTROL_VERIFY] = { "verify", VERIFYING },
+	[CONTROL_WHY] = { "why", TELLING_WHY },
+	[CONTROL_EXPLAIN] = { "explain", EXPLAINING },
+	[CONTROL_REPORT] = { "report", REPORTING },
+	[CONTROL_RECALL] = { "recall", RECALLING },
+	[CONTROL_BY_DOMAIN] = { "by-domain", BY_DOMAIN },
+	[CONTROL_STOP] = { "stop", ENDED },
+};
+
+static void keep_request(struct control_session *c, const struct control_request *m)
 {
-	static const char *const verbs[] = { "list", "show", "retry", "hold", "release", "bounce", "remove", "status",
-		                             "reload", "verify", "why", "explain", "report", "recall", "by-domain", "stop" };
 	struct spool *s = c->spool;
-	if (m->verb >= COUNT(verbs)) {
-		control_say_end(c, 2, "this server does not know the command: is it an older one?");
-		return;
-	}
 	c->verb = (enum control_verb)m->verb;
+	c->request = ++s->next_request;
 	c->began_ms = loop_now_ms(s->loop);
 	c->body = (c->verb == CONTROL_SHOW || c->verb == CONTROL_REPORT || c->verb == CONTROL_BY_DOMAIN) && m->body != 0;
 	c->which = (struct store_selector){
@@ -386,42 +404,40 @@ static void take_request(struct control_session *c, const struct control_request
 		.domain = arena_copy(c->arena, m->domain),
 		.arrived_before_s = selector_before(spool_now_s(s), m->older_s),
 	};
-	log_event(LOG_CONTROL, LOG_Z("verb", verbs[c->verb]), LOG_S("id", m->id), LOG_S("to", m->to),
+}
+
+/* What a request of the queue lacks; NULL: nothing. */
+static const char *missing(const struct control_session *c)
+{
+	if (c->verb == CONTROL_SHOW && c->which.id.n == 0)
+		return "which message? `sealpost queue list` shows the ids";
+	if (c->verb == CONTROL_WHY && c->which.id.n == 0 && c->which.to.n == 0)
+		return "which letter? name an id, or a recipient's address";
+	return NULL;
+}
+
+static void take_request(struct control_session *c, const struct control_request *m)
+{
+	if (m->verb >= COUNT(verbs)) {
+		control_say_end(c, 2, "this server does not know the command: is it an older one?");
+		return;
+	}
+	keep_request(c, m);
+	log_event(LOG_CONTROL, LOG_Z("verb", verbs[c->verb].name), LOG_S("id", m->id), LOG_S("to", m->to),
 	          LOG_S("from", m->from), LOG_S("user", m->user), LOG_S("domain", m->domain),
 	          LOG_U("older_s", m->older_s));
 	if (c->verb == CONTROL_STOP) {
 		control_say_end(c, 2, "there is nothing to stop");
-	} else if (c->verb == CONTROL_STATUS || c->verb == CONTROL_RELOAD) {
+	} else if (verbs[c->verb].phase == ASKING) {
 		ask_supervisor(c);
-	} else if (c->verb == CONTROL_EXPLAIN) {
+	} else if (verbs[c->verb].phase == EXPLAINING) {
 		explain(c);
-	} else if (s->store == NULL) {
+	} else if (c->spool->store == NULL) {
 		control_say_end(c, 1, "the queue's storage has failed; see the log");
-	} else if (c->verb == CONTROL_SHOW && m->id.n == 0) {
-		control_say_end(c, 2, "which message? `sealpost queue list` shows the ids");
-	} else if (c->verb == CONTROL_WHY && m->id.n == 0 && m->to.n == 0) {
-		control_say_end(c, 2, "which letter? name an id, or a recipient's address");
-	} else if (c->verb == CONTROL_LIST || c->verb == CONTROL_SHOW) {
-		c->phase = LISTING;
-		go_on(c);
-	} else if (c->verb == CONTROL_VERIFY) {
-		c->phase = VERIFYING;
-		go_on(c);
-	} else if (c->verb == CONTROL_WHY) {
-		c->phase = TELLING_WHY;
-		go_on(c);
-	} else if (c->verb == CONTROL_REPORT) {
-		c->phase = REPORTING;
-		go_on(c);
-	} else if (c->verb == CONTROL_BY_DOMAIN) {
-		c->phase = BY_DOMAIN;
-		go_on(c);
-	} else if (c->verb == CONTROL_RECALL) {
-		c->phase = RECALLING;
-		go_on(c);
+	} else if (missing(c) != NULL) {
+		control_say_end(c, 2, missing(c));
 	} else {
-		c->phase = ACTING;
-		c->request = ++s->next_request;
+		c->phase = verbs[c->verb].phase;
 		go_on(c);
 	}
 }
@@ -470,12 +486,8 @@ void control_status(struct spool *s, uint64_t request, struct str json)
 void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str errors)
 {
 	struct control_session *c = session_of(s, request);
-	if (c == NULL || c->verb != CONTROL_RELOAD)
-		return;
-	channel_send(c->channel, CONTROL_END, &(struct control_end){ .status = ok ? 0 : 1, .text = errors });
-	c->phase = ENDED;
-	c->unread_since_ms = loop_now_ms(s->loop);
-	timer_set(&c->timer, c->unread_since_ms + CONTROL_STALL_MS);
+	if (c != NULL && c->verb == CONTROL_RELOAD)
+		say_end(c, ok ? 0 : 1, errors);
 }
 
 /* ---- connections ---- */
