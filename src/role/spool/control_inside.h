@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * role/spool/control_inside.h -- one operator and his request: what control.c (who asks, what is told), actions.c (what is done) and
- * under_way.c (what that means for everybody else) share.
+ * role/spool/control_inside.h -- one operator and his request: what control.c (who asks), listing.c (what is told), actions.c (what is
+ * done) and under_way.c (what that means for everybody else) share.
  *
  * Limits   the first enum below; docs/LIMITS.md lists it.
  * Owns     control_send_row takes the object over.
@@ -91,8 +91,12 @@ struct control_session {
 
 /* control.c */
 void control_say_end(struct control_session *c, int status, const char *text);
-void control_nothing_matched(struct control_session *c); /* and that is the end */
 void control_send_row(struct control_session *c, json_t *o);
+
+/* listing.c */
+void control_list_some(struct control_session *c);       /* the next rows */
+void control_body_some(struct control_session *c);       /* the next piece of the content */
+void control_nothing_matched(struct control_session *c); /* and that is the end */
 
 /* actions.c: a part of what matches, durably; with the last one comes the end. */
 void control_act_some(struct control_session *c);

@@ -13,8 +13,9 @@
  *     audience.c   who gets that notice                 turn.c       the group commit
  *     record.c     what is committed becomes history
  *   the operator
- *     control.c    the socket, requests, rows           actions.c    retry, hold, release, bounce, remove
- *     under_way.c  what a running action names is handed to nobody else (both: control_inside.h)
+ *     control.c    the socket, requests                 listing.c    rows of the queue, and the content of a letter
+ *     actions.c    retry, hold, release, bounce, remove under_way.c  what a running action names is handed to nobody else
+ *                                                                    (these four: control_inside.h)
  *     by_domain.c  how much waits for each domain       why.c        all that is known of a letter
  *     explain.c    what would be done with a letter?    recall.c     what courier and resolver have learned
  *     check.c      is all of the queue whole?
@@ -451,6 +452,8 @@ void control_reloaded(struct spool *s, uint64_t request, bool ok, struct str err
 void control_fini(struct spool *s);
 /* The reader sets the pace: nothing piles up for one who does not read. */
 bool control_takes_more(const struct channel *operator);
+
+/* ---- listing.c ---- */
 struct json_t;
 struct json_t *control_recipient(struct spool *s, const struct store_message *m, const struct store_rcpt *r); /* all about one that waits */
 
