@@ -85,7 +85,8 @@ def troubles(text):
 
 def costs(text):
     """The ceilings of memory, as the tests that hold them have them."""
-    for what, path, pattern, scale in (("for an idle TLS connection, after EHLO", "idle", r"MEMORY_KB_MAX = (\d+) ", "KB"),
+    for what, path, pattern, scale in (("for an idle TLS connection, after EHLO", "idle", r"OLD_TLS_KB_MAX = (\d+) ", "KB"),
+                                       ("the same with OpenSSL 3.2 or later", "idle", r"NEW_TLS_KB_MAX = (\d+) ", "KB"),
                                        ("for all of these and the letters that they have sent, in all", "idle", r"OTHERS_KB_MAX = (\d+) ", "KB"),
                                        ("for a message under way", "big_message", r"PER_CONNECTION = (\d+) \* MB", "MB")):
         value = re.search(pattern, (TOP / f"test/scenario/{path}_test.py").read_text())[1]
