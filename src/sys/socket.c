@@ -7,11 +7,14 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "sys/process.h"
 
 union address {
 	struct sockaddr any;
@@ -131,14 +134,25 @@ static void set_option(int fd, int level, int option)
 
 /* --- listening --- */
 
-/* A socket file that nobody serves any more is left over from a crash. */
-static bool left_over(const struct endpoint *at)
+/* A socket file that nobody serves any more is left over from a crash, and goes. Else why it stays: F_EXISTS, somebody serves it;
+ * F_DENIED, it is another account's, who may serve it; F_STATE, it is no socket. */
+static fault clear_away(const struct endpoint *at)
 {
-	int fd;
-	if (at->kind != ENDPOINT_UNIX || socket_connect(at, NULL, &fd) != F_PEER)
-		return false;
+	int fd = -1;
 	struct stat st;
-	return lstat(at->path, &st) == 0 && S_ISSOCK(st.st_mode) && unlink(at->path) == 0;
+	if (at->kind != ENDPOINT_UNIX)
+		return F_EXISTS;
+	fault f = socket_connect(at, NULL, &fd);
+	fd_close(&fd);
+	if (f == F_DENIED)
+		return f;
+	if (f != F_PEER)
+		return F_EXISTS;
+	if (lstat(at->path, &st) != 0)
+		return F_EXISTS;
+	if (!S_ISSOCK(st.st_mode))
+		return F_STATE;
+	return unlink(at->path) == 0 ? OK : F_DENIED;
 }
 
 static int bind_owner_only(int fd, const struct endpoint *at)
@@ -160,11 +174,27 @@ static fault bind_and_listen(int fd, const struct endpoint *at, int backlog)
 		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
 	int result = bind_owner_only(fd, at);
 	if (result != 0 && errno == EADDRINUSE) {
-		result = left_over(at) ? bind_owner_only(fd, at) : -1;
-		if (result != 0)
-			errno = EADDRINUSE;
+		fault f = clear_away(at);
+		errno = EADDRINUSE;
+		if (f != OK)
+			return f;
+		result = bind_owner_only(fd, at);
 	}
 	return result == 0 && listen(fd, backlog) == 0 ? OK : fault_of_errno();
+}
+
+/* Why no file can be put there, where a file is in the way. */
+static void put_obstacle(const struct endpoint *at, fault f, char *to, size_t room)
+{
+	struct stat st;
+	char name[128];
+	bool known = lstat(at->path, &st) == 0;
+	if (f == F_STATE)
+		(void)snprintf(to, room, "a file is there that is no socket");
+	else if (known && user_name(st.st_uid, name, sizeof name) == OK)
+		(void)snprintf(to, room, "a socket file of another account (%s) is there", name);
+	else
+		(void)snprintf(to, room, "a socket file of another account is there");
 }
 
 static fault say_cannot_listen(struct why *why, fault f, const struct endpoint *at, int error)
@@ -175,6 +205,11 @@ static fault say_cannot_listen(struct why *why, fault f, const struct endpoint *
 	if (endpoint_put(&text, at) == OK)
 		memcpy(z, buf_view(&text).p, buf_view(&text).n);
 	buf_fini(&text);
+	if (error == EADDRINUSE && f != F_EXISTS) {
+		char obstacle[200];
+		put_obstacle(at, f, obstacle, sizeof obstacle);
+		return why_say(why, f, "cannot listen on %s: %s", z, obstacle);
+	}
 	return why_say(why, f, "cannot listen on %s: %s%s", z, strerror(error),
 	               error == EACCES && at->port != 0 && at->port < 1024
 	                       ? " (ports below 1024 need root or CAP_NET_BIND_SERVICE)"

@@ -5,6 +5,7 @@ import os
 import pathlib
 import pwd
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -283,15 +284,46 @@ class Start(harness.Scenario):
     def test_a_second_server(self):
         """It says at once whom it waits for, and again when it gives up."""
         server = self.start(Sealpost(self.folder))
-        done = subprocess.run([server.program, "serve", "-c", server.conf], capture_output=True, text=True, timeout=60, check=False)
-        self.assertEqual(done.returncode, 78)
-        first, *others = done.stderr.splitlines()
+        second = subprocess.Popen([server.program, "serve", "-c", server.conf], stderr=subprocess.PIPE, text=True)
+        asked = 0
+        while second.poll() is None:  # meanwhile the one that runs is not kept from answering
+            server.command("status")
+            asked += 1
+        told = second.stderr.read()
+        second.stderr.close()
+        self.assertEqual(second.returncode, 78)
+        self.assertGreater(asked, 3)
+        self.assertEqual(server.lines("refused"), [])
+        first, *others = told.splitlines()
         words = f"process {server.process.popen.pid} serves with this configuration already: `sealpost reload -c {server.conf}` has it read anew"
         self.assertIn(f'text="an address to listen on is still in use; waiting 5 seconds for it. {words}', first)
         self.assertIn("Address already in use; ", first)  # all of them, in one line
         self.assertNotIn("\\x0a", first)
         self.assertIn(f"{words}, `kill {server.process.popen.pid}` stops it", others)
         self.assertEqual(server.queue_list(), [])
+
+    def test_what_belongs_to_another_account(self):
+        """Who may not take it away is told so, and does not wait for a process that there is not; nor for what is no question of time."""
+        need_root("another account")
+        server = Sealpost(self.folder, "mine")
+        server.user, server.as_root = "nobody", ""
+        for path in (server.users, server.key):
+            shutil.chown(path, "nobody")
+        self.listen(str(server.control)).close()
+        server.folder.chmod(0o755)
+        lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+        for port in (server.port_mx, lowest - 1):
+            server.port_mx = port
+            server.write_conf()
+            done = subprocess.run([server.program, "serve", "-c", server.conf], capture_output=True, text=True, timeout=60, check=False,
+                                  user="nobody", group="nogroup", extra_groups=[])
+            self.assertEqual(done.returncode, 78)
+            self.assertIn(f"control: cannot listen on unix:{server.control}: a socket file of another account (root) is there; "
+                          "name another place with `control`", done.stderr)
+            self.assertNotIn("in use", done.stderr)
+            self.assertNotIn("ss -ltxp", done.stderr)
+        if lowest > 1:
+            self.assertIn(f"cannot listen on 127.0.0.1:{port}: Permission denied", done.stderr)
 
     def test_a_second_server_on_the_same_queue(self):
         server = self.start(Sealpost(self.folder))

@@ -11,7 +11,7 @@
 #include "sys/process.h"
 #include "sys/socket.h"
 
-enum { BACKLOG = 1024, PATIENCE_MS = 5000, NAP_MS = 20, HOLDER_ROOM = 400 }; /* HOLDER_ROOM: octets of text, for put_holder() */
+enum { BACKLOG = 1024, PATIENCE_MS = 5000, NAP_MS = 20, NAP_MS_MAX = 1000, HOLDER_ROOM = 400 }; /* HOLDER_ROOM: octets of text, for put_holder() */
 
 static struct bound *find(struct supervisor *sv, struct str on)
 {
@@ -91,6 +91,12 @@ static fault control_endpoint(const struct conf *conf, struct buf *to)
 	return buf_addf(to, "unix:%.*s", STR_ARG(conf->control));
 }
 
+/* Of several, one that waiting does not mend. */
+static fault worse(fault a, fault b)
+{
+	return a == OK || (a == F_EXISTS && b != OK) ? b : a;
+}
+
 fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_report *report)
 {
 	struct why why = { "" };
@@ -101,9 +107,9 @@ fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_r
 			fault f = bind_one(sv, l->on.items[j], g, l, &why);
 			if (f == OK)
 				continue;
-			worst = f;
+			worst = worse(worst, f);
 			report->errors++;
-			if (buf_addf(&report->text, "%s:%u: cannot listen: %s\n", l->at.file, l->at.line, why.text) != OK)
+			if (buf_addf(&report->text, "%s:%u: %s\n", l->at.file, l->at.line, why.text) != OK)
 				return worst;
 		}
 	}
@@ -112,9 +118,10 @@ fault bound_all(struct supervisor *sv, const struct generation *g, struct conf_r
 	if (f == OK && g->conf->control.n > 0)
 		f = bind_one(sv, buf_view(&control), g, NULL, &why);
 	if (f != OK) {
-		worst = f;
+		worst = worse(worst, f);
 		report->errors++;
-		if (buf_addf(&report->text, "control: %s\n", why.text) != OK)
+		if (buf_addf(&report->text, "control: %s%s\n", why.text,
+		             f == F_DENIED || f == F_ABSENT ? "; name another place with `control`" : "") != OK)
 			report->errors++;
 	}
 	buf_fini(&control);
@@ -181,12 +188,18 @@ static void keep_attempt(const struct conf_report *attempt, const char *holder, 
 		report->errors++;
 }
 
-/* A supervisor that was killed leaves roles that end a moment after it: their sockets are waited for. */
+static unsigned longer(unsigned nap_ms)
+{
+	return 2 * nap_ms < NAP_MS_MAX ? 2 * nap_ms : NAP_MS_MAX;
+}
+
+/* A supervisor that was killed leaves roles that end a moment after it: their sockets are waited for. Who looks knocks at the sockets of
+ * a server that runs, which has others to serve: so it is done ever more rarely. */
 fault bound_at_start(struct supervisor *sv, const struct generation *g, struct conf_report *report)
 {
 	fault f = F_EXISTS;
 	bool over = false;
-	for (unsigned waited_ms = 0; !over; waited_ms += NAP_MS) {
+	for (unsigned waited_ms = 0, nap_ms = NAP_MS; !over; waited_ms += nap_ms, nap_ms = longer(nap_ms)) {
 		char holder[HOLDER_ROOM] = "";
 		struct conf_report attempt;
 		conf_report_init(&attempt);
@@ -200,7 +213,7 @@ fault bound_at_start(struct supervisor *sv, const struct generation *g, struct c
 			tell_wait(buf_view(&attempt.text), holder);
 		conf_report_fini(&attempt);
 		if (!over)
-			clock_nap_ms(NAP_MS);
+			clock_nap_ms(nap_ms);
 	}
 	return f;
 }

@@ -412,14 +412,20 @@ static void a_taken_place_is_told_and_a_stale_socket_is_replaced(void **state)
 	(void)snprintf(text, sizeof text, "unix:/tmp/sealpost-stale-%d", (int)getpid());
 	at = any_port(text);
 	serve(&s, loop, &at);
+	int lowest = fd_dup(0), after;
+	fd_close(&(int){ lowest });
 	assert_int_equal(socket_listen(&at, 1, &fd, &why), F_EXISTS);
+	after = fd_dup(0);
+	assert_int_equal(after, lowest); /* whoever looks whether somebody serves it hangs up again */
+	fd_close(&after);
 	acceptor_close(&s.acceptor); /* the file stays, nobody serves it */
 	assert_int_equal(socket_listen(&at, 1, &fd, &why), OK);
 	fd_close(&fd);
 	assert_int_equal(unlink(at.path), 0);
 	fd = open(at.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	fd_close(&fd);
-	assert_int_equal(socket_listen(&at, 1, &fd, &why), F_EXISTS); /* no socket: not ours to remove */
+	assert_int_equal(socket_listen(&at, 1, &fd, &why), F_STATE); /* no socket: not ours to remove */
+	assert_non_null(strstr(why.text, "a file is there that is no socket"));
 	assert_int_equal(unlink(at.path), 0);
 	loop_free(&loop);
 }
