@@ -234,6 +234,21 @@ class Reload(harness.Scenario):
         # What is there is not opened anew, and what was refused is closed again: three of them named another port.
         self.assertEqual(len(server.lines("listening")), 5 + 3 * 2)
 
+    def test_what_is_refused_is_told_line_by_line(self):
+        """By the supervisor and by a role; what is a warning there is one in the log."""
+        server = self.server
+        server.users.chmod(0o640)
+        server.aliases.write_text(server.aliases.read_text() + "loop: loop\nother: other\n")
+        self.run_program(server.program, "reload", "-c", server.conf, status=1)
+        server.conf.write_text(server.conf.read_text() + "hostnam x\n")
+        self.run_program(server.program, "reload", "-c", server.conf, status=1)
+        lines = server.lines("reload-failed")
+        self.assertTrue(any("name=keeper" in line for line in lines) and any("hostnam" in line for line in lines), lines)
+        self.assertGreater(sum("aliases" in line for line in lines), 1)  # one for each that leads back to itself
+        for line in lines + server.lines("trouble"):
+            self.assertNotIn("\\x0a", line)
+        self.assertNotIn("warning:", "".join(lines))
+
     def test_a_signal_during_a_reload_is_not_lost(self):
         """Also with a service manager that hears none of it: here nobody reads the socket."""
         server = self.server

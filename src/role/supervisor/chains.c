@@ -88,6 +88,6 @@ void chains_pass_again(struct supervisor *sv)
 	if (again(sv, &g, &report) == OK)
 		generation_begin(sv, &g);
 	else
-		supervisor_log_errors(&report);
+		supervisor_log_errors(LOG_RELOAD_FAILED, NULL, buf_view(&report.text));
 	conf_report_fini(&report);
 }

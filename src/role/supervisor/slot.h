@@ -11,6 +11,7 @@
 #include "role/supervisor/load.h"
 #include "role/supervisor/supervisor.h"
 #include "sys/channel.h"
+#include "sys/log.h"
 #include "sys/process.h"
 
 enum role_kind { ROLE_KEEPER, ROLE_RESOLVER, ROLE_SPOOL, ROLE_COURIER, ROLE_PORTER, ROLE_FRONT, ROLE_KINDS };
@@ -181,7 +182,9 @@ void supervisor_slot_ended(struct slot *s);
 void supervisor_slot_drained(struct slot *s);
 void supervisor_ready(struct supervisor *sv, bool reloaded);
 void supervisor_reload_for(struct supervisor *sv, uint64_t request); /* who asks hears how it went */
-void supervisor_log_errors(const struct conf_report *report);            /* of a configuration that is refused */
+/* Of a configuration that is refused: an event for each line, a warning as one; indented lines show the place and are for `sealpost
+ * check`. name: the role that refused, or NULL. */
+void supervisor_log_errors(enum log_event event, const char *name, struct str text);
 void supervisor_reload_failed(struct supervisor *sv, struct str errors); /* and the service manager hears it */
 void supervisor_fail(struct supervisor *sv, int status);
 

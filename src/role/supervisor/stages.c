@@ -73,7 +73,7 @@ static bool queue_is_there(struct supervisor *sv)
 	conf_report_init(&report);
 	fault f = account_prepare_queue(sv, sv->coming.conf, &report);
 	if (f != OK) {
-		log_event(LOG_START_FAILED, LOG_S("text", buf_view(&report.text)));
+		supervisor_log_errors(LOG_START_FAILED, NULL, buf_view(&report.text));
 		supervisor_fail(sv, 78);
 	}
 	conf_report_fini(&report);
@@ -160,13 +160,12 @@ void generation_refused(struct slot *s, uint64_t number, struct str text)
 	timer_clear(&s->ready);
 	if (sv->coming.number != number) {
 		/* A role that came back does not like what the others run on: a file has changed since. */
-		log_event(LOG_TROUBLE, LOG_Z("name", role_kind_name(s->kind)), LOG_S("text", text));
+		supervisor_log_errors(LOG_TROUBLE, role_kind_name(s->kind), text);
 		if (s->child != NULL)
 			child_kill(s->child);
 		return;
 	}
-	log_event(sv->current.number == 0 ? LOG_START_FAILED : LOG_RELOAD_FAILED, LOG_Z("name", role_kind_name(s->kind)),
-	          LOG_S("text", text));
+	supervisor_log_errors(sv->current.number == 0 ? LOG_START_FAILED : LOG_RELOAD_FAILED, role_kind_name(s->kind), text);
 	if (sv->current.number == 0) {
 		supervisor_fail(sv, 78);
 		return;

@@ -150,23 +150,31 @@ void supervisor_ready(struct supervisor *sv, bool reloaded)
 	reload_again(sv);
 }
 
-/* An event for each error; the indented lines below it show the place and are for `sealpost check`. */
-void supervisor_log_errors(const struct conf_report *report)
+static void log_one(enum log_event event, const char *name, struct str text)
 {
-	struct str rest = buf_view(&report->text), line;
+	if (name != NULL)
+		log_event(event, LOG_Z("name", name), LOG_S("text", text));
+	else
+		log_event(event, LOG_S("text", text));
+}
+
+void supervisor_log_errors(enum log_event event, const char *name, struct str text)
+{
+	struct str line;
+	size_t at;
 	unsigned told = 0, more = 0;
-	while (str_next_line(&rest, &line)) {
+	while (str_next_line(&text, &line)) {
 		if (line.n == 0 || line.p[0] == ' ' || line.p[0] == '\t')
 			continue;
 		if (told == ERRORS_LOGGED_MAX) {
 			more++;
 			continue;
 		}
-		log_event(LOG_RELOAD_FAILED, LOG_S("text", line));
+		log_one(str_find_str(line, STR(": warning: "), &at) ? LOG_TROUBLE : event, name, line);
 		told++;
 	}
 	if (more > 0)
-		log_event(LOG_RELOAD_FAILED, LOG_Z("text", "there are more: `sealpost check` shows all"), LOG_U("more", more));
+		log_event(event, LOG_Z("text", "there are more: `sealpost check` shows all"), LOG_U("more", more));
 }
 
 void supervisor_reload_failed(struct supervisor *sv, struct str errors)
@@ -202,7 +210,7 @@ void supervisor_reload(struct supervisor *sv)
 		accounts_tell_changes(sv);
 		generation_begin(sv, &g);
 	} else {
-		supervisor_log_errors(&report);
+		supervisor_log_errors(LOG_RELOAD_FAILED, NULL, buf_view(&report.text));
 		generation_free(&g);
 		bound_keep(sv, sv->current.conf);
 		supervisor_reload_failed(sv, buf_view(&report.text));
