@@ -32,7 +32,10 @@ static void print_summary(const char *path, const struct conf *conf, const struc
 		print_count(", ", checked->certificates, "certificate");
 		printf(" (");
 		print_safely(checked->first_to_end);
-		printf(" has %lld days left)", (long long)checked->days_left);
+		if (checked->days_left < 0)
+			printf(" has expired)");
+		else
+			printf(" has %lld days left)", (long long)checked->days_left);
 	}
 	printf("\n");
 }
@@ -110,7 +113,7 @@ const struct command command_check = {
 	.summary = "read the configuration, certificates, keys and tables, and report every error",
 	.help = "  -c FILE   the configuration (default: " DEFAULT_CONF_PATH ")\n"
 	        "\n"
-	        "Exit status 0 if it is fit to run, 1 if not. Warnings name what weakens it.\n",
+	        "Exit status 0 if the server runs with it, 1 if not. Warnings name what weakens it, or has others refuse it.\n",
 	.example = "  sealpost check -c /etc/sealpost/sealpost.conf\n",
 	.run = run,
 };

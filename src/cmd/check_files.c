@@ -58,13 +58,14 @@ static const struct conf_file *file_of(const struct checking *c, struct str path
 	return NULL;
 }
 
+/* What the server refuses is an error. A certificate that clients refuse is none: senders that do not look at it still get through. */
 static void check_dates(struct checking *c, const struct conf_file *file, const struct certificate_facts *facts)
 {
 	int64_t days = (facts->not_after_s - c->now_s) / DAY_S;
 	if (facts->not_after_s <= c->now_s)
-		SAY(c, false, file->at, "this certificate has expired: get a new one");
+		SAY(c, true, file->at, "this certificate has expired, and clients refuse it: get a new one");
 	else if (facts->not_before_s > c->now_s)
-		SAY(c, false, file->at, "this certificate is not valid yet: is the clock right?");
+		SAY(c, true, file->at, "this certificate is not valid yet: is the clock right?");
 	else if (days < DAYS_LEFT_FEW)
 		SAY(c, true, file->at, "this certificate expires in %lld days", (long long)days);
 	if (c->out->certificates == 0 || days < c->out->days_left) {
@@ -78,11 +79,14 @@ static void check_names(struct checking *c, const struct conf_tls *tls, const st
                         const struct certificate_facts *facts)
 {
 	for (size_t i = 0; i < tls->names.n; i++)
-		if (!certificate_covers(facts, tls->names.items[i]))
-			SAY(c, false, file->at, "this certificate is not for \"%.*s\" but for: %.*s", SHOWN(tls->names.items[i]),
+		if (facts->names.n > 0 && !certificate_covers(facts, tls->names.items[i]))
+			SAY(c, true, file->at, "this certificate is not for \"%.*s\" but for: %.*s", SHOWN(tls->names.items[i]),
 			    SHOWN(facts->names));
-	if (tls->names.n == 0 && !certificate_covers(facts, c->conf->hostname))
-		SAY(c, false, file->at, "this certificate is not for the hostname \"%.*s\" but for: %.*s", SHOWN(c->conf->hostname),
+	if (facts->names.n == 0)
+		SAY(c, true, file->at, "this certificate carries no name (SAN), and clients refuse it: get one for %.*s",
+		    SHOWN(tls->names.n > 0 ? tls->names.items[0] : c->conf->hostname));
+	else if (tls->names.n == 0 && !certificate_covers(facts, c->conf->hostname))
+		SAY(c, true, file->at, "this certificate is not for the hostname \"%.*s\" but for: %.*s", SHOWN(c->conf->hostname),
 		    SHOWN(facts->names));
 }
 
@@ -173,8 +177,7 @@ static void check_account(struct checking *c, struct str name, const char *direc
 	uint32_t uid, gid;
 	if (user_find(name.p, &uid, &gid) != OK)
 		report_line(c->report, false, (struct conf_place){ c->texts[0].name.p, 0, 0 }, STR_NONE,
-		            "%s: this machine has no user \"%.*s\", and nothing runs as root: make it (`systemd-sysusers` does where sysusers.d/sealpost.conf "
-		            "is installed, `useradd --system` everywhere), or name another one with %s", directive, SHOWN(name), directive);
+		            ACCOUNT_MISSING_TEXT, directive, STR_ARG(name), directive);
 }
 
 /* The spool would refuse it, and the server not start. */

@@ -31,7 +31,7 @@ static void on_end(void *owner, int status, struct str text)
 		fputs("The new configuration was not taken; the old one stays in force.\n", stderr);
 }
 
-/* An error of `sealpost check`, but the server goes on with it, as it does when it expires while it runs. */
+/* A warning of `sealpost check`, too. The server goes on with it, as it does when it expires while it runs. */
 static void warn_of_certificates(void *owner, struct str json)
 {
 	(void)owner;
@@ -41,6 +41,8 @@ static void warn_of_certificates(void *owner, struct str json)
 		json_array_foreach(json_object_get(role, "certificates"), j, c) {
 			struct str names = text_in_json(c, "names");
 			long long days = number_in_json(c, "days_left");
+			if (names.n == 0)
+				names = STR("no name (it carries no SAN)");
 			if (days <= 0)
 				say(stderr, "The certificate for %.*s has expired, or does so today: clients refuse it then.", STR_ARG(names));
 			else if (days < SOON_DAYS)

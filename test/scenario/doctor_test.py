@@ -106,7 +106,7 @@ class Doctor(harness.Scenario):
         server.cert.write_bytes(expired[0].read_bytes())
         _, findings = self.look(server, status=1)
         told = [row["text"] for row in findings["configuration"]]
-        self.assertIn("this certificate has expired: get a new one", told)
+        self.assertIn("this certificate has expired, and clients refuse it: get a new one", told)
         self.assertTrue(any("does not fit" in text for text in told), told)
         server.cert.write_bytes(good)
         os.utime(server.cert, (made_s, made_s))

@@ -95,7 +95,8 @@ static void list_certificate(struct doctor *d, struct str cert_path, struct str 
 	long long days = (long long)((facts.not_after_s - d->now_s) / DOCTOR_DAY_S);
 	bool fits = key.n > 0 && certificate_fits_key(cert, key, &why) == OK, known = mode_of(key_path, &key_file);
 	unsigned mode = known ? key_file.mode & FILE_MODE_BITS : 0;
-	json_t *fact = doctor_fact("certificate", "%.*s: for %.*s; %lld days left; %.*s; %s", STR_ARG(cert_path), STR_ARG(facts.names), days,
+	json_t *fact = doctor_fact("certificate", "%.*s: for %.*s; %lld days left; %.*s; %s", STR_ARG(cert_path),
+	                           STR_ARG(facts.names.n > 0 ? facts.names : STR("no name (SAN)")), days,
 	                           STR_ARG(facts.key_type), key.n == 0 ? "its key cannot be read" : fits ? "its key fits" : "ITS KEY DOES NOT FIT");
 	json_object_set_new(fact, "file", text_as_json(cert_path));
 	json_object_set_new(fact, "names", text_as_json(facts.names));

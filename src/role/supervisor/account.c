@@ -112,14 +112,17 @@ void account_tell_all(const struct supervisor *sv, const struct conf *conf, char
 	buf_fini(&text);
 }
 
-static fault refuse(struct conf_report *report, const char *directive, struct str name, const char *problem)
+static fault refuse_missing(struct conf_report *report, const char *directive, struct str name)
 {
 	report->errors++;
-	return buf_addf(&report->text,
-	                "%s: %s \"%.*s\", and no role runs as root: make it (`systemd-sysusers` does where sysusers.d/sealpost.conf is "
-	                "installed, `useradd --system` everywhere), or "
-	                "name another one with %s\n",
-	                directive, problem, STR_ARG(name), directive) == OK ? F_DENIED : F_LIMIT;
+	return buf_addf(&report->text, ACCOUNT_MISSING_TEXT "\n", directive, STR_ARG(name), directive) == OK ? F_DENIED : F_LIMIT;
+}
+
+static fault refuse_root(struct conf_report *report, const char *directive, struct str name)
+{
+	report->errors++;
+	return buf_addf(&report->text, "%s: \"%.*s\" is root's account, and no role runs as root: name another one with %s\n", directive,
+	                STR_ARG(name), directive) == OK ? F_DENIED : F_LIMIT;
 }
 
 /* Root is for binding ports and opening files; what speaks with strangers, or owns their mail, never has it. */
@@ -131,9 +134,9 @@ fault account_check(const struct supervisor *sv, const struct conf *conf, struct
 		const char *directive = mail ? "mail-user" : "run-as";
 		struct str wanted = mail ? conf->mail_user : conf->run_as;
 		if (!account_of(sv, conf, (enum role_kind)kind, &account))
-			return refuse(report, directive, wanted, "there is no account");
+			return refuse_missing(report, directive, wanted);
 		if (account.uid == 0)
-			return refuse(report, directive, wanted, "this is root's account:");
+			return refuse_root(report, directive, wanted);
 	}
 	return OK;
 }

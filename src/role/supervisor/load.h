@@ -28,6 +28,11 @@ struct conf_texts *conf_texts_copy(const struct conf_texts *texts);
 /* A whole file into the arena; for the files that a configuration names. */
 MUST_USE fault load_file(const char *path, size_t bytes_max, struct arena *a, struct str *out, struct why *why);
 
+/* Of run-as and mail-user, in the same words wherever it is told: the directive, the name, the directive. */
+#define ACCOUNT_MISSING_TEXT                                                                                                   \
+	"%s: this machine has no user \"%.*s\", and nothing runs as root: make it (`systemd-sysusers` does where sysusers.d/sealpost.conf " \
+	"is installed, `useradd --system` everywhere), or name another one with %s"
+
 /* permit.c: F_DENIED where anybody on the machine may read or write a secret (keys, users, relays' passwords), write the
  * configuration, or where this belongs to somebody who is neither root nor we. The report says what to do; it warns of a
  * secret that belongs to somebody else, and of passwords that a group may read. */
