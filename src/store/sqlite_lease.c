@@ -254,6 +254,8 @@ fault sqlite_renew(struct store *s, uint64_t rcpt, uint64_t fence, int64_t until
 	struct lease *l = lease_find(s, rcpt);
 	if (l == NULL || l->fence != fence)
 		return F_STATE;
+	if (l->until_s == until_s)
+		return OK; /* its place in the order, too; whoever only asks whether it is his still does so of many */
 	l->until_s = until_s;
 	link_remove(&l->in_order);
 	put_in_order(s, l);

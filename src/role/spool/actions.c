@@ -72,7 +72,7 @@ static void note_delivery(struct control_session *c, const struct store_rcpt *r,
 	if (r->state != RCPT_LEASED)
 		return;
 	c->action.left += !did && !c->spool->ops->is_held(c->spool->store, r->number); /* else it is held already, if it comes back */
-	c->action.on_the_way += did && spool_is_on_the_way(c->spool, r->number);
+	c->action.on_the_way += did && spool_is_on_the_way(c->spool, r);
 }
 
 static fault act(struct control_session *c, struct store_rcpt *rows, size_t n)

@@ -98,7 +98,7 @@ static void note_key(struct domains_round *r, struct line *l, const struct store
 	bool better = is_nowhere(l->key) || (g->state == RCPT_QUEUED && l->waiting == 0 && !is_nowhere(g->key));
 	if (!better || str_eq(g->key, l->key))
 		return;
-	struct str key = is_nowhere(g->key) && g->state == RCPT_LEASED ? spool_key_in_hand(r->spool, g->number, g->key) : g->key;
+	struct str key = is_nowhere(g->key) && g->state == RCPT_LEASED ? spool_key_in_hand(r->spool, STR_NONE, g->number, g->key) : g->key;
 	key = arena_try_copy(r->arena, key);
 	l->key = key.p != NULL ? key : l->key;
 }

@@ -160,26 +160,27 @@ bool spool_job_still_holds(struct job *j, int64_t until_s)
 	return any;
 }
 
-static const struct job *job_of(const struct spool *s, uint64_t rcpt)
+/* Of this message, or of any: then all that is in hand is looked through. */
+static const struct job *job_of(const struct spool *s, struct str id, uint64_t rcpt)
 {
 	LIST_EACH(l, &s->jobs) {
 		const struct job *j = LIST_MEMBER(l, struct job, in_spool);
-		for (size_t i = 0; i < j->n_rcpts; i++)
+		for (size_t i = 0; i < j->n_rcpts && (id.n == 0 || str_eq(j->message.id, id)); i++)
 			if (j->rcpts[i].facts.number == rcpt && spool_rcpt_is_open(&j->rcpts[i]))
 				return j;
 	}
 	return NULL;
 }
 
-struct str spool_key_in_hand(const struct spool *s, uint64_t rcpt, struct str otherwise)
+struct str spool_key_in_hand(const struct spool *s, struct str id, uint64_t rcpt, struct str otherwise)
 {
-	const struct job *j = job_of(s, rcpt);
+	const struct job *j = job_of(s, id, rcpt);
 	return j != NULL ? j->key : otherwise;
 }
 
-bool spool_is_on_the_way(const struct spool *s, uint64_t rcpt)
+bool spool_is_on_the_way(const struct spool *s, const struct store_rcpt *r)
 {
-	const struct job *j = job_of(s, rcpt);
+	const struct job *j = job_of(s, r->id, r->number);
 	return j != NULL && j->content_over;
 }
 
@@ -215,9 +216,9 @@ bool spool_where_is_awaited(const struct spool *s, const struct store_selector *
 	return false;
 }
 
-const struct whereabouts *spool_where(const struct spool *s, uint64_t rcpt)
+const struct whereabouts *spool_where(const struct spool *s, const struct store_rcpt *r)
 {
-	const struct job *j = job_of(s, rcpt);
+	const struct job *j = job_of(s, r->id, r->number);
 	return j != NULL && !j->where_asked ? j->where : NULL;
 }
 

@@ -43,7 +43,7 @@ static json_t *row_of(struct spool *s, const struct store_message *m, const stru
 static void add_details(struct spool *s, json_t *o, const struct store_message *m, const struct store_rcpt *r)
 {
 	json_object_set_new(o, "original_recipient", text_as_json(r->original));
-	json_object_set_new(o, "destination", text_as_json(r->state == RCPT_LEASED ? spool_key_in_hand(s, r->number, r->key) : r->key));
+	json_object_set_new(o, "destination", text_as_json(r->state == RCPT_LEASED ? spool_key_in_hand(s, r->id, r->number, r->key) : r->key));
 	json_object_set_new(o, "dialogue", text_as_json(r->last_dialogue));
 	json_object_set_new(o, "delay_warned", json_boolean(r->delay_warned));
 	json_object_set_new(o, "client", text_as_json(m->client));

@@ -308,15 +308,15 @@ void spool_job_unlease(struct job *j);                 /* the same without a tra
 void spool_route_anew(struct spool *s);          /* those that no worker has: a new configuration may lead them elsewhere */
 void spool_forget_jobs(struct spool *s);         /* the store is gone */
 /* The destination that this recipient is on its way to, which may be another than its row has it for; else `otherwise`. */
-struct str spool_key_in_hand(const struct spool *s, uint64_t rcpt, struct str otherwise);
+struct str spool_key_in_hand(const struct spool *s, struct str id, uint64_t rcpt, struct str otherwise); /* id: STR_NONE if unknown; slower */
 void spool_stop_unwanted_jobs(struct spool *s);  /* an operator took recipients away, or holds them */
 /* Asks couriers how far they are with this letter, or with those to this recipient; their answers come later. */
 void spool_ask_where(struct spool *s, const struct store_selector *which);
 bool spool_where_is_awaited(const struct spool *s, const struct store_selector *which); /* until all have told, or are gone */
-const struct whereabouts *spool_where(const struct spool *s, uint64_t rcpt); /* NULL: not known */
+const struct whereabouts *spool_where(const struct spool *s, const struct store_rcpt *r); /* NULL: not known */
 bool spool_rcpt_is_open(const struct job_rcpt *r);      /* its outcome is awaited */
 /* A worker has been handed all of its message: nobody here can say how much of that has gone out. */
-bool spool_is_on_the_way(const struct spool *s, uint64_t rcpt);
+bool spool_is_on_the_way(const struct spool *s, const struct store_rcpt *r);
 void spool_watch_leases(struct spool *s);        /* now and then */
 
 /* ---- shape.c ---- */

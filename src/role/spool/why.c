@@ -278,7 +278,7 @@ static fault tell_waiting(struct why_round *w)
 			break;
 		json_t *o = control_recipient(s, &m, &rows[i]);
 		json_object_set_new(o, "row", json_string("queue"));
-		add_where(o, spool_where(s, rows[i].number));
+		add_where(o, spool_where(s, &rows[i]));
 		send_row(w, o);
 	}
 	arena_free(&a);
