@@ -4,7 +4,7 @@
  *
  *     load.c           options, and whether we may
  *     split.c          several processes: shares and sums
- *     run.c            who opens a connection when; warm-up, end, progress
+ *     run.c            who opens a connection when, and what is counted; warm-up, end, progress
  *     gather.c         all connections first: nobody sends before
  *     visit.c          one connection: socket, TLS, buffers
  *     dialogue.c       what it says and what it makes of the answers
@@ -55,7 +55,7 @@ struct load_plan {
 	uint64_t size;
 	uint64_t count;                      /* messages, without the warm-up; 0: as long as duration_ms */
 	int64_t duration_ms, warm_up_ms, patience_ms;
-	int64_t gather_ms;                   /* 0: who has a connection sends */
+	int64_t gather_ms;                   /* how long to wait until all connections stand (gather.c); 0: each sends at once */
 };
 
 /* What ended a message other than a reply. */
@@ -91,7 +91,7 @@ struct load {
 	struct slot *slots;
 	struct list waiting;                 /* slots that want to open a connection */
 	unsigned opening, busy, held;
-	unsigned not_held;                   /* and will not be */
+	unsigned not_held;                   /* lost, of those that were to be held */
 	uint64_t begun, finished;            /* messages; begun is the number of the next one */
 	uint64_t warm_up_messages;           /* begun in the warm-up: they are not part of count */
 	bool gathering, warm, over, held_told;
@@ -160,7 +160,7 @@ MUST_USE fault load_run_split(struct load *load, struct load_plan *plan);
 
 /* report.c */
 void load_report_gathered(const struct load *load);     /* how many stand; from now on they send */
-void load_report_held(const struct load *load);         /* those stand that are to be held, and will */
+void load_report_held(const struct load *load);         /* how many are held, once each is or is lost */
 void load_report(const struct load *load);
 int load_status(const struct load *load);
 

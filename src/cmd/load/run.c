@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* cmd/load/run.c -- who opens a connection when; warm-up, end, progress. */
+/* cmd/load/run.c -- who opens a connection when, and what is counted; warm-up, end, progress. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,7 +146,7 @@ void load_is_open(struct slot *slot)
 	open_more(load);
 }
 
-/* Once nobody is awaited any more. */
+/* Once each of them is held, or lost. */
 static void tell_held(struct load *load)
 {
 	unsigned all = load->plan->gather_ms > 0 ? load->tally.stood : load->plan->connections;
@@ -164,11 +164,27 @@ void load_is_held(struct slot *slot)
 	tell_held(load);
 }
 
-/* Of those that are to be held, who is thrown out. */
-static void stays_out(struct load *load)
+/* One of those that were to be held is lost. */
+static void note_not_held(struct load *load)
 {
 	load->not_held++;
 	tell_held(load);
+}
+
+/* What its place does when a connection is over. */
+static void go_on(struct slot *slot, bool failed)
+{
+	struct load *load = slot->load;
+	if (slot->is_out)
+		return;
+	if (load->gathering)
+		timer_set(&slot->again, loop_now_ms(load->loop) + GATHER_AGAIN_MS);
+	else if (load->plan->hold)
+		note_not_held(load);
+	else if (failed)
+		timer_set(&slot->again, loop_now_ms(load->loop) + AGAIN_MS);
+	else
+		want_to_open(slot);
 }
 
 void load_visit_over(struct slot *slot, bool failed)
@@ -182,16 +198,7 @@ void load_visit_over(struct slot *slot, bool failed)
 	slot->is_open = slot->is_held = false;
 	load->busy--;
 	load_visit_free(&slot->visit);
-	if (load->gathering)
-		timer_set(&slot->again, loop_now_ms(load->loop) + GATHER_AGAIN_MS);
-	else if (slot->is_out)
-		;
-	else if (load->plan->hold)
-		stays_out(load);
-	else if (failed)
-		timer_set(&slot->again, loop_now_ms(load->loop) + AGAIN_MS);
-	else
-		want_to_open(slot);
+	go_on(slot, failed);
 	open_more(load);
 }
 
