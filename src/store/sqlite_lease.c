@@ -70,10 +70,11 @@ void lease_end(struct store *s, uint64_t rcpt)
 	free(l);
 }
 
-/* Kept in the order in which they end; new and renewed ones nearly always end last. */
+/* Kept in the order in which they end; new and renewed ones nearly always end last, those that are given back first. */
 static void put_in_order(struct store *s, struct lease *l)
 {
-	struct link *before = s->leases_by_end.head.prev;
+	const struct lease *first = LIST_FIRST(&s->leases_by_end, struct lease, in_order);
+	struct link *before = first != NULL && l->until_s <= first->until_s ? &s->leases_by_end.head : s->leases_by_end.head.prev;
 	while (before != &s->leases_by_end.head && LIST_MEMBER(before, struct lease, in_order)->until_s > l->until_s)
 		before = before->prev;
 	l->in_order.prev = before;

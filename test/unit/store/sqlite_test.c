@@ -522,12 +522,12 @@ static void put_crowd(struct fixture *f)
 	}
 }
 
-/* How long it takes to ask, of each in turn, whether its lease is whose it was; more_s: and to make it so much longer. */
+/* How long it takes to ask, of each in turn, whether its lease is whose it was; more_s: and to make it so much longer, or to end it. */
 static clock_t ask_all(struct fixture *f, struct store_rcpt *rows, size_t n, int64_t more_s)
 {
 	clock_t before = clock();
 	for (size_t i = 0; i < n; i++) {
-		rows[i].lease_until_s += more_s;
+		rows[i].lease_until_s = more_s < 0 ? NOW : rows[i].lease_until_s + more_s;
 		assert_int_equal(ops->renew(f->store, rows[i].number, rows[i].fence, rows[i].lease_until_s), OK);
 	}
 	return clock() - before;
@@ -538,18 +538,18 @@ static void who_only_asks_for_a_lease_is_answered_at_once(void **state)
 {
 	struct fixture *f = *state;
 	static struct store_rcpt rows[CROWD * 100];
+	clock_t least[3] = { 0 };
 	size_t n = 0, some = 1;
-	clock_t quickest = 0, least = 0;
 	put_crowd(f);
 	for (int64_t now_s = NOW; n < COUNT(rows) && some > 0; n += some, now_s++)
 		assert_int_equal(ops->lease(f->store, now_s, 600, &anything, f->arena, rows + n, 200, &some, NULL), OK);
 	assert_int_equal(n, COUNT(rows));
-	for (int i = 0; i < 3; i++) {
-		clock_t longer = ask_all(f, rows, n, 3600), asked = ask_all(f, rows, n, 0); /* what is made longer ends last: that is quick */
-		least = i == 0 || longer < least ? longer : least;
-		quickest = i == 0 || asked < quickest ? asked : quickest;
+	for (int i = 0; i < 9; i++) {
+		clock_t took = ask_all(f, rows, n, i % 3 == 0 ? 3600 : 1 - i % 3);
+		least[i % 3] = i < 3 || took < least[i % 3] ? took : least[i % 3];
 	}
-	assert_true(quickest < 10 * least + CLOCKS_PER_SEC / 200);
+	for (size_t i = 1; i < 3; i++) /* what is made longer ends last: that is quick */
+		assert_true(least[i] < 10 * least[0] + CLOCKS_PER_SEC / 200);
 }
 
 /* An administrator looks while the server runs; docs/QUEUE.md shows this view. */
