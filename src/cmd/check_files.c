@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "cmd/check_files.h"
 
+#include <stdio.h>
+
 #include "cmd/mail_roots.h"
 #include "conf/trouble.h"
 #include "policy/aliases.h"
@@ -180,12 +182,64 @@ static void check_account(struct checking *c, struct str name, const char *direc
 		            ACCOUNT_MISSING_TEXT, directive, STR_ARG(name), directive);
 }
 
+/* As the supervisor finds it: run-as with "-spool" behind it if there is one. */
+static bool find_spool(const struct checking *c, char name[160], uint32_t *uid, uint32_t *gid)
+{
+	*uid = process_user();
+	if (!process_is_root())
+		return user_name(*uid, name, 160) == OK || snprintf(name, 160, "user %u", (unsigned)*uid) > 0;
+	(void)snprintf(name, 160, "%.*s-spool", STR_ARG(c->conf->run_as));
+	if (user_find(name, uid, gid) == OK)
+		return true;
+	(void)snprintf(name, 160, "%.*s", STR_ARG(c->conf->run_as));
+	return user_find(name, uid, gid) == OK;
+}
+
+static void check_way_to_queue(struct checking *c, const char *path)
+{
+	char folder[WAY_MAX], name[160];
+	uint32_t uid, gid;
+	const struct conf_place nowhere = { c->texts[0].name.p, 0, 0 };
+	if (way_leads_into_queue(path, folder))
+		report_line(c->report, false, nowhere, STR_NONE, QUEUE_INSIDE_TEXT, path, folder);
+	else if (find_spool(c, name, &uid, &gid) && way_is_barred(path, uid, process_is_root() ? &gid : NULL, folder))
+		report_line(c->report, true, nowhere, STR_NONE, QUEUE_BARRED_TEXT, name, folder, path);
+}
+
+/* What is below /run is made by the service manager when the server starts. */
+static void check_socket(struct checking *c, struct conf_place at, struct str path)
+{
+	struct path_facts facts;
+	size_t end = path.n;
+	while (end > 0 && path.p[end - 1] != '/')
+		end--;
+	struct str folder = str_sub(path, 0, end > 0 ? end - 1 : 0), rest = path;
+	if (folder.n == 0 || str_take(&rest, STR("/run/")) || str_take(&rest, STR("/var/run/")))
+		return;
+	if (path_facts(arena_copy(c->arena, folder).p, &facts) == F_ABSENT)
+		SAY(c, false, at, "there is no folder %.*s for the socket %.*s, and the server does not start: make it", STR_ARG(folder), STR_ARG(path));
+}
+
+static void check_sockets(struct checking *c)
+{
+	for (size_t i = 0; i < c->conf->n_listeners; i++)
+		for (size_t j = 0; j < c->conf->listeners[i].on.n; j++) {
+			struct str on = c->conf->listeners[i].on.items[j];
+			if (str_take(&on, STR("unix:")))
+				check_socket(c, c->conf->listeners[i].at, on);
+		}
+	check_socket(c, (struct conf_place){ c->texts[0].name.p, 0, 0 }, c->conf->control);
+}
+
 /* The spool would refuse it, and the server not start. */
 static void check_queue(struct checking *c)
 {
 	struct str directory = c->conf->queue.directory;
 	struct path_facts facts;
-	if (directory.n == 0 || path_facts(arena_copy(c->arena, directory).p, &facts) != OK)
+	if (directory.n == 0)
+		return;
+	check_way_to_queue(c, arena_copy(c->arena, directory).p);
+	if (path_facts(arena_copy(c->arena, directory).p, &facts) != OK)
 		return; /* it is made at the start, or told of there */
 	if (facts.is_directory && (facts.mode & FILE_MODE_OTHERS) != 0)
 		report_line(c->report, false, (struct conf_place){ c->texts[0].name.p, 0, 0 }, STR_NONE,
@@ -213,6 +267,7 @@ void check_files(const struct conf *conf, const struct conf_text *texts, size_t 
 	check_tables(&c);
 	mail_roots_look(conf, on_mail_root, &c);
 	check_queue(&c);
+	check_sockets(&c);
 	if (process_is_root()) {
 		bool maildirs = false;
 		for (size_t i = 0; i < conf->n_domains; i++)

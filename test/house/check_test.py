@@ -173,6 +173,35 @@ mail-user nobody
         self.assertEqual(status, 1)
         self.assertIn(f"the queue's directory {queue} is open to others (mode 755), and the server does not start with it: chmod 700 {queue}", err)
 
+    def test_a_queue_out_of_reach(self):
+        queue = self.dir / "another"
+        queue.mkdir()
+        for name in ("queue.db", "lock"):
+            status, _, err = self.check(more=f"queue {{\n\tdirectory {queue}/below/spool\n}}\n")
+            self.assertEqual((status, err), (0, ""))
+            (queue / name).touch()
+        status, _, err = self.check(more=f"queue {{\n\tdirectory {queue}/below/spool\n}}\n")
+        self.assertEqual(status, 1)
+        self.assertIn(f"queue directory {queue}/below/spool: it lies in another queue ({queue}): name one outside of it", err)
+        if os.geteuid() != 0:
+            return
+        closed = self.dir / "closed"
+        closed.mkdir(mode=0o700)
+        more = f"queue {{\n\tdirectory {closed}/spool\n}}\n"
+        status, _, err = self.check(more=more)
+        self.assertEqual(status, 0)
+        self.assertIn(f"warning: nobody may not pass {closed}, so the queue's directory {closed}/spool cannot be reached", err)
+        closed.chmod(0o701)
+        self.assertEqual(self.check(more=more)[2], "")
+
+    def test_sockets_in_folders_that_are_not_there(self):
+        none = self.dir / "none"
+        self.assertEqual(self.check(more=f"control {self.dir}/control.sock\n")[0], 0)
+        status, _, err = self.check(more=f"control {none}/control.sock\nlisten local {{\n\ton unix:{none}/local.sock\n}}\n")
+        self.assertEqual(status, 1)
+        for name in ("control", "local"):
+            self.assertIn(f"there is no folder {none} for the socket {none}/{name}.sock, and the server does not start: make it", err)
+
     def test_expires_soon(self):
         status, _, err = self.check(cert="soon")
         self.assertEqual(status, 0, err)

@@ -340,6 +340,19 @@ class Start(harness.Scenario):
         if lowest > 1:
             self.assertIn(f"cannot listen on 127.0.0.1:{port}: Permission denied", done.stderr)
 
+    def test_a_queue_out_of_reach(self):
+        """Inside of another, or behind a folder that its account may not pass: which one is told."""
+        server = self.start(Sealpost(self.folder))
+        other = Sealpost(self.folder, "other")
+        other.spool = server.spool / "other"
+        self.assertIn(f"queue directory {other.spool}: it lies in another queue ({server.spool})", self.refused(other))
+        self.assertFalse(other.spool.exists())
+        need_root("a folder that another may not pass")
+        closed = self.folder / "closed"
+        closed.mkdir(mode=0o700)
+        other.spool = closed / "spool"
+        self.assertIn(f"nobody may not pass {closed}, so the queue's directory {other.spool} cannot be reached", self.refused(other))
+
     def test_a_second_server_on_the_same_queue(self):
         server = self.start(Sealpost(self.folder))
         other = pathlib.Path(server.conf).with_name("other.conf")

@@ -2,6 +2,7 @@
 /* role/supervisor/account.c -- under which account a role runs, and what must belong to it. */
 #include "role/supervisor/slot.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "sys/file.h"
@@ -192,9 +193,16 @@ static fault refuse_owner(struct conf_report *report, const char *path, struct s
 	                name[0] != '\0' ? ")" : "", wanted, wanted, path) == OK ? F_DENIED : F_LIMIT;
 }
 
+static void tell_barred(const char *path, const struct account *account, const char *folder)
+{
+	char text[2 * WAY_MAX + 512];
+	(void)snprintf(text, sizeof text, QUEUE_BARRED_TEXT, account->name, folder, path);
+	log_event(LOG_TROUBLE, LOG_Z("text", text));
+}
+
 fault account_check_queue(const struct supervisor *sv, const struct conf *conf, struct conf_report *report)
 {
-	char path[4096];
+	char path[4096], folder[WAY_MAX];
 	struct account account;
 	uint32_t owner = 0;
 	int fd = -1;
@@ -203,7 +211,15 @@ fault account_check_queue(const struct supervisor *sv, const struct conf *conf, 
 		if (user_name(account.uid, account.name, sizeof account.name) != OK)
 			memcpy(account.name, "$USER", sizeof "$USER");
 	}
-	if (!queue_path(conf, path, sizeof path) || directory_open(FILE_CWD, path, &fd, NULL) != OK)
+	if (!queue_path(conf, path, sizeof path))
+		return OK; /* the spool will say so */
+	if (way_leads_into_queue(path, folder)) {
+		report->errors++;
+		return buf_addf(&report->text, QUEUE_INSIDE_TEXT "\n", path, folder) == OK ? F_DENIED : F_LIMIT;
+	}
+	if (way_is_barred(path, account.uid, process_is_root() ? &account.gid : NULL, folder))
+		tell_barred(path, &account, folder);
+	if (directory_open(FILE_CWD, path, &fd, NULL) != OK)
 		return OK; /* it is made, or whoever opens it says why not */
 	fault f = OK;
 	if (is_somebody_elses(fd, account.uid, &owner) && !is_ours_and_empty(path))
