@@ -429,6 +429,17 @@ fault file_remove(int at, const char *path)
 	return OK;
 }
 
+fault path_facts(const char *path, struct path_facts *out)
+{
+	uint32_t inode = disk_find(path);
+	if (inode == 0)
+		return F_ABSENT;
+	bool is_directory = medium_is_directory(disk.medium, inode);
+	*out = (struct path_facts){ .mode = is_directory ? 0755 : 0644, .is_directory = is_directory, .is_file = !is_directory,
+		                    .size_bytes = is_directory ? 0 : medium_size(disk.medium, inode) };
+	return OK;
+}
+
 fault file_owner_mode(int fd, uint32_t *uid_out, uint32_t *mode_out)
 {
 	check(disk_has_fd(fd));
