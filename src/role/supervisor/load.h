@@ -37,7 +37,8 @@ bool way_leads_into_queue(const char *path, char folder[WAY_MAX]);
 /* Both in the same words wherever they are told: the queue's directory, the folder; the account, the folder, the queue's directory. */
 #define QUEUE_INSIDE_TEXT "queue directory %s: it lies in another queue (%s): name one outside of it"
 #define QUEUE_BARRED_TEXT \
-	"%s may not pass %s, so the queue's directory %s cannot be reached, and the server does not start: let others pass (chmod o+x), or name another directory"
+	"%s may not pass %s, so the queue's directory %s cannot be reached, and the server does not start: let others pass (chmod o+x), " \
+	"or name another directory"
 
 /* Of run-as and mail-user, in the same words wherever it is told: the directive, the name, the directive. */
 #define ACCOUNT_MISSING_TEXT                                                                                                   \
