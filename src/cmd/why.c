@@ -18,7 +18,7 @@
 
 enum { ROWS_MAX = 20000, KEY_MAX = 4096 };
 
-/* All rows about one recipient of one message. */
+/* All rows about one recipient of one message: two that were written differently are two, also where aliases lead both to one mailbox. */
 struct letter { struct link in_why; json_t *rows; };
 
 struct why_command {
@@ -40,9 +40,11 @@ static struct letter *letter_of(struct why_command *w, const json_t *row)
 {
 	struct buf key;
 	struct str id = text_in_json(row, "id"), recipient = text_in_json(row, "recipient");
+	struct str written = text_in_json(row, "original_recipient");
 	struct letter *l = NULL;
+	written = written.n > 0 ? written : recipient;
 	buf_init(&key, KEY_MAX);
-	if (buf_addf(&key, "%.*s %.*s", STR_ARG(id), STR_ARG(recipient)) == OK) {
+	if (buf_addf(&key, "%.*s %.*s %.*s", STR_ARG(id), STR_ARG(recipient), STR_ARG(written)) == OK) {
 		l = map_get(w->by_key, buf_view(&key));
 		if (l == NULL) {
 			l = NEW(struct letter);

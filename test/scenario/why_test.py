@@ -129,7 +129,7 @@ class Why(harness.Scenario):
 
     def test_all_that_can_become_of_a_letter(self):
         server, letters = self.six_letters()
-        self.assertEqual(rows(server, "nosuchletter0000", status=1), [])
+        self.assertEqual(rows(server, "0" * 15, status=1), [])
         self.assertEqual(rows(server, "nobody@example.net", status=1), [])
         server.command("why", status=2)
         self.check_six(server, letters)
@@ -143,6 +143,15 @@ class Why(harness.Scenario):
         self.assertNotIn("without TLS", server.command("why", letters["deferred"]))  # nobody was there to speak with
         everything = server.command("why", "sam+tag@example.test") + server.command("why", letters["bounced"])
         self.assertNotIn(SECRET, everything)
+
+    def test_two_recipients_of_one_mailbox(self):
+        """An alias and a tag that lead to the same: each is told by itself, with its one attempt."""
+        server = self.start(Sealpost(self.folder))
+        sent = post(server, ["postmaster@example.test", "jada+x@example.test"])
+        wait_until(lambda: events(server, sent) == ["delivered"] * 2, "two deliveries")
+        told = server.command("why", sent)
+        self.assertEqual(re.findall(r"written as (\S+): delivered", told), ["postmaster@example.test", "jada+x@example.test"], told)
+        self.assertEqual(re.findall(r"attempt (\d+)  delivered", told), ["1", "1"], told)
 
     def goes_on(self, server, letters):
         held, deferred = letters["held"], letters["deferred"]
