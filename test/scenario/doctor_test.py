@@ -58,7 +58,8 @@ class Doctor(harness.Scenario):
             self.assertRegex(shown, rf"(?m)^{row['weight']} +.*{re.escape(words)}")
         mended = sum(row["weight"] != "advice" for row in facts.get("finding", []))
         self.assertIn("Nothing needs mending." if mended == 0 else f"{mended} thing{'s' * (mended > 1)} to mend.", shown)
-        self.assertEqual(status, 78 if status == 78 and mended > 0 else int(mended > 0))
+        errors = facts["configuration"][0]["errors"]
+        self.assertEqual(status, 78 if errors > 0 or (status == 78 and mended > 0) else int(mended > 0))
         return facts, findings
 
     def only(self, findings, what, weight, words):
@@ -104,7 +105,7 @@ class Doctor(harness.Scenario):
         made_s = server.cert.stat().st_mtime
         good, expired = server.cert.read_bytes(), server.authority.expired("mx1.example.test", "localhost", file="old")
         server.cert.write_bytes(expired[0].read_bytes())
-        _, findings = self.look(server, status=1)
+        _, findings = self.look(server, status=78)
         told = [row["text"] for row in findings["configuration"]]
         self.assertIn("this certificate has expired, and clients refuse it: get a new one", told)
         self.assertTrue(any("does not fit" in text for text in told), told)
@@ -143,6 +144,14 @@ class Doctor(harness.Scenario):
         server.write_conf(extra=f"resolver {{\n    trust-anchor {self.folder}/anchor\n}}")
         _, findings = self.look(server, status=1)
         self.assertIn("there is no record of a trust anchor in this file", findings["trust-anchor"][0]["text"])
+
+    def test_a_file_that_is_missing(self):
+        """An error, as `check` says, and so does the status."""
+        server = self.server_with(self.signed())
+        server.write_conf()
+        server.aliases.unlink()
+        facts, findings = self.look(server, status=78)
+        self.assertEqual((facts["configuration"][0]["errors"], findings["configuration"][0]["weight"]), (1, "broken"))
 
     def test_a_configuration_that_is_being_edited(self):
         """Its errors are told, and what can be read of it is looked at."""

@@ -67,7 +67,7 @@ static int run(int argc, char **argv)
 		else if (d.read_s > 0)
 			doctor_changes(&d);
 		status = findings_tell(&d.findings, d.json);
-		if (d.half)
+		if (d.half || d.has_errors)
 			status = EXIT_CONFIGURATION;
 	}
 	findings_fini(&d.findings);
@@ -89,7 +89,7 @@ const struct command command_doctor = {
 	        "  -c FILE   the configuration (default: " DEFAULT_CONF_PATH ")\n"
 	        "\n"
 	        "Exit status, for monitoring: 0 nothing needs mending, 1 something does, or the server does not run,\n"
-	        "2 usage, 78 the configuration has errors: then what can be read of it is looked at. Advice alone leaves it at 0.\n",
+	        "2 usage, 78 the configuration, or a file that it names, has errors: what can be read of it is looked at. Advice alone leaves it at 0.\n",
 	.example = "  sealpost doctor\n"
 	           "  sealpost doctor --json | grep '\"weight\":\"broken\"'\n",
 	.run = run,

@@ -27,6 +27,7 @@ struct doctor {
 	struct conf *conf;
 	bool half;                       /* the configuration has errors: conf is what can be read of it; texts may be NULL */
 	struct why unread;               /* texts are NULL: why */
+	bool has_errors;                 /* as `sealpost check` counts them: also of the files that the configuration names */
 	int64_t now_s;
 	int64_t read_s;                  /* when the running server has read its configuration */
 	bool json, seen;                 /* seen: list what each domain has shown */

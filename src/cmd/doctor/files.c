@@ -45,6 +45,7 @@ static void look_at_configuration(struct doctor *d)
 	json_object_set_new(fact, "domains", json_integer((json_int_t)names));
 	json_object_set_new(fact, "users", json_integer((json_int_t)checked.users));
 	fact_tell(fact, d->json);
+	d->has_errors = d->has_errors || report.errors > 0;
 	judge_report(&d->findings, buf_view(&report.text));
 	conf_report_fini(&report);
 }
