@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 
-enum { LABEL_MAX = 63, RCODE_NXDOMAIN = 3, TLSA_HEAD = 3 };
+enum { LABEL_MAX = 63, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3, TLSA_HEAD = 3 };
 
 static const struct { int number; const char *name; } kinds[] = {
 	[DNS_A] = { 1, "A" },     [DNS_AAAA] = { 28, "AAAA" }, [DNS_MX] = { 15, "MX" },
@@ -215,7 +215,9 @@ static void say_rcode(struct dns_answer *out, int rcode, struct arena *a)
 	static const char *const names[] = { "no error", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED" };
 	struct buf text;
 	buf_init(&text, DNS_TEXT_MAX);
-	if (rcode >= 0 && (size_t)rcode < COUNT(names))
+	if (rcode == RCODE_SERVFAIL) /* libunbound gives it, too, where nobody has answered */
+		(void)!buf_addf(&text, "no usable answer came from the name servers (SERVFAIL)");
+	else if (rcode >= 0 && (size_t)rcode < COUNT(names))
 		(void)!buf_addf(&text, "the name server answered %s", names[rcode]);
 	else
 		(void)!buf_addf(&text, "the name server answered with code %d", rcode);
