@@ -71,7 +71,8 @@ static void note_delivery(struct control_session *c, const struct store_rcpt *r,
 {
 	if (r->state != RCPT_LEASED)
 		return;
-	c->action.left += !did && !c->spool->ops->is_held(c->spool->store, r->number); /* else it is held already, if it comes back */
+	bool is_done = c->verb == CONTROL_HOLD && c->spool->ops->is_held(c->spool->store, r->number); /* if it comes back */
+	c->action.left += !did && !is_done;
 	c->action.on_the_way += did && spool_is_on_the_way(c->spool, r);
 }
 

@@ -187,6 +187,22 @@ static void what_is_in_hand_is_stopped_first(void **state)
 	assert_int_equal(rows_left(), 1);
 }
 
+/* What is held when its delivery ends was not returned to its sender: that is told. */
+static void what_is_in_hand_and_held_is_not_returned(void **state)
+{
+	(void)state;
+	house_open("");
+	h.hands_off = true;
+	send_letter(1, "c@x.example", "b@y.example", 0);
+	wait_for("courier: job");
+	command(CONTROL_HOLD, domain, false);
+	assert_true(was_heard("\"action\":\"hold\",\"recipients\":1,"));
+	command(CONTROL_BOUNCE, domain, false);
+	assert_true(was_heard("{\"action\":\"bounce\",\"recipients\":0,\"complete\":true,\"on_the_way\":0,\"left\":1}"));
+	command(CONTROL_HOLD, domain, false);
+	assert_true(was_heard("{\"action\":\"hold\",\"recipients\":0,\"complete\":true,\"on_the_way\":0,\"left\":0}"));
+}
+
 /* Its worker was away: by then it would have had it. */
 static void what_no_worker_has_yet_is_not_given_to_one(void **state)
 {
@@ -430,6 +446,7 @@ int main(void)
 		PREPARED(what_was_stopped_leaves_things_as_they_were),
 		PREPARED(what_was_left_alone_leaves_things_as_they_were),
 		PREPARED(what_is_in_hand_is_stopped_first),
+		PREPARED(what_is_in_hand_and_held_is_not_returned),
 		OPEN(what_no_worker_has_yet_is_not_given_to_one),
 		PREPARED(two_remove_the_same),
 		PREPARED(one_returns_what_another_removes),
