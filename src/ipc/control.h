@@ -5,8 +5,9 @@
  * One REQUEST per connection; ROWs (a JSON object each) and then END, whose status is the command's
  * exit status and whose text, if any, is for the person.
  *
- * RETRY, HOLD, RELEASE, BOUNCE and REMOVE have rows of their progress ("progress", recipients so far, and to_go), and a last one (action,
- * recipients, complete; to_go, where it was stopped). A second request, STOP, ends them where they are; other requests have nothing to stop.
+ * RETRY, HOLD, RELEASE, BOUNCE and REMOVE have rows of their progress ("progress", recipients so far, and to_go; or "so_far" alone,
+ * oftener), and a last one (action, recipients, complete; to_go, where it was stopped). A second request, STOP, ends them where they
+ * are, and so does the end of the server; other requests have nothing to stop.
  *
  * VERIFY's rows are findings (id, text, set_aside), and now and then its progress (messages, bytes, and of how many);
  * the last is the sum.
@@ -42,7 +43,8 @@ enum {
 	CONTROL_GIVES_WAY_MS = 2000,     /* the same, where all places are taken and another command comes */
 };
 
-enum { CONTROL_STATUS_STOPPED = 130 }; /* of an END: as a program's that Ctrl-C has ended */
+/* Of an END: as a program's that Ctrl-C has ended; and where the server cannot, or not now. */
+enum { CONTROL_STATUS_STOPPED = 130, CONTROL_STATUS_UNAVAILABLE = 69 };
 
 enum control_verb {
 	CONTROL_LIST, CONTROL_SHOW, CONTROL_RETRY, CONTROL_HOLD, CONTROL_RELEASE, CONTROL_BOUNCE,

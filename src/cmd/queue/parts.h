@@ -22,6 +22,7 @@ struct queue_request {
 
 /* The words of the command line, --help aside. 0, or 2: what is wrong with them has been said. */
 int queue_understand(int argc, char **argv, struct queue_request *out);
+const char *queue_verb_name(uint64_t verb); /* as it is given */
 
 /* Is all that lies in the queue what was accepted? Through the server that runs, or without one. 0, 1 if something was found. */
 int queue_verify(const struct common_options *options);

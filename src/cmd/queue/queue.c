@@ -24,6 +24,7 @@ struct queue {
 	struct queue_request asked;
 	bool header_printed;
 	long long done;                  /* recipients, of an action that goes on */
+	bool result_came;
 	struct buf body;                 /* with --json, where it becomes one line */
 };
 
@@ -198,7 +199,11 @@ static void domain_row(struct queue *q, const json_t *o)
 static void action_row(struct queue *q, struct str json)
 {
 	json_t *o = json_loadb(json.p, json.n, 0, NULL);
-	if (!json_is_true(json_object_get(o, "progress"))) {
+	if (json_object_get(o, "so_far") != NULL) {
+		q->done = number_in_json(o, "so_far");
+	} else if (!json_is_true(json_object_get(o, "progress"))) {
+		q->result_came = true;
+		q->done = number_in_json(o, "recipients");
 		if (q->asked.common.json)
 			say_json(json);
 	} else {
@@ -259,8 +264,11 @@ static void on_cut_off(void *owner)
 	const struct queue *q = owner;
 	if (!control_is_action(q->asked.request.verb))
 		return;
-	say(stderr, "%lld recipients were done when it last said so, perhaps more since; the others are as they were: the same command goes on with "
-	            "those", q->done);
+	say(stderr, "%lld recipient%s done when it last said so, perhaps more since; the others are as they were: the same command goes on with those",
+	    q->done, q->done == 1 ? " was" : "s were");
+	if (q->asked.common.json && !q->result_came)
+		printf("{\"action\":\"%s\",\"recipients\":%lld,\"complete\":false,\"on_the_way\":null,\"left\":null}\n",
+		       queue_verb_name(q->asked.request.verb), q->done);
 }
 
 static void on_end(void *owner, int status, struct str text)

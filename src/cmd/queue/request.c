@@ -109,6 +109,14 @@ static bool is_empty(const struct words *w, size_t which)
 
 /* ---- words ---- */
 
+const char *queue_verb_name(uint64_t verb)
+{
+	for (size_t i = 0; i < COUNT(verbs); i++)
+		if ((uint64_t)verbs[i].verb == verb)
+			return verbs[i].name;
+	return "";
+}
+
 static struct str nearest_verb(const char *word)
 {
 	struct str known[COUNT(verbs) + 1];

@@ -11,7 +11,7 @@
 enum {
 	REST_MS = 2,                     /* between two parts, where others want something: mail comes first */
 	WAIT_MS = 10,                    /* between two looks whether it is its turn */
-	TELL_FIRST_MS = 1000, TELL_MS = 2000, /* between two words that a long action goes on */
+	TELL_FIRST_MS = 1000, TELL_MS = 2000, TELL_DONE_MS = 100, /* between two words that a long action goes on */
 	COUNTS_AT_ONCE = 10,             /* calls of the store, each about a millisecond at most */
 	ARENA_MAX = 64 << 20,
 };
@@ -191,6 +191,17 @@ static fault count_some(struct control_session *c)
 	return OK;
 }
 
+/* So that who is cut off knows what was done. Nothing piles up for who does not read. */
+static void tell_so_far(struct control_session *c)
+{
+	int64_t now_ms = loop_now_ms(c->spool->loop), since_ms = c->action.told_done_ms > 0 ? c->action.told_done_ms : c->began_ms;
+	if (c->action.done == c->action.told_done || now_ms - since_ms < TELL_DONE_MS || channel_backlog(c->channel) > 0)
+		return;
+	c->action.told_done_ms = now_ms;
+	c->action.told_done = c->action.done;
+	control_send_row(c, json_pack("{s:I}", "so_far", (json_int_t)c->action.done));
+}
+
 /* Who waits for the end hears that it goes on, and how far it is. */
 static void tell_progress(struct control_session *c)
 {
@@ -283,5 +294,22 @@ void control_act_some(struct control_session *c)
 		action_over(c, f);
 	else if (!c->action.counting)
 		tell_progress(c);
+	if (c->phase == ACTING)
+		tell_so_far(c);
 	arena_free(&a);
+}
+
+void actions_end_for_stop(struct spool *s)
+{
+	char said[200];
+	LIST_EACH(l, &s->controls) {
+		struct control_session *c = LIST_MEMBER(l, struct control_session, in_spool);
+		if (c->phase != ACTING)
+			continue;
+		unsigned long long n = c->action.done;
+		send_result(c, false);
+		snprintf(said, sizeof said, "the server is stopping: %llu recipient%s %s, the others are as they were; the same command goes on with those", n,
+		         n == 1 ? "" : "s", actions[c->verb].done);
+		control_say_end(c, CONTROL_STATUS_UNAVAILABLE, said);
+	}
 }

@@ -12,7 +12,6 @@
 
 enum {
 	WAIT_MS = 10, PATIENCE_MS = 30000,
-	STATUS_UNAVAILABLE = 69,
 	LIST_REST_MS = 1, VERIFY_REST_MS = 2, /* between two steps: mail comes first */
 	ARENA_MAX = 8 << 20,             /* of a request */
 };
@@ -131,7 +130,7 @@ static void why_now(struct control_session *c)
 	if (c->why == NULL && c->spool->n_whys >= CONTROL_WHY_MAX)
 		take_a_place(c->spool, has_a_why);
 	if (c->why == NULL && c->spool->n_whys >= CONTROL_WHY_MAX) {
-		control_say_end(c, STATUS_UNAVAILABLE, "the history is being read for as many as at a time can be; try again in a moment");
+		control_say_end(c, CONTROL_STATUS_UNAVAILABLE, "the history is being read for as many as at a time can be; try again in a moment");
 		return;
 	}
 	if (c->why == NULL)
@@ -167,7 +166,7 @@ static void by_domain_now(struct control_session *c)
 	if (c->domains == NULL && c->spool->n_domains_rounds >= CONTROL_BY_DOMAIN_MAX)
 		take_a_place(c->spool, has_domains);
 	if (c->domains == NULL && c->spool->n_domains_rounds >= CONTROL_BY_DOMAIN_MAX) {
-		control_say_end(c, STATUS_UNAVAILABLE, "the queue is being counted for as many as at a time can be; try again in a moment");
+		control_say_end(c, CONTROL_STATUS_UNAVAILABLE, "the queue is being counted for as many as at a time can be; try again in a moment");
 		return;
 	}
 	if (c->domains == NULL)
@@ -308,6 +307,8 @@ static void take_request(struct control_session *c, const struct control_request
 		control_say_end(c, 1, "the queue's storage has failed; see the log");
 	} else if (missing(c) != NULL) {
 		control_say_end(c, 2, missing(c));
+	} else if (verbs[c->verb].phase == ACTING && c->spool->draining) {
+		control_say_end(c, CONTROL_STATUS_UNAVAILABLE, "the server is stopping: nothing was changed");
 	} else {
 		c->phase = verbs[c->verb].phase;
 		go_on(c);
@@ -385,7 +386,7 @@ static void refuse(struct spool *s, int fd, uint32_t uid, const char *text)
 {
 	log_event(LOG_REFUSED, LOG_Z("text", text), LOG_U("uid", uid));
 	if (s->n_refusals < CONTROL_REFUSALS_MAX)
-		control_say_end(session_new(s, fd, true), STATUS_UNAVAILABLE, text);
+		control_say_end(session_new(s, fd, true), CONTROL_STATUS_UNAVAILABLE, text);
 	else
 		fd_close(&fd);
 }

@@ -53,6 +53,8 @@ struct action {
 
 	/* how far it is */
 	int64_t told_ms;                 /* when that was said */
+	int64_t told_done_ms;            /* when the number alone was told: who is cut off knows it ... */
+	uint64_t told_done;              /* ... and which */
 	bool counting;                   /* what it is still to do ... */
 	struct store_place counted;      /* ... as far as this */
 	bool knows_to_go;

@@ -177,6 +177,7 @@ static void drain(void *role, uint64_t grace_ms)
 	struct spool *s = role;
 	s->draining = true;
 	explain_stop(s);
+	actions_end_for_stop(s);
 	timer_set(&s->grace, loop_now_ms(s->loop) + (int64_t)(grace_ms < INT32_MAX ? grace_ms : INT32_MAX));
 	LIST_EACH(l, &s->jobs) {
 		struct job *j = LIST_MEMBER(l, struct job, in_spool);

@@ -443,6 +443,7 @@ void explain_keeper_came(struct spool *s);       /* a new one: it is asked again
 void explain_story(struct job *j, struct str text);
 void explain_outcome(struct job *j, const struct from_worker_outcome *m);
 void explain_interrupted(struct job *j);         /* the courier is done, or gone: the job's one recipient counts as reported */
+void actions_end_for_stop(struct spool *s);      /* where they are, and they say so: the server stops */
 void explain_stop(struct spool *s);              /* all of them: the server stops */
 
 /* ---- control.c ---- */

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: ISC
 """sealpost queue, status and reload: what they say when they cannot do their work."""
+import json
 import pathlib
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 PROGRAM = sys.argv.pop(1)
@@ -151,6 +155,38 @@ class Commands(unittest.TestCase):
         for words in (["remove", "--older", "0s"], ["list", "--older=0d"], ["hold", "--older", "0m", "--all"]):
             self.says("would select everything, for which there is --all", "queue", *words)
         self.assertEqual(self.run_it("queue", "list", "--older", "1s", "-c", str(self.conf))[0], 69)
+
+    def cut_off_after(self, *rows, words):
+        """What a command says whose server sends so much, and is gone."""
+        frames = b"".join(struct.pack("<IHI", 4 + len(row), 0, len(row)) + row.encode() for row in rows)  # kind 0 is a row
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.folder.name + "/control.sock")
+            listener.listen()
+
+            def serve():
+                with listener.accept()[0] as client:
+                    client.recv(4096)
+                    client.sendall(frames)
+            server = threading.Thread(target=serve)
+            server.start()
+            answer = self.run_it(*words, "-c", str(self.conf))
+            server.join()
+        pathlib.Path(self.folder.name, "control.sock").unlink()
+        return answer
+
+    def test_a_server_that_dies_in_the_middle(self):
+        words = ["queue", "hold", "--all"]
+        for rows, n in (((), 0), (('{"so_far":200}', '{"so_far":1200}'), 1200), (('{"so_far":1}',), 1)):
+            status, out, err = self.cut_off_after(*rows, words=[*words, "--json"])
+            told = {"action": "hold", "recipients": n, "complete": False, "on_the_way": None, "left": None}
+            self.assertEqual((status, json.loads(out)), (69, told))
+            self.assertIn(f"{n} recipient{' was' if n == 1 else 's were'} done when it last said so, perhaps more since", err)
+            status, out, text = self.cut_off_after(*rows, words=words)
+            self.assertEqual((status, out, text), (69, "", err))
+        last = '{"action":"hold","recipients":3,"complete":true,"on_the_way":0,"left":0}'
+        status, out, err = self.cut_off_after('{"so_far":2}', last, words=[*words, "--json"])
+        self.assertEqual((status, out), (69, last + "\n"))
+        self.assertIn("3 recipients were done", err)
 
     def test_version(self):
         for words in (["version"], ["--version"]):

@@ -173,6 +173,33 @@ static void a_long_action_can_be_stopped(void **state)
 	assert_true(was_heard("operator: end 2 there is nothing to stop"));
 }
 
+static void say_drain(void)
+{
+	let_time_pass();
+	channel_send(h.supervisor.channel, TO_ROLE_DRAIN, &(struct to_role_drain){ .grace_ms = 10000 });
+}
+
+/* So does the end of the server, and whoever is cut off by another end has heard of what was done a moment ago. */
+static void a_stop_of_the_server_ends_a_long_action(void **state)
+{
+	(void)state;
+	fill_1500();
+	h.at_first_act = say_drain;
+	command(CONTROL_REMOVE, (struct store_selector){ .domain = STR("held.example") }, false);
+	static struct store_rcpt r[1501];
+	char said[160];
+	size_t left = rows(r, 1501);
+	assert_in_range(left, 900, 1300);
+	assert_true(was_heard("operator: row {\"so_far\":200}\n"));
+	snprintf(said, sizeof said, "operator: row {\"action\":\"remove\",\"recipients\":%zu,\"complete\":false,", 1500 - left);
+	assert_true(was_heard(said));
+	snprintf(said, sizeof said, "operator: end 69 the server is stopping: %zu recipients removed, the others are as they were", 1500 - left);
+	assert_true(was_heard(said));
+	command(CONTROL_REMOVE, (struct store_selector){ .domain = STR("held.example") }, false);
+	assert_true(was_heard("operator: end 69 the server is stopping: nothing was changed"));
+	assert_int_equal(rows(r, 1501), left);
+}
+
 static void a_long_action_tells_how_far_it_is(void **state)
 {
 	(void)state;
@@ -384,6 +411,7 @@ int main(void)
 		PREPARED(a_long_action_lets_mail_in),
 		PREPARED(a_long_action_can_be_stopped),
 		PREPARED(a_long_action_tells_how_far_it_is),
+		PREPARED(a_stop_of_the_server_ends_a_long_action),
 		PREPARED(a_queue_that_is_held_lets_mail_in),
 		PREPARED(a_long_retry_tries_one),
 		OPEN(an_operator_who_stays_is_hung_up_on),
