@@ -9,11 +9,13 @@
 #include "cmd/options.h"
 #include "cmd/running_conf.h"
 #include "cmd/say.h"
+#include "mail/json.h"
 #include "sys/channel.h"
+#include "sys/file.h"
 #include "sys/process.h"
 #include "sys/socket.h"
 
-enum { PATIENCE_MS = 60000, STOP_PATIENCE_MS = 10000 };
+enum { PATIENCE_MS = 60000, STOP_PATIENCE_MS = 10000, FILE_PATIENCE_MS = 3000 };
 
 /* ---- where the server is ---- */
 
@@ -51,7 +53,8 @@ static void give_up(struct conversation *c, const char *text)
 		return;
 	c->over = true;
 	c->status = EXIT_UNAVAILABLE;
-	say(stderr, "sealpost: %s", text);
+	if (!c->answers->quiet)
+		say(stderr, "sealpost: %s", text);
 	if (c->answers->cut_off != NULL)
 		c->answers->cut_off(c->answers->owner);
 	loop_stop(c->loop);
@@ -68,13 +71,18 @@ static void end(struct conversation *c, const struct control_end *m)
 	loop_stop(c->loop);
 }
 
+static int patience_ms(const struct conversation *c)
+{
+	return c->answers->patience_ms > 0 ? c->answers->patience_ms : PATIENCE_MS;
+}
+
 static void on_answer(void *owner, unsigned kind, const void *msg, int fd)
 {
 	struct conversation *c = owner;
 	fd_close(&fd);
 	if (c->over)
 		return;
-	timer_set(&c->limit, loop_now_ms(c->loop) + (c->stopping ? STOP_PATIENCE_MS : PATIENCE_MS));
+	timer_set(&c->limit, loop_now_ms(c->loop) + (c->stopping ? STOP_PATIENCE_MS : patience_ms(c)));
 	if (kind == CONTROL_ROW)
 		c->answers->row(c->answers->owner, ((const struct control_row *)msg)->json);
 	else if (kind == CONTROL_BODY && c->answers->body != NULL)
@@ -129,7 +137,7 @@ int control_converse(int fd, const struct control_request *request, const struct
 	struct conversation c = { .loop = loop_new(), .answers = answers };
 	c.channel = channel_new(c.loop, fd, &from_control, &to_control, &handler, &c);
 	timer_init(&c.limit, c.loop, on_limit, &c);
-	timer_set(&c.limit, loop_now_ms(c.loop) + PATIENCE_MS);
+	timer_set(&c.limit, loop_now_ms(c.loop) + patience_ms(&c));
 	if (control_is_action(request->verb))
 		signals_watch(c.loop, on_signal, &c);
 	channel_send(c.channel, CONTROL_REQUEST, request);
@@ -166,6 +174,53 @@ int control_command(const char *conf_path, const struct control_request *request
 		return control_converse(fd, request, answers);
 	say(stderr, "sealpost: %s", why.text);
 	return status;
+}
+
+/* ---- which file the server reads ---- */
+
+struct asked_file { char *to; size_t room; bool told; };
+
+static struct str file_in(const json_t *status)
+{
+	return text_in_json(status, "configuration");
+}
+
+static void on_file_row(void *owner, struct str json)
+{
+	struct asked_file *a = owner;
+	json_t *status = json_loadb(json.p, json.n, 0, NULL);
+	struct str file = file_in(status);
+	a->told = file.n > 0 && file.n < a->room;
+	if (a->told)
+		(void)snprintf(a->to, a->room, "%.*s", STR_ARG(file));
+	json_decref(status);
+}
+
+static void ignore_end(void *owner, int status, struct str text)
+{
+	(void)owner, (void)status, (void)text; /* the row is what counts */
+}
+
+bool control_file(struct str control, char *to, size_t room)
+{
+	struct why why = { "" };
+	struct asked_file asked = { .to = to, .room = room };
+	struct control_request request = { .verb = CONTROL_STATUS };
+	struct control_answers answers = { .row = on_file_row, .end = ignore_end, .owner = &asked, .patience_ms = FILE_PATIENCE_MS, .quiet = true };
+	int fd = -1;
+	if (connect_to(control, &fd, &why) == OK)
+		(void)control_converse(fd, &request, &answers);
+	return asked.told;
+}
+
+bool control_reads_another(const json_t *status, const char *conf_path)
+{
+	char theirs[4096], ours[4096];
+	struct str file = file_in(status);
+	if (file.n == 0 || file.n >= sizeof theirs || path_absolute(conf_path, ours, sizeof ours) != OK)
+		return false;
+	(void)snprintf(theirs, sizeof theirs, "%.*s", STR_ARG(file));
+	return !path_is_same(theirs, ours);
 }
 
 /* ---- what the commands share ---- */

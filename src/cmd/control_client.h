@@ -10,6 +10,8 @@
 #ifndef CMD_CONTROL_CLIENT_H
 #define CMD_CONTROL_CLIENT_H
 
+#include <jansson.h>
+
 #include "conf/conf.h"
 #include "ipc/control.h"
 
@@ -19,6 +21,8 @@ struct control_answers {
 	void (*end)(void *owner, int status, struct str text); /* the last word; NULL: it is printed to standard error */
 	void (*cut_off)(void *owner);                 /* there will be no last word, which has been said already; may be NULL */
 	void *owner;
+	int patience_ms;                              /* from one answer to the next; 0: a minute */
+	bool quiet;                                   /* it is said to nobody that there is no last word */
 };
 
 int control_command(const char *conf_path, const struct control_request *request, const struct control_answers *answers);
@@ -31,6 +35,11 @@ bool control_is_action(uint64_t verb);
  * caller's even where no server answers; NULL if it could not be read whole, which a server that runs may answer all the same. */
 int control_call(const char *conf_path, struct conf **conf_out, int *fd_out, struct why *why_out);
 int control_converse(int fd, const struct control_request *request, const struct control_answers *answers); /* closes fd */
+
+/* Which configuration the server at this socket reads, by its own word. False: it has not said so in a few seconds. */
+bool control_file(struct str control, char *to, size_t room);
+/* The same, in what it says of itself (`sealpost status --json`): is that another file than this one? */
+bool control_reads_another(const json_t *status, const char *conf_path);
 
 /* Text of others for a terminal: controls, and characters that hide or reorder text, become '?'. */
 void print_safely(struct str text);

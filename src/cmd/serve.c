@@ -6,14 +6,19 @@
 
 #include "cmd/arguments.h"
 #include "cmd/check_files.h"
+#include "cmd/control_client.h"
 #include "cmd/options.h"
 #include "cmd/say.h"
 #include "role/supervisor/supervisor.h"
+#include "sys/file.h"
 #include "sys/process.h"
+
+enum { FILE_ROOM = 4096 };
 
 struct serve {
 	struct loop *loop;
 	struct supervisor *supervisor;
+	const char *conf_path;
 	int status;
 };
 
@@ -33,6 +38,21 @@ static void on_signal(void *owner, enum signal_kind which)
 		supervisor_stop(s->supervisor);
 }
 
+static void on_other(void *owner, struct str control, unsigned long pid, char *to, size_t room)
+{
+	const struct serve *s = owner;
+	char theirs[FILE_ROOM], ours[FILE_ROOM];
+	if (!control_file(control, theirs, sizeof theirs))
+		(void)snprintf(to, room, "process %lu has the control socket %.*s, and does not say which configuration it serves with; `kill %lu` stops it", pid,
+		               STR_ARG(control), pid);
+	else if (path_absolute(s->conf_path, ours, sizeof ours) == OK && path_is_same(theirs, ours))
+		(void)snprintf(to, room, "process %lu serves with this configuration already: `sealpost reload -c %s` has it read anew, `kill %lu` stops it",
+		               pid, s->conf_path, pid);
+	else
+		(void)snprintf(to, room, "process %lu serves with %s at the same control socket: `sealpost reload -c %s` has that read anew, `kill %lu` "
+		               "stops it; a second server wants a `control` of its own, as it does a queue and addresses", pid, theirs, theirs, pid);
+}
+
 /* The first thing that was wrong has ended the start; the others are told, too. */
 static void tell_all(const char *conf_path, struct str first)
 {
@@ -50,9 +70,9 @@ static void tell_all(const char *conf_path, struct str first)
 static int serve(const char *conf_path, unsigned fronts)
 {
 	process_hide_memory();
-	struct serve s = { .loop = loop_new() };
+	struct serve s = { .loop = loop_new(), .conf_path = conf_path };
 	struct conf_report report;
-	struct supervisor_options options = { .conf_path = conf_path, .fronts = fronts, .ended = on_ended, .owner = &s };
+	struct supervisor_options options = { .conf_path = conf_path, .fronts = fronts, .ended = on_ended, .tell_other = on_other, .owner = &s };
 	conf_report_init(&report);
 	fault f = supervisor_new(s.loop, &options, &s.supervisor, &report);
 	if (f == OK) {

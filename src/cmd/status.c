@@ -200,7 +200,10 @@ static void on_row(void *owner, struct str json)
 	put("", text_in_json(o, "hostname"), "");
 	put(json_is_true(json_object_get(o, "running")) ? " is running since " : " is starting or stopping; since ",
 	    text_in_json(o, "since"), "");
-	printf(", configuration %lld\n", number_in_json(o, "generation"));
+	printf(", configuration %lld", number_in_json(o, "generation"));
+	if (text_in_json(o, "configuration").n > 0)
+		put(" of ", text_in_json(o, "configuration"), "");
+	putchar('\n');
 	show_queue(json_object_get(o, "roles"));
 	show_roles(json_object_get(o, "roles"));
 	show_confinement(json_object_get(o, "roles"));

@@ -91,6 +91,12 @@ static bool is_same(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
+bool path_is_same(const char *a, const char *b)
+{
+	struct stat first, second;
+	return stat(a, &first) == 0 && stat(b, &second) == 0 ? is_same(&first, &second) : strcmp(a, b) == 0;
+}
+
 fault directory_is_within(int fd, int of, bool *out)
 {
 	struct stat sought, here, below;

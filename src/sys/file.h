@@ -24,6 +24,8 @@ MUST_USE fault file_open_beneath(int at, const char *path, unsigned mode, unsign
                                  int *fd_out);
 /* A relative path behind the current directory, an absolute one as it is. F_LIMIT: no room. */
 MUST_USE fault path_absolute(const char *path, char *to, size_t room);
+/* Do both lead to one file, whatever the names and links are? Where one cannot be looked at, by the names. */
+bool path_is_same(const char *a, const char *b);
 /* Of a mode, as chmod takes it: all that can be set, and what others than the owner may do. */
 enum { FILE_MODE_BITS = 07777, FILE_MODE_OTHERS = 077 };
 /* Whose it is and who may do what with it, links followed. */

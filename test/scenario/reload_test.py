@@ -61,7 +61,7 @@ class Reload(harness.Scenario):
     def test_an_expired_certificate_is_told(self):
         server = self.server
         good = subprocess.run([server.program, "reload", "-c", server.conf], capture_output=True, text=True, timeout=60, check=True)
-        self.assertEqual((good.stdout, good.stderr), ("The new configuration is in force.\n", ""))
+        self.assertEqual((good.stdout, good.stderr), (f"The new configuration is in force: {server.conf}.\n", ""))
         cert, key = server.authority.expired("mx1.example.test", "localhost", file="old")
         server.cert.write_bytes(cert.read_bytes())
         server.key.write_bytes(key.read_bytes())
@@ -352,6 +352,34 @@ class Start(harness.Scenario):
         closed.mkdir(mode=0o700)
         other.spool = closed / "spool"
         self.assertIn(f"nobody may not pass {closed}, so the queue's directory {other.spool} cannot be reached", self.refused(other))
+
+    def test_another_file_with_the_same_control_socket(self):
+        """Who asks by it, or starts by it, is told which file the server has read; by a link to it, nothing."""
+        server = self.start(Sealpost(self.folder))
+        other, link = server.conf.with_name("other.conf"), server.conf.with_name("link.conf")
+        other.write_text(re.sub(r"127\.0\.0\.1:\d+", lambda _: f"127.0.0.1:{free_ports(1)[0]}", server.conf.read_text()))
+        link.symlink_to(server.conf)
+
+        def run(*words, status):
+            done = subprocess.run([server.program, *words], capture_output=True, text=True, timeout=60, check=False,
+                                  cwd=self.folder, env={**os.environ, **ENVIRONMENT})
+            self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+            return done.stdout + done.stderr
+        said = run("serve", "-c", other, status=78)
+        self.assertNotIn("this configuration already", said)
+        self.assertIn(f"process {server.process.popen.pid} serves with {server.conf} at the same control socket: "
+                      f"`sealpost reload -c {server.conf}` has that read anew", said)
+        said = run("reload", "-c", other, status=0)
+        self.assertIn(f"the server that runs reads {server.conf}, and not {other}: that has only told where it is\n", said)
+        self.assertIn(f"The new configuration is in force: {server.conf}.\n", said)
+        said = run("doctor", "-c", other, status=1)
+        self.assertNotIn("it was changed after", said)
+        self.assertIn(f"the server that runs reads this file, and not {other}", said)
+        self.assertIn(f"`sealpost doctor -c {server.conf}`", said)
+        for same in (link, os.path.relpath(server.conf, self.folder)):
+            self.assertNotIn("reads", run("reload", "-c", same, status=0))
+            self.assertNotIn("the server that runs reads", run("doctor", "-c", same, status=1))  # the resolver here is none
+        self.assertIn(f"configuration 4 of {server.conf}\n", run("status", "-c", other, status=0))
 
     def test_a_second_server_on_the_same_queue(self):
         server = self.start(Sealpost(self.folder))

@@ -240,6 +240,11 @@ fault file_open_beneath(int at, const char *path, unsigned mode, unsigned permis
 	return path[0] == '/' ? F_DENIED : open_any(at, path, mode, fd_out);
 }
 
+bool path_is_same(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
 fault path_absolute(const char *path, char *to, size_t room)
 {
 	int n = snprintf(to, room, "%s%s", path[0] == '/' ? "" : "/", path);

@@ -64,7 +64,7 @@ static int run(int argc, char **argv)
 		doctor_files(&d);
 		if (!d.running)
 			doctor_stopped(&d);
-		else if (d.read_s > 0)
+		else if (d.read_s > 0 && !d.reads_another)
 			doctor_changes(&d);
 		status = findings_tell(&d.findings, d.json);
 		if (d.half || d.has_errors)

@@ -31,7 +31,8 @@ struct doctor {
 	int64_t now_s;
 	int64_t read_s;                  /* when the running server has read its configuration */
 	bool json, seen;                 /* seen: list what each domain has shown */
-	bool running;                    /* a server answered */
+	bool running;                    /* a server answered ... */
+	bool reads_another;              /* ... that reads another configuration: nothing is to be said of changes */
 	struct findings findings;
 };
 

@@ -101,12 +101,17 @@ static void tell_resolver(struct doctor *d, const json_t *resolver)
 
 static void tell_server(struct doctor *d, const json_t *status)
 {
-	static const char *const keys[] = { "hostname", "since", "generation", "running", "privileged", "listeners", NULL };
+	static const char *const keys[] = { "hostname", "since", "configuration", "generation", "running", "privileged", "listeners", NULL };
 	const json_t *roles = json_object_get(status, "roles"), *listeners = json_object_get(status, "listeners");
 	d->read_s = number_in_json(status, "configuration_read_s");
-	json_t *fact = doctor_fact("server", "%.*s runs since %.*s, %zu processes, configuration %lld; listens at %zu addresses",
+	struct str file = text_in_json(status, "configuration");
+	json_t *fact = doctor_fact("server", "%.*s runs since %.*s, %zu processes, configuration %lld%s%.*s; listens at %zu addresses",
 	                           STR_ARG(text_in_json(status, "hostname")), STR_ARG(text_in_json(status, "since")), json_array_size(roles),
-	                           number_in_json(status, "generation"), json_array_size(listeners));
+	                           number_in_json(status, "generation"), file.n > 0 ? " of " : "", STR_ARG(file), json_array_size(listeners));
+	d->reads_another = control_reads_another(status, d->conf_path);
+	if (d->reads_another)
+		findings_add(&d->findings, FINDING_WEAK, "server", file, "the server that runs reads this file, and not %s, with the same control socket: what is "
+		             "said here of files is not about it; `sealpost doctor -c %.*s` is", d->conf_path, STR_ARG(file));
 	take_over(fact, status, keys);
 	fact_tell(fact, d->json);
 	tell_confinement(d, roles);

@@ -11,7 +11,7 @@
 #include "sys/process.h"
 #include "sys/socket.h"
 
-enum { BACKLOG = 1024, PATIENCE_MS = 5000, NAP_MS = 20, NAP_MS_MAX = 1000, HOLDER_ROOM = 400 }; /* HOLDER_ROOM: octets of text, for put_holder() */
+enum { BACKLOG = 1024, PATIENCE_MS = 5000, NAP_MS = 20, NAP_MS_MAX = 1000, HOLDER_ROOM = 1000 }; /* HOLDER_ROOM: octets of text, for put_holder() */
 
 static struct bound *find(struct supervisor *sv, struct str on)
 {
@@ -153,9 +153,8 @@ static uint32_t other_server(struct supervisor *sv, const struct generation *g)
 static void put_holder(struct supervisor *sv, const struct generation *g, char to[HOLDER_ROOM])
 {
 	unsigned long pid = other_server(sv, g);
-	if (pid > 0)
-		(void)snprintf(to, HOLDER_ROOM, "process %lu serves with this configuration already: `sealpost reload -c %s` has it read anew, "
-		               "`kill %lu` stops it", pid, sv->options.conf_path, pid);
+	if (pid > 0 && sv->options.tell_other != NULL)
+		sv->options.tell_other(sv->options.owner, g->conf->control, pid, to, HOLDER_ROOM);
 	else
 		(void)snprintf(to, HOLDER_ROOM, "`ss -ltxp` shows which process listens there");
 }

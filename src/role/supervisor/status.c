@@ -106,6 +106,7 @@ static void tell(void *owner)
 	if (spool == NULL || spool->control == NULL)
 		return;
 
+	char file[4096];
 	int64_t now_s = clock_wall_s();
 	const struct conf *conf = sv->current.conf;
 	json_t *all = json_object();
@@ -113,6 +114,8 @@ static void tell(void *owner)
 	json_object_set_new(all, "since", date_as_json(sv->started_s));
 	json_object_set_new(all, "hostname", text_as_json(conf != NULL ? conf->hostname : STR_NONE));
 	json_object_set_new(all, "generation", json_integer((json_int_t)sv->current.number));
+	if (path_absolute(sv->options.conf_path, file, sizeof file) == OK)
+		json_object_set_new(all, "configuration", text_as_json(str_of(file)));
 	json_object_set_new(all, "configuration_read_s", json_integer((json_int_t)sv->current.read_s));
 	json_object_set_new(all, "privileged", json_boolean(process_is_root()));
 	json_object_set_new(all, "roles", roles(sv));

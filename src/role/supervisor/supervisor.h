@@ -25,6 +25,8 @@ struct supervisor_options {
 	unsigned fronts;                               /* 0: one per core */
 	void (*ready)(void *owner);                    /* the first time that mail is accepted; may be NULL */
 	void (*ended)(void *owner, int status);        /* nothing runs any more; status is sysexits.h's */
+	/* Process pid serves at this control socket, so that we cannot: who that is, and what to do, for the operator. May be NULL. */
+	void (*tell_other)(void *owner, struct str control, unsigned long pid, char *to, size_t room);
 	void *owner;
 };
 
