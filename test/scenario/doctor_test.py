@@ -3,7 +3,9 @@
 import datetime
 import json
 import os
+import pathlib
 import re
+import shlex
 import socket
 import sqlite3
 import time
@@ -144,6 +146,30 @@ class Doctor(harness.Scenario):
         server.write_conf(extra=f"resolver {{\n    trust-anchor {self.folder}/anchor\n}}")
         _, findings = self.look(server, status=1)
         self.assertIn("there is no record of a trust anchor in this file", findings["trust-anchor"][0]["text"])
+
+    def test_what_to_watch(self):
+        """Each command of docs/MONITORING.md is one, and finds nothing to mend with a sound server; each key is there."""
+        server = self.start(self.server_with(self.signed()))
+        server.wait_for_line("dnssec", "state=validates")
+        page = (pathlib.Path(__file__).parents[2] / "docs/MONITORING.md").read_text()
+        commands = [shlex.split(line) for line in re.findall(r"(?m)^    sealpost (.*)$", page)]
+        self.assertEqual({words[0] for words in commands}, {"doctor", "probe", "status", "queue"})
+        for words in commands:
+            place = {"mx1.example.org:25": server.port_mx, "mx1.example.org:465": server.port_submissions}
+            words = [f"127.0.0.1:{place[word]}" if word in place else word for word in words]
+            if words[0] == "probe":
+                words += ["--ca", str(server.authority.cert)]
+            with self.subTest(words):
+                said = server.command(*words, status=None if words[0] == "queue" else 0)
+            if words[0] == "status":
+                status = json.loads(said)
+        roles = {role["role"]: role for role in status["roles"]}
+        for role, keys in re.findall(r"(?m)^\| (each|`[a-z]+`) \| (.*?) \|", page):
+            for key in re.findall(r"`(\w+)`", keys):
+                for one in roles.values() if role == "each" else [roles[role.strip("`")]]:
+                    self.assertIn(key, one)
+        self.assertIn("days_left", status["certificates"][0])
+        self.assertEqual(status["configuration"], str(server.conf))
 
     def test_a_file_that_is_missing(self):
         """An error, as `check` says, and so does the status."""
