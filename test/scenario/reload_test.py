@@ -326,12 +326,13 @@ class Start(harness.Scenario):
             shutil.chown(path, "nobody")
         self.listen(str(server.control)).close()
         server.folder.chmod(0o755)
+        server.program = shutil.copy(server.program, server.folder / "program")  # where it is built may be out of their reach
         lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
         for port in (server.port_mx, lowest - 1):
             server.port_mx = port
             server.write_conf()
             done = subprocess.run([server.program, "serve", "-c", server.conf], capture_output=True, text=True, timeout=60, check=False,
-                                  user="nobody", group="nogroup", extra_groups=[])
+                                  user="nobody", group="nogroup", extra_groups=[], cwd="/")
             self.assertEqual(done.returncode, 78)
             self.assertIn(f"control: cannot listen on unix:{server.control}: a socket file of another account (root) is there; "
                           "name another place with `control`", done.stderr)

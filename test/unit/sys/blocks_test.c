@@ -67,7 +67,7 @@ static void many_come_and_go(void **state)
 	blocks_free(&p);
 }
 
-/* Beyond them the kernel has its pages back. */
+/* Beyond them the kernel has its pages back, and at rest those of all. */
 static void few_stay_at_hand(void **state)
 {
 	enum { MANY = BLOCKS_AT_HAND + 3 };
@@ -86,6 +86,14 @@ static void few_stay_at_hand(void **state)
 		n += here & 1;
 	}
 	assert_int_equal(n, BLOCKS_AT_HAND);
+	blocks_rest(p);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(mincore(blocks[i], blocks_size(p), &here), 0);
+		assert_int_equal(here & 1, 0);
+	}
+	for (int i = 0; i < MANY; i++)
+		assert_non_null(blocks_take(p));
+	assert_null(blocks_take(p));
 	blocks_free(&p);
 }
 
