@@ -59,6 +59,14 @@ bool blocks_hold(const struct blocks *p, const void *block)
 	return at >= base && at - base < p->block_bytes * p->n;
 }
 
+static void give_pages_back(struct blocks *p, void *block)
+{
+	/* The kernel keeps what is locked: then the bytes are overwritten at least. */
+	if (madvise(block, p->block_bytes, MADV_DONTNEED) != 0)
+		explicit_bzero(block, p->block_bytes);
+	p->idle[p->n_idle++] = (size_t)((char *)block - p->base) / p->block_bytes;
+}
+
 void blocks_give(struct blocks *p, void *block)
 {
 	size_t at = (size_t)((char *)block - p->base);
@@ -68,10 +76,13 @@ void blocks_give(struct blocks *p, void *block)
 		p->at_hand[p->n_at_hand++] = block;
 		return;
 	}
-	/* The kernel keeps what is locked: then the bytes are overwritten at least. */
-	if (madvise(block, p->block_bytes, MADV_DONTNEED) != 0)
-		explicit_bzero(block, p->block_bytes);
-	p->idle[p->n_idle++] = at / p->block_bytes;
+	give_pages_back(p, block);
+}
+
+void blocks_rest(struct blocks *p)
+{
+	while (p->n_at_hand > 0)
+		give_pages_back(p, p->at_hand[--p->n_at_hand]);
 }
 
 size_t blocks_size(const struct blocks *p)

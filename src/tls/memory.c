@@ -68,6 +68,12 @@ bool tls_buffers_apart(size_t n)
 	return record_buffers != NULL;
 }
 
+void tls_buffers_rest(void)
+{
+	if (record_buffers != NULL)
+		blocks_rest(record_buffers);
+}
+
 bool tls_wipe_memory(void)
 {
 	return CRYPTO_set_mem_functions(take, take_more, give_back) == 1;

@@ -76,6 +76,7 @@ static void cool(struct session *s)
 void warmth_trim(void *front)
 {
 	((struct front *)front)->will_trim = false;
+	tls_buffers_rest();
 	process_trim_memory();
 }
 
