@@ -34,7 +34,8 @@ struct tls_signer {
 bool tls_wipe_memory(void);
 
 /* After that, in a process without threads: so many buffers for records lie on pages of their own, and what tls_rest gives back is
- * the kernel's at once, but for some that stay at hand until tls_buffers_rest. False: they lie among the rest, which costs memory and nothing else. */
+ * the kernel's at once, but for some that stay at hand until tls_buffers_rest. False: they lie among the rest, which costs memory
+ * and nothing else. */
 bool tls_buffers_apart(size_t n);
 void tls_buffers_rest(void);
 
