@@ -38,11 +38,20 @@ uint64_t __wrap_uv_now(const uv_loop_t *loop)
 	return __real_uv_now(loop) + h.ahead_ms;
 }
 
+/* Every house is built at noon, so that no test depends on when it is run. */
+static int64_t to_noon_s;
+
+static void make_it_noon(void)
+{
+	enum { DAY_S = 86400 };
+	to_noon_s = DAY_S / 2 - (int64_t)time(NULL) % DAY_S;
+}
+
 int64_t clock_wall_ms(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_REALTIME, &t);
-	return (t.tv_sec + h.wall_jump_s) * 1000 + t.tv_nsec / 1000000;
+	return (t.tv_sec + to_noon_s + h.wall_jump_s) * 1000 + t.tv_nsec / 1000000;
 }
 
 int64_t clock_wall_s(void)
@@ -258,6 +267,7 @@ void settle_down(void)
 
 void house_prepare(void)
 {
+	make_it_noon();
 	h = (struct house){ .bytes_free = UINT64_MAX, .names_free = UINT64_MAX };
 	h.answer = (struct from_worker_outcome){ .class = OUTCOME_DONE, .code = 250, .status = STR("2.0.0"),
 		                                 .text = STR("ok"), .host = STR("mx.y.example") };
